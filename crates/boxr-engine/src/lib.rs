@@ -1,0 +1,7 @@
+//! Boxes and containers as people know them: names, records, the monitor, logs.
+//!
+//! [`options::BoxOptions`] is what a person asked for, with every default applied. It is what
+//! [`record::Record`] keeps, and what an OCI specification is made from at every start.
+
+pub mod options;
+pub mod record;

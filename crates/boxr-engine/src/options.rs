@@ -1,0 +1,339 @@
+//! What a box is to be: the resolved options, after flags, file and defaults.
+//!
+//! The command line and the configuration file are read into types of their own and
+//! merged into this one; nothing here is optional because a person might not have said it,
+//! only because a box may not have it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use boxr_sys::namespace::NamespaceKind;
+use serde::{Deserialize, Serialize};
+
+/// How one namespace of a box comes to be (DESIGN.md section 2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NamespaceMode {
+    /// Made for this box.
+    New,
+    /// The caller's.
+    Host,
+    /// Another's, which exists.
+    Join(JoinTarget),
+}
+
+/// Whose namespace is joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinTarget {
+    /// `container:NAME`: a running box, by name, id or id prefix.
+    Container(String),
+    /// `pid:N`: the namespace of a process.
+    Pid(i32),
+    /// A path of an nsfs file, such as `/run/netns/blue`.
+    Path(PathBuf),
+    /// `id:INODE` or `net:[INODE]`: the number that lsns(8) prints.
+    Id(u64),
+}
+
+/// The mode of each of the eight namespaces. `user: None` means: decided when the box
+/// starts (new when the caller lacks the privilege to do without one, otherwise the caller's).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespaces {
+    /// pid
+    pub pid: NamespaceMode,
+    /// network
+    pub network: NamespaceMode,
+    /// mount
+    pub mount: NamespaceMode,
+    /// uts
+    pub uts: NamespaceMode,
+    /// ipc
+    pub ipc: NamespaceMode,
+    /// user
+    pub user: Option<NamespaceMode>,
+    /// cgroup
+    pub cgroup: NamespaceMode,
+    /// time
+    pub time: NamespaceMode,
+}
+
+impl Namespaces {
+    /// The mode of `kind`; `None` only for an undecided user namespace.
+    pub fn get(&self, kind: NamespaceKind) -> Option<&NamespaceMode> {
+        Some(match kind {
+            NamespaceKind::Pid => &self.pid,
+            NamespaceKind::Network => &self.network,
+            NamespaceKind::Mount => &self.mount,
+            NamespaceKind::Uts => &self.uts,
+            NamespaceKind::Ipc => &self.ipc,
+            NamespaceKind::User => return self.user.as_ref(),
+            NamespaceKind::Cgroup => &self.cgroup,
+            NamespaceKind::Time => &self.time,
+        })
+    }
+
+    /// Sets the mode of `kind`.
+    pub fn set(&mut self, kind: NamespaceKind, mode: NamespaceMode) {
+        match kind {
+            NamespaceKind::Pid => self.pid = mode,
+            NamespaceKind::Network => self.network = mode,
+            NamespaceKind::Mount => self.mount = mode,
+            NamespaceKind::Uts => self.uts = mode,
+            NamespaceKind::Ipc => self.ipc = mode,
+            NamespaceKind::User => self.user = Some(mode),
+            NamespaceKind::Cgroup => self.cgroup = mode,
+            NamespaceKind::Time => self.time = mode,
+        }
+    }
+}
+
+impl Default for Namespaces {
+    /// Defaults of a host command: pid, uts and mount new, the rest inherited.
+    fn default() -> Self {
+        Self {
+            pid: NamespaceMode::New,
+            network: NamespaceMode::Host,
+            mount: NamespaceMode::New,
+            uts: NamespaceMode::New,
+            ipc: NamespaceMode::Host,
+            user: None,
+            cgroup: NamespaceMode::Host,
+            time: NamespaceMode::Host,
+        }
+    }
+}
+
+/// What the box sees as `/`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Root {
+    /// The caller's own file tree.
+    #[default]
+    Host,
+    /// A directory, entered with pivot_root(2).
+    Directory(PathBuf),
+}
+
+/// How mounts travel between the host and the box (mount_namespaces(7), `unshare --propagation`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    /// Neither way.
+    #[default]
+    Private,
+    /// Both ways.
+    Shared,
+    /// From the host into the box.
+    Slave,
+    /// As it is.
+    Unchanged,
+}
+
+/// One mount that was asked for, in the words of the OCI specification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountOption {
+    /// `bind`, or a filesystem type such as `tmpfs`.
+    pub kind: String,
+    /// The host path of a bind (absolute), or the filesystem's source.
+    pub source: Option<String>,
+    /// Where, absolute inside the box.
+    pub destination: PathBuf,
+    /// fstab-style options: `ro`, `rbind`, `size=64m`…
+    pub options: Vec<String>,
+}
+
+/// One resource limit of setrlimit(2), in its own unit; `u64::MAX` is unlimited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// `RLIMIT_NOFILE`…
+    pub kind: String,
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+
+/// Limits that need a cgroup. `None` is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<i64>,
+    /// Bytes of memory and swap together; -1 is no limit.
+    pub memory_swap: Option<i64>,
+    /// Thousandths of a processor.
+    pub cpus_milli: Option<u64>,
+    /// Relative weight, cgroup v1's scale 2-262144.
+    pub cpu_shares: Option<u64>,
+    /// Number of tasks.
+    pub pids: Option<i64>,
+    /// `0-2,5`
+    pub cpuset_cpus: Option<String>,
+    /// `0-1`
+    pub cpuset_mems: Option<String>,
+}
+
+impl Limits {
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Who the command runs as, in the box's ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups; `None` keeps the caller's.
+    pub groups: Option<Vec<u32>>,
+}
+
+/// Which ids a new user namespace maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdMapping {
+    /// The caller becomes root; further ids from /etc/subuid and /etc/subgid where offered.
+    #[default]
+    Root,
+    /// The caller stays who it is (`--map-self`).
+    Caller,
+    /// Explicit extents (`--uidmap`, `--gidmap`).
+    Explicit {
+        /// User ids.
+        uids: Vec<IdExtent>,
+        /// Group ids.
+        gids: Vec<IdExtent>,
+    },
+}
+
+/// A run of ids: `size` ids from `container` on are `host` on outside (user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdExtent {
+    /// First id inside.
+    pub container: u32,
+    /// First id outside.
+    pub host: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// Whether the command gets a terminal of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tty {
+    /// When stdin and stdout are terminals.
+    #[default]
+    Auto,
+    /// Always (`-t`).
+    Always,
+    /// Never (`--tty=false`).
+    Never,
+}
+
+/// What remains of a box when its command has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Retention {
+    /// Nothing (a foreground box, or `--rm`).
+    #[default]
+    Ephemeral,
+    /// Record and log, until `rm`.
+    Kept,
+}
+
+/// Changes of the box's capability set, without the `CAP_` prefix and in capitals; `ALL` is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityChange {
+    /// Added to the default set.
+    pub add: Vec<String>,
+    /// Removed from it; applied first when it is `ALL`, last otherwise.
+    pub drop: Vec<String>,
+}
+
+/// How logs of a detached box are bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLimits {
+    /// Bytes at which a log file is rotated.
+    pub max_size: u64,
+    /// How many files are kept, the current one included; at least 1.
+    pub max_files: u32,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { max_size: 10 << 20, max_files: 3 }
+    }
+}
+
+/// Everything a box is made from. Paths are absolute and the environment is complete, so
+/// that a start from another directory, at another time, makes the same box.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BoxOptions {
+    /// The command and its arguments.
+    pub args: Vec<String>,
+    /// `KEY=VALUE`, complete.
+    pub env: Vec<String>,
+    /// Where the command starts, in the box.
+    pub workdir: Option<PathBuf>,
+    /// Who the command runs as; `None` is root of the box, or the caller where no user namespace is made.
+    pub user: Option<User>,
+    /// File mode creation mask; `None` is the caller's.
+    pub umask: Option<u32>,
+    /// Host name; `None` is the box's name when uts is new.
+    pub hostname: Option<String>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// The eight namespaces.
+    pub namespaces: Namespaces,
+    /// Id maps of a new user namespace.
+    pub id_mapping: IdMapping,
+    /// Offset of the monotonic clock of a new time namespace, nanoseconds.
+    pub monotonic_offset: Option<i64>,
+    /// Offset of the boot-time clock of a new time namespace, nanoseconds.
+    pub boottime_offset: Option<i64>,
+    /// The file tree.
+    pub root: Root,
+    /// Whether the root is mounted read-only.
+    pub read_only: bool,
+    /// Mounts on top of the root, in order.
+    pub mounts: Vec<MountOption>,
+    /// How mounts travel.
+    pub propagation: Propagation,
+    /// Capabilities.
+    pub capabilities: CapabilityChange,
+    /// Whether execve(2) may not grant privileges.
+    pub no_new_privileges: bool,
+    /// setrlimit(2) limits.
+    pub ulimits: Vec<Ulimit>,
+    /// cgroup limits.
+    pub limits: Limits,
+    /// proc_pid_oom_score_adj(5), -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// boxr's own init as first process (`--init`).
+    pub init: bool,
+    /// The box ends when boxr does (`--die-with-parent`).
+    pub die_with_parent: bool,
+    /// The command gets a session of its own (`--new-session`).
+    pub new_session: bool,
+    /// How many descriptors from 3 on the command inherits.
+    pub preserve_fds: u32,
+    /// Whether stdin stays open (`-i`).
+    pub interactive: bool,
+    /// Whether the command gets a terminal.
+    pub tty: Tty,
+    /// Signal that asks the command to end, by name without SIG.
+    pub stop_signal: Option<String>,
+    /// Seconds between that signal and SIGKILL.
+    pub stop_timeout: Option<u32>,
+    /// Seconds after which the box is ended with status 124; `None` is never.
+    pub timeout: Option<u64>,
+    /// What remains at the end.
+    pub retention: Retention,
+    /// Log bounds.
+    pub log: LogLimits,
+    /// `KEY=VALUE` labels.
+    pub labels: BTreeMap<String, String>,
+    /// File that gets the pid of the first process.
+    pub pidfile: Option<PathBuf>,
+}

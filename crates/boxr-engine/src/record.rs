@@ -1,0 +1,114 @@
+//! What boxr remembers of a box: the record (what it is) and the state (how it is).
+
+use serde::{Deserialize, Serialize};
+
+use crate::options::{BoxOptions, Retention};
+
+/// Version of the files on disk. A reader refuses a newer one and accepts older ones.
+pub const FORMAT: u32 = 1;
+
+/// `record.json`: what a box was made from. Written at create, and by `rename` and `update`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`FORMAT`]
+    pub format: u32,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// The options it starts from.
+    pub options: BoxOptions,
+}
+
+/// A process that cannot be mistaken for a later one with the same number (DESIGN.md section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRef {
+    /// Pid in the host's (the caller's) pid namespace.
+    pub pid: i32,
+    /// Field 22 of proc_pid_stat(5), clock ticks since boot.
+    pub start_time: u64,
+}
+
+/// How the first process of a box ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// With a status of its own, 0-255.
+    Code(u8),
+    /// By a signal.
+    Signal(u8),
+    /// Ended by `--timeout`.
+    Timeout,
+    /// Nobody saw it, and the kernel does not tell (DESIGN.md section 6).
+    Unknown,
+}
+
+impl Exit {
+    /// The exit status a shell would show (CONVENTIONS.md): 0-255, 128+N, 124; 255 when unknown.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128u8.wrapping_add(signal),
+            Self::Timeout => 124,
+            Self::Unknown => 255,
+        }
+    }
+}
+
+/// How far a box has come, as it was last written down. What is true now also depends on
+/// whether [`State::process`] still lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Has never run.
+    Created,
+    /// Its first process runs.
+    Running,
+    /// Its processes are frozen.
+    Paused,
+    /// Its first process has ended and its output has been written to the log.
+    Exited,
+}
+
+/// `state.json`: how a box is; small, and all that `ps` reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// [`FORMAT`]
+    pub format: u32,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The command, for people.
+    pub command: String,
+    /// What `ps` shows as image: `host`, or the root directory.
+    pub image: String,
+    /// What remains when it ends.
+    pub retention: Retention,
+    /// `KEY=VALUE` labels, as in the options.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Nanoseconds since 1970 UTC.
+    pub created: i64,
+    /// Nanoseconds since 1970 UTC, of the last start.
+    pub started: Option<i64>,
+    /// Nanoseconds since 1970 UTC, of the last end.
+    pub finished: Option<i64>,
+    /// As last written.
+    pub status: Status,
+    /// The first process, while running or paused.
+    pub process: Option<ProcessRef>,
+    /// The monitor of a detached box, or the foreground boxr that waits for it.
+    pub supervisor: Option<ProcessRef>,
+    /// Whether the supervisor is a monitor: output goes to the log, `attach` works.
+    pub monitored: bool,
+    /// A request to end by this signal that only SIGKILL could carry out, because a pid
+    /// namespace's first process ignores signals it has no handler for (pid_namespaces(7)).
+    pub ending_signal: Option<u8>,
+    /// How it ended the last time.
+    pub exit: Option<Exit>,
+    /// Why the last start failed, when it did.
+    pub error: Option<String>,
+    /// random/boot_id of the boot in which `process` and `supervisor` mean something.
+    pub boot_id: String,
+    /// Where its cgroups are, if it has any.
+    pub cgroup: Option<boxr_cgroup::Location>,
+    /// Whether it has a terminal.
+    pub tty: bool,
+}

@@ -1,0 +1,1 @@
+//! boxr-runtime

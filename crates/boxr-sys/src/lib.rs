@@ -1,0 +1,6 @@
+//! Safe wrappers of the kernel calls that no well-kept crate has.
+//!
+//! The only crate of boxr that may hold `unsafe`; each block says why it is sound.
+//! What `rustix` wraps is called through `rustix` and is not repeated here.
+
+pub mod namespace;

@@ -1,0 +1,2 @@
+//! boxr
+fn main() {}
