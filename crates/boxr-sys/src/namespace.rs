@@ -23,16 +23,8 @@ pub enum NamespaceKind {
 
 impl NamespaceKind {
     /// All eight, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
-        Self::Pid,
-        Self::Network,
-        Self::Mount,
-        Self::Uts,
-        Self::Ipc,
-        Self::User,
-        Self::Cgroup,
-        Self::Time,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Pid, Self::Network, Self::Mount, Self::Uts, Self::Ipc, Self::User, Self::Cgroup, Self::Time];
 
     /// The word that configuration, flags and output use.
     pub const fn word(self) -> &'static str {
