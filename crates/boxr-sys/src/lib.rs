@@ -3,4 +3,12 @@
 //! The only crate of boxr that may hold `unsafe`; each block says why it is sound.
 //! What `rustix` wraps is called through `rustix` and is not repeated here.
 
+pub mod clone;
+pub mod exec;
+pub mod fd;
+pub mod loopback;
+pub mod mount;
 pub mod namespace;
+pub mod pidfd;
+pub mod signal;
+pub mod title;
