@@ -1,0 +1,162 @@
+//! Mistakes on the command line.
+
+use super::command::Command;
+use super::flag::Flag;
+use crate::report::{Explain, Report};
+
+/// A command line that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// No such flag.
+    #[error("unknown flag {flag}")]
+    UnknownFlag {
+        /// As it was written, without its value.
+        flag: String,
+        /// The known flag that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A flag at the end of the line that needs a value.
+    #[error("{flag} needs a value: {flag} {placeholder}")]
+    MissingValue {
+        /// As it was written.
+        flag: String,
+        /// What help calls the value.
+        placeholder: &'static str,
+    },
+    /// A switch with something that is neither yes nor no.
+    #[error("{flag}={value}: a switch takes true or false")]
+    SwitchValue {
+        /// As it was written.
+        flag: String,
+        /// What followed `=`.
+        value: String,
+    },
+    /// No such command.
+    #[error("unknown command {word}")]
+    UnknownCommand {
+        /// As it was written.
+        word: String,
+        /// The known command that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A command of docker's that a later version of boxr is to have.
+    #[error("boxr {word} is not in this version")]
+    LaterCommand {
+        /// As it was written.
+        word: String,
+    },
+    /// Too few positional arguments.
+    #[error("{name} is missing")]
+    MissingArgument {
+        /// What usage calls it.
+        name: &'static str,
+    },
+    /// Too many positional arguments.
+    #[error("unexpected argument {word}")]
+    ExtraArgument {
+        /// The first that is too many.
+        word: String,
+    },
+    /// An argument that is not UTF-8.
+    #[error("argument {index} is not UTF-8: {lossy}")]
+    NotUtf8 {
+        /// Counted from 1, the command's name being 0.
+        index: usize,
+        /// With replacement characters.
+        lossy: String,
+    },
+}
+
+impl UsageError {
+    /// An unknown long flag; finds the nearest known one.
+    pub(super) fn unknown_long(name: &str, _value: Option<&str>, tables: &[&'static [Flag]]) -> Self {
+        let known = tables
+            .iter()
+            .flat_map(|table| table.iter())
+            .filter(|flag| !flag.hidden)
+            .flat_map(|flag| std::iter::once(flag.long).chain(flag.aliases.iter().copied()));
+        let nearest = nearest(name, known).map(|found| format!("--{found}"));
+        Self::UnknownFlag { flag: format!("--{name}"), nearest }
+    }
+
+    /// An unknown letter in a cluster; a whole cluster that is a long name is taken for it (`-name`).
+    pub(super) fn unknown_short(letter: char, cluster: &str, tables: &[&'static [Flag]]) -> Self {
+        let name = cluster.split('=').next().unwrap_or_default();
+        let long =
+            tables.iter().flat_map(|table| table.iter()).find(|flag| name.len() > 1 && flag.is_long(name));
+        match long {
+            Some(flag) => Self::UnknownFlag { flag: format!("-{name}"), nearest: Some(flag.spelled()) },
+            None => Self::UnknownFlag { flag: format!("-{letter}"), nearest: None },
+        }
+    }
+
+    /// The report, for a command that was found (`None`: boxr itself).
+    pub fn report_for(&self, command: Option<&Command>) -> Report {
+        let called = match command {
+            Some(command) => format!("boxr {}", command.name),
+            None => "boxr".to_owned(),
+        };
+        let report = match self {
+            Self::UnknownFlag { nearest: Some(nearest), .. } => {
+                Report::new(format!("{called}: {self}")).detail(format!("the nearest flag is {nearest}"))
+            }
+            Self::UnknownCommand { nearest: Some(nearest), .. } => {
+                return Report::new(format!("{called}: {self}"))
+                    .detail(format!("the nearest command is {nearest}"))
+                    .suggest(format!("boxr {nearest} --help"))
+                    .suggest("boxr --help");
+            }
+            Self::LaterCommand { word } => {
+                return Report::new(format!("{called}: {self}"))
+                    .detail("this version runs commands of the host, without images")
+                    .suggest(format!("boxr run -- {word}"))
+                    .suggest("boxr --help");
+            }
+            Self::MissingArgument { .. } | Self::ExtraArgument { .. } => {
+                let report = Report::new(format!("{called}: {self}"));
+                match command.and_then(|command| command.usage.first()) {
+                    Some(usage) => report.detail(format!("usage: boxr {usage}")),
+                    None => report,
+                }
+            }
+            Self::NotUtf8 { .. } => {
+                return Report::new(format!("{called}: {self}"))
+                    .detail("records and configurations of boxes are UTF-8, so arguments must be too");
+            }
+            _ => Report::new(format!("{called}: {self}")),
+        };
+        report.suggest(format!("{called} --help"))
+    }
+}
+
+impl Explain for UsageError {
+    fn report(&self) -> Report {
+        self.report_for(None)
+    }
+}
+
+/// The word of `known` that `word` was most likely meant to be, if any looks like it.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = 1 + word.chars().count() / 4;
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| {
+            *distance <= allowed || (word.len() >= 3 && candidate.starts_with(word))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let known = ["hostname", "network", "memory", "memory-swap"];
+        assert_eq!(nearest("hostnam", known.into_iter()), Some("hostname"));
+        assert_eq!(nearest("newtork", known.into_iter()), Some("network"));
+        assert_eq!(nearest("mem", known.into_iter()), Some("memory"));
+        assert_eq!(nearest("publish", known.into_iter()), None);
+    }
+}

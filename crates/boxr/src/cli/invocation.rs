@@ -1,0 +1,91 @@
+//! One command line, understood: what a command's function gets.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::command::Command;
+use super::lexer::{Matches, Said};
+use crate::report::Report;
+
+/// Flags of boxr itself, valid before and after the command's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Globals {
+    /// `--root`: where boxes that are kept live.
+    pub root: Option<PathBuf>,
+    /// `--state`: where the state of running boxes lives.
+    pub state: Option<PathBuf>,
+    /// `--debug`: say on stderr what is done.
+    pub debug: bool,
+    /// `--log`: say it in this file.
+    pub log: Option<PathBuf>,
+}
+
+/// A command with its arguments.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Which command.
+    pub command: &'static Command,
+    /// Flags of boxr itself.
+    pub globals: Globals,
+    /// Flags and arguments of the command.
+    pub matches: Matches,
+}
+
+impl Invocation {
+    /// Whether a switch is on: the last one given counts.
+    pub fn switch(&self, long: &str) -> bool {
+        self.switch_said(long).unwrap_or(false)
+    }
+
+    /// What was said about a switch, if anything.
+    pub fn switch_said(&self, long: &str) -> Option<bool> {
+        self.said(long).filter_map(|said| if let Said::Switch(on) = said { Some(*on) } else { None }).last()
+    }
+
+    /// The value of a flag: the last one given counts.
+    pub fn value(&self, long: &str) -> Option<&str> {
+        self.values(long).last()
+    }
+
+    /// All values of a flag, in order.
+    pub fn values(&self, long: &str) -> impl Iterator<Item = &str> {
+        self.said(long)
+            .filter_map(|said| if let Said::Value(text) = said { Some(text.as_str()) } else { None })
+    }
+
+    /// The value of a flag as a number or another type that reads itself.
+    ///
+    /// # Errors
+    /// A report that names flag, value and what is `accepted` ("a number of seconds").
+    pub fn parsed<T: FromStr>(&self, long: &str, accepted: &str) -> Result<Option<T>, Report> {
+        self.value(long)
+            .map(|text| text.parse().map_err(|_| self.bad_value(long, text, accepted)))
+            .transpose()
+    }
+
+    /// The report for a value that cannot be used.
+    pub fn bad_value(&self, long: &str, value: &str, accepted: &str) -> Report {
+        Report::new(format!("boxr {}: --{long} {value}: not {accepted}", self.command.name))
+            .suggest(format!("boxr {} --help", self.command.name))
+    }
+
+    /// Positional arguments.
+    pub fn positionals(&self) -> &[String] {
+        &self.matches.positionals
+    }
+
+    /// The first positional argument; empty when there is none, which the command's arity rules out
+    /// for a required one.
+    pub fn first(&self) -> &str {
+        self.matches.positionals.first().map_or("", String::as_str)
+    }
+
+    fn said(&self, long: &str) -> impl Iterator<Item = &Said> {
+        debug_assert!(
+            self.command.flags().any(|flag| flag.long == long),
+            "{}: no --{long}",
+            self.command.name
+        );
+        self.matches.flags.iter().filter(move |(flag, _)| flag.long == long).map(|(_, said)| said)
+    }
+}

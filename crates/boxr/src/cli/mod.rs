@@ -1,0 +1,112 @@
+//! The command line: flags and commands as static data ([`table`]), a lexer, and help.
+//!
+//! Only the table of the command that was called is touched at a start; nothing is built.
+
+mod command;
+mod error;
+mod flag;
+pub mod help;
+mod invocation;
+mod lexer;
+pub mod table;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use command::{Arg, Command, Example, FlagOrder, Section};
+pub use error::{UsageError, nearest};
+pub use flag::{Complete, Flag, Takes};
+pub use invocation::{Globals, Invocation};
+pub use lexer::{Matches, Said};
+
+use crate::report::{Report, write_stdout};
+
+/// Runs a command line, the program's name first; the status to end with.
+///
+/// # Errors
+/// What a person should read.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Report> {
+    let words = utf8(args.into_iter().skip(1))?;
+    let before = lexer::lex(&[table::GLOBAL, table::ALONE], FlagOrder::BeforeArguments, words)
+        .map_err(|error| error.report_for(None))?;
+    let alone =
+        |long: &str| before.flags.iter().any(|(flag, said)| flag.long == long && *said == Said::Switch(true));
+    if alone("version") {
+        write_stdout(concat!("boxr version ", env!("CARGO_PKG_VERSION"), "\n"))?;
+        return Ok(0);
+    }
+    let mut positionals = before.positionals.into_iter();
+    let (Some(word), false) = (positionals.next(), alone("help")) else {
+        write_stdout(&help::overview(help::width()))?;
+        return Ok(0);
+    };
+    let command = table::find(&word)?;
+    let mut globals = Globals::default();
+    take_globals(&mut globals, before.flags);
+    dispatch(command, globals, positionals.collect())
+}
+
+/// Runs one command with the words that follow its name.
+fn dispatch(command: &'static Command, mut globals: Globals, words: Vec<String>) -> Result<u8, Report> {
+    let mut tables = command.flags.to_vec();
+    tables.extend([table::GLOBAL, table::HELP]);
+    let mut matches =
+        lexer::lex(&tables, command.order, words).map_err(|error| error.report_for(Some(command)))?;
+    if matches
+        .flags
+        .iter()
+        .any(|(flag, said)| std::ptr::eq(*flag, &table::HELP[0]) && *said == Said::Switch(true))
+    {
+        write_stdout(&help::command(command, help::width()))?;
+        return Ok(0);
+    }
+    let own = |flag: &Flag| !table::GLOBAL.iter().chain(table::HELP).any(|other| std::ptr::eq(flag, other));
+    let (flags, others) = matches.flags.into_iter().partition(|(flag, _)| own(flag));
+    matches.flags = flags;
+    take_globals(&mut globals, others);
+    check_arity(command, &matches).map_err(|error| error.report_for(Some(command)))?;
+    (command.run)(Invocation { command, globals, matches })
+}
+
+/// Whether there are as many positional arguments as the command takes.
+fn check_arity(command: &Command, matches: &Matches) -> Result<(), UsageError> {
+    let (least, most) = command.arity();
+    let given = matches.positionals.len();
+    if given < least {
+        let name = command.args.get(given).map_or("an argument", |arg| arg.name);
+        return Err(UsageError::MissingArgument { name });
+    }
+    match most {
+        Some(most) if given > most => {
+            let word = matches.positionals.get(most).cloned().unwrap_or_default();
+            Err(UsageError::ExtraArgument { word })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// All words as UTF-8: they end in records and specifications, which are JSON.
+fn utf8(words: impl Iterator<Item = OsString>) -> Result<Vec<String>, UsageError> {
+    words
+        .enumerate()
+        .map(|(index, word)| {
+            word.into_string().map_err(|word| UsageError::NotUtf8 {
+                index: index + 1,
+                lossy: word.to_string_lossy().into_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Keeps what was said with boxr's own flags.
+fn take_globals(globals: &mut Globals, said: Vec<(&'static Flag, Said)>) {
+    for (flag, said) in said {
+        match (flag.long, said) {
+            ("root", Said::Value(path)) => globals.root = Some(PathBuf::from(path)),
+            ("state", Said::Value(path)) => globals.state = Some(PathBuf::from(path)),
+            ("log", Said::Value(path)) => globals.log = Some(PathBuf::from(path)),
+            ("debug", Said::Switch(on)) => globals.debug = on,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! All commands. A flag or a command that is not in these tables does not exist; one that is
+//! has help, manual and completions.
+
+mod life;
+mod look;
+mod run;
+mod system;
+
+use super::command::Command;
+use super::error::{UsageError, nearest};
+use super::flag::{Complete, Flag};
+
+pub use run::{RUN, SETTINGS};
+
+/// Flags of boxr itself, valid before and after a command.
+pub static GLOBAL: &[Flag] = &[
+    Flag::value("root", "DIR", "Where records and logs of boxes are kept")
+        .complete(Complete::Directory)
+        .doc("The default is /var/lib/boxr for root, otherwise $XDG_DATA_HOME/boxr."),
+    Flag::value("state", "DIR", "Where the state of running boxes is kept")
+        .complete(Complete::Directory)
+        .doc("The default is /run/boxr for root, otherwise $XDG_RUNTIME_DIR/boxr."),
+    Flag::switch("debug", "Say on stderr what is being done"),
+    Flag::value("log", "FILE", "Say it in this file instead").complete(Complete::File),
+];
+
+/// Flags that stand in place of a command.
+pub static ALONE: &[Flag] =
+    &[Flag::switch("help", "Show help").short('h'), Flag::switch("version", "Show the version").short('v')];
+
+/// The flag that every command has; its short form gives way to one of the command's.
+pub static HELP: &[Flag] = &[Flag::switch("help", "Show help of this command").short('h')];
+
+/// All commands, in the order in which help shows them.
+pub static COMMANDS: &[&Command] = &[
+    &run::RUN,
+    &run::CREATE,
+    &life::START,
+    &life::EXEC,
+    &life::ATTACH,
+    &life::STOP,
+    &life::KILL,
+    &life::PAUSE,
+    &life::UNPAUSE,
+    &life::RESTART,
+    &life::WAIT,
+    &life::RENAME,
+    &life::RM,
+    &life::PRUNE,
+    &look::PS,
+    &look::INSPECT,
+    &look::LOGS,
+    &look::TOP,
+    &look::STATS,
+    &system::NS,
+    &system::DOCTOR,
+    &system::CONFIG,
+    &system::COMPLETION,
+    &system::HELP_COMMAND,
+    &system::VERSION,
+];
+
+/// Commands of docker's that a later version is to have.
+static LATER: &[&str] = &[
+    "build",
+    "commit",
+    "compose",
+    "container",
+    "cp",
+    "cri",
+    "diff",
+    "events",
+    "export",
+    "history",
+    "image",
+    "images",
+    "import",
+    "info",
+    "load",
+    "login",
+    "logout",
+    "network",
+    "pod",
+    "port",
+    "pull",
+    "push",
+    "rmi",
+    "save",
+    "search",
+    "secret",
+    "system",
+    "tag",
+    "update",
+    "volume",
+];
+
+/// The command that `word` calls.
+///
+/// # Errors
+/// An unknown word, with the nearest known one.
+pub fn find(word: &str) -> Result<&'static Command, UsageError> {
+    if let Some(command) = COMMANDS.iter().find(|command| command.is_called(word)) {
+        return Ok(command);
+    }
+    if LATER.contains(&word) {
+        return Err(UsageError::LaterCommand { word: word.to_owned() });
+    }
+    let visible = COMMANDS.iter().filter(|command| !command.hidden);
+    let words =
+        visible.flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()));
+    Err(UsageError::UnknownCommand { word: word.to_owned(), nearest: nearest(word, words) })
+}

@@ -1,0 +1,159 @@
+//! Commands that change a box that exists.
+
+use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
+use crate::cli::flag::{Complete, Flag};
+use crate::commands;
+
+const CONTAINERS: &[Arg] = &[Arg::some("CONTAINER", Complete::Container)];
+
+/// The key sequence that leaves a box running.
+pub(super) const DETACH_KEYS: Flag =
+    Flag::value("detach-keys", "KEYS", "Keys that detach the terminal (default ctrl-p,ctrl-q)")
+        .doc("A comma-separated sequence of single characters and ctrl-X, where X is a letter or one of @ [ \\ ] ^ _. An empty value switches detaching off.");
+
+const STOP_TIME: Flag =
+    Flag::value("time", "SECONDS", "Seconds before SIGKILL (default 10; -1 waits for ever)")
+        .short('t')
+        .aliases(&["timeout"]);
+
+const STOP_SIGNAL: Flag =
+    Flag::value("signal", "SIGNAL", "Signal to ask with (default: the box's stop signal)").short('s');
+
+pub(super) static START: Command = Command {
+    usage: &["start [FLAGS] CONTAINER..."],
+    about: &["Starts boxes that were created, or that have ended. Without --attach they run detached."],
+    args: CONTAINERS,
+    flags: &[&[
+        Flag::switch("attach", "Show output, pass signals on, and end with the box's status").short('a'),
+        Flag::switch("interactive", "Connect stdin").short('i'),
+        DETACH_KEYS,
+    ]],
+    examples: &[Example { line: "boxr start web", what: "start it again" }],
+    ..Command::new("start", Section::Life, "Start boxes that do not run", commands::start::run)
+};
+
+pub(super) static EXEC: Command = Command {
+    usage: &["exec [FLAGS] CONTAINER [COMMAND [ARG...]]", "exec [FLAGS] pid:N [COMMAND [ARG...]]"],
+    about: &[
+        "Runs a further command in a running box. Without a command, the shell of the box's user.",
+        "pid:N stands for the namespaces of any process.",
+    ],
+    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("COMMAND", Complete::Program)],
+    order: FlagOrder::BeforeArguments,
+    flags: &[&[
+        Flag::switch("detach", "Run it in the background").short('d'),
+        Flag::switch("interactive", "Keep stdin open").short('i'),
+        Flag::optional("tty", "auto|true|false", "true", "Give it a terminal (default auto)")
+            .short('t')
+            .complete(Complete::Words(&["auto", "true", "false"])),
+        Flag::value("env", "KEY[=VALUE]", "Set a variable, or pass the caller's").short('e').repeat(),
+        Flag::value("env-file", "FILE", "Read variables from a file").repeat().complete(Complete::File),
+        Flag::value("workdir", "DIR", "Where it starts").short('w'),
+        Flag::value("user", "UID[:GID]", "Who it runs as").short('u'),
+        Flag::value("preserve-fds", "N", "Pass N descriptors from 3 on"),
+        DETACH_KEYS,
+    ]],
+    examples: &[
+        Example { line: "boxr exec -it web sh", what: "a shell in the box" },
+        Example { line: "boxr exec pid:4321 ip addr", what: "a command in the namespaces of a process" },
+    ],
+    ..Command::new("exec", Section::Life, "Run a command in a running box", commands::exec::run)
+};
+
+pub(super) static ATTACH: Command = Command {
+    usage: &["attach [FLAGS] CONTAINER"],
+    about: &["Connects this terminal to a detached box: its output, and stdin if it was started with -i."],
+    args: &[Arg::one("CONTAINER", Complete::Container)],
+    flags: &[&[
+        DETACH_KEYS,
+        Flag::switch("no-stdin", "Do not connect stdin"),
+        Flag::switch("sig-proxy", "Pass signals on to the box (default true)"),
+    ]],
+    examples: &[Example { line: "boxr attach web", what: "leave it again with ctrl-p ctrl-q" }],
+    ..Command::new("attach", Section::Life, "Connect to a running box", commands::attach::run)
+};
+
+pub(super) static STOP: Command = Command {
+    usage: &["stop [FLAGS] CONTAINER...", "stop [FLAGS] --all"],
+    about: &["Asks boxes to end, and kills them when they have not ended in time. Prints what was given."],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[STOP_TIME, STOP_SIGNAL, Flag::switch("all", "All running boxes").short('a')]],
+    examples: &[Example { line: "boxr stop -t 2 web db", what: "two seconds to end in" }],
+    ..Command::new("stop", Section::Life, "Ask boxes to end", commands::stop::run)
+};
+
+pub(super) static KILL: Command = Command {
+    usage: &["kill [FLAGS] CONTAINER...", "kill [FLAGS] --all"],
+    about: &["Sends a signal to the first process of boxes."],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[
+        Flag::value("signal", "SIGNAL", "Which signal (default KILL)").short('s'),
+        Flag::switch("all", "All running boxes").short('a'),
+    ]],
+    examples: &[Example { line: "boxr kill -s HUP web", what: "make it read its configuration again" }],
+    ..Command::new("kill", Section::Life, "Send a signal to boxes", commands::kill::run)
+};
+
+pub(super) static PAUSE: Command = Command {
+    usage: &["pause CONTAINER...", "pause --all"],
+    about: &["Freezes all processes of boxes, by their cgroup."],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[Flag::switch("all", "All running boxes").short('a')]],
+    ..Command::new("pause", Section::Life, "Freeze boxes", commands::pause::run)
+};
+
+pub(super) static UNPAUSE: Command = Command {
+    usage: &["unpause CONTAINER...", "unpause --all"],
+    about: &["Lets frozen boxes go on."],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[Flag::switch("all", "All paused boxes").short('a')]],
+    ..Command::new("unpause", Section::Life, "Let frozen boxes go on", commands::unpause::run)
+};
+
+pub(super) static RESTART: Command = Command {
+    usage: &["restart [FLAGS] CONTAINER..."],
+    about: &["Stops boxes as `boxr stop` does, and starts them again."],
+    args: CONTAINERS,
+    flags: &[&[STOP_TIME, STOP_SIGNAL]],
+    ..Command::new("restart", Section::Life, "Stop boxes and start them again", commands::restart::run)
+};
+
+pub(super) static WAIT: Command = Command {
+    usage: &["wait CONTAINER..."],
+    about: &["Waits until boxes have ended, and prints the exit status of each."],
+    args: CONTAINERS,
+    examples: &[Example { line: "boxr wait job", what: "prints 0 when it went well" }],
+    ..Command::new("wait", Section::Life, "Wait until boxes have ended", commands::wait::run)
+};
+
+pub(super) static RENAME: Command = Command {
+    usage: &["rename CONTAINER NAME"],
+    about: &["Gives a box another name."],
+    args: &[Arg::one("CONTAINER", Complete::Container), Arg::one("NAME", Complete::Nothing)],
+    ..Command::new("rename", Section::Life, "Give a box another name", commands::rename::run)
+};
+
+pub(super) static RM: Command = Command {
+    aliases: &["remove"],
+    usage: &["rm [FLAGS] CONTAINER...", "rm --force --all"],
+    about: &["Removes boxes that have ended: record, state and log. Their names are free again."],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[
+        Flag::switch("force", "Kill those that run; no error for those that are not there").short('f'),
+        Flag::switch("all", "All boxes").short('a'),
+    ]],
+    examples: &[Example { line: "boxr rm -f web", what: "whatever it is doing" }],
+    ..Command::new("rm", Section::Life, "Remove boxes", commands::rm::run)
+};
+
+pub(super) static PRUNE: Command = Command {
+    usage: &["prune [FLAGS]"],
+    about: &["Removes every box that has ended, and what interrupted commands left behind."],
+    flags: &[&[
+        Flag::switch("force", "Do not ask first").short('f'),
+        Flag::value("filter", "KEY=VALUE", "Only boxes that match: until=DURATION, label=KEY[=VALUE]")
+            .repeat(),
+    ]],
+    examples: &[Example { line: "boxr prune -f --filter until=24h", what: "those that ended a day ago" }],
+    ..Command::new("prune", Section::Life, "Remove all boxes that have ended", commands::prune::run)
+};

@@ -1,0 +1,85 @@
+//! Commands that look at boxes.
+
+use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
+use crate::cli::flag::{Complete, Flag};
+use crate::commands;
+
+pub(super) static PS: Command = Command {
+    aliases: &["ls", "list"],
+    usage: &["ps [FLAGS]"],
+    about: &["Lists boxes; without --all, those that run."],
+    flags: &[&[
+        Flag::switch("all", "Those that have ended or were only created, too").short('a'),
+        Flag::switch("quiet", "Only ids").short('q'),
+        Flag::value("filter", "KEY=VALUE", "Only boxes that match").short('f').repeat().doc(
+            "Keys: id, name, label, status, exited, before, since. Several filters of one key are alternatives; different keys must all match.",
+        ),
+        Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Names}}'").doc(
+            "json writes an object per line. A template that begins with `table ` has a heading.",
+        ),
+        Flag::value("last", "N", "The N made last, in any state").short('n'),
+        Flag::switch("latest", "The one made last, in any state").short('l'),
+        Flag::switch("no-trunc", "Do not shorten ids and commands"),
+        Flag::switch("size", "Bytes that the boxes keep on disk").short('s'),
+    ]],
+    examples: &[
+        Example { line: "boxr ps -a --filter status=exited", what: "what has ended" },
+        Example { line: "boxr ps --format '{{.Names}}\\t{{.Status}}'", what: "two columns" },
+    ],
+    ..Command::new("ps", Section::Look, "List boxes", commands::ps::run)
+};
+
+pub(super) static INSPECT: Command = Command {
+    usage: &["inspect [FLAGS] CONTAINER..."],
+    about: &["Prints all that is known of boxes as a JSON array."],
+    args: &[Arg::some("CONTAINER", Complete::Container)],
+    flags: &[&[
+        Flag::value("format", "TEMPLATE", "A template such as '{{.State.Pid}}', or json").short('f'),
+        Flag::switch("size", "Also the bytes kept on disk").short('s'),
+        Flag::value("type", "TYPE", "Only objects of this type: container").hidden(),
+    ]],
+    examples: &[Example { line: "boxr inspect -f '{{.State.ExitCode}}' job", what: "one field" }],
+    ..Command::new("inspect", Section::Look, "Show all that is known of boxes", commands::inspect::run)
+};
+
+pub(super) static LOGS: Command = Command {
+    usage: &["logs [FLAGS] CONTAINER"],
+    about: &["Prints what a detached box has written."],
+    args: &[Arg::one("CONTAINER", Complete::Container)],
+    flags: &[&[
+        Flag::switch("follow", "Go on until the box has ended").short('f'),
+        Flag::value("tail", "N", "Only the last N lines (default all)").short('n'),
+        Flag::value("since", "TIME", "Only what came after: a time, or 10m for ten minutes ago"),
+        Flag::value("until", "TIME", "Only what came before"),
+        Flag::switch("timestamps", "Put the time before each line").short('t'),
+    ]],
+    examples: &[
+        Example { line: "boxr logs -f web", what: "all of it, and what is to come" },
+        Example { line: "boxr logs --tail 20 --since 1h web", what: "the last lines of the last hour" },
+    ],
+    ..Command::new("logs", Section::Look, "Show the output of a box", commands::logs::run)
+};
+
+pub(super) static TOP: Command = Command {
+    usage: &["top CONTAINER [PS-OPTION...]"],
+    about: &["Lists the processes of a box, with pids of the host. Options of ps(1) choose the columns."],
+    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("PS-OPTION", Complete::Nothing)],
+    order: FlagOrder::BeforeArguments,
+    examples: &[Example { line: "boxr top web -o pid,rss,args", what: "columns of your choice" }],
+    ..Command::new("top", Section::Look, "List the processes of a box", commands::top::run)
+};
+
+pub(super) static STATS: Command = Command {
+    usage: &["stats [FLAGS] [CONTAINER...]"],
+    about: &["Shows what boxes use, again and again; without a name, all that run."],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[
+        Flag::switch("all", "Those that do not run, too").short('a'),
+        Flag::switch("no-stream", "Once, not again and again"),
+        Flag::value("interval", "SECONDS", "Time between two looks (default 1)").short('i'),
+        Flag::value("format", "FORMAT", "json, table, or a template such as '{{.Name}} {{.CPUPerc}}'"),
+        Flag::switch("no-trunc", "Do not shorten ids"),
+    ]],
+    examples: &[Example { line: "boxr stats --no-stream", what: "once" }],
+    ..Command::new("stats", Section::Look, "Show what boxes use", commands::stats::run)
+};

@@ -1,0 +1,167 @@
+//! `boxr run` and `boxr create`, and the flags that say what a box is.
+//!
+//! The meaning of each value is in `boxr_engine::config`, one setting for flag and file alike.
+
+use super::life::DETACH_KEYS;
+use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
+use crate::cli::flag::{Complete, Flag};
+use crate::commands;
+
+/// `boxr run`
+pub static RUN: Command = Command {
+    usage: &["run [FLAGS] -- COMMAND [ARG...]", "run [FLAGS] -f FILE [-- COMMAND [ARG...]]"],
+    about: &[
+        "Runs a command of this host in a box: by default in new pid, mount and uts namespaces, with a /proc of its own. boxr ends with the command's status; 125 means boxr itself failed, 126 that the command cannot be executed, 127 that it was not found, 128+N that signal N ended it.",
+    ],
+    args: &[Arg::any("COMMAND", Complete::Program)],
+    order: FlagOrder::BeforeArguments,
+    flags: &[INVOCATION, SETTINGS],
+    examples: &[
+        Example { line: "boxr run -- zsh", what: "a shell that is process 1 of its own box" },
+        Example { line: "boxr run --network new -- curl example.org", what: "a command without a network" },
+        Example {
+            line: "boxr run -d --name web -m 256m -- httpd -f",
+            what: "in the background, with a limit",
+        },
+        Example { line: "boxr run --net container:web -- ss -tln", what: "share one namespace with it" },
+        Example { line: "boxr run --rootfs ./alpine -v $PWD:/src:ro -- sh", what: "another file tree" },
+        Example { line: "boxr run --explain --dry-run -- sh", what: "say what would be done" },
+    ],
+    ..Command::new("run", Section::Life, "Run a command in a box", commands::run::run)
+};
+
+/// `boxr create`
+pub(super) static CREATE: Command = Command {
+    usage: &["create [FLAGS] -- COMMAND [ARG...]", "create [FLAGS] -f FILE [-- COMMAND [ARG...]]"],
+    about: &["Makes a box without starting it, and prints its id. `boxr start` starts it."],
+    args: &[Arg::any("COMMAND", Complete::Program)],
+    order: FlagOrder::BeforeArguments,
+    flags: &[CREATION, SETTINGS],
+    examples: &[Example { line: "boxr create --name job -- make", what: "for `boxr start -a job`" }],
+    ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
+};
+
+const FILE: Flag =
+    Flag::value("file", "FILE", "Read the box from a TOML or JSON file").short('f').complete(Complete::File).doc(
+        "Flags beat the file. Lists (environment, mounts, labels) are joined. The command after -- replaces args. `boxr config` writes a file to start from; - is stdin.",
+    );
+
+const CIDFILE: Flag = Flag::value("cidfile", "FILE", "Write the box's id to a file, which must not exist")
+    .group("For programs")
+    .complete(Complete::File);
+
+/// Flags of `create` that say nothing about the box.
+static CREATION: &[Flag] = &[FILE, CIDFILE];
+
+/// Flags of `run` that say nothing about the box.
+static INVOCATION: &[Flag] = &[
+    FILE,
+    Flag::switch("detach", "Run in the background and print the box's id").short('d'),
+    DETACH_KEYS,
+    Flag::switch("explain", "Say what will be done, step by step, before doing it"),
+    Flag::switch("dry-run", "Stop before anything is changed"),
+    Flag::switch("timing", "Say on stderr where the time of the start went"),
+    CIDFILE,
+    Flag::value("status-fd", "N", "Write what happens to descriptor N, as lines of JSON").group("For programs").doc(
+        "One object per line: the pid of the first process on the host and the ids of its namespaces when it runs, and the exit status when it has ended.",
+    ),
+];
+
+const NAMESPACES: &str = "Namespaces (MODE: new, host, container:NAME, pid:N, id:N or a path)";
+const FILES: &str = "Files";
+const WHO: &str = "Identity and rights";
+const LIMITS: &str = "Limits";
+const LIFE: &str = "Life of the box";
+const PROGRAMS: &str = "For programs";
+
+const fn namespace(long: &'static str, help: &'static str) -> Flag {
+    Flag::value(long, "MODE", help).group(NAMESPACES).complete(Complete::Words(&[
+        "new",
+        "host",
+        "container:",
+    ]))
+}
+
+/// Flags that say what the box is; each has a setting in `boxr_engine::config`.
+pub static SETTINGS: &[Flag] = &[
+    Flag::value("name", "NAME", "Name of the box (default: a generated one)"),
+    Flag::switch("interactive", "Keep stdin open").short('i'),
+    Flag::optional("tty", "auto|true|false", "true", "Give it a terminal of its own (default auto)")
+        .short('t')
+        .complete(Complete::Words(&["auto", "true", "false"]))
+        .doc("auto gives a terminal when stdin and stdout are terminals."),
+    Flag::value("env", "KEY[=VALUE]", "Set a variable, or pass the caller's").short('e').repeat().doc(
+        "The command gets the caller's environment, then --env-file, then --env. KEY without a value passes the caller's on; if that is not set, the variable is removed.",
+    ),
+    Flag::value("env-file", "FILE", "Read variables from a file").repeat().complete(Complete::File).doc(
+        "One KEY=VALUE or KEY a line; lines that begin with # are comments. Quotes are part of the value.",
+    ),
+    Flag::switch("clear-env", "Begin with PATH only, not with the caller's environment"),
+    Flag::value("workdir", "DIR", "Where the command starts").short('w').complete(Complete::Directory).doc(
+        "The default is the caller's directory, or / with --rootfs.",
+    ),
+    Flag::value("hostname", "NAME", "Hostname in the box (default: the box's name)").short('h'),
+    Flag::value("domainname", "NAME", "NIS domain name in the box"),
+    Flag::value("label", "KEY[=VALUE]", "Label the box").short('l').repeat(),
+    Flag::value("label-file", "FILE", "Read labels from a file").repeat().complete(Complete::File),
+    namespace("pid", "Process ids (default new)"),
+    namespace("network", "Network devices and ports (default host)").aliases(&["net"]),
+    namespace("mount-ns", "Mounts (default new)"),
+    namespace("uts", "Hostname (default new)"),
+    namespace("ipc", "System V IPC and message queues (default host)"),
+    namespace("userns", "User ids (default: host, or new where the caller lacks the privilege)"),
+    namespace("cgroupns", "View of cgroups (default host)"),
+    namespace("time-ns", "Clocks (default host)"),
+    Flag::value("ns", "KIND=MODE,...", "Several namespaces at once: pid=new,net=host").group(NAMESPACES).repeat().doc(
+        "KIND is pid, network (net), mount (mnt), uts, ipc, user, cgroup or time.",
+    ),
+    Flag::value("share", "NAME", "Join every namespace of a running box").group(NAMESPACES).complete(Complete::Container),
+    Flag::switch("map-self", "In a new user namespace, stay who you are instead of root").group(NAMESPACES),
+    Flag::value("uidmap", "BOX:HOST:SIZE", "Map user ids of a new user namespace").group(NAMESPACES).repeat(),
+    Flag::value("gidmap", "BOX:HOST:SIZE", "Map group ids of a new user namespace").group(NAMESPACES).repeat(),
+    Flag::value("monotonic", "SECONDS", "Offset of the monotonic clock; makes a time namespace").group(NAMESPACES),
+    Flag::value("boottime", "SECONDS", "Offset of the boot-time clock; makes a time namespace").group(NAMESPACES),
+    Flag::value("rootfs", "DIR", "Use this directory as / of the box").group(FILES).complete(Complete::Directory),
+    Flag::switch("read-only", "Mount / of the box read-only").group(FILES),
+    Flag::value("volume", "SRC:DST[:OPTS]", "Bind a path of the host into the box").short('v').group(FILES).repeat().complete(Complete::File).doc(
+        "OPTS, with commas: ro, rw, rbind, bind, nosuid, nodev, noexec, private, rprivate, shared, rshared, slave, rslave.",
+    ),
+    Flag::value("mount", "type=T,src=S,dst=D,...", "Mount something into the box").group(FILES).repeat().doc(
+        "Types: bind, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src (source), dst (destination, target), readonly (ro), bind-propagation, bind-nonrecursive, tmpfs-size, tmpfs-mode. A value with a comma is put in double quotes.",
+    ),
+    Flag::value("tmpfs", "DST[:OPTS]", "Mount a tmpfs into the box").group(FILES).repeat().doc(
+        "Mounted with nosuid, nodev and noexec unless OPTS say suid, dev or exec.",
+    ),
+    Flag::value("propagation", "HOW", "How mounts travel: private, shared, slave or unchanged (default private)")
+        .group(FILES)
+        .complete(Complete::Words(&["private", "shared", "slave", "unchanged"])),
+    Flag::value("user", "UID[:GID]", "Who the command runs as, in the box's ids").short('u').group(WHO).doc(
+        "Names are looked up in /etc/passwd and /etc/group of the host, and not with --rootfs. Without GID, the user's group in /etc/passwd, otherwise 0.",
+    ),
+    Flag::value("group-add", "GID", "Add a supplementary group").group(WHO).repeat(),
+    Flag::value("umask", "OCTAL", "File mode creation mask (default: the caller's)").group(WHO),
+    Flag::value("cap-add", "CAP", "Add a capability, or ALL").group(WHO).repeat(),
+    Flag::value("cap-drop", "CAP", "Drop a capability, or ALL").group(WHO).repeat(),
+    Flag::switch("no-new-privs", "No program may gain privileges by setuid or file capabilities").group(WHO),
+    Flag::value("security-opt", "no-new-privileges", "As --no-new-privs, in docker's words").group(WHO).repeat(),
+    Flag::value("memory", "SIZE", "Memory: 512m, 2g").short('m').group(LIMITS),
+    Flag::value("memory-swap", "SIZE", "Memory and swap together; -1 is no limit").group(LIMITS),
+    Flag::value("cpus", "N", "Processors: 1.5").group(LIMITS),
+    Flag::value("cpu-shares", "N", "Weight against others, 2 to 262144 (1024 is usual)").short('c').group(LIMITS),
+    Flag::value("cpuset-cpus", "LIST", "Only these processors: 0-2,5").group(LIMITS),
+    Flag::value("cpuset-mems", "LIST", "Only these memory nodes: 0-1").group(LIMITS),
+    Flag::value("pids-limit", "N", "Processes and threads; -1 is no limit").group(LIMITS),
+    Flag::value("ulimit", "NAME=SOFT[:HARD]", "Limit of setrlimit(2): nofile=1024:4096").group(LIMITS).repeat(),
+    Flag::value("oom-score-adj", "N", "-1000 to 1000: later or sooner chosen when memory ends").group(LIMITS),
+    Flag::value("timeout", "TIME", "End the box after this time, with status 124: 90, 5m, 1h").group(LIMITS),
+    Flag::switch("rm", "Remove the box when it ends (default in the foreground)").group(LIFE),
+    Flag::switch("keep", "Keep record and log when it ends (default with -d)").group(LIFE),
+    Flag::switch("init", "Put boxr's init before the command: it passes signals on and reaps").group(LIFE),
+    Flag::switch("die-with-parent", "End the box when boxr ends").group(LIFE).aliases(&["kill-child"]),
+    Flag::switch("new-session", "Give the command a session of its own").group(LIFE),
+    Flag::value("stop-signal", "SIGNAL", "What `boxr stop` sends (default TERM)").group(LIFE),
+    Flag::value("stop-timeout", "SECONDS", "What `boxr stop` waits before it kills (default 10)").group(LIFE),
+    Flag::value("log-opt", "max-size=SIZE", "Bounds of the log: max-size=10m, max-file=3").group(LIFE).repeat(),
+    Flag::value("pidfile", "FILE", "Write the pid of the first process to a file").group(PROGRAMS).aliases(&["pid-file"]).complete(Complete::File),
+    Flag::value("preserve-fds", "N", "Pass N descriptors from 3 on to the command").group(PROGRAMS),
+];

@@ -1,0 +1,76 @@
+//! Commands about the host and boxr itself.
+
+use crate::cli::command::{Arg, Command, Example, Section};
+use crate::cli::flag::{Complete, Flag};
+use crate::commands;
+
+pub(super) static NS: Command = Command {
+    usage: &["ns [FLAGS] [CONTAINER|pid:N]..."],
+    about: &[
+        "Shows who shares what. For a box or a process: its eight namespaces, which are the host's, and who else has them. Without an argument: all namespaces of the host with what holds them.",
+    ],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[
+        Flag::value("type", "KIND", "Only namespaces of this kind")
+            .short('t')
+            .repeat()
+            .complete(Complete::Words(&["pid", "network", "mount", "uts", "ipc", "user", "cgroup", "time"])),
+        Flag::switch("tree", "Nesting of user and pid namespaces"),
+        Flag::switch("json", "As JSON, with the keys of lsns(8)"),
+        Flag::switch("dot", "As a picture for dot(1)"),
+    ]],
+    examples: &[
+        Example { line: "boxr ns web", what: "the namespaces of a box" },
+        Example { line: "boxr ns --dot | dot -Tsvg -o ns.svg", what: "a picture" },
+    ],
+    ..Command::new("ns", Section::System, "Show namespaces and who shares them", commands::ns::run)
+};
+
+pub(super) static DOCTOR: Command = Command {
+    usage: &["doctor [FLAGS]"],
+    about: &["Says what this host can do for you, and how to get what is missing."],
+    flags: &[&[Flag::switch("json", "As JSON")]],
+    ..Command::new("doctor", Section::System, "Say what this host can do for you", commands::doctor::run)
+};
+
+pub(super) static CONFIG: Command = Command {
+    usage: &["config [FLAGS] [FILE]"],
+    about: &[
+        "Writes a configuration file with every key, its meaning and its default: TOML, or JSON when FILE ends in .json. `boxr run -f FILE` runs it.",
+    ],
+    args: &[Arg::optional("FILE", Complete::File)],
+    flags: &[&[
+        Flag::switch("force", "Write over a file that exists"),
+        Flag::value("format", "FORMAT", "toml or json, whatever the name of FILE")
+            .complete(Complete::Words(&["toml", "json"])),
+    ]],
+    examples: &[
+        Example { line: "boxr config box.toml", what: "a file to start from" },
+        Example { line: "boxr run -f box.toml", what: "run it" },
+    ],
+    ..Command::new("config", Section::System, "Write a stock configuration file", commands::config::run)
+};
+
+pub(super) static COMPLETION: Command = Command {
+    usage: &["completion bash|zsh|fish"],
+    about: &["Prints a completion script for a shell."],
+    args: &[Arg::one("SHELL", Complete::Words(&["bash", "zsh", "fish"]))],
+    examples: &[
+        Example { line: "source <(boxr completion bash)", what: "bash, in ~/.bashrc" },
+        Example { line: "source <(boxr completion zsh)", what: "zsh, in ~/.zshrc after compinit" },
+        Example { line: "boxr completion fish | source", what: "fish, in config.fish" },
+    ],
+    ..Command::new("completion", Section::System, "Print a completion script", commands::completion::run)
+};
+
+pub(super) static HELP_COMMAND: Command = Command {
+    usage: &["help [COMMAND]"],
+    args: &[Arg::optional("COMMAND", Complete::Command)],
+    ..Command::new("help", Section::System, "Show help", commands::help::run)
+};
+
+pub(super) static VERSION: Command = Command {
+    usage: &["version [FLAGS]"],
+    flags: &[&[Flag::switch("json", "As JSON")]],
+    ..Command::new("version", Section::System, "Show the version", commands::version::run)
+};

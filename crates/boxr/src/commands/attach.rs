@@ -1,0 +1,12 @@
+//! `boxr attach`
+
+use crate::cli::Invocation;
+use crate::report::Report;
+
+/// Carries out `boxr attach`.
+///
+/// # Errors
+/// Always, in this build.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+}

@@ -1,0 +1,12 @@
+//! `boxr ns`
+
+use crate::cli::Invocation;
+use crate::report::Report;
+
+/// Carries out `boxr ns`.
+///
+/// # Errors
+/// Always, in this build.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+}

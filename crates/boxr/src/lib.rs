@@ -1,0 +1,22 @@
+//! The command line of boxr for people.
+//!
+//! [`cli`] is static data and a small parser; [`commands`] has one file per command;
+//! [`format`] writes results; [`report`] is what a person reads when something fails.
+
+use std::ffi::OsString;
+
+pub mod cli;
+pub mod commands;
+pub mod format;
+pub mod report;
+
+/// Runs a command line, the program's name first; the status to end with.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    match cli::run(args) {
+        Ok(status) => status,
+        Err(report) => {
+            report.print();
+            report.status
+        }
+    }
+}
