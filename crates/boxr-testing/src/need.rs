@@ -1,0 +1,214 @@
+//! What a test needs of the machine, and whether it is there.
+
+use std::path::{Path, PathBuf};
+
+/// One thing that a test cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The tests run as root.
+    Root,
+    /// The tests run as an ordinary user.
+    Unprivileged,
+    /// The caller may make a user namespace.
+    UserNamespaces,
+    /// The kernel has time namespaces (Linux 5.6).
+    TimeNamespaces,
+    /// The caller has ids in /etc/subuid and /etc/subgid, and newuidmap is installed.
+    SubordinateIds,
+    /// The caller may make cgroups with this controller.
+    Controller(Controller),
+    /// The caller may not make cgroups with this controller.
+    NoController(Controller),
+    /// The one cgroup tree is version 2.
+    CgroupV2,
+    /// A program is installed.
+    Tool(Tool),
+    /// The kernel is at least this one.
+    Kernel(u32, u32),
+}
+
+/// A cgroup controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the kernel's own names, cgroups(7)")]
+pub enum Controller {
+    Cpu,
+    Cpuset,
+    Memory,
+    Pids,
+    Freezer,
+}
+
+impl Controller {
+    /// The kernel's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cpuset => "cpuset",
+            Self::Memory => "memory",
+            Self::Pids => "pids",
+            Self::Freezer => "freezer",
+        }
+    }
+}
+
+/// A program that tests run, from a package of Debian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the programs")]
+pub enum Tool {
+    Busybox,
+    Newuidmap,
+    Setpriv,
+    Ps,
+    Strace,
+    Ip,
+    Bwrap,
+    Runc,
+    Crun,
+    UserModeLinux,
+}
+
+impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Busybox,
+        Self::Newuidmap,
+        Self::Setpriv,
+        Self::Ps,
+        Self::Strace,
+        Self::Ip,
+        Self::Bwrap,
+        Self::Runc,
+        Self::Crun,
+        Self::UserModeLinux,
+    ];
+
+    /// The name of the program.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Busybox => "busybox",
+            Self::Newuidmap => "newuidmap",
+            Self::Setpriv => "setpriv",
+            Self::Ps => "ps",
+            Self::Strace => "strace",
+            Self::Ip => "ip",
+            Self::Bwrap => "bwrap",
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+            Self::UserModeLinux => "linux.uml",
+        }
+    }
+
+    /// The Debian package it is in.
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::Busybox => "busybox-static",
+            Self::Newuidmap => "uidmap",
+            Self::Setpriv => "util-linux",
+            Self::Ps => "procps",
+            Self::Strace => "strace",
+            Self::Ip => "iproute2",
+            Self::Bwrap => "bubblewrap",
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+            Self::UserModeLinux => "user-mode-linux",
+        }
+    }
+
+    /// Where it is installed.
+    pub fn path(self) -> Option<PathBuf> {
+        let dirs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        dirs.iter().map(|dir| Path::new(dir).join(self.program())).find(|path| path.exists())
+    }
+}
+
+impl Need {
+    /// Why this need is not met here; `None` when it is.
+    pub fn missing(self) -> Option<String> {
+        let root = rustix::process::geteuid().is_root();
+        match self {
+            Self::Root => (!root).then(|| "needs root".into()),
+            Self::Unprivileged => root.then(|| "needs an ordinary user".into()),
+            Self::UserNamespaces => (!may_make_user_namespaces())
+                .then(|| "user namespaces are forbidden to this user (see boxr doctor)".into()),
+            Self::TimeNamespaces => (!Path::new("/proc/self/ns/time").exists())
+                .then(|| "this kernel has no time namespaces".into()),
+            Self::SubordinateIds => no_subordinate_ids(),
+            Self::Controller(controller) => (!may_use(controller))
+                .then(|| format!("cgroup controller {} is not to be had here", controller.name())),
+            Self::NoController(controller) => may_use(controller)
+                .then(|| format!("cgroup controller {} is to be had here", controller.name())),
+            Self::CgroupV2 => {
+                (!is_cgroup_v2()).then(|| "the cgroup tree here is not a single one of version 2".into())
+            }
+            Self::Tool(tool) => tool
+                .path()
+                .is_none()
+                .then(|| format!("{} is not installed (apt-get install {})", tool.program(), tool.package())),
+            Self::Kernel(major, minor) => {
+                (kernel() < (major, minor)).then(|| format!("needs Linux {major}.{minor}"))
+            }
+        }
+    }
+}
+
+/// Major and minor version of the running kernel.
+pub fn kernel() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy().into_owned();
+    let mut parts = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+fn may_make_user_namespaces() -> bool {
+    let mut command = std::process::Command::new("unshare");
+    let status = command.args(["--user", "--map-root-user", "--", "true"]).output();
+    status.is_ok_and(|output| output.status.success())
+}
+
+fn no_subordinate_ids() -> Option<String> {
+    if let Some(reason) = Need::Tool(Tool::Newuidmap).missing() {
+        return Some(reason);
+    }
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    let offers = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| line.split(':').next())
+            .any(|owner| owner.parse() == Ok(uid) || Some(owner) == name.as_deref())
+    };
+    let missing = ["/etc/subuid", "/etc/subgid"].into_iter().find(|file| !offers(file))?;
+    Some(format!("{missing} offers this user nothing"))
+}
+
+fn is_cgroup_v2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+/// Whether the caller may make a group with `controller` below the one it is in.
+fn may_use(controller: Controller) -> bool {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let writable = |dir: PathBuf| {
+        rustix::fs::access(&dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    if is_cgroup_v2() {
+        let path = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        let dir = Path::new("/sys/fs/cgroup").join(path);
+        // The freezer is part of version 2 itself.
+        let offered = controller == Controller::Freezer
+            || std::fs::read_to_string(dir.join("cgroup.controllers"))
+                .is_ok_and(|list| list.split_whitespace().any(|name| name == controller.name()));
+        return offered && writable(dir);
+    }
+    own.lines().any(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(names), Some(path)) = (fields.next(), fields.next()) else { return false };
+        names.split(',').any(|name| name == controller.name())
+            && writable(Path::new("/sys/fs/cgroup").join(names).join(path.trim_start_matches('/')))
+    })
+}
