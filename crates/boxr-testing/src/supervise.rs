@@ -1,6 +1,8 @@
 //! One test in a process of its own, under a supervisor that sees everything it leaves behind.
 //!
-//!     test program ── supervisor (child subreaper) ── test ── boxr, monitors, boxes…
+//! ```text
+//! test program ── supervisor (child subreaper) ── test ── boxr, monitors, boxes…
+//! ```
 //!
 //! Whatever loses its parent below the supervisor becomes the supervisor's child (prctl(2),
 //! `PR_SET_CHILD_SUBREAPER`) and is reaped at once, as by a real init. When the test has ended
