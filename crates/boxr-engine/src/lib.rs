@@ -3,5 +3,6 @@
 //! [`options::BoxOptions`] is what a person asked for, with every default applied. It is what
 //! [`record::Record`] keeps, and what an OCI specification is made from at every start.
 
+pub mod config;
 pub mod options;
 pub mod record;

@@ -1,6 +1,7 @@
 //! What a person reads when something fails (DESIGN.md section 9): what boxr was doing and
 //! the system's reason, what explains it, and what to do.
 
+mod config;
 mod errno;
 
 use std::fmt;

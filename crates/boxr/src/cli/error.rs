@@ -3,6 +3,7 @@
 use super::command::Command;
 use super::flag::Flag;
 use crate::report::{Explain, Report};
+pub use boxr_engine::config::nearest;
 
 /// A command line that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,18 +134,6 @@ impl Explain for UsageError {
     fn report(&self) -> Report {
         self.report_for(None)
     }
-}
-
-/// The word of `known` that `word` was most likely meant to be, if any looks like it.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = 1 + word.chars().count() / 4;
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= allowed || (word.len() >= 3 && candidate.starts_with(word))
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

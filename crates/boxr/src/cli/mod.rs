@@ -8,6 +8,7 @@ mod flag;
 pub mod help;
 mod invocation;
 mod lexer;
+mod request;
 pub mod table;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ pub use error::{UsageError, nearest};
 pub use flag::{Complete, Flag, Takes};
 pub use invocation::{Globals, Invocation};
 pub use lexer::{Matches, Said};
+pub use request::{DETACH_KEYS, RunRequest, run_request};
 
 use crate::report::{Report, write_stdout};
 

@@ -1,0 +1,36 @@
+//! From what was said to what a box is: flags and configuration files into [`BoxOptions`].
+//!
+//! A [`Setting`] reads one value, behind a flag and in a file alike, into a [`RawRun`], in which
+//! everything is optional. [`resolve`] puts file and flags together, applies the defaults and
+//! gives a [`Resolved`] box. Precedence: flag, file, default.
+//!
+//! [`BoxOptions`]: crate::options::BoxOptions
+
+mod error;
+mod file;
+pub mod grammar;
+mod identity;
+mod raw;
+mod resolve;
+mod settings;
+mod text_file;
+mod value;
+
+pub use error::{ConfigError, Origin};
+pub use file::{Format, parse, read};
+pub use raw::RawRun;
+pub use resolve::{Caller, Purpose, Resolved, resolve};
+pub use settings::{SETTINGS, Setting, Stock};
+pub use value::{Base, Invalid, Node, Value};
+
+/// The word of `known` that `word` was most likely meant to be, if any looks like it.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = 1 + word.chars().count() / 4;
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| {
+            *distance <= allowed || (word.len() >= 3 && candidate.starts_with(word))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

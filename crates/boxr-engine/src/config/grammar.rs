@@ -1,0 +1,21 @@
+//! What values look like: sizes, times, namespace modes, mounts, ids, limits, signals.
+//!
+//! Each function takes the text that was written and gives the value or what is wrong with it.
+
+mod cgroup;
+mod ids;
+mod mount;
+mod namespace;
+mod signal;
+mod terminal;
+mod time;
+mod words;
+
+pub use cgroup::{cpuset, milli_cpus, size};
+pub use ids::{Id, UserSpec, extent, group, user};
+pub use mount::{mount, mount_table, tmpfs, volume};
+pub use namespace::{mode, mode_list, mode_text};
+pub use signal::{signal, signal_name};
+pub use terminal::detach_keys;
+pub use time::{offset, seconds};
+pub use words::{capability, environment, hostname, label, ulimit, umask};

@@ -1,0 +1,383 @@
+//! Mounts: docker's `--mount`, `--volume` and `--tmpfs`, in the words of the OCI specification.
+
+use std::path::PathBuf;
+
+use crate::config::value::{Base, Invalid, Node, Value, clean};
+use crate::options::MountOption;
+
+/// Filesystems that a box may mount.
+const KINDS: [&str; 7] = ["bind", "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup"];
+
+const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+
+/// Flags of a mount that may be said as they are.
+const PLAIN: [&str; 18] = [
+    "ro",
+    "rw",
+    "nosuid",
+    "suid",
+    "nodev",
+    "dev",
+    "noexec",
+    "exec",
+    "sync",
+    "async",
+    "noatime",
+    "relatime",
+    "strictatime",
+    "nodiratime",
+    "dirsync",
+    "mand",
+    "nomand",
+    "nosymfollow",
+];
+
+/// `type=bind,src=S,dst=D,ro`: fields with commas between; a field with a comma is in double quotes.
+pub fn mount(text: &str, base: &Base) -> Result<MountOption, Invalid> {
+    let mut draft = Draft::default();
+    for field in fields(text)? {
+        let (key, value) = match field.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (field.as_str(), None),
+        };
+        draft.take(key, value, base).map_err(|error| Invalid::new(text, error.why))?;
+    }
+    draft.finish().map_err(|why| Invalid::new(text, why))
+}
+
+/// The same keys as a table of a file.
+pub fn mount_table(node: &Node, base: &Base) -> Result<MountOption, Invalid> {
+    let Value::Table(keys) = &node.value else {
+        return mount(node.text()?, base);
+    };
+    let mut draft = Draft::default();
+    for (key, value) in keys {
+        let taken = match &value.value {
+            Value::Bool(on) => draft.take(key, Some(if *on { "true" } else { "false" }), base),
+            Value::List(_) if key == "options" => value
+                .each(|node| {
+                    let option = node.text()?;
+                    Ok(option.to_owned())
+                })
+                .and_then(|options| options.iter().try_for_each(|option| draft.option(option))),
+            _ => value.text_or_number().and_then(|text| draft.take(key, Some(&text), base)),
+        };
+        taken.map_err(|error| value.at(error))?;
+    }
+    draft.finish().map_err(|why| node.invalid(why))
+}
+
+/// A mount whose fields are still being read.
+#[derive(Default)]
+struct Draft {
+    kind: Option<String>,
+    source: Option<String>,
+    destination: Option<PathBuf>,
+    options: Vec<String>,
+    shallow: bool,
+}
+
+impl Draft {
+    fn take(&mut self, key: &str, value: Option<&str>, base: &Base) -> Result<(), Invalid> {
+        match (key, value) {
+            ("type", Some(kind)) => self.kind(kind),
+            ("src" | "source", Some(source)) => {
+                self.source = Some(source.to_owned());
+                if self.kind.as_deref().is_none_or(|kind| kind == "bind") {
+                    self.source = Some(base.absolute(source)?.to_string_lossy().into_owned());
+                }
+                Ok(())
+            }
+            ("dst" | "destination" | "target", Some(path)) => {
+                self.destination = Some(destination(path)?);
+                Ok(())
+            }
+            ("ro" | "readonly", value) => self.switch(key, value, "ro", "rw"),
+            ("rw", None) => self.option("rw"),
+            ("bind-nonrecursive", value) => {
+                self.shallow =
+                    truth(value.unwrap_or("true")).ok_or_else(|| Invalid::new(key, "true or false"))?;
+                Ok(())
+            }
+            ("bind-propagation" | "propagation", Some(how)) if PROPAGATIONS.contains(&how) => {
+                self.option(how)
+            }
+            ("bind-propagation" | "propagation", _) => {
+                Err(Invalid::new(key, format!("{key} is one of {}", PROPAGATIONS.join(", "))))
+            }
+            ("tmpfs-size" | "size", Some(size)) => {
+                let size = super::size(size)?;
+                self.options.push(format!("size={size}"));
+                Ok(())
+            }
+            ("tmpfs-mode" | "mode", Some(mode)) => {
+                if mode.is_empty()
+                    || mode.len() > 5
+                    || !mode.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
+                {
+                    return Err(Invalid::new(key, format!("{key}={mode} is not an octal mode")));
+                }
+                self.options.push(format!("mode={mode}"));
+                Ok(())
+            }
+            ("options", Some(options)) => options.split(',').try_for_each(|option| self.option(option)),
+            (plain, None) if PLAIN.contains(&plain) || PROPAGATIONS.contains(&plain) => self.option(plain),
+            (_, None) => Err(Invalid::new(key, format!("{key} is not a mount field, or needs a value"))),
+            _ => Err(Invalid::new(key, format!("{key} is not a mount field"))),
+        }
+    }
+
+    fn kind(&mut self, kind: &str) -> Result<(), Invalid> {
+        if kind == "volume" {
+            return Err(Invalid::new(
+                kind,
+                "named volumes are not in this version; type=bind binds a directory",
+            ));
+        }
+        if !KINDS.contains(&kind) {
+            return Err(Invalid::new(kind, format!("type is one of {}", KINDS.join(", "))));
+        }
+        self.kind = Some(kind.to_owned());
+        Ok(())
+    }
+
+    fn switch(&mut self, key: &str, value: Option<&str>, on: &str, off: &str) -> Result<(), Invalid> {
+        match value.map_or(Some(true), truth) {
+            Some(true) => self.option(on),
+            Some(false) => self.option(off),
+            None => Err(Invalid::new(key, format!("{key} is true or false"))),
+        }
+    }
+
+    fn option(&mut self, option: &str) -> Result<(), Invalid> {
+        let known = PLAIN.contains(&option)
+            || PROPAGATIONS.contains(&option)
+            || ["bind", "rbind"].contains(&option)
+            || option.split_once('=').is_some_and(|(key, _)| {
+                ["size", "mode", "uid", "gid", "nr_inodes", "newinstance", "ptmxmode", "hidepid"]
+                    .contains(&key)
+            });
+        if !known {
+            return Err(Invalid::new(option, format!("{option} is not a mount option")));
+        }
+        self.options.push(option.to_owned());
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<MountOption, String> {
+        let destination = self.destination.ok_or("dst is missing: where in the box")?;
+        let kind = self.kind.unwrap_or_else(|| "bind".to_owned());
+        if kind == "bind" {
+            if self.source.is_none() {
+                return Err("src is missing: what to bind".to_owned());
+            }
+            if !self.options.iter().any(|option| option == "bind" || option == "rbind") {
+                self.options.insert(0, if self.shallow { "bind" } else { "rbind" }.to_owned());
+            }
+        } else if self.shallow {
+            return Err(format!("bind-nonrecursive is for type=bind, not {kind}"));
+        } else if self.source.is_none() {
+            self.source = Some(kind.clone());
+        }
+        Ok(MountOption { kind, source: self.source, destination, options: self.options })
+    }
+}
+
+/// `SRC:DST[:OPTS]`
+pub fn volume(text: &str, base: &Base) -> Result<MountOption, Invalid> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, path, options) = match parts[..] {
+        [source, path] => (source, path, ""),
+        [source, path, options] => (source, path, options),
+        [_] => return Err(Invalid::new(text, "not SRC:DST or SRC:DST:OPTS")),
+        _ => return Err(Invalid::new(text, "more than three parts; --mount takes paths with a colon")),
+    };
+    if !source.starts_with(['/', '.']) {
+        let why = if source.is_empty() {
+            "SRC is missing".to_owned()
+        } else {
+            format!("named volumes are not in this version; for a directory write ./{source}")
+        };
+        return Err(Invalid::new(text, why));
+    }
+    let mut draft = Draft { kind: Some("bind".to_owned()), ..Draft::default() };
+    draft.source = Some(base.absolute(source)?.to_string_lossy().into_owned());
+    draft.destination = Some(destination(path).map_err(|error| Invalid::new(text, error.why))?);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        if ["z", "Z", "U", "O"].contains(&option) {
+            return Err(Invalid::new(
+                text,
+                format!("{option}: boxr changes no labels or owners of the host's files"),
+            ));
+        }
+        draft.option(option).map_err(|error| Invalid::new(text, error.why))?;
+    }
+    draft.finish().map_err(|why| Invalid::new(text, why))
+}
+
+/// `DST[:OPTS]`; nosuid, nodev and noexec unless OPTS say otherwise.
+pub fn tmpfs(text: &str) -> Result<MountOption, Invalid> {
+    let (path, options) = text.split_once(':').unwrap_or((text, ""));
+    let mut draft = Draft { kind: Some("tmpfs".to_owned()), ..Draft::default() };
+    draft.destination = Some(destination(path).map_err(|error| Invalid::new(text, error.why))?);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let taken = match option.split_once('=') {
+            Some((key @ ("size" | "mode"), value)) => draft.take(key, Some(value), &Base(PathBuf::from("/"))),
+            _ => draft.option(option),
+        };
+        taken.map_err(|error| Invalid::new(text, error.why))?;
+    }
+    for (safe, other) in [("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec")] {
+        if !draft.options.iter().any(|option| option == safe || option == other) {
+            draft.options.push(safe.to_owned());
+        }
+    }
+    draft.finish().map_err(|why| Invalid::new(text, why))
+}
+
+/// Where in the box: absolute, and not the root itself.
+fn destination(path: &str) -> Result<PathBuf, Invalid> {
+    if !path.starts_with('/') {
+        return Err(Invalid::new(path, format!("the place in the box is an absolute path, not {path:?}")));
+    }
+    let cleaned = clean(std::path::Path::new(path));
+    if cleaned.parent().is_none() {
+        return Err(Invalid::new(
+            path,
+            "nothing can be mounted over / of the box; --rootfs sets another root",
+        ));
+    }
+    Ok(cleaned)
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// The fields of one CSV record (RFC 4180).
+fn fields(text: &str) -> Result<Vec<String>, Invalid> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let Some(field) = fields.last_mut() else { break };
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                field.push('"');
+            }
+            '"' if quoted => quoted = false,
+            '"' if field.is_empty() => quoted = true,
+            ',' if !quoted => fields.push(String::new()),
+            other => field.push(other),
+        }
+    }
+    if quoted {
+        return Err(Invalid::new(text, "a double quote is not closed"));
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn base() -> Base {
+        Base(PathBuf::from("/here"))
+    }
+
+    fn made(kind: &str, source: &str, destination: &str, options: &[&str]) -> MountOption {
+        MountOption {
+            kind: kind.into(),
+            source: Some(source.into()),
+            destination: destination.into(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn docker_mounts() {
+        let read = |text| mount(text, &base()).unwrap();
+        assert_eq!(read("type=bind,src=/a,dst=/b,ro"), made("bind", "/a", "/b", &["rbind", "ro"]));
+        assert_eq!(read("source=a,target=/b,readonly=true"), made("bind", "/here/a", "/b", &["rbind", "ro"]));
+        assert_eq!(
+            read("type=bind,src=/a,dst=/b,bind-propagation=rslave,bind-nonrecursive"),
+            made("bind", "/a", "/b", &["bind", "rslave"])
+        );
+        assert_eq!(
+            read("type=tmpfs,dst=/t,tmpfs-size=64m,tmpfs-mode=1777"),
+            made("tmpfs", "tmpfs", "/t", &["size=67108864", "mode=1777"])
+        );
+        assert_eq!(read("type=proc,dst=/proc"), made("proc", "proc", "/proc", &[]));
+        assert_eq!(read("type=bind,\"src=/a,b\",dst=/c"), made("bind", "/a,b", "/c", &["rbind"]));
+    }
+
+    #[test]
+    fn wrong_mounts_say_what_is_wrong() {
+        for (text, part) in [
+            ("type=bind,dst=/b", "src is missing"),
+            ("type=bind,src=/a", "dst is missing"),
+            ("type=ext4,dst=/b", "type is one of"),
+            ("type=volume,src=x,dst=/b", "named volumes"),
+            ("type=bind,src=/a,dst=b", "absolute"),
+            ("type=bind,src=/a,dst=/x/..", "over /"),
+            ("type=bind,src=/a,dst=/b,frob=1", "frob is not a mount field"),
+            ("type=bind,src=/a,dst=/b,ro=maybe", "true or false"),
+            ("type=bind,src=/a,dst=/b,\"x", "not closed"),
+            ("", "not a mount field"),
+        ] {
+            let error = mount(text, &base()).unwrap_err();
+            assert!(error.why.contains(part), "{text}: {}", error.why);
+        }
+    }
+
+    #[test]
+    fn volumes() {
+        assert_eq!(volume("/a:/b", &base()).unwrap(), made("bind", "/a", "/b", &["rbind"]));
+        assert_eq!(
+            volume("./a:/b:ro,nosuid", &base()).unwrap(),
+            made("bind", "/here/a", "/b", &["rbind", "ro", "nosuid"])
+        );
+        for (text, part) in [
+            ("/a", "SRC:DST"),
+            ("data:/b", "./data"),
+            (":/b", "SRC is missing"),
+            ("/a:b", "absolute"),
+            ("/a:/b:z", "labels"),
+            ("/a:/b:frob", "not a mount option"),
+            ("/a:/b:ro:x", "three parts"),
+        ] {
+            let error = volume(text, &base()).unwrap_err();
+            assert!(error.why.contains(part), "{text}: {}", error.why);
+        }
+    }
+
+    #[test]
+    fn tmpfs_is_careful_by_itself() {
+        assert_eq!(tmpfs("/t").unwrap(), made("tmpfs", "tmpfs", "/t", &["nosuid", "nodev", "noexec"]));
+        assert_eq!(
+            tmpfs("/t:exec,size=1m").unwrap(),
+            made("tmpfs", "tmpfs", "/t", &["exec", "size=1048576", "nosuid", "nodev"])
+        );
+        assert!(tmpfs("t").is_err() && tmpfs("/t:frob").is_err() && tmpfs("/t:size=x").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn binds_are_read_back(source in "(/[a-z ]{1,8}){1,3}", target in "(/[a-z]{1,8}){1,3}") {
+            let read = mount(&format!("type=bind,src={source},dst={target}"), &base()).unwrap();
+            prop_assert_eq!(&read, &volume(&format!("{source}:{target}"), &base()).unwrap());
+            prop_assert_eq!(read, made("bind", &source, &target, &["rbind"]));
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in ".*") {
+            drop((mount(&text, &base()), volume(&text, &base()), tmpfs(&text)));
+        }
+    }
+}

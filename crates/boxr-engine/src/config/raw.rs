@@ -1,0 +1,137 @@
+//! What was said, by flags or by a file: everything is optional.
+
+use std::path::PathBuf;
+
+use boxr_sys::namespace::NamespaceKind;
+
+use super::grammar::{Id, UserSpec};
+use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Tty, Ulimit};
+
+/// A path with what was written, for those that mean something else in another root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidPath {
+    /// As it was written.
+    pub said: PathBuf,
+    /// Made absolute on the host.
+    pub absolute: PathBuf,
+}
+
+/// What was said about a box. `None` and an empty list: nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs, reason = "the setting of the same name says what each is")]
+pub struct RawRun {
+    pub args: Option<Vec<String>>,
+    pub name: Option<String>,
+    pub detach: Option<bool>,
+    pub interactive: Option<bool>,
+    pub tty: Option<Tty>,
+    pub hostname: Option<String>,
+    pub domainname: Option<String>,
+    /// `KEY=VALUE`, or `KEY` for the caller's value (`None`).
+    pub env: Vec<(String, Option<String>)>,
+    pub env_files: Vec<PathBuf>,
+    pub clear_env: Option<bool>,
+    pub workdir: Option<SaidPath>,
+    pub labels: Vec<(String, String)>,
+    pub label_files: Vec<PathBuf>,
+    /// In the order of [`NamespaceKind::ALL`].
+    pub namespaces: [Option<NamespaceMode>; 8],
+    pub share: Option<String>,
+    pub map_self: Option<bool>,
+    pub uid_map: Vec<IdExtent>,
+    pub gid_map: Vec<IdExtent>,
+    pub monotonic: Option<i64>,
+    pub boottime: Option<i64>,
+    pub rootfs: Option<PathBuf>,
+    pub read_only: Option<bool>,
+    pub mounts: Vec<MountOption>,
+    pub propagation: Option<Propagation>,
+    pub user: Option<UserSpec>,
+    pub group_add: Vec<Id>,
+    pub umask: Option<u32>,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub no_new_privs: Option<bool>,
+    /// Bytes; 0 is no limit.
+    pub memory: Option<u64>,
+    /// Bytes; -1 is no limit, 0 nothing said.
+    pub memory_swap: Option<i64>,
+    pub cpus_milli: Option<u64>,
+    /// 0 is no weight.
+    pub cpu_shares: Option<u64>,
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    /// 0 or less is no limit.
+    pub pids: Option<i64>,
+    pub ulimits: Vec<Ulimit>,
+    pub oom_score_adj: Option<i32>,
+    /// Seconds; 0 is never.
+    pub timeout: Option<u64>,
+    pub rm: Option<bool>,
+    pub keep: Option<bool>,
+    pub init: Option<bool>,
+    pub die_with_parent: Option<bool>,
+    pub new_session: Option<bool>,
+    pub stop_signal: Option<String>,
+    pub stop_timeout: Option<u32>,
+    pub log_max_size: Option<u64>,
+    pub log_max_files: Option<u32>,
+    pub pidfile: Option<PathBuf>,
+    pub cidfile: Option<PathBuf>,
+    pub preserve_fds: Option<u32>,
+    pub detach_keys: Option<Vec<u8>>,
+}
+
+impl RawRun {
+    /// What was said of the namespace of `kind`.
+    pub fn namespace(&self, kind: NamespaceKind) -> Option<&NamespaceMode> {
+        self.namespaces[index(kind)].as_ref()
+    }
+
+    /// Says the mode of the namespace of `kind`.
+    pub fn set_namespace(&mut self, kind: NamespaceKind, mode: NamespaceMode) {
+        self.namespaces[index(kind)] = Some(mode);
+    }
+
+    /// What `self`, a file, says where `flags` says nothing. Lists are joined, the file's first; a
+    /// mount of a flag takes the place of the file's at the same destination.
+    #[must_use]
+    pub fn overlaid_by(mut self, flags: Self) -> Self {
+        macro_rules! scalars {
+            ($($field:ident)*) => { $(if flags.$field.is_some() { self.$field = flags.$field; })* };
+        }
+        macro_rules! lists {
+            ($($field:ident)*) => { $(self.$field.extend(flags.$field);)* };
+        }
+        if flags.rm.is_some() || flags.keep.is_some() {
+            (self.rm, self.keep) = (None, None);
+        }
+        if flags.share.is_some() {
+            // Said later, and of all: the file's word on single namespaces gives way.
+            self.namespaces = [const { None }; 8];
+        }
+        self.mounts.retain(|mount| !flags.mounts.iter().any(|other| other.destination == mount.destination));
+        self.ulimits.retain(|limit| !flags.ulimits.iter().any(|other| other.kind == limit.kind));
+        for (mine, said) in self.namespaces.iter_mut().zip(flags.namespaces) {
+            if said.is_some() {
+                *mine = said;
+            }
+        }
+        if !flags.uid_map.is_empty() || !flags.gid_map.is_empty() {
+            (self.uid_map, self.gid_map) = (flags.uid_map, flags.gid_map);
+        }
+        scalars! {
+            args name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
+            boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
+            cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm keep init die_with_parent
+            new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
+            detach_keys
+        }
+        lists! { env env_files labels label_files mounts group_add cap_add cap_drop ulimits }
+        self
+    }
+}
+
+fn index(kind: NamespaceKind) -> usize {
+    NamespaceKind::ALL.iter().position(|other| *other == kind).unwrap_or(0)
+}

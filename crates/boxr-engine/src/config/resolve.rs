@@ -1,0 +1,397 @@
+//! From what was said to a whole box: file and flags together, the defaults, and what excludes what.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use boxr_sys::namespace::NamespaceKind;
+
+use super::error::ConfigError;
+use super::grammar::{self, mode_text};
+use super::raw::RawRun;
+use super::{identity, text_file};
+use crate::options::{
+    BoxOptions, CapabilityChange, IdMapping, JoinTarget, Limits, LogLimits, NamespaceMode, Namespaces,
+    Propagation, Retention, Root,
+};
+
+/// The `PATH` of a box that begins without the caller's environment.
+pub const CLEAN_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a box takes from whoever makes it.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// Current directory.
+    pub directory: PathBuf,
+    /// Environment, in its order. Variables that are not UTF-8 cannot be kept in a record.
+    pub env: Vec<(String, String)>,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+impl Caller {
+    /// This process.
+    ///
+    /// # Errors
+    /// A current directory that is gone.
+    pub fn current() -> Result<Self, ConfigError> {
+        let directory = std::env::current_dir().map_err(|source| ConfigError::NoDirectory { source })?;
+        let env = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        Ok(Self {
+            directory,
+            env,
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: groups.into_iter().map(rustix::process::Gid::as_raw).collect(),
+        })
+    }
+}
+
+/// Which command the box is made for: it decides what remains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `run`
+    Run,
+    /// `create`
+    Create,
+}
+
+/// A box, and what is to be done with it now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// What it is.
+    pub options: BoxOptions,
+    /// The name that was asked for.
+    pub name: Option<String>,
+    /// Whether it runs in the background.
+    pub detach: bool,
+    /// File that gets its id.
+    pub cidfile: Option<PathBuf>,
+    /// Keys that detach; `None` is the default, empty is none.
+    pub detach_keys: Option<Vec<u8>>,
+}
+
+/// Puts together what was said.
+///
+/// # Errors
+/// What excludes each other, what is missing, and files that cannot be read.
+pub fn resolve(raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Resolved, ConfigError> {
+    let namespaces = namespaces(&raw)?;
+    let root = root(&raw)?;
+    let detach = raw.detach.unwrap_or(false);
+    check_lifetime(&raw, detach)?;
+    check_mounts(&raw, &namespaces)?;
+    let options = BoxOptions {
+        env: environment(&raw, caller)?,
+        workdir: workdir(&raw, &root, caller)?,
+        user: identity::resolve(raw.user.as_ref(), &raw.group_add, &root, namespaces.user.as_ref(), caller)?,
+        umask: raw.umask,
+        id_mapping: id_mapping(&raw),
+        monotonic_offset: raw.monotonic,
+        boottime_offset: raw.boottime,
+        root,
+        read_only: raw.read_only.unwrap_or(false),
+        propagation: raw.propagation.unwrap_or_default(),
+        no_new_privileges: raw.no_new_privs.unwrap_or(false),
+        limits: limits(&raw)?,
+        oom_score_adj: raw.oom_score_adj,
+        init: raw.init.unwrap_or(false),
+        die_with_parent: raw.die_with_parent.unwrap_or(false),
+        new_session: raw.new_session.unwrap_or(false),
+        preserve_fds: raw.preserve_fds.unwrap_or(0),
+        interactive: raw.interactive.unwrap_or(false),
+        tty: raw.tty.unwrap_or_default(),
+        stop_timeout: raw.stop_timeout,
+        timeout: raw.timeout.filter(|seconds| *seconds > 0),
+        retention: retention(&raw, purpose, detach),
+        log: log(&raw),
+        labels: labels(&raw)?,
+        namespaces,
+        capabilities: CapabilityChange { add: raw.cap_add, drop: raw.cap_drop },
+        args: raw.args.filter(|args| !args.is_empty()).ok_or(ConfigError::NoCommand)?,
+        hostname: raw.hostname,
+        domainname: raw.domainname,
+        mounts: raw.mounts,
+        ulimits: raw.ulimits,
+        stop_signal: raw.stop_signal,
+        pidfile: raw.pidfile,
+    };
+    Ok(Resolved { options, name: raw.name, detach, cidfile: raw.cidfile, detach_keys: raw.detach_keys })
+}
+
+/// The flag of a namespace.
+fn flag_of(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::Pid => "--pid",
+        NamespaceKind::Network => "--network",
+        NamespaceKind::Mount => "--mount-ns",
+        NamespaceKind::Uts => "--uts",
+        NamespaceKind::Ipc => "--ipc",
+        NamespaceKind::User => "--userns",
+        NamespaceKind::Cgroup => "--cgroupns",
+        NamespaceKind::Time => "--time-ns",
+    }
+}
+
+/// The modes, with those that other settings imply.
+fn namespaces(raw: &RawRun) -> Result<Namespaces, ConfigError> {
+    let mut namespaces = Namespaces::default();
+    for kind in NamespaceKind::ALL {
+        if let Some(name) = &raw.share {
+            namespaces.set(kind, NamespaceMode::Join(JoinTarget::Container(name.clone())));
+        }
+        if let Some(mode) = raw.namespace(kind) {
+            namespaces.set(kind, mode.clone());
+        }
+    }
+    let unsaid = |kind| raw.namespace(kind).is_none() && raw.share.is_none();
+    let clocks = raw.monotonic.is_some() || raw.boottime.is_some();
+    if clocks && unsaid(NamespaceKind::Time) {
+        namespaces.time = NamespaceMode::New;
+    }
+    let maps = !raw.uid_map.is_empty() || !raw.gid_map.is_empty();
+    if maps && unsaid(NamespaceKind::User) {
+        namespaces.user = Some(NamespaceMode::New);
+    }
+    let clock_flag = if raw.monotonic.is_some() { "--monotonic" } else { "--boottime" };
+    let map_flag = match (raw.uid_map.is_empty(), raw.gid_map.is_empty()) {
+        (false, _) => "--uidmap",
+        (_, false) => "--gidmap",
+        _ => "--map-self",
+    };
+    let named = raw.hostname.is_some() || raw.domainname.is_some();
+    let name_flag = if raw.hostname.is_some() { "--hostname" } else { "--domainname" };
+    needs_new(
+        &namespaces,
+        NamespaceKind::Time,
+        clocks,
+        clock_flag,
+        "offsets are set when a time namespace is made",
+    )?;
+    let maps = maps || raw.map_self == Some(true);
+    needs_new(
+        &namespaces,
+        NamespaceKind::User,
+        maps,
+        map_flag,
+        "ids are mapped when a user namespace is made",
+    )?;
+    needs_new(&namespaces, NamespaceKind::Uts, named, name_flag, "it would change the name of another")?;
+    if raw.map_self == Some(true) && map_flag != "--map-self" {
+        return Err(conflict("--map-self", map_flag, "each says how ids are mapped", ""));
+    }
+    Ok(namespaces)
+}
+
+/// Refuses `flag` where the namespace it is about is not the box's own.
+fn needs_new(
+    namespaces: &Namespaces,
+    kind: NamespaceKind,
+    said: bool,
+    flag: &str,
+    why: &'static str,
+) -> Result<(), ConfigError> {
+    match namespaces.get(kind) {
+        Some(mode) if said && *mode != NamespaceMode::New => {
+            let other = format!("{} {}", flag_of(kind), mode_text(mode));
+            Err(conflict(flag, &other, why, new_flag(kind)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The remedy: a namespace of the box's own.
+fn new_flag(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::Time => "--time-ns new",
+        NamespaceKind::User => "--userns new",
+        NamespaceKind::Uts => "--uts new",
+        NamespaceKind::Mount => "--mount-ns new",
+        _ => "",
+    }
+}
+
+fn conflict(one: &str, other: &str, why: &'static str, remedy: &'static str) -> ConfigError {
+    ConfigError::Conflict { one: one.to_owned(), other: other.to_owned(), why, remedy }
+}
+
+/// The file tree; a directory is looked at now, so that a mistyped one is named before anything is made.
+fn root(raw: &RawRun) -> Result<Root, ConfigError> {
+    use std::os::unix::fs::MetadataExt;
+    let Some(path) = &raw.rootfs else { return Ok(Root::Host) };
+    let wrong = |why, source| ConfigError::Rootfs { path: path.clone(), why, source };
+    let found = std::fs::metadata(path).map_err(|source| wrong("cannot be used as root", Some(source)))?;
+    if !found.is_dir() {
+        return Err(wrong("not a directory", None));
+    }
+    let host = std::fs::metadata("/").map_err(|source| wrong("cannot be compared with /", Some(source)))?;
+    if (found.dev(), found.ino()) == (host.dev(), host.ino()) {
+        return Err(wrong("this is the host's own root; leave --rootfs out to use it", None));
+    }
+    Ok(Root::Directory(path.clone()))
+}
+
+/// Mounts need a mount namespace of the box's own, and a place each.
+fn check_mounts(raw: &RawRun, namespaces: &Namespaces) -> Result<(), ConfigError> {
+    let about = [
+        (raw.rootfs.is_some(), "--rootfs"),
+        (!raw.mounts.is_empty(), "a mount"),
+        (raw.read_only == Some(true), "--read-only"),
+        (raw.propagation.is_some_and(|how| how != Propagation::Private), "--propagation"),
+    ];
+    for (said, flag) in about {
+        needs_new(namespaces, NamespaceKind::Mount, said, flag, "it would change the mounts of another")?;
+    }
+    for (index, mount) in raw.mounts.iter().enumerate() {
+        if raw.mounts[..index].iter().any(|other| other.destination == mount.destination) {
+            return Err(ConfigError::RepeatedMount { destination: mount.destination.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn check_lifetime(raw: &RawRun, detach: bool) -> Result<(), ConfigError> {
+    if raw.rm == Some(true) && raw.keep == Some(true) {
+        return Err(conflict("--rm", "--keep", "one removes the box when it ends, the other keeps it", ""));
+    }
+    if detach && raw.die_with_parent == Some(true) {
+        return Err(conflict("--detach", "--die-with-parent", "boxr itself ends at once with --detach", ""));
+    }
+    Ok(())
+}
+
+fn retention(raw: &RawRun, purpose: Purpose, detach: bool) -> Retention {
+    let kept = match (raw.rm, raw.keep) {
+        (Some(rm), _) => !rm,
+        (None, Some(keep)) => keep,
+        (None, None) => detach || purpose == Purpose::Create,
+    };
+    if kept { Retention::Kept } else { Retention::Ephemeral }
+}
+
+fn id_mapping(raw: &RawRun) -> IdMapping {
+    if raw.map_self == Some(true) {
+        return IdMapping::Caller;
+    }
+    let (uids, gids) = (&raw.uid_map, &raw.gid_map);
+    if uids.is_empty() && gids.is_empty() {
+        return IdMapping::Root;
+    }
+    // One map alone is for both, as in podman.
+    IdMapping::Explicit {
+        uids: if uids.is_empty() { gids } else { uids }.clone(),
+        gids: if gids.is_empty() { uids } else { gids }.clone(),
+    }
+}
+
+fn limits(raw: &RawRun) -> Result<Limits, ConfigError> {
+    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let memory = raw.memory.filter(|bytes| *bytes > 0).map(signed);
+    let memory_swap = raw.memory_swap.filter(|bytes| *bytes != 0);
+    match (memory, memory_swap) {
+        (None, Some(swap)) if swap > 0 => {
+            let other = "--memory: the swap's limit is of memory and swap together";
+            return Err(ConfigError::Needs { one: format!("--memory-swap {swap}"), other });
+        }
+        (Some(memory), Some(swap)) if swap > 0 && swap < memory => {
+            let (one, other) = (format!("--memory-swap {swap}"), format!("--memory {memory}"));
+            return Err(conflict(&one, &other, "memory and swap together are less than memory alone", ""));
+        }
+        _ => {}
+    }
+    Ok(Limits {
+        memory,
+        memory_swap,
+        cpus_milli: raw.cpus_milli,
+        cpu_shares: raw.cpu_shares.filter(|shares| *shares > 0),
+        pids: raw.pids.filter(|count| *count > 0),
+        cpuset_cpus: raw.cpuset_cpus.clone(),
+        cpuset_mems: raw.cpuset_mems.clone(),
+    })
+}
+
+fn log(raw: &RawRun) -> LogLimits {
+    let usual = LogLimits::default();
+    LogLimits {
+        max_size: raw.log_max_size.unwrap_or(usual.max_size),
+        max_files: raw.log_max_files.unwrap_or(usual.max_files),
+    }
+}
+
+fn labels(raw: &RawRun) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut labels = BTreeMap::new();
+    for file in &raw.label_files {
+        for (line, text) in text_file::lines(file)? {
+            let (key, value) = grammar::label(&text).map_err(|error| ConfigError::Line {
+                file: file.clone(),
+                line,
+                why: error.why,
+            })?;
+            labels.insert(key, value);
+        }
+    }
+    labels.extend(raw.labels.iter().cloned());
+    Ok(labels)
+}
+
+/// The whole environment: the caller's or a clean `PATH`, then files, then what was said.
+fn environment(raw: &RawRun, caller: &Caller) -> Result<Vec<String>, ConfigError> {
+    let callers = |key: &str| caller.env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let mut said: Vec<(String, Option<String>)> = Vec::new();
+    for file in &raw.env_files {
+        for (line, text) in text_file::lines(file)? {
+            let wrong = |why| ConfigError::Line { file: file.clone(), line, why };
+            let (key, value) = grammar::environment(&text).map_err(|error| wrong(error.why))?;
+            if key.contains(char::is_whitespace) {
+                return Err(wrong(format!("the variable's name {key:?} has a space in it")));
+            }
+            said.push((key, value));
+        }
+    }
+    said.extend(raw.env.iter().cloned());
+    let mut variables: Vec<String> = if raw.clear_env == Some(true) {
+        vec![CLEAN_PATH.to_owned()]
+    } else {
+        caller.env.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    };
+    for (key, value) in said {
+        let value = value.or_else(|| callers(&key));
+        let is_it =
+            |variable: &String| variable.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('='));
+        let place = variables.iter().position(is_it);
+        match (place, value) {
+            (Some(place), Some(value)) => variables[place] = format!("{key}={value}"),
+            (Some(place), None) => drop(variables.remove(place)),
+            (None, Some(value)) => variables.push(format!("{key}={value}")),
+            (None, None) => {}
+        }
+    }
+    Ok(variables)
+}
+
+/// Where the command starts: the caller's directory in the host's tree, `/` in another.
+fn workdir(raw: &RawRun, root: &Root, caller: &Caller) -> Result<Option<PathBuf>, ConfigError> {
+    match (&raw.workdir, root) {
+        (Some(path), Root::Host) => Ok(Some(path.absolute.clone())),
+        (Some(path), Root::Directory(_)) if path.said.is_absolute() => {
+            Ok(Some(super::value::clean(&path.said)))
+        }
+        (Some(path), Root::Directory(_)) => Err(conflict(
+            &format!("--workdir {}", path.said.display()),
+            "--rootfs",
+            "a relative path is the caller's, which is not in the box",
+            "an absolute --workdir",
+        )),
+        (None, Root::Host) => Ok(Some(caller.directory.clone())),
+        (None, Root::Directory(_)) => Ok(Some(Path::new("/").to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! `boxr run` and `boxr create`: from the command line to a whole box, and what to do with it now.
+
+use std::path::{Path, PathBuf};
+
+use boxr_engine::config::{self, Base, Caller, ConfigError, Node, Purpose, RawRun, Setting};
+use boxr_engine::options::BoxOptions;
+
+use super::invocation::Invocation;
+use super::lexer::Said;
+use crate::report::Report;
+
+/// The default of `--detach-keys`: ctrl-p, ctrl-q.
+pub const DETACH_KEYS: [u8; 2] = [16, 17];
+
+/// What is asked of this one invocation; what the box is, is in [`BoxOptions`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunRequest {
+    /// `--name`; `None`: a name is to be made up.
+    pub name: Option<String>,
+    /// `--detach`
+    pub detach: bool,
+    /// `--explain`: say the plan first. Also with `--dry-run`, which without it would say nothing.
+    pub explain: bool,
+    /// `--dry-run`: stop before anything is changed.
+    pub dry_run: bool,
+    /// `--timing`
+    pub timing: bool,
+    /// `--status-fd`
+    pub status_fd: Option<i32>,
+    /// `--cidfile`, absolute.
+    pub cidfile: Option<PathBuf>,
+    /// Bytes that detach the terminal; empty for none.
+    pub detach_keys: Vec<u8>,
+    /// `--file`, as it was written.
+    pub file: Option<PathBuf>,
+}
+
+/// A whole box, and what to do with it.
+///
+/// # Errors
+/// Whatever was said that cannot be, before anything is changed.
+pub fn run_request(invocation: Invocation, purpose: Purpose) -> Result<(BoxOptions, RunRequest), Report> {
+    let caller = Caller::current()?;
+    resolve(invocation, purpose, &caller)
+}
+
+fn resolve(
+    mut invocation: Invocation,
+    purpose: Purpose,
+    caller: &Caller,
+) -> Result<(BoxOptions, RunRequest), Report> {
+    refuse_images(&invocation)?;
+    let run = purpose == Purpose::Run;
+    let mut request = RunRequest {
+        dry_run: run && invocation.switch("dry-run"),
+        explain: run && (invocation.switch("explain") || invocation.switch("dry-run")),
+        timing: run && invocation.switch("timing"),
+        status_fd: if run { descriptor(&invocation, "status-fd")? } else { None },
+        file: invocation.value("file").map(PathBuf::from),
+        ..RunRequest::default()
+    };
+    let words = std::mem::take(&mut invocation.matches.positionals);
+    let mut raw = said(&invocation, caller)?;
+    raw.args = (!words.is_empty()).then_some(words);
+    if let Some(file) = &request.file {
+        raw = config::read(Path::new(file), &caller.directory)?.overlaid_by(raw);
+    }
+    if let Some(name) = &raw.name {
+        check_name(name)?;
+    }
+    if purpose == Purpose::Create {
+        raw.detach = None;
+    }
+    let resolved = config::resolve(raw, purpose, caller).map_err(|error| match error {
+        ConfigError::NoCommand => no_command(&invocation),
+        other => other.into(),
+    })?;
+    request.name = resolved.name;
+    request.detach = resolved.detach;
+    request.cidfile = resolved.cidfile;
+    request.detach_keys = resolved.detach_keys.unwrap_or_else(|| DETACH_KEYS.to_vec());
+    Ok((resolved.options, request))
+}
+
+/// What the flags say of the box.
+fn said(invocation: &Invocation, caller: &Caller) -> Result<RawRun, Report> {
+    let base = Base(caller.directory.clone());
+    let mut raw = RawRun::default();
+    for (flag, said) in &invocation.matches.flags {
+        let Some(setting) = Setting::of_flag(flag.long) else { continue };
+        let node = match said {
+            Said::Switch(on) => Node::switch(*on),
+            Said::Value(text) => Node::word(text.as_str()),
+        };
+        setting.set_flag(&mut raw, &node, &base)?;
+    }
+    Ok(raw)
+}
+
+/// A word before `--` would be an image, which this version does not run.
+fn refuse_images(invocation: &Invocation) -> Result<(), Report> {
+    let matches = &invocation.matches;
+    if matches.before_dashes == Some(0) || matches.positionals.is_empty() {
+        return Ok(());
+    }
+    let (command, words) = (invocation.command.name, matches.positionals.join(" "));
+    let first = invocation.first();
+    Err(Report::new(format!("boxr {command} {first}: images are not in this version"))
+        .detail(format!("{first} would be an image here; a command comes after --"))
+        .suggest(format!("boxr {command} -- {words}"))
+        .suggest(format!("boxr {command} --rootfs DIR -- COMMAND")))
+}
+
+fn no_command(invocation: &Invocation) -> Report {
+    let command = invocation.command.name;
+    let report = Report::new(format!("boxr {command}: no command to run"));
+    match invocation.value("file") {
+        Some(file) => report
+            .detail(format!("{file} has no args, and nothing follows --"))
+            .suggest(format!("boxr {command} -f {file} -- sh")),
+        None => report
+            .suggest(format!("boxr {command} -- sh"))
+            .suggest(format!("boxr {command} -f FILE"))
+            .suggest(format!("boxr {command} --help")),
+    }
+}
+
+/// The number of an open descriptor.
+fn descriptor(invocation: &Invocation, long: &str) -> Result<Option<i32>, Report> {
+    let accepted = "the number of an open descriptor";
+    match invocation.parsed::<i32>(long, accepted)? {
+        Some(number) if number < 0 => Err(invocation.bad_value(long, &number.to_string(), accepted)),
+        number => Ok(number),
+    }
+}
+
+/// Docker's rule for names, with an end: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 128 bytes.
+fn check_name(name: &str) -> Result<(), Report> {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if first && rest && name.len() <= 128 {
+        return Ok(());
+    }
+    Err(Report::new(format!("--name {name:?}: not a name")).detail(
+        "a name has letters, digits, _, . and -, begins with a letter or digit, and has at most 128 characters",
+    ))
+}
+
+#[cfg(test)]
+mod tests;
