@@ -107,6 +107,9 @@ pub struct State {
     pub error: Option<String>,
     /// random/boot_id of the boot in which `process` and `supervisor` mean something.
     pub boot_id: String,
+    /// Number of the pid namespace they are numbered in ([`crate::boot::Here`]); 0 is not known.
+    #[serde(default)]
+    pub pid_namespace: u64,
     /// Where its cgroups are, if it has any.
     pub cgroup: Option<boxr_cgroup::Location>,
     /// Whether it has a terminal.

@@ -1,0 +1,193 @@
+//! Files and directories by descriptor: whole writes, whole reads, removal.
+
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::steps::before_change;
+
+/// Read and write for the owner only.
+const PRIVATE_FILE: Mode = Mode::from_raw_mode(0o600);
+/// Everything for the owner only.
+pub(super) const PRIVATE_DIR: Mode = Mode::from_raw_mode(0o700);
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// A new file that nobody looks for yet is written in place; an existing one is replaced.
+    New,
+    /// Temporary file and rename.
+    Replace,
+    /// Also on the disk when the call returns.
+    Durable,
+}
+
+pub(super) fn make_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
+    before_change()?;
+    fs::mkdirat(at, path, PRIVATE_DIR)
+}
+
+/// Makes a directory unless it is there.
+pub(super) fn ensure_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
+    match make_dir(at, path) {
+        Err(Errno::EXIST) => Ok(()),
+        done => done,
+    }
+}
+
+/// Opens a directory for reading, the only way in which it can be locked.
+pub(super) fn open_dir(at: impl AsFd, path: &str) -> Result<OwnedFd, Errno> {
+    fs::openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+pub(super) fn link(target: impl rustix::path::Arg, at: impl AsFd, path: &str) -> Result<(), Errno> {
+    before_change()?;
+    fs::symlinkat(target, at, path)
+}
+
+pub(super) fn rename(at: impl AsFd, from: &str, to: &str) -> Result<(), Errno> {
+    before_change()?;
+    let at = at.as_fd();
+    fs::renameat(at, from, at, to)
+}
+
+/// Removes a file; one that is not there is removed.
+pub(super) fn remove_file(at: impl AsFd, path: impl rustix::path::Arg) -> Result<(), Errno> {
+    before_change()?;
+    absent_is_fine(fs::unlinkat(at, path, AtFlags::empty()))
+}
+
+fn absent_is_fine(done: Result<(), Errno>) -> Result<(), Errno> {
+    match done {
+        Err(Errno::NOENT) => Ok(()),
+        done => done,
+    }
+}
+
+/// Writes a file whole: a reader sees the old contents or the new ones, and a failure leaves
+/// the old ones and nothing else.
+pub(super) fn write_whole(at: BorrowedFd<'_>, path: &str, bytes: &[u8], how: Write) -> Result<(), Errno> {
+    if how == Write::New {
+        match write_new(at, path, bytes, false) {
+            Err(Errno::EXIST) => {}
+            done => return done,
+        }
+    }
+    let durable = how == Write::Durable;
+    loop {
+        // Another writer, or one that was killed, may have made a temporary file too.
+        let temporary = format!("{path}.{:x}", nanoseconds());
+        match write_new(at, &temporary, bytes, durable) {
+            Err(Errno::EXIST) => continue,
+            done => done?,
+        }
+        let done = rename(at, &temporary, path);
+        if let Err(errno) = done {
+            fs::unlinkat(at, &temporary, AtFlags::empty()).ok();
+            return Err(errno);
+        }
+        return if durable { sync_dir_of(at, path) } else { Ok(()) };
+    }
+}
+
+fn write_new(at: BorrowedFd<'_>, path: &str, bytes: &[u8], durable: bool) -> Result<(), Errno> {
+    before_change()?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = fs::openat(at, path, flags, PRIVATE_FILE)?;
+    let done = write_all(&file, bytes).and_then(|()| if durable { fs::fdatasync(&file) } else { Ok(()) });
+    if done.is_err() {
+        // The disk is full: what could be removed is removed; the error that counts is the first.
+        fs::unlinkat(at, path, AtFlags::empty()).ok();
+    }
+    done
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    before_change()?;
+    while !bytes.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(file, bytes))?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// Makes a rename in the directory of `path` last.
+fn sync_dir_of(at: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
+    let dir = path.rsplit_once('/').map_or(".", |(dir, _)| dir);
+    fs::fsync(open_dir(at, dir)?)
+}
+
+/// Reads a file whole into `buffer`, which is only ever enlarged, and gives what was read.
+/// A file as small as ours takes three system calls: a short read of a regular file is its end.
+pub(super) fn read_whole<'a>(
+    at: BorrowedFd<'_>,
+    path: impl rustix::path::Arg,
+    buffer: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Errno> {
+    let file = fs::openat(at, path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let mut length = 0;
+    loop {
+        if buffer.len() < length + 4096 {
+            buffer.resize(length + 8192, 0);
+        }
+        let room = buffer.len() - length;
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer[length..]))?;
+        length += read;
+        if read < room {
+            return Ok(&buffer[..length]);
+        }
+    }
+}
+
+/// Calls `visit` with every name in `dir` until it gives false.
+pub(super) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr) -> bool) -> Result<(), Errno> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
+    let mut entries = RawDir::new(dir, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." && !visit(name) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Removes an empty directory; one that is not there is removed.
+pub(super) fn remove_empty_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
+    before_change()?;
+    absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR))
+}
+
+/// Removes a directory and all that is in it, without following symlinks.
+pub(super) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = match fs::openat(at, path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        dir => dir?,
+    };
+    let mut names: Vec<CString> = Vec::new();
+    each_entry(dir.as_fd(), |name| {
+        names.push(name.to_owned());
+        true
+    })?;
+    for name in &names {
+        match remove_file(&dir, name.as_c_str()) {
+            Err(Errno::ISDIR) => remove_tree(dir.as_fd(), name)?,
+            done => done?,
+        }
+    }
+    drop(dir);
+    before_change()?;
+    absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR))
+}
+
+/// Nanoseconds since 1970 UTC.
+pub(super) fn nanoseconds() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+}
