@@ -1,7 +1,45 @@
 //! Control groups, version 1 and 2: limits, freezing, killing, figures.
+//!
+//! [`Host::detect`] finds out what this machine has; [`Host::plan`] checks a [`Request`] against it
+//! and changes nothing; [`Plan::create`] makes the directories and writes the limits before any
+//! process is in them. The [`Cgroup`] that comes out is entered by `CLONE_INTO_CGROUP` or
+//! [`Cgroup::add`], and found again from its [`Location`] by later commands with [`Cgroup::open`].
+//!
+//! In the hybrid layout limits go to version 1's controllers, below the cgroup the caller is in,
+//! and freezing and killing go through the version 2 tree, which needs no controller for them.
+//! Joining a version 1 hierarchy is slow (it takes a lock over all processes of the machine), so
+//! that a box joins only those that carry a limit.
+
+mod cgroup;
+mod controller;
+mod create;
+mod error;
+mod field;
+mod file;
+mod freeze;
+mod host;
+mod kill;
+mod parent;
+mod plan;
+mod remove;
+mod resources;
+mod wait;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+
+pub use cgroup::Cgroup;
+pub use controller::Controller;
+pub use error::{Absence, Error, Result};
+pub use field::Field;
+pub use freeze::{FREEZE_PATIENCE, Frozen};
+pub use host::{Hierarchy, Host, Layout};
+pub use plan::{Accounting, Need, Plan, Request};
+pub use resources::cpu::{bandwidth, weight_of_shares};
+pub use resources::cpuset::parse_list;
+pub use resources::memory::MINIMUM as MEMORY_MINIMUM;
 
 /// Where the cgroups of one container are; kept in its state, so that a later command finds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,5 +47,33 @@ pub struct Location {
     /// Directory in the cgroup v2 tree, if it has one there.
     pub unified: Option<PathBuf>,
     /// Directories in cgroup v1 hierarchies, by controller.
-    pub legacy: std::collections::BTreeMap<String, PathBuf>,
+    pub legacy: BTreeMap<String, PathBuf>,
+    /// Directories that boxes share, which go with the last of them.
+    #[serde(default)]
+    pub parents: Vec<PathBuf>,
+}
+
+impl Location {
+    /// Where files of `controller` are; `None` stands for version 2's core.
+    pub(crate) fn directory(&self, controller: Option<Controller>) -> Option<&Path> {
+        controller
+            .and_then(|controller| self.legacy.get(controller.legacy_name()))
+            .or(self.unified.as_ref())
+            .map(PathBuf::as_path)
+    }
+
+    /// The v1 directories, each once.
+    pub(crate) fn legacy_directories(&self) -> BTreeSet<&Path> {
+        self.legacy.values().map(PathBuf::as_path).collect()
+    }
+
+    /// All directories, each once.
+    pub(crate) fn directories(&self) -> BTreeSet<&Path> {
+        self.unified.iter().chain(self.legacy.values()).map(PathBuf::as_path).collect()
+    }
+
+    /// The directory that has every process of the box: version 2's if there is one.
+    pub(crate) fn any(&self) -> Option<&Path> {
+        self.unified.as_deref().or_else(|| self.legacy.values().next().map(PathBuf::as_path))
+    }
 }

@@ -1,0 +1,220 @@
+//! What this host offers: which hierarchies are mounted where, and where in them we are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::controller::Controller;
+use crate::error::{Error, Result};
+use crate::file;
+
+/// Which versions of cgroups are mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Only version 2.
+    Unified,
+    /// Version 2 beside version 1, which has most of the controllers.
+    Hybrid,
+    /// Only version 1.
+    Legacy,
+    /// None.
+    None,
+}
+
+/// One mounted hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// The directory of the cgroup that this process is in; [`Hierarchy::mount`] where that is
+    /// outside of what is mounted.
+    pub own: PathBuf,
+}
+
+/// The cgroup hierarchies of this host, as this process sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Version 2.
+    pub unified: Option<Hierarchy>,
+    /// Version 1, by controller.
+    pub legacy: BTreeMap<Controller, Hierarchy>,
+}
+
+impl Host {
+    /// Reads `/proc/self/mountinfo` and `/proc/self/cgroup`: 2 opens, 2 closes and the reads.
+    ///
+    /// # Errors
+    /// When these files cannot be read. No hierarchy at all is [`Layout::None`], not an error.
+    pub fn detect() -> Result<Self> {
+        let mounts = file::read(Path::new("/proc/self/mountinfo"))?;
+        let own = file::read(Path::new("/proc/self/cgroup"))?;
+        Ok(Self::from_text(&mounts, &own))
+    }
+
+    /// As [`Host::detect`], from the text of the two files (proc_pid_mountinfo(5), cgroups(7)).
+    fn from_text(mountinfo: &str, own: &str) -> Self {
+        let mut host = Self::default();
+        let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(Mount::parse).collect();
+        for mount in mounts.iter().filter(|mount| mount.filesystem.starts_with("cgroup")) {
+            if hidden(mount, &mounts) {
+                continue;
+            }
+            let point = PathBuf::from(unescape(mount.point));
+            if mount.filesystem == "cgroup2" {
+                let own = own_directory(&point, mount.root, path_of(own, ""));
+                host.unified.get_or_insert(Hierarchy { mount: point, own });
+                continue;
+            }
+            for controller in mount.options.split(',').filter_map(Controller::from_legacy_name) {
+                let own = own_directory(&point, mount.root, path_of(own, controller.legacy_name()));
+                host.legacy.entry(controller).or_insert(Hierarchy { mount: point.clone(), own });
+            }
+        }
+        host
+    }
+
+    /// Which versions are mounted.
+    pub fn layout(&self) -> Layout {
+        match (self.unified.is_some(), self.legacy.is_empty()) {
+            (true, true) => Layout::Unified,
+            (true, false) => Layout::Hybrid,
+            (false, false) => Layout::Legacy,
+            (false, true) => Layout::None,
+        }
+    }
+
+    /// The v2 hierarchy, or [`Error::NotMounted`].
+    pub(crate) fn unified(&self) -> Result<&Hierarchy> {
+        self.unified.as_ref().ok_or(Error::NotMounted)
+    }
+}
+
+/// The fields of a mountinfo line that matter here.
+struct Mount<'a> {
+    id: &'a str,
+    parent: &'a str,
+    root: &'a str,
+    point: &'a str,
+    filesystem: &'a str,
+    /// Options of the filesystem: the controllers of a v1 hierarchy.
+    options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ');
+        let (id, parent) = (left.next()?, left.next()?);
+        let (root, point) = (left.nth(1)?, left.next()?);
+        let mut right = right.split(' ');
+        let filesystem = right.next()?;
+        Some(Self { id, parent, root, point, filesystem, options: right.nth(1)? })
+    }
+
+    /// Whether `self` was mounted over the root of `other`.
+    fn covers(&self, other: &Self) -> bool {
+        self.parent == other.id && self.point == other.point && self.id != other.id
+    }
+}
+
+/// Whether no path leads to `mount`: it, or a mount it is on, has another on top. Such is what a
+/// private cgroup v2 view hides that was mounted over the host's /sys/fs/cgroup.
+fn hidden(mount: &Mount<'_>, mounts: &[Mount<'_>]) -> bool {
+    let covered = |lower: &Mount<'_>| mounts.iter().any(|upper| upper.covers(lower));
+    if covered(mount) {
+        return true;
+    }
+    let mut current = mount;
+    // Bounded, should the file ever describe a circle.
+    for _ in 0..mounts.len() {
+        let Some(parent) = mounts.iter().find(|other| other.id == current.parent) else { return false };
+        if !current.covers(parent) && covered(parent) {
+            return true;
+        }
+        current = parent;
+    }
+    false
+}
+
+/// The path of `controller` (empty for v2) in the text of /proc/self/cgroup.
+fn path_of<'a>(own: &'a str, controller: &str) -> &'a str {
+    own.lines()
+        .find_map(|line| {
+            let mut parts = line.splitn(3, ':');
+            let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+            controllers.split(',').any(|name| name == controller).then_some(path)
+        })
+        .unwrap_or("/")
+}
+
+/// Where the cgroup `path` is below a mount of `root` at `point`. Paths outside of what is mounted
+/// (another cgroup namespace's, or removed) give the mount point.
+fn own_directory(point: &Path, root: &str, path: &str) -> PathBuf {
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    let root = unescape(root);
+    let inside = match root.as_str() {
+        "/" => Some(path),
+        root => path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/')),
+    };
+    let relative = inside.map(|inside| inside.trim_start_matches('/')).unwrap_or_default();
+    if relative.is_empty() || relative.split('/').any(|part| part == "..") {
+        return point.to_path_buf();
+    }
+    point.join(relative)
+}
+
+/// Undoes the octal escapes of mountinfo: space, tab, newline, backslash.
+fn unescape(text: &str) -> String {
+    if !text.contains('\\') {
+        return text.to_owned();
+    }
+    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+22 1 254:0 / / rw - ext4 /dev/root rw
+31 22 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:3 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+    const OWN: &str = "2:cpu,cpuacct:/\n4:memory:/a/b\n1:name=systemd:/x\n0::/user\n";
+
+    #[test]
+    fn hybrid_layout_with_joint_controllers() {
+        let host = Host::from_text(HYBRID, OWN);
+        assert_eq!(host.layout(), Layout::Hybrid);
+        assert_eq!(host.legacy.len(), 3);
+        assert_eq!(host.legacy[&Controller::Memory].own, Path::new("/sys/fs/cgroup/memory/a/b"));
+        assert_eq!(host.legacy[&Controller::Cpuacct].own, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
+        assert_eq!(host.unified.unwrap().own, Path::new("/sys/fs/cgroup/unified/user"));
+    }
+
+    #[test]
+    fn a_v2_view_over_the_hosts_hides_it() {
+        let text = format!("{HYBRID}50 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        let host = Host::from_text(&text, OWN);
+        assert_eq!(host.layout(), Layout::Unified);
+        assert_eq!(host.unified.unwrap().own, Path::new("/sys/fs/cgroup/user"));
+    }
+
+    #[test]
+    fn a_bind_of_a_subtree_is_taken_off_the_path() {
+        let text = "50 22 0:38 /user /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+        let host = Host::from_text(text, "0::/user/me\n");
+        assert_eq!(host.unified.unwrap().own, Path::new("/sys/fs/cgroup/me"));
+        let outside = Host::from_text(text, "0::/userland\n");
+        assert_eq!(outside.unified.unwrap().own, Path::new("/sys/fs/cgroup"));
+        let above = Host::from_text("50 22 0:38 / /cg rw - cgroup2 none rw\n", "0::/../x\n");
+        assert_eq!(above.unified.unwrap().own, Path::new("/cg"));
+    }
+
+    #[test]
+    fn nothing_mounted() {
+        assert_eq!(Host::from_text("", "0::/\n").layout(), Layout::None);
+    }
+}

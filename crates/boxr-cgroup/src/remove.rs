@@ -1,0 +1,71 @@
+//! Removing a box's cgroups, with whatever the box made below them.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::{Location, file, wait};
+
+/// How long processes that are ending are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// Until then.
+    Until(Instant),
+}
+
+/// How long [`remove_all`] waits for processes that were killed to be gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Removes every directory of `location`; goes on after a failure and reports all of them.
+pub(crate) fn remove_all(location: &Location) -> Result<()> {
+    let patience = Patience::Until(Instant::now() + PATIENCE);
+    let mut errors: Vec<Error> =
+        location.directories().into_iter().filter_map(|path| remove_tree(path, patience).err()).collect();
+    remove_shared_parents(location);
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::Several { errors }),
+    }
+}
+
+/// Removes the directories that boxes share, if this was the last: the kernel refuses otherwise,
+/// and whoever comes next makes them again.
+pub(crate) fn remove_shared_parents(location: &Location) {
+    for parent in &location.parents {
+        match rustix::fs::rmdir(parent) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+/// Removes `path` and the cgroups below it; that it is gone already is fine.
+pub(crate) fn remove_tree(path: &Path, patience: Patience) -> Result<()> {
+    match rustix::fs::rmdir(path) {
+        Ok(()) | Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+        Err(errno) => return Err(file::system("remove", path, errno)),
+    }
+    loop {
+        for child in file::children(path)? {
+            remove_tree(&child, patience)?;
+        }
+        match rustix::fs::rmdir(path) {
+            Ok(()) | Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+            Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+            Err(errno) => return Err(file::system("remove", path, errno)),
+        }
+        let Patience::Until(deadline) = patience else { return Err(busy(path)) };
+        if !wait::until_empty(path, deadline)? {
+            return Err(busy(path));
+        }
+    }
+}
+
+fn busy(path: &Path) -> Error {
+    Error::Busy { path: path.to_path_buf(), pids: file::processes_in(path).unwrap_or_default() }
+}
