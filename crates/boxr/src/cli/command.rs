@@ -22,6 +22,8 @@ pub struct Arg {
     pub required: bool,
     /// Whether there may be several; only the last argument may say so.
     pub many: bool,
+    /// A switch that stands in its place: `--all` for names.
+    pub unless: Option<&'static str>,
     /// What a shell offers.
     pub complete: Complete,
 }
@@ -29,22 +31,28 @@ pub struct Arg {
 impl Arg {
     /// Exactly one.
     pub const fn one(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: true, many: false, complete }
+        Self { name, required: true, many: false, unless: None, complete }
     }
 
     /// One or none.
     pub const fn optional(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: false, many: false, complete }
+        Self { name, required: false, many: false, unless: None, complete }
     }
 
     /// One or more.
     pub const fn some(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: true, many: true, complete }
+        Self { name, required: true, many: true, unless: None, complete }
+    }
+
+    /// With a switch that stands in its place.
+    pub const fn unless(mut self, switch: &'static str) -> Self {
+        self.unless = Some(switch);
+        self
     }
 
     /// Any number.
     pub const fn any(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: false, many: true, complete }
+        Self { name, required: false, many: true, unless: None, complete }
     }
 }
 
@@ -142,13 +150,6 @@ impl Command {
     /// Whether `word` calls it.
     pub fn is_called(&self, word: &str) -> bool {
         self.name == word || self.aliases.contains(&word)
-    }
-
-    /// How many positional arguments it needs, and how many it takes at most.
-    pub fn arity(&self) -> (usize, Option<usize>) {
-        let least = self.args.iter().filter(|arg| arg.required).count();
-        let most = if self.args.iter().any(|arg| arg.many) { None } else { Some(self.args.len()) };
-        (least, most)
     }
 }
 

@@ -41,16 +41,26 @@ pub enum UsageError {
         nearest: Option<&'static str>,
     },
     /// A command of docker's that a later version of boxr is to have.
-    #[error("boxr {word} is not in this version")]
+    #[error("{word} is not in this version")]
     LaterCommand {
         /// As it was written.
         word: String,
     },
     /// Too few positional arguments.
-    #[error("{name} is missing")]
+    #[error("{name} is missing{}", or_switch(*unless))]
     MissingArgument {
         /// What usage calls it.
         name: &'static str,
+        /// The switch that would stand in its place.
+        unless: Option<&'static str>,
+    },
+    /// An argument and the switch that stands in its place.
+    #[error("--{switch} stands in place of {name}; one of them is too many")]
+    Instead {
+        /// What usage calls the argument.
+        name: &'static str,
+        /// The switch.
+        switch: &'static str,
     },
     /// Too many positional arguments.
     #[error("unexpected argument {word}")]
@@ -66,6 +76,11 @@ pub enum UsageError {
         /// With replacement characters.
         lossy: String,
     },
+}
+
+/// ", and so is --all"
+fn or_switch(unless: Option<&str>) -> String {
+    unless.map_or(String::new(), |switch| format!(", and so is --{switch}"))
 }
 
 impl UsageError {
@@ -107,13 +122,9 @@ impl UsageError {
                     .suggest(format!("boxr {nearest} --help"))
                     .suggest("boxr --help");
             }
-            Self::LaterCommand { word } => {
-                return Report::new(format!("{called}: {self}"))
-                    .detail("this version runs commands of the host, without images")
-                    .suggest(format!("boxr run -- {word}"))
-                    .suggest("boxr --help");
-            }
-            Self::MissingArgument { .. } | Self::ExtraArgument { .. } => {
+            Self::LaterCommand { .. } => Report::new(format!("{called}: {self}"))
+                .detail("this version runs commands of the host, without images"),
+            Self::MissingArgument { .. } | Self::ExtraArgument { .. } | Self::Instead { .. } => {
                 let report = Report::new(format!("{called}: {self}"));
                 match command.and_then(|command| command.usage.first()) {
                     Some(usage) => report.detail(format!("usage: boxr {usage}")),

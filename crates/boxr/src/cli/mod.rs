@@ -3,12 +3,15 @@
 //! Only the table of the command that was called is touched at a start; nothing is built.
 
 mod command;
+pub mod completion;
 mod error;
 mod flag;
 pub mod help;
 mod invocation;
 mod lexer;
+pub mod man;
 mod request;
+pub mod stock;
 pub mod table;
 
 use std::ffi::OsString;
@@ -72,17 +75,24 @@ fn dispatch(command: &'static Command, mut globals: Globals, words: Vec<String>)
 
 /// Whether there are as many positional arguments as the command takes.
 fn check_arity(command: &Command, matches: &Matches) -> Result<(), UsageError> {
-    let (least, most) = command.arity();
     let given = matches.positionals.len();
-    if given < least {
-        let name = command.args.get(given).map_or("an argument", |arg| arg.name);
-        return Err(UsageError::MissingArgument { name });
-    }
-    match most {
-        Some(most) if given > most => {
-            let word = matches.positionals.get(most).cloned().unwrap_or_default();
-            Err(UsageError::ExtraArgument { word })
+    let on = |long: &str| {
+        let said = matches.flags.iter().rfind(|(flag, _)| flag.long == long);
+        said.is_some_and(|(_, said)| *said == Said::Switch(true))
+    };
+    for (index, arg) in command.args.iter().enumerate() {
+        let replaced = arg.unless.filter(|switch| on(switch));
+        match (replaced, given > index) {
+            (Some(switch), true) => return Err(UsageError::Instead { name: arg.name, switch }),
+            (None, false) if arg.required => {
+                return Err(UsageError::MissingArgument { name: arg.name, unless: arg.unless });
+            }
+            _ => {}
         }
+    }
+    let endless = command.args.iter().any(|arg| arg.many);
+    match matches.positionals.get(command.args.len()) {
+        Some(word) if !endless => Err(UsageError::ExtraArgument { word: word.clone() }),
         _ => Ok(()),
     }
 }

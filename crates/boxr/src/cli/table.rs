@@ -110,3 +110,6 @@ pub fn find(word: &str) -> Result<&'static Command, UsageError> {
         visible.flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()));
     Err(UsageError::UnknownCommand { word: word.to_owned(), nearest: nearest(word, words) })
 }
+
+#[cfg(test)]
+mod tests;

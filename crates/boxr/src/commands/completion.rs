@@ -1,12 +1,23 @@
 //! `boxr completion`
 
-use crate::cli::Invocation;
-use crate::report::Report;
+use crate::cli::{Invocation, completion};
+use crate::report::{Report, write_stdout};
 
 /// Prints the completion script of a shell.
 ///
 /// # Errors
 /// An unknown shell, or stdout that cannot be written.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+    let text = match invocation.first() {
+        "bash" => completion::bash(),
+        "zsh" => completion::zsh(),
+        "fish" => completion::fish(),
+        other => {
+            return Err(Report::new(format!("boxr completion {other}: no completions for this shell"))
+                .detail("there are some for bash, zsh and fish")
+                .suggest("boxr completion bash"));
+        }
+    };
+    write_stdout(&text)?;
+    Ok(0)
 }

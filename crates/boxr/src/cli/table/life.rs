@@ -4,6 +4,8 @@ use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
 
+const NAMES_OR_ALL: &[Arg] = &[Arg::some("CONTAINER", Complete::Container).unless("all")];
+
 const CONTAINERS: &[Arg] = &[Arg::some("CONTAINER", Complete::Container)];
 
 /// The key sequence that leaves a box running.
@@ -76,7 +78,7 @@ pub(super) static ATTACH: Command = Command {
 pub(super) static STOP: Command = Command {
     usage: &["stop [FLAGS] CONTAINER...", "stop [FLAGS] --all"],
     about: &["Asks boxes to end, and kills them when they have not ended in time. Prints what was given."],
-    args: &[Arg::any("CONTAINER", Complete::Container)],
+    args: NAMES_OR_ALL,
     flags: &[&[STOP_TIME, STOP_SIGNAL, Flag::switch("all", "All running boxes").short('a')]],
     examples: &[Example { line: "boxr stop -t 2 web db", what: "two seconds to end in" }],
     ..Command::new("stop", Section::Life, "Ask boxes to end", commands::stop::run)
@@ -85,7 +87,7 @@ pub(super) static STOP: Command = Command {
 pub(super) static KILL: Command = Command {
     usage: &["kill [FLAGS] CONTAINER...", "kill [FLAGS] --all"],
     about: &["Sends a signal to the first process of boxes."],
-    args: &[Arg::any("CONTAINER", Complete::Container)],
+    args: NAMES_OR_ALL,
     flags: &[&[
         Flag::value("signal", "SIGNAL", "Which signal (default KILL)").short('s'),
         Flag::switch("all", "All running boxes").short('a'),
@@ -97,7 +99,7 @@ pub(super) static KILL: Command = Command {
 pub(super) static PAUSE: Command = Command {
     usage: &["pause CONTAINER...", "pause --all"],
     about: &["Freezes all processes of boxes, by their cgroup."],
-    args: &[Arg::any("CONTAINER", Complete::Container)],
+    args: NAMES_OR_ALL,
     flags: &[&[Flag::switch("all", "All running boxes").short('a')]],
     ..Command::new("pause", Section::Life, "Freeze boxes", commands::pause::run)
 };
@@ -105,7 +107,7 @@ pub(super) static PAUSE: Command = Command {
 pub(super) static UNPAUSE: Command = Command {
     usage: &["unpause CONTAINER...", "unpause --all"],
     about: &["Lets frozen boxes go on."],
-    args: &[Arg::any("CONTAINER", Complete::Container)],
+    args: NAMES_OR_ALL,
     flags: &[&[Flag::switch("all", "All paused boxes").short('a')]],
     ..Command::new("unpause", Section::Life, "Let frozen boxes go on", commands::unpause::run)
 };
@@ -137,7 +139,7 @@ pub(super) static RM: Command = Command {
     aliases: &["remove"],
     usage: &["rm [FLAGS] CONTAINER...", "rm --force --all"],
     about: &["Removes boxes that have ended: record, state and log. Their names are free again."],
-    args: &[Arg::any("CONTAINER", Complete::Container)],
+    args: NAMES_OR_ALL,
     flags: &[&[
         Flag::switch("force", "Kill those that run; no error for those that are not there").short('f'),
         Flag::switch("all", "All boxes").short('a'),

@@ -15,7 +15,7 @@ pub static RUN: Command = Command {
     ],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[INVOCATION, SETTINGS],
+    flags: &[INVOCATION, SETTINGS, REPORTING, WATCHING],
     examples: &[
         Example { line: "boxr run -- zsh", what: "a shell that is process 1 of its own box" },
         Example { line: "boxr run --network new -- curl example.org", what: "a command without a network" },
@@ -36,7 +36,7 @@ pub(super) static CREATE: Command = Command {
     about: &["Makes a box without starting it, and prints its id. `boxr start` starts it."],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[CREATION, SETTINGS],
+    flags: &[CREATION, SETTINGS, REPORTING],
     examples: &[Example { line: "boxr create --name job -- make", what: "for `boxr start -a job`" }],
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };
@@ -46,12 +46,8 @@ const FILE: Flag =
         "Flags beat the file. Lists (environment, mounts, labels) are joined. The command after -- replaces args. `boxr config` writes a file to start from; - is stdin.",
     );
 
-const CIDFILE: Flag = Flag::value("cidfile", "FILE", "Write the box's id to a file, which must not exist")
-    .group("For programs")
-    .complete(Complete::File);
-
 /// Flags of `create` that say nothing about the box.
-static CREATION: &[Flag] = &[FILE, CIDFILE];
+static CREATION: &[Flag] = &[FILE];
 
 /// Flags of `run` that say nothing about the box.
 static INVOCATION: &[Flag] = &[
@@ -61,8 +57,17 @@ static INVOCATION: &[Flag] = &[
     Flag::switch("explain", "Say what will be done, step by step, before doing it"),
     Flag::switch("dry-run", "Stop before anything is changed"),
     Flag::switch("timing", "Say on stderr where the time of the start went"),
-    CIDFILE,
-    Flag::value("status-fd", "N", "Write what happens to descriptor N, as lines of JSON").group("For programs").doc(
+];
+
+/// For programs, of `create`.
+static REPORTING: &[Flag] =
+    &[Flag::value("cidfile", "FILE", "Write the box's id to a file, which must not exist")
+        .group(PROGRAMS)
+        .complete(Complete::File)];
+
+/// For programs, of `run`.
+static WATCHING: &[Flag] = &[
+    Flag::value("status-fd", "N", "Write what happens to descriptor N, as lines of JSON").group(PROGRAMS).doc(
         "One object per line: the pid of the first process on the host and the ids of its namespaces when it runs, and the exit status when it has ended.",
     ),
 ];
@@ -109,7 +114,7 @@ pub static SETTINGS: &[Flag] = &[
     namespace("mount-ns", "Mounts (default new)"),
     namespace("uts", "Hostname (default new)"),
     namespace("ipc", "System V IPC and message queues (default host)"),
-    namespace("userns", "User ids (default: host, or new where the caller lacks the privilege)"),
+    namespace("userns", "User ids (default host; new where that lacks the right)"),
     namespace("cgroupns", "View of cgroups (default host)"),
     namespace("time-ns", "Clocks (default host)"),
     Flag::value("ns", "KIND=MODE,...", "Several namespaces at once: pid=new,net=host").group(NAMESPACES).repeat().doc(
@@ -132,7 +137,7 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("tmpfs", "DST[:OPTS]", "Mount a tmpfs into the box").group(FILES).repeat().doc(
         "Mounted with nosuid, nodev and noexec unless OPTS say suid, dev or exec.",
     ),
-    Flag::value("propagation", "HOW", "How mounts travel: private, shared, slave or unchanged (default private)")
+    Flag::value("propagation", "HOW", "private (default), shared, slave or unchanged")
         .group(FILES)
         .complete(Complete::Words(&["private", "shared", "slave", "unchanged"])),
     Flag::value("user", "UID[:GID]", "Who the command runs as, in the box's ids").short('u').group(WHO).doc(
@@ -143,7 +148,7 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("cap-add", "CAP", "Add a capability, or ALL").group(WHO).repeat(),
     Flag::value("cap-drop", "CAP", "Drop a capability, or ALL").group(WHO).repeat(),
     Flag::switch("no-new-privs", "No program may gain privileges by setuid or file capabilities").group(WHO),
-    Flag::value("security-opt", "no-new-privileges", "As --no-new-privs, in docker's words").group(WHO).repeat(),
+    Flag::value("security-opt", "no-new-privileges", "As --no-new-privs, in docker's words").group(WHO).repeat().hidden(),
     Flag::value("memory", "SIZE", "Memory: 512m, 2g").short('m').group(LIMITS),
     Flag::value("memory-swap", "SIZE", "Memory and swap together; -1 is no limit").group(LIMITS),
     Flag::value("cpus", "N", "Processors: 1.5").group(LIMITS),
@@ -156,7 +161,7 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("timeout", "TIME", "End the box after this time, with status 124: 90, 5m, 1h").group(LIMITS),
     Flag::switch("rm", "Remove the box when it ends (default in the foreground)").group(LIFE),
     Flag::switch("keep", "Keep record and log when it ends (default with -d)").group(LIFE),
-    Flag::switch("init", "Put boxr's init before the command: it passes signals on and reaps").group(LIFE),
+    Flag::switch("init", "Put boxr's init first: it passes signals on and reaps").group(LIFE),
     Flag::switch("die-with-parent", "End the box when boxr ends").group(LIFE).aliases(&["kill-child"]),
     Flag::switch("new-session", "Give the command a session of its own").group(LIFE),
     Flag::value("stop-signal", "SIGNAL", "What `boxr stop` sends (default TERM)").group(LIFE),
