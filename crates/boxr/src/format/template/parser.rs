@@ -74,6 +74,9 @@ pub(super) enum Term {
     Group(Box<Pipeline>),
 }
 
+/// Tokens with their places.
+type Tokens<'t> = &'t [(usize, Token)];
+
 /// How a list of nodes ended.
 enum Stop {
     End,
@@ -166,13 +169,7 @@ impl Parser {
     }
 
     /// An `if`, `with` or `range` up to its `end`; `tokens` are those after the word.
-    fn block(
-        &mut self,
-        kind: Block,
-        open: usize,
-        at: usize,
-        tokens: &[(usize, Token)],
-    ) -> Result<Node, Located> {
+    fn block(&mut self, kind: Block, open: usize, at: usize, tokens: Tokens<'_>) -> Result<Node, Located> {
         self.enter(at)?;
         let pipeline = self.pipeline(tokens, open, kind == Block::Range)?;
         self.ranges += usize::from(kind == Block::Range);
@@ -199,7 +196,7 @@ impl Parser {
     }
 
     /// `else if …` and `else with …`: their `end` is also the outer one's.
-    fn else_if(&mut self, outer: Block, open: usize, rest: &[(usize, Token)]) -> Result<Node, Located> {
+    fn else_if(&mut self, outer: Block, open: usize, rest: Tokens<'_>) -> Result<Node, Located> {
         let Some((at, token)) = rest.first() else {
             return Err((open, Reason::Missing("what follows else")));
         };
@@ -212,7 +209,7 @@ impl Parser {
     }
 
     /// All of `tokens`.
-    fn pipeline(&mut self, tokens: &[(usize, Token)], open: usize, range: bool) -> Result<Pipeline, Located> {
+    fn pipeline(&mut self, tokens: Tokens<'_>, open: usize, range: bool) -> Result<Pipeline, Located> {
         let (pipeline, rest) = self.pipeline_from(tokens, open, range)?;
         no_more(rest, 0)?;
         Ok(pipeline)
@@ -221,10 +218,10 @@ impl Parser {
     /// Up to a closing parenthesis or the end; gives what is left.
     fn pipeline_from<'t>(
         &mut self,
-        tokens: &'t [(usize, Token)],
+        tokens: Tokens<'t>,
         open: usize,
         range: bool,
-    ) -> Result<(Pipeline, &'t [(usize, Token)]), Located> {
+    ) -> Result<(Pipeline, Tokens<'t>), Located> {
         let (variables, assign, mut tokens) = declaration(tokens, range);
         let mut commands = Vec::new();
         loop {
@@ -237,11 +234,7 @@ impl Parser {
         }
     }
 
-    fn command<'t>(
-        &mut self,
-        mut tokens: &'t [(usize, Token)],
-        open: usize,
-    ) -> Result<(Command, &'t [(usize, Token)]), Located> {
+    fn command<'t>(&mut self, mut tokens: Tokens<'t>, open: usize) -> Result<(Command, Tokens<'t>), Located> {
         let start = tokens.first().map_or(open, |(at, _)| *at);
         let mut operands = Vec::new();
         while let Some((_, token)) = tokens.first() {
@@ -259,10 +252,7 @@ impl Parser {
         }
     }
 
-    fn operand<'t>(
-        &mut self,
-        tokens: &'t [(usize, Token)],
-    ) -> Result<(Operand, &'t [(usize, Token)]), Located> {
+    fn operand<'t>(&mut self, tokens: Tokens<'t>) -> Result<(Operand, Tokens<'t>), Located> {
         let Some(((at, token), mut rest)) = tokens.split_first() else {
             return Err((0, Reason::Missing("a value")));
         };
@@ -300,8 +290,7 @@ impl Parser {
 }
 
 /// `$x :=`, `$x =`, and in a range `$i, $x :=`.
-#[allow(clippy::type_complexity)]
-fn declaration(tokens: &[(usize, Token)], range: bool) -> (Vec<Rc<str>>, bool, &[(usize, Token)]) {
+fn declaration(tokens: Tokens<'_>, range: bool) -> (Vec<Rc<str>>, bool, Tokens<'_>) {
     let sets = |token: &Token| match token {
         Token::Declare => Some(false),
         Token::Assign => Some(true),
@@ -336,7 +325,7 @@ fn word_term(word: &str) -> Result<Term, Reason> {
     })
 }
 
-fn no_more(tokens: &[(usize, Token)], from: usize) -> Result<(), Located> {
+fn no_more(tokens: Tokens<'_>, from: usize) -> Result<(), Located> {
     match tokens.get(from) {
         Some((at, token)) => Err((*at, Reason::Unexpected(describe(token)))),
         None => Ok(()),
