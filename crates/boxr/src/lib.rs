@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 
+pub mod boxes;
 pub mod cli;
 pub mod commands;
 pub mod format;

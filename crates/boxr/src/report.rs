@@ -3,6 +3,7 @@
 
 mod config;
 mod errno;
+mod store;
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
