@@ -19,7 +19,7 @@ mod value;
 pub use error::{ConfigError, Origin};
 pub use file::{Format, parse, read};
 pub use raw::RawRun;
-pub use resolve::{Caller, Purpose, Resolved, resolve};
+pub use resolve::{CLEAN_PATH, Caller, CallerIds, Purpose, Resolved, resolve};
 pub use settings::{SETTINGS, Setting, Stock};
 pub use value::{Base, Invalid, Node, Value};
 

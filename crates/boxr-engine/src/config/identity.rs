@@ -26,14 +26,14 @@ pub(super) fn resolve(
     if extra.is_empty() {
         return Ok(None);
     }
+    let ids = caller.ids();
     let inherited = match user_namespace {
         Some(NamespaceMode::Host) => true,
         Some(_) => false,
-        None => caller.uid == 0,
+        None => ids.uid == 0,
     };
     // Without --user the command is the caller, or root of a user namespace of its own.
-    let (uid, gid, mut groups) =
-        if inherited { (caller.uid, caller.gid, caller.groups.clone()) } else { (0, 0, Vec::new()) };
+    let (uid, gid, mut groups) = if inherited { (ids.uid, ids.gid, ids.groups) } else { (0, 0, Vec::new()) };
     groups.extend(extra);
     Ok(Some(User { uid, gid, groups: Some(groups) }))
 }
@@ -120,9 +120,10 @@ fn field_number(fields: &[String], index: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CallerIds;
 
     fn caller() -> Caller {
-        Caller { uid: 0, gid: 0, groups: vec![7], ..Caller::default() }
+        Caller { ids: Some(CallerIds { uid: 0, gid: 0, groups: vec![7] }), ..Caller::default() }
     }
 
     fn spec(user: Id, group: Option<Id>) -> UserSpec {

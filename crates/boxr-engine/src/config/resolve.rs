@@ -24,12 +24,31 @@ pub struct Caller {
     pub directory: PathBuf,
     /// Environment, in its order. Variables that are not UTF-8 cannot be kept in a record.
     pub env: Vec<(String, String)>,
+    /// Who it is; `None`: asked of the kernel when it matters, which it seldom does.
+    pub ids: Option<CallerIds>,
+}
+
+/// Who makes a box.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallerIds {
     /// Effective user id.
     pub uid: u32,
     /// Effective group id.
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+}
+
+impl CallerIds {
+    /// Those of this process.
+    fn current() -> Self {
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: groups.into_iter().map(rustix::process::Gid::as_raw).collect(),
+        }
+    }
 }
 
 impl Caller {
@@ -42,14 +61,12 @@ impl Caller {
         let env = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let groups = rustix::process::getgroups().unwrap_or_default();
-        Ok(Self {
-            directory,
-            env,
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            groups: groups.into_iter().map(rustix::process::Gid::as_raw).collect(),
-        })
+        Ok(Self { directory, env, ids: None })
+    }
+
+    /// Who it is.
+    pub fn ids(&self) -> CallerIds {
+        self.ids.clone().unwrap_or_else(CallerIds::current)
     }
 }
 

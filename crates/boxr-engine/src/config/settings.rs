@@ -95,12 +95,11 @@ pub static SETTINGS: &[Setting] = &[
             put(&mut raw.args, args)
         },
     },
-    same(
-        "name",
-        "letters, digits, _, . and -, at most 128, the first a letter or digit",
-        E("\"web\""),
-        |raw, node, _| put(&mut raw.name, node.text()?.to_owned()),
-    ),
+    same("name", "a name of letters, digits, _, . and -", E("\"web\""), |raw, node, _| {
+        let name = node.text()?;
+        crate::names::check(name).map_err(|error| node.invalid(error.to_string()))?;
+        put(&mut raw.name, name.to_owned())
+    }),
     same("detach", BOOL, D("false"), |raw, node, _| put(&mut raw.detach, node.boolean()?)),
     same("interactive", BOOL, D("false"), |raw, node, _| put(&mut raw.interactive, node.boolean()?)),
     same("tty", "auto, true or false", D("\"auto\""), |raw, node, _| put(&mut raw.tty, tty(node)?)),
@@ -141,13 +140,18 @@ pub static SETTINGS: &[Setting] = &[
         put(&mut raw.rootfs, base.absolute(node.text()?)?)
     }),
     same("read-only", BOOL, D("false"), |raw, node, _| put(&mut raw.read_only, node.boolean()?)),
-    both("volumes", "volume", "SRC:DST or SRC:DST:OPTS", D("[]"), |raw, node, base| {
-        add(&mut raw.mounts, node.each(|node| grammar::volume(node.text()?, base))?)
-    }),
+    both(
+        "volumes",
+        "volume",
+        "SRC:DST or SRC:DST:OPTS, such as ./src:/src:ro",
+        D("[]"),
+        |raw, node, base| add(&mut raw.mounts, node.each(|node| grammar::volume(node.text()?, base))?),
+    ),
     both(
         "mounts",
         "mount",
-        "type=bind|tmpfs|proc|sysfs|mqueue|devpts|cgroup,src=S,dst=D,...; in a file also a table of these keys",
+        "type=bind|tmpfs|proc|sysfs|mqueue|devpts|cgroup,src=S,dst=D,... or, in a file, \
+            a table of these keys",
         D("[]"),
         |raw, node, base| add(&mut raw.mounts, node.each(|node| grammar::mount_table(node, base))?),
     ),

@@ -106,7 +106,7 @@ fn flag_lines(text: &mut String, flag: &Flag, width: usize) {
 }
 
 /// Appends `words` as lines of at most `width` columns, each after `indent` spaces.
-fn wrap(text: &mut String, words: &str, indent: usize, width: usize) {
+pub(super) fn wrap(text: &mut String, words: &str, indent: usize, width: usize) {
     let mut column = 0;
     for word in words.split(' ') {
         let length = word.chars().count();

@@ -32,7 +32,10 @@ fn overview() -> Page {
     let mut text = title("boxr", 1);
     text.push_str(".SH NAME\nboxr \\- put a process in a box of its own\n");
     text.push_str(".SH SYNOPSIS\n.B boxr\n[FLAGS] COMMAND [ARG...]\n");
-    text.push_str(".SH DESCRIPTION\nboxr runs commands in boxes: processes with namespaces, a file tree and limits of their own. There is no daemon, and no privilege is needed.\n");
+    text.push_str(
+        ".SH DESCRIPTION\nboxr runs commands in boxes: processes with namespaces, a file \
+            tree and limits of their own. There is no daemon, and no privilege is needed.\n",
+    );
     for section in Section::ALL {
         text.push_str(&format!(".SH {}\n", section.title().to_uppercase()));
         for command in COMMANDS.iter().filter(|command| command.section == section && !command.hidden) {
@@ -48,12 +51,19 @@ fn overview() -> Page {
         text.push_str(&of_flag(flag));
     }
     text.push_str(EXIT_STATUS);
-    text.push_str(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set and not empty, errors are written without colour.\n.TP\n.BR XDG_RUNTIME_DIR \", \" XDG_DATA_HOME\nWhere an ordinary user's state and boxes are kept.\n");
+    text.push_str(
+        ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set and not empty, errors are written \
+            without colour.\n.TP\n.BR XDG_RUNTIME_DIR \", \" XDG_DATA_HOME\nWhere an \
+            ordinary user's state and boxes are kept.\n",
+    );
     text.push_str(".SH SEE ALSO\n.BR boxr\\-run (1),\n.BR boxr.toml (5),\n.BR namespaces (7)\n");
     ("boxr.1".to_owned(), text)
 }
 
-const EXIT_STATUS: &str = ".SH EXIT STATUS\n.TP\n.B 0\\-255\nThe status of the command in the box.\n.TP\n.B 124\nThe time of \\-\\-timeout was over.\n.TP\n.B 125\nboxr itself failed.\n.TP\n.B 126\nThe command cannot be executed.\n.TP\n.B 127\nThe command was not found.\n.TP\n.B 128+N\nThe command was ended by signal N.\n";
+const EXIT_STATUS: &str = ".SH EXIT STATUS\n.TP\n.B 0\\-255\nThe status of the command in the \
+            box.\n.TP\n.B 124\nThe time of \\-\\-timeout was over.\n.TP\n.B 125\nboxr \
+            itself failed.\n.TP\n.B 126\nThe command cannot be executed.\n.TP\n.B 127\nThe \
+            command was not found.\n.TP\n.B 128+N\nThe command was ended by signal N.\n";
 
 fn of_command(command: &Command) -> Page {
     let name = format!("boxr-{}", command.name);
@@ -107,13 +117,18 @@ fn of_flag(flag: &Flag) -> String {
 fn configuration() -> Page {
     let mut text = title("boxr.toml", 5);
     text.push_str(".SH NAME\nboxr.toml \\- what a box is, in a file\n.SH DESCRIPTION\n");
-    text.push_str("\\fBboxr run \\-f\\fR \\fIFILE\\fR runs the box that a file describes, in TOML or, when its name ends in .json, in JSON; the keys are the same. \\fBboxr config\\fR \\fIFILE\\fR writes one with every key. Flags beat the file. Relative paths begin at the file's directory.\n.SH KEYS\n");
+    text.push_str(
+        "\\fBboxr run \\-f\\fR \\fIFILE\\fR runs the box that a file describes, in TOML \
+            or, when its name ends in .json, in JSON; the keys are the same. \\fBboxr \
+            config\\fR \\fIFILE\\fR writes one with every key. Flags beat the file. \
+            Relative paths begin at the file's directory.\n.SH KEYS\n",
+    );
     for setting in SETTINGS {
         let Some(key) = setting.key else { continue };
         text.push_str(&format!(
             ".TP\n.B {}\n{}. It takes {}.",
             plain(key),
-            plain(stock::help(setting)),
+            plain(stock::meaning(setting)),
             plain(setting.accepts)
         ));
         match setting.stock {

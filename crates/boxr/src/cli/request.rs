@@ -65,9 +65,6 @@ fn resolve(
     if let Some(file) = &request.file {
         raw = config::read(Path::new(file), &caller.directory)?.overlaid_by(raw);
     }
-    if let Some(name) = &raw.name {
-        check_name(name)?;
-    }
     if purpose == Purpose::Create {
         raw.detach = None;
     }
@@ -132,18 +129,6 @@ fn descriptor(invocation: &Invocation, long: &str) -> Result<Option<i32>, Report
         Some(number) if number < 0 => Err(invocation.bad_value(long, &number.to_string(), accepted)),
         number => Ok(number),
     }
-}
-
-/// Docker's rule for names, with an end: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 128 bytes.
-fn check_name(name: &str) -> Result<(), Report> {
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    if first && rest && name.len() <= 128 {
-        return Ok(());
-    }
-    Err(Report::new(format!("--name {name:?}: not a name")).detail(
-        "a name has letters, digits, _, . and -, begins with a letter or digit, and has at most 128 characters",
-    ))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use boxr_engine::config::{Format, SETTINGS, Setting, Stock};
 
-use super::table;
+use super::{help, table};
 
 /// What no flag explains.
 const KEYS_WITHOUT_FLAG: &[(&str, &str)] = &[
@@ -71,14 +71,25 @@ fn toml() -> String {
 }
 
 fn toml_key(text: &mut String, name: &str, setting: &Setting, accepts: bool) {
-    text.push_str(&format!("\n# {}\n", help(setting)));
+    text.push('\n');
+    comment(text, meaning(setting));
     if accepts && setting.accepts != "true or false" {
-        text.push_str(&format!("# It takes {}.\n", setting.accepts));
+        let list = matches!(setting.stock, Stock::Default("[]"));
+        comment(text, &format!("It takes {}{}.", if list { "a list, each " } else { "" }, setting.accepts));
     }
     match setting.stock {
         Stock::Default(value) => text.push_str(&format!("{name} = {}\n", toml_value(value))),
         Stock::Example(value) => text.push_str(&format!("# {name} = {}\n", toml_value(value))),
         Stock::Nothing => {}
+    }
+}
+
+/// Appends a comment, broken into lines.
+fn comment(text: &mut String, words: &str) {
+    let mut lines = String::new();
+    help::wrap(&mut lines, words, 0, 96);
+    for line in lines.lines() {
+        text.push_str(&format!("# {line}\n"));
     }
 }
 
@@ -103,7 +114,7 @@ fn json_key(indent: &str, name: &str, setting: &Setting) -> String {
 }
 
 /// What a key means: the help of its flag.
-pub fn help(setting: &Setting) -> &'static str {
+pub fn meaning(setting: &Setting) -> &'static str {
     let flag = setting.flag.and_then(|long| table::RUN.flags().find(|flag| flag.long == long));
     let own = || KEYS_WITHOUT_FLAG.iter().find(|(key, _)| setting.key == Some(key)).map(|(_, help)| *help);
     flag.map(|flag| flag.help).or_else(own).unwrap_or_default()
@@ -151,7 +162,7 @@ mod tests {
     #[test]
     fn every_key_is_explained() {
         for setting in SETTINGS.iter().filter(|setting| setting.key.is_some()) {
-            assert!(!help(setting).is_empty(), "{setting:?}");
+            assert!(!meaning(setting).is_empty(), "{setting:?}");
             assert!(setting.stock != Stock::Nothing, "{setting:?}");
         }
     }

@@ -6,9 +6,7 @@ fn caller() -> Caller {
     Caller {
         directory: "/home/me".into(),
         env: vec![("PATH".into(), "/bin".into()), ("HOME".into(), "/home/me".into())],
-        uid: 1000,
-        gid: 1000,
-        groups: vec![1000],
+        ids: Some(CallerIds { uid: 1000, gid: 1000, groups: vec![1000] }),
     }
 }
 

@@ -16,14 +16,20 @@ pub fn zsh() -> String {
         text.push_str(&format!("    {}\n", quote(&format!("{}:{}", command.name, command.summary))));
     }
     text.push_str("  )\n  _describe -t commands 'boxr command' commands\n}\n\n_boxr() {\n");
-    text.push_str("  local curcontext=\"$curcontext\" state line\n  typeset -A opt_args\n  _arguments -C -s -S -A '-*' \\\n");
+    text.push_str(
+        "local curcontext=\"$curcontext\" state line\n  typeset -A opt_args\n  \
+            _arguments -C -s -S -A '-*' \\\n",
+    );
     for flag in GLOBAL.iter().chain(ALONE) {
         let mut spelled = vec![flag.spelled()];
         spelled.extend(flag.short.map(|short| format!("-{short}")));
         text.push_str(&spec(flag, &spelled));
     }
     text.push_str("    '1:command:_boxr_commands' '*:: :->rest' && return\n");
-    text.push_str("  [[ $state == rest ]] || return\n  curcontext=\"${curcontext%:*:*}:boxr-$line[1]:\"\n  case $line[1] in\n");
+    text.push_str(
+        "[[ $state == rest ]] || return\n  \
+            curcontext=\"${curcontext%:*:*}:boxr-$line[1]:\"\n  case $line[1] in\n",
+    );
     for command in COMMANDS {
         text.push_str(&of_command(command));
     }

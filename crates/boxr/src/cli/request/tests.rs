@@ -10,7 +10,7 @@ fn invocation(words: &[&str]) -> Invocation {
 }
 
 fn read(words: &[&str]) -> Result<(BoxOptions, RunRequest), Report> {
-    let caller = Caller { directory: "/here".into(), uid: 1000, gid: 1000, ..Caller::default() };
+    let caller = Caller { directory: "/here".into(), ..Caller::default() };
     let purpose = if words[0] == "create" { Purpose::Create } else { Purpose::Run };
     resolve(invocation(words), purpose, &caller)
 }
@@ -47,9 +47,9 @@ fn values_that_cannot_be_are_named() {
     for (words, part) in [
         (&["run", "-m", "12q", "--", "x"][..], "--memory 12q"),
         (&["run", "--pid", "nwe", "--", "x"], "--pid nwe"),
-        (&["run", "--name", "a/b", "--", "x"], "--name \"a/b\""),
-        (&["run", "--name", "", "--", "x"], "--name \"\""),
-        (&["run", "--name", &"x".repeat(300), "--", "x"], "not a name"),
+        (&["run", "--name", "a/b", "--", "x"], "--name a/b"),
+        (&["run", "--name", "", "--", "x"], "empty"),
+        (&["run", "--name", &"x".repeat(300), "--", "x"], "the most"),
         (&["run", "--status-fd", "-1", "--", "x"], "--status-fd -1"),
         (&["run", "--security-opt", "seccomp=x", "--", "x"], "--security-opt seccomp=x"),
     ] {

@@ -10,8 +10,10 @@ const CONTAINERS: &[Arg] = &[Arg::some("CONTAINER", Complete::Container)];
 
 /// The key sequence that leaves a box running.
 pub(super) const DETACH_KEYS: Flag =
-    Flag::value("detach-keys", "KEYS", "Keys that detach the terminal (default ctrl-p,ctrl-q)")
-        .doc("A comma-separated sequence of single characters and ctrl-X, where X is a letter or one of @ [ \\ ] ^ _. An empty value switches detaching off.");
+    Flag::value("detach-keys", "KEYS", "Keys that detach the terminal (default ctrl-p,ctrl-q)").doc(
+        "A comma-separated sequence of single characters and ctrl-X, where X is a letter \
+            or one of @ [ \\ ] ^ _. An empty value switches detaching off.",
+    );
 
 const STOP_TIME: Flag =
     Flag::value("time", "SECONDS", "Seconds before SIGKILL (default 10; -1 waits for ever)")

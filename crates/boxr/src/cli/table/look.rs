@@ -12,11 +12,11 @@ pub(super) static PS: Command = Command {
         Flag::switch("all", "Those that have ended or were only created, too").short('a'),
         Flag::switch("quiet", "Only ids").short('q'),
         Flag::value("filter", "KEY=VALUE", "Only boxes that match").short('f').repeat().doc(
-            "Keys: id, name, label, status, exited, before, since. Several filters of one key are alternatives; different keys must all match.",
+            "Keys: id, name, label, status, exited, before, since. Several filters of one \
+            key are alternatives; different keys must all match.",
         ),
-        Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Names}}'").doc(
-            "json writes an object per line. A template that begins with `table ` has a heading.",
-        ),
+        Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Names}}'")
+            .doc("json writes an object per line. A template that begins with `table ` has a heading."),
         Flag::value("last", "N", "The N made last, in any state").short('n'),
         Flag::switch("latest", "The one made last, in any state").short('l'),
         Flag::switch("no-trunc", "Do not shorten ids and commands"),

@@ -10,9 +10,10 @@ use crate::commands;
 /// `boxr run`
 pub static RUN: Command = Command {
     usage: &["run [FLAGS] -- COMMAND [ARG...]", "run [FLAGS] -f FILE [-- COMMAND [ARG...]]"],
-    about: &[
-        "Runs a command of this host in a box: by default in new pid, mount and uts namespaces, with a /proc of its own. boxr ends with the command's status; 125 means boxr itself failed, 126 that the command cannot be executed, 127 that it was not found, 128+N that signal N ended it.",
-    ],
+    about: &["Runs a command of this host in a box: by default in new pid, mount and uts \
+            namespaces, with a /proc of its own. boxr ends with the command's status; 125 \
+            means boxr itself failed, 126 that the command cannot be executed, 127 that it \
+            was not found, 128+N that signal N ended it."],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
     flags: &[INVOCATION, SETTINGS, REPORTING, WATCHING],
@@ -41,9 +42,13 @@ pub(super) static CREATE: Command = Command {
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };
 
-const FILE: Flag =
-    Flag::value("file", "FILE", "Read the box from a TOML or JSON file").short('f').complete(Complete::File).doc(
-        "Flags beat the file. Lists (environment, mounts, labels) are joined. The command after -- replaces args. `boxr config` writes a file to start from; - is stdin.",
+const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
+    .short('f')
+    .complete(Complete::File)
+    .doc(
+        "Flags beat the file. Lists (environment, mounts, labels) are joined. The \
+            command after -- replaces args. `boxr config` writes a file to start from; - is \
+            stdin.",
     );
 
 /// Flags of `create` that say nothing about the box.
@@ -66,11 +71,13 @@ static REPORTING: &[Flag] =
         .complete(Complete::File)];
 
 /// For programs, of `run`.
-static WATCHING: &[Flag] = &[
-    Flag::value("status-fd", "N", "Write what happens to descriptor N, as lines of JSON").group(PROGRAMS).doc(
-        "One object per line: the pid of the first process on the host and the ids of its namespaces when it runs, and the exit status when it has ended.",
-    ),
-];
+static WATCHING: &[Flag] =
+    &[Flag::value("status-fd", "N", "Write what happens to descriptor N, as lines of JSON")
+        .group(PROGRAMS)
+        .doc(
+            "One object per line: the pid of the first process on the host and the ids of \
+            its namespaces when it runs, and the exit status when it has ended.",
+        )];
 
 const NAMESPACES: &str = "Namespaces (MODE: new, host, container:NAME, pid:N, id:N or a path)";
 const FILES: &str = "Files";
@@ -96,15 +103,18 @@ pub static SETTINGS: &[Flag] = &[
         .complete(Complete::Words(&["auto", "true", "false"]))
         .doc("auto gives a terminal when stdin and stdout are terminals."),
     Flag::value("env", "KEY[=VALUE]", "Set a variable, or pass the caller's").short('e').repeat().doc(
-        "The command gets the caller's environment, then --env-file, then --env. KEY without a value passes the caller's on; if that is not set, the variable is removed.",
+        "The command gets the caller's environment, then --env-file, then --env. KEY \
+            without a value passes the caller's on; if that is not set, the variable is \
+            removed.",
     ),
     Flag::value("env-file", "FILE", "Read variables from a file").repeat().complete(Complete::File).doc(
         "One KEY=VALUE or KEY a line; lines that begin with # are comments. Quotes are part of the value.",
     ),
     Flag::switch("clear-env", "Begin with PATH only, not with the caller's environment"),
-    Flag::value("workdir", "DIR", "Where the command starts").short('w').complete(Complete::Directory).doc(
-        "The default is the caller's directory, or / with --rootfs.",
-    ),
+    Flag::value("workdir", "DIR", "Where the command starts")
+        .short('w')
+        .complete(Complete::Directory)
+        .doc("The default is the caller's directory, or / with --rootfs."),
     Flag::value("hostname", "NAME", "Hostname in the box (default: the box's name)").short('h'),
     Flag::value("domainname", "NAME", "NIS domain name in the box"),
     Flag::value("label", "KEY[=VALUE]", "Label the box").short('l').repeat(),
@@ -117,46 +127,73 @@ pub static SETTINGS: &[Flag] = &[
     namespace("userns", "User ids (default host; new where that lacks the right)"),
     namespace("cgroupns", "View of cgroups (default host)"),
     namespace("time-ns", "Clocks (default host)"),
-    Flag::value("ns", "KIND=MODE,...", "Several namespaces at once: pid=new,net=host").group(NAMESPACES).repeat().doc(
-        "KIND is pid, network (net), mount (mnt), uts, ipc, user, cgroup or time.",
-    ),
-    Flag::value("share", "NAME", "Join every namespace of a running box").group(NAMESPACES).complete(Complete::Container),
+    Flag::value("ns", "KIND=MODE,...", "Several namespaces at once: pid=new,net=host")
+        .group(NAMESPACES)
+        .repeat()
+        .doc("KIND is pid, network (net), mount (mnt), uts, ipc, user, cgroup or time."),
+    Flag::value("share", "NAME", "Join every namespace of a running box")
+        .group(NAMESPACES)
+        .complete(Complete::Container),
     Flag::switch("map-self", "In a new user namespace, stay who you are instead of root").group(NAMESPACES),
     Flag::value("uidmap", "BOX:HOST:SIZE", "Map user ids of a new user namespace").group(NAMESPACES).repeat(),
-    Flag::value("gidmap", "BOX:HOST:SIZE", "Map group ids of a new user namespace").group(NAMESPACES).repeat(),
-    Flag::value("monotonic", "SECONDS", "Offset of the monotonic clock; makes a time namespace").group(NAMESPACES),
-    Flag::value("boottime", "SECONDS", "Offset of the boot-time clock; makes a time namespace").group(NAMESPACES),
-    Flag::value("rootfs", "DIR", "Use this directory as / of the box").group(FILES).complete(Complete::Directory),
+    Flag::value("gidmap", "BOX:HOST:SIZE", "Map group ids of a new user namespace")
+        .group(NAMESPACES)
+        .repeat(),
+    Flag::value("monotonic", "SECONDS", "Offset of the monotonic clock; makes a time namespace")
+        .group(NAMESPACES),
+    Flag::value("boottime", "SECONDS", "Offset of the boot-time clock; makes a time namespace")
+        .group(NAMESPACES),
+    Flag::value("rootfs", "DIR", "Use this directory as / of the box")
+        .group(FILES)
+        .complete(Complete::Directory),
     Flag::switch("read-only", "Mount / of the box read-only").group(FILES),
-    Flag::value("volume", "SRC:DST[:OPTS]", "Bind a path of the host into the box").short('v').group(FILES).repeat().complete(Complete::File).doc(
-        "OPTS, with commas: ro, rw, rbind, bind, nosuid, nodev, noexec, private, rprivate, shared, rshared, slave, rslave.",
-    ),
+    Flag::value("volume", "SRC:DST[:OPTS]", "Bind a path of the host into the box")
+        .short('v')
+        .group(FILES)
+        .repeat()
+        .complete(Complete::File)
+        .doc(
+            "OPTS, with commas: ro, rw, rbind, bind, nosuid, nodev, noexec, private, \
+            rprivate, shared, rshared, slave, rslave.",
+        ),
     Flag::value("mount", "type=T,src=S,dst=D,...", "Mount something into the box").group(FILES).repeat().doc(
-        "Types: bind, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src (source), dst (destination, target), readonly (ro), bind-propagation, bind-nonrecursive, tmpfs-size, tmpfs-mode. A value with a comma is put in double quotes.",
+        "Types: bind, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src \
+            (source), dst (destination, target), readonly (ro), bind-propagation, \
+            bind-nonrecursive, tmpfs-size, tmpfs-mode. A value with a comma is put in \
+            double quotes.",
     ),
-    Flag::value("tmpfs", "DST[:OPTS]", "Mount a tmpfs into the box").group(FILES).repeat().doc(
-        "Mounted with nosuid, nodev and noexec unless OPTS say suid, dev or exec.",
-    ),
+    Flag::value("tmpfs", "DST[:OPTS]", "Mount a tmpfs into the box")
+        .group(FILES)
+        .repeat()
+        .doc("Mounted with nosuid, nodev and noexec unless OPTS say suid, dev or exec."),
     Flag::value("propagation", "HOW", "private (default), shared, slave or unchanged")
         .group(FILES)
         .complete(Complete::Words(&["private", "shared", "slave", "unchanged"])),
     Flag::value("user", "UID[:GID]", "Who the command runs as, in the box's ids").short('u').group(WHO).doc(
-        "Names are looked up in /etc/passwd and /etc/group of the host, and not with --rootfs. Without GID, the user's group in /etc/passwd, otherwise 0.",
+        "Names are looked up in /etc/passwd and /etc/group of the host, and not with \
+            --rootfs. Without GID, the user's group in /etc/passwd, otherwise 0.",
     ),
     Flag::value("group-add", "GID", "Add a supplementary group").group(WHO).repeat(),
     Flag::value("umask", "OCTAL", "File mode creation mask (default: the caller's)").group(WHO),
     Flag::value("cap-add", "CAP", "Add a capability, or ALL").group(WHO).repeat(),
     Flag::value("cap-drop", "CAP", "Drop a capability, or ALL").group(WHO).repeat(),
     Flag::switch("no-new-privs", "No program may gain privileges by setuid or file capabilities").group(WHO),
-    Flag::value("security-opt", "no-new-privileges", "As --no-new-privs, in docker's words").group(WHO).repeat().hidden(),
+    Flag::value("security-opt", "no-new-privileges", "As --no-new-privs, in docker's words")
+        .group(WHO)
+        .repeat()
+        .hidden(),
     Flag::value("memory", "SIZE", "Memory: 512m, 2g").short('m').group(LIMITS),
     Flag::value("memory-swap", "SIZE", "Memory and swap together; -1 is no limit").group(LIMITS),
     Flag::value("cpus", "N", "Processors: 1.5").group(LIMITS),
-    Flag::value("cpu-shares", "N", "Weight against others, 2 to 262144 (1024 is usual)").short('c').group(LIMITS),
+    Flag::value("cpu-shares", "N", "Weight against others, 2 to 262144 (1024 is usual)")
+        .short('c')
+        .group(LIMITS),
     Flag::value("cpuset-cpus", "LIST", "Only these processors: 0-2,5").group(LIMITS),
     Flag::value("cpuset-mems", "LIST", "Only these memory nodes: 0-1").group(LIMITS),
     Flag::value("pids-limit", "N", "Processes and threads; -1 is no limit").group(LIMITS),
-    Flag::value("ulimit", "NAME=SOFT[:HARD]", "Limit of setrlimit(2): nofile=1024:4096").group(LIMITS).repeat(),
+    Flag::value("ulimit", "NAME=SOFT[:HARD]", "Limit of setrlimit(2): nofile=1024:4096")
+        .group(LIMITS)
+        .repeat(),
     Flag::value("oom-score-adj", "N", "-1000 to 1000: later or sooner chosen when memory ends").group(LIMITS),
     Flag::value("timeout", "TIME", "End the box after this time, with status 124: 90, 5m, 1h").group(LIMITS),
     Flag::switch("rm", "Remove the box when it ends (default in the foreground)").group(LIFE),
@@ -166,7 +203,12 @@ pub static SETTINGS: &[Flag] = &[
     Flag::switch("new-session", "Give the command a session of its own").group(LIFE),
     Flag::value("stop-signal", "SIGNAL", "What `boxr stop` sends (default TERM)").group(LIFE),
     Flag::value("stop-timeout", "SECONDS", "What `boxr stop` waits before it kills (default 10)").group(LIFE),
-    Flag::value("log-opt", "max-size=SIZE", "Bounds of the log: max-size=10m, max-file=3").group(LIFE).repeat(),
-    Flag::value("pidfile", "FILE", "Write the pid of the first process to a file").group(PROGRAMS).aliases(&["pid-file"]).complete(Complete::File),
+    Flag::value("log-opt", "max-size=SIZE", "Bounds of the log: max-size=10m, max-file=3")
+        .group(LIFE)
+        .repeat(),
+    Flag::value("pidfile", "FILE", "Write the pid of the first process to a file")
+        .group(PROGRAMS)
+        .aliases(&["pid-file"])
+        .complete(Complete::File),
     Flag::value("preserve-fds", "N", "Pass N descriptors from 3 on to the command").group(PROGRAMS),
 ];

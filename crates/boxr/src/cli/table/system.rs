@@ -6,9 +6,9 @@ use crate::commands;
 
 pub(super) static NS: Command = Command {
     usage: &["ns [FLAGS] [CONTAINER|pid:N]..."],
-    about: &[
-        "Shows who shares what. For a box or a process: its eight namespaces, which are the host's, and who else has them. Without an argument: all namespaces of the host with what holds them.",
-    ],
+    about: &["Shows who shares what. For a box or a process: its eight namespaces, which are \
+            the host's, and who else has them. Without an argument: all namespaces of the \
+            host with what holds them."],
     args: &[Arg::any("CONTAINER", Complete::Container)],
     flags: &[&[
         Flag::value("type", "KIND", "Only namespaces of this kind")
@@ -35,9 +35,8 @@ pub(super) static DOCTOR: Command = Command {
 
 pub(super) static CONFIG: Command = Command {
     usage: &["config [FLAGS] [FILE]"],
-    about: &[
-        "Writes a configuration file with every key, its meaning and its default: TOML, or JSON when FILE ends in .json. `boxr run -f FILE` runs it.",
-    ],
+    about: &["Writes a configuration file with every key, its meaning and its default: TOML, \
+            or JSON when FILE ends in .json. `boxr run -f FILE` runs it."],
     args: &[Arg::optional("FILE", Complete::File)],
     flags: &[&[
         Flag::switch("force", "Write over a file that exists"),
