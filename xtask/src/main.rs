@@ -1,6 +1,7 @@
 //! Commands for developers: `cargo xtask COMMAND`.
 
 mod edges;
+mod manual;
 mod test;
 
 use std::path::Path;
@@ -11,6 +12,8 @@ usage: cargo xtask COMMAND
 
   test [--world NAME] [FILTER]  every test in every world this machine can offer
   check-edges                   who depends on whom, and where unsafe stands (DESIGN.md section 3)
+  man                           manual pages into target/man
+  completions                   completion scripts into target/completions
 ";
 
 /// What a command of this program ends with: the text of an error is all that anybody needs.
@@ -22,6 +25,8 @@ fn main() -> ExitCode {
     let outcome = match command {
         "test" => test::main(rest),
         "check-edges" => edges::main(),
+        "man" => manual::man(),
+        "completions" => manual::completions(),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
