@@ -1,5 +1,7 @@
 //! Commands for developers: `cargo xtask COMMAND`.
 
+mod bench;
+mod build;
 mod edges;
 mod manual;
 mod test;
@@ -14,6 +16,8 @@ usage: cargo xtask COMMAND
   check-edges                   who depends on whom, and where unsafe stands (DESIGN.md section 3)
   man                           manual pages into target/man
   completions                   completion scripts into target/completions
+  bench [--rounds N] [--boxes N] [start|memory|exec|thousand]...
+                                speed and memory beside other programs, against the targets
 ";
 
 /// What a command of this program ends with: the text of an error is all that anybody needs.
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
         "check-edges" => edges::main(),
         "man" => manual::man(),
         "completions" => manual::completions(),
+        "bench" => bench::main(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -1,0 +1,106 @@
+//! `cargo xtask bench`: what boxr costs, beside its peers, against the targets of issue 3.
+
+mod exec;
+mod measure;
+mod memory;
+mod peers;
+mod report;
+mod start;
+mod thousand;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::{Outcome, build};
+use report::Report;
+
+/// A part of the benchmark: measures, prints, and reports what has a target.
+type Part = fn(&Bench, &mut Report) -> Outcome;
+
+/// How much is measured.
+pub struct Scale {
+    /// Starts of each contender.
+    pub rounds: usize,
+    /// Detached boxes at once.
+    pub boxes: usize,
+}
+
+/// Measures all, or the parts that the words name, and prints the table.
+pub fn main(words: &[String]) -> Outcome {
+    let mut scale = Scale { rounds: 300, boxes: 1000 };
+    let mut parts = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--rounds" => scale.rounds = number(words.next())?,
+            "--boxes" => scale.boxes = number(words.next())?,
+            part => parts.push(part.to_owned()),
+        }
+    }
+    // Monitors lose their parent on purpose; so they become ours, and can be found and reaped.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| error.to_string())?;
+    let bench = Bench::prepare(scale)?;
+    let mut report = Report::default();
+    let all: [(&str, Part); 4] =
+        [("start", start::run), ("memory", memory::run), ("exec", exec::run), ("thousand", thousand::run)];
+    if let Some(unknown) = parts.iter().find(|part| all.iter().all(|(name, _)| name != part)) {
+        return Err(format!("there is no part {unknown:?} to measure"));
+    }
+    for (name, run) in all {
+        if parts.is_empty() || parts.iter().any(|part| part == name) {
+            run(&bench, &mut report)?;
+        }
+    }
+    report.print()
+}
+
+fn number(word: Option<&String>) -> Result<usize, String> {
+    let number = word.and_then(|word| word.parse().ok()).filter(|number| *number > 0);
+    number.ok_or("a number above 0 is missing".into())
+}
+
+/// The programs that are measured, and a place for boxes.
+pub struct Bench {
+    scale: Scale,
+    boxr: PathBuf,
+    dir: TempDir,
+}
+
+impl Bench {
+    fn prepare(scale: Scale) -> Result<Self, String> {
+        // Another build to measure, such as yesterday's.
+        let boxr =
+            std::env::var_os("BOXR_BENCH_BIN").map_or_else(build::release_boxr, |path| Ok(path.into()))?;
+        let dir =
+            tempfile::Builder::new().prefix("boxr-bench-").tempdir().map_err(|error| error.to_string())?;
+        let bench = Self { scale, boxr, dir };
+        peers::compile(&bench)?;
+        Ok(bench)
+    }
+
+    /// A compiled program of `bench/`.
+    fn program(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `boxr ARGS…` with a state of its own.
+    fn boxr(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.boxr);
+        command.arg("--state").arg(self.dir.path().join("state"));
+        command.arg("--root").arg(self.dir.path().join("root")).args(args);
+        command
+    }
+
+    /// Runs boxr to its end; what it printed.
+    fn ask(&self, args: &[&str]) -> Result<String, String> {
+        let output = self.boxr(args).output().map_err(|error| format!("boxr: {error}"))?;
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("boxr {}: {}\n{errors}", args.join(" "), output.status));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
