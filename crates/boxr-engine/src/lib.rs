@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod config;
 pub mod id;
+pub mod lifecycle;
 pub mod names;
 pub mod options;
 pub mod paths;

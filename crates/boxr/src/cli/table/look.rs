@@ -12,8 +12,8 @@ pub(super) static PS: Command = Command {
         Flag::switch("all", "Those that have ended or were only created, too").short('a'),
         Flag::switch("quiet", "Only ids").short('q'),
         Flag::value("filter", "KEY=VALUE", "Only boxes that match").short('f').repeat().doc(
-            "Keys: id, name, label, status, exited, before, since. Several filters of one \
-            key are alternatives; different keys must all match.",
+            "Keys: id, name, label, status, exited, ancestor, before, since. Different keys \
+            and labels must all match; several of another key are alternatives.",
         ),
         Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Names}}'")
             .doc("json writes an object per line. A template that begins with `table ` has a heading."),

@@ -1,0 +1,3 @@
+//! What is done to boxes that exist, one operation a file.
+
+pub mod usage;

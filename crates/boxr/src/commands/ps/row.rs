@@ -1,0 +1,184 @@
+//! One line of `ps`, with docker's fields, each made only when it is asked for.
+
+use std::borrow::Cow;
+
+use boxr_engine::id::Id;
+use boxr_engine::lifecycle::usage;
+use boxr_engine::options::{JoinTarget, NamespaceMode};
+use boxr_engine::record::{Record, State};
+use boxr_engine::store::{Observed, Store};
+use serde_json::Value;
+
+use crate::format::template::{Object, quote};
+use crate::format::{condition, size, table, time};
+
+const FIELDS: [&str; 14] = [
+    "Command",
+    "CreatedAt",
+    "ID",
+    "Image",
+    "Labels",
+    "LocalVolumes",
+    "Mounts",
+    "Names",
+    "Networks",
+    "Ports",
+    "RunningFor",
+    "Size",
+    "State",
+    "Status",
+];
+
+/// How many columns of a terminal the command gets (docker's).
+const COMMAND_WIDTH: usize = 20;
+/// The same of each mount.
+const MOUNT_WIDTH: usize = 15;
+
+/// A box whose state could be read.
+pub(super) struct Row<'a> {
+    pub store: &'a Store,
+    pub state: &'a State,
+    pub observed: Observed,
+    /// Nanoseconds since 1970 UTC.
+    pub now: i64,
+    /// `--no-trunc`
+    pub full: bool,
+}
+
+impl Row<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        let state = self.state;
+        Some(match name {
+            "ID" => id(&state.id, self.full).to_owned(),
+            "Image" => state.image.clone(),
+            "Command" if self.full => quote(&state.command),
+            "Command" => quote(&table::ellipsis(&state.command, COMMAND_WIDTH)),
+            "CreatedAt" => time::go_time(state.created),
+            "RunningFor" => {
+                format!("{} ago", time::human_duration(self.now.saturating_sub(state.created)))
+            }
+            "Ports" => String::new(),
+            "State" => condition::state(self.observed).to_owned(),
+            "Status" => {
+                let frozen = super::is_frozen(state, self.observed);
+                condition::sentence(state, self.observed, frozen, self.now)
+            }
+            "Size" => size::decimal(self.size()),
+            "Names" => state.name.clone(),
+            "Labels" => {
+                let pairs: Vec<String> =
+                    state.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                pairs.join(",")
+            }
+            "Mounts" => self.mounts(),
+            "Networks" => self.networks(),
+            "LocalVolumes" => "0".to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// The record, for fields that the state has not; a box without one shows nothing there.
+    fn record(&self) -> Option<Record> {
+        self.store.resolve(&self.state.id).and_then(|dir| dir.read_record()).ok()
+    }
+
+    fn size(&self) -> u64 {
+        let data = self.store.resolve(&self.state.id).and_then(|dir| dir.data_path());
+        data.ok().flatten().map_or(0, |path| usage::bytes_below(&path))
+    }
+
+    fn mounts(&self) -> String {
+        let mounts = self.record().map(|record| record.options.mounts).unwrap_or_default();
+        let names: Vec<String> = mounts
+            .iter()
+            .map(|mount| {
+                let name = mount.source.clone().unwrap_or_else(|| mount.destination.display().to_string());
+                if self.full { name } else { table::ellipsis(&name, MOUNT_WIDTH) }
+            })
+            .collect();
+        names.join(",")
+    }
+
+    fn networks(&self) -> String {
+        match self.record().map(|record| record.options.namespaces.network) {
+            None => String::new(),
+            Some(mode) => network_word(&mode),
+        }
+    }
+}
+
+/// The mode of a namespace as flags spell it; a new network has nothing in it yet.
+fn network_word(mode: &NamespaceMode) -> String {
+    match mode {
+        NamespaceMode::New => "none".to_owned(),
+        NamespaceMode::Host => "host".to_owned(),
+        NamespaceMode::Join(JoinTarget::Container(name)) => format!("container:{name}"),
+        NamespaceMode::Join(JoinTarget::Pid(pid)) => format!("pid:{pid}"),
+        NamespaceMode::Join(JoinTarget::Path(path)) => path.display().to_string(),
+        NamespaceMode::Join(JoinTarget::Id(id)) => format!("id:{id}"),
+    }
+}
+
+fn id(id: &str, full: bool) -> &str {
+    if full { id } else { id.get(..boxr_engine::id::SHORT).unwrap_or(id) }
+}
+
+impl Object for Row<'_> {
+    fn field(&self, name: &str) -> Option<Cow<'_, Value>> {
+        self.text(name).map(|text| Cow::Owned(Value::String(text)))
+    }
+
+    fn method(&self, name: &str, arguments: &[Value]) -> Option<Value> {
+        match (name, arguments) {
+            ("Label", [Value::String(key)]) => {
+                Some(Value::from(self.state.labels.get(key).map_or("", String::as_str)))
+            }
+            _ => None,
+        }
+    }
+
+    fn all(&self) -> Value {
+        FIELDS.iter().map(|field| ((*field).to_owned(), Value::from(self.text(field)))).collect()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        FIELDS.to_vec()
+    }
+}
+
+/// A box of which there is nothing but its directory.
+pub(super) struct Broken<'a> {
+    pub id: &'a Id,
+    pub full: bool,
+    pub damaged: bool,
+}
+
+impl Object for Broken<'_> {
+    fn field(&self, name: &str) -> Option<Cow<'_, Value>> {
+        let text = match (name, self.damaged) {
+            ("ID", _) => id(self.id.as_str(), self.full),
+            ("State", true) => "dead",
+            ("State", false) => "created",
+            ("Status", true) => "Dead (its state is damaged)",
+            ("Status", false) => "Starting",
+            _ if FIELDS.contains(&name) => "",
+            _ => return None,
+        };
+        Some(Cow::Owned(Value::from(text)))
+    }
+
+    fn method(&self, name: &str, _arguments: &[Value]) -> Option<Value> {
+        (name == "Label").then(|| Value::from(""))
+    }
+
+    fn all(&self) -> Value {
+        FIELDS
+            .iter()
+            .map(|field| ((*field).to_owned(), self.field(field).map(Cow::into_owned).unwrap_or_default()))
+            .collect()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        FIELDS.to_vec()
+    }
+}
