@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use oci_spec::runtime::LinuxResources;
 use rustix::fs::{Mode, OFlags};
@@ -126,13 +127,21 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Removes them, and what the box made below them. Waits for processes that were killed and
-    /// are on their way out; goes on after a failure and reports all.
+    /// Removes them, and what the box made below them. Waits two seconds for processes that were
+    /// killed and are on their way out; goes on after a failure and reports all.
     ///
     /// # Errors
     /// [`Error::Busy`] with the processes that live; system errors.
     pub fn remove(self) -> Result<()> {
-        remove::remove_all(&self.location)
+        self.remove_within(remove::PATIENCE)
+    }
+
+    /// As [`Cgroup::remove`], with a patience of the caller's.
+    ///
+    /// # Errors
+    /// As [`Cgroup::remove`].
+    pub fn remove_within(&self, patience: Duration) -> Result<()> {
+        remove::remove_all(&self.location, patience)
     }
 }
 

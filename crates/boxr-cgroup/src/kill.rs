@@ -42,6 +42,7 @@ impl Cgroup {
             Ok(()) => true,
             // Without a freezer, or with a task that cannot be stopped, the loop below does what it can.
             Err(Error::NoCgroup { .. } | Error::TimedOut { .. }) => false,
+            Err(error) if error.is_gone() && !file::exists(directory) => return Ok(()),
             Err(error) => return Err(error),
         };
         let deadline = Instant::now() + PATIENCE;

@@ -23,6 +23,7 @@ mod parent;
 mod plan;
 mod remove;
 mod resources;
+mod stats;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,9 @@ pub use plan::{Accounting, Need, Plan, Request};
 pub use resources::cpu::{bandwidth, weight_of_shares};
 pub use resources::cpuset::parse_list;
 pub use resources::memory::MINIMUM as MEMORY_MINIMUM;
+pub use stats::{
+    CpuStats, IoStats, MemoryStats, PidsStats, Pressure, PressureFigures, PressureLine, Stats, Throttling,
+};
 
 /// Where the cgroups of one container are; kept in its state, so that a later command finds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

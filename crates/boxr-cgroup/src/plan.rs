@@ -146,7 +146,12 @@ impl Host {
         needs.into_iter().collect()
     }
 
+    /// Whether a v1 hierarchy is joined for its figures alone. Processor time is not worth it where
+    /// the v2 tree has it for nothing.
     fn countable(&self, controller: Controller) -> bool {
+        if controller == Controller::Cpu || (controller == Controller::Cpuacct && self.unified.is_some()) {
+            return false;
+        }
         self.legacy.get(&controller).is_some_and(|hierarchy| file::writable(&hierarchy.own))
     }
 

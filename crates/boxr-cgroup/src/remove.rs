@@ -17,12 +17,12 @@ pub(crate) enum Patience {
     Until(Instant),
 }
 
-/// How long [`remove_all`] waits for processes that were killed to be gone.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long processes that were killed are waited for, where the caller says nothing else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Removes every directory of `location`; goes on after a failure and reports all of them.
-pub(crate) fn remove_all(location: &Location) -> Result<()> {
-    let patience = Patience::Until(Instant::now() + PATIENCE);
+pub(crate) fn remove_all(location: &Location, patience: Duration) -> Result<()> {
+    let patience = Patience::Until(Instant::now() + patience);
     let mut errors: Vec<Error> =
         location.directories().into_iter().filter_map(|path| remove_tree(path, patience).err()).collect();
     remove_shared_parents(location);
