@@ -35,6 +35,13 @@ function __boxr_ended
     contains -- -- (commandline -opc); and contains -- (__boxr_command) $argv
 end
 
+# What the command after -- offers.
+function __boxr_rest
+    set -l words (commandline -opc) (commandline -ct)
+    set -l at (contains -i -- -- $words); or return
+    __fish_complete_subcommand --commandline $words[(math $at + 1)..-1]
+end
+
 complete -c boxr -f
 "#;
 
@@ -78,7 +85,7 @@ fn of_command(text: &mut String, command: &'static Command) {
     }
     if command.order == FlagOrder::BeforeArguments {
         let ended = format!("__boxr_ended {}", names.join(" "));
-        text.push_str(&format!("complete -c boxr -n {} -F -a '(__fish_complete_command)'\n", quote(&ended)));
+        text.push_str(&format!("complete -c boxr -n {} -a '(__boxr_rest)'\n", quote(&ended)));
     }
 }
 
@@ -86,7 +93,8 @@ fn line(condition: &str, flag: &Flag, long: &str, short: &str) -> String {
     let value = match flag.takes {
         Takes::Nothing => String::new(),
         Takes::Optional { .. } => action(flag.complete),
-        Takes::Value(_) => format!(" -r{}", action(flag.complete)),
+        Takes::Value(_) if flag.complete == Complete::File => " -r -F".to_owned(),
+        Takes::Value(_) => format!(" -x{}", action(flag.complete)),
     };
     format!("complete -c boxr -n {}{short} -l {long}{value} -d {}\n", quote(condition), quote(flag.help))
 }

@@ -54,7 +54,12 @@ fn of_command(command: &'static Command) -> String {
 fn argument(index: usize, arg: &Arg) -> String {
     let action = action(arg.complete);
     let place = match (arg.complete, arg.many) {
-        (Complete::Program, true) => return "'*::command:_normal'".to_owned(),
+        // As zsh's own completions of nice(1) and others have it.
+        (Complete::Program, true) => {
+            let own = format!("shift {index} words; (( CURRENT -= {index} )); _normal");
+            let rest = if index == 0 { "_normal".to_owned() } else { format!("{{ {own} }}") };
+            return format!("'{}:command:_command_names -e' '*::arguments:{rest}'", index + 1);
+        }
         (_, true) => "*".to_owned(),
         (_, false) => (index + 1).to_string(),
     };
