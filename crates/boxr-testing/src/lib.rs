@@ -10,6 +10,7 @@
 //! static, so it works on any root filesystem.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
+pub mod bad;
 pub mod command;
 pub mod leaks;
 pub mod need;

@@ -9,7 +9,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 use crate::need::Need;
 use crate::sandbox::Sandbox;
-use crate::{leaks, probe, supervise};
+use crate::{bad, leaks, probe, supervise};
 
 /// One test: what it is called, what it needs, what it does.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ pub fn main(boxr: &str, tests: Vec<Test>) -> ExitCode {
 
 fn find(tests: &[Test], name: Option<String>) -> Test {
     let name = name.expect("the name of a test");
-    *tests.iter().find(|test| test.name == name).expect("a test of this name")
+    *tests.iter().chain(bad::TESTS).find(|test| test.name == name).expect("a test of this name")
 }
 
 fn run_one(test: Test, programs: &Programs) -> ExitCode {
