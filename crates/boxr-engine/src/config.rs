@@ -6,6 +6,7 @@
 //!
 //! [`BoxOptions`]: crate::options::BoxOptions
 
+mod environment;
 mod error;
 mod file;
 pub mod grammar;
@@ -16,10 +17,12 @@ mod settings;
 mod text_file;
 mod value;
 
+pub use environment::{CLEAN_PATH, Variable, apply as apply_environment, said as said_environment};
 pub use error::{ConfigError, Origin};
 pub use file::{Format, parse, read};
-pub use raw::RawRun;
-pub use resolve::{CLEAN_PATH, Caller, CallerIds, Purpose, Resolved, resolve};
+pub use identity::user;
+pub use raw::{RawRun, SaidPath};
+pub use resolve::{Caller, CallerIds, Purpose, Resolved, resolve};
 pub use settings::{SETTINGS, Setting, Stock};
 pub use value::{Base, Invalid, Node, Value};
 

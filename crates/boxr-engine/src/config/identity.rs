@@ -38,6 +38,14 @@ pub(super) fn resolve(
     Ok(Some(User { uid, gid, groups: Some(groups) }))
 }
 
+/// The user of a further command in a box with this root, for what `--user` said.
+///
+/// # Errors
+/// A name that is not in the host's files, or any name where the box has another root.
+pub fn user(said: &UserSpec, root: &Root) -> Result<User, ConfigError> {
+    Lookup { root }.user(said, Vec::new())
+}
+
 struct Lookup<'a> {
     root: &'a Root,
 }

@@ -8,14 +8,11 @@ use boxr_sys::namespace::NamespaceKind;
 use super::error::ConfigError;
 use super::grammar::{self, mode_text};
 use super::raw::RawRun;
-use super::{identity, text_file};
+use super::{environment, identity, text_file};
 use crate::options::{
     BoxOptions, CapabilityChange, IdMapping, JoinTarget, Limits, LogLimits, NamespaceMode, Namespaces,
     Propagation, Retention, Root,
 };
-
-/// The `PATH` of a box that begins without the caller's environment.
-pub const CLEAN_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a box takes from whoever makes it.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +102,7 @@ pub fn resolve(raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Resolve
     check_lifetime(&raw, detach)?;
     check_mounts(&raw, &namespaces)?;
     let options = BoxOptions {
-        env: environment(&raw, caller)?,
+        env: environment::whole(&raw, caller)?,
         workdir: workdir(&raw, &root, caller)?,
         user: identity::resolve(raw.user.as_ref(), &raw.group_add, &root, namespaces.user.as_ref(), caller)?,
         umask: raw.umask,
@@ -355,41 +352,6 @@ fn labels(raw: &RawRun) -> Result<BTreeMap<String, String>, ConfigError> {
     }
     labels.extend(raw.labels.iter().cloned());
     Ok(labels)
-}
-
-/// The whole environment: the caller's or a clean `PATH`, then files, then what was said.
-fn environment(raw: &RawRun, caller: &Caller) -> Result<Vec<String>, ConfigError> {
-    let callers = |key: &str| caller.env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let mut said: Vec<(String, Option<String>)> = Vec::new();
-    for file in &raw.env_files {
-        for (line, text) in text_file::lines(file)? {
-            let wrong = |why| ConfigError::Line { file: file.clone(), line, why };
-            let (key, value) = grammar::environment(&text).map_err(|error| wrong(error.why))?;
-            if key.contains(char::is_whitespace) {
-                return Err(wrong(format!("the variable's name {key:?} has a space in it")));
-            }
-            said.push((key, value));
-        }
-    }
-    said.extend(raw.env.iter().cloned());
-    let mut variables: Vec<String> = if raw.clear_env == Some(true) {
-        vec![CLEAN_PATH.to_owned()]
-    } else {
-        caller.env.iter().map(|(key, value)| format!("{key}={value}")).collect()
-    };
-    for (key, value) in said {
-        let value = value.or_else(|| callers(&key));
-        let is_it =
-            |variable: &String| variable.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('='));
-        let place = variables.iter().position(is_it);
-        match (place, value) {
-            (Some(place), Some(value)) => variables[place] = format!("{key}={value}"),
-            (Some(place), None) => drop(variables.remove(place)),
-            (None, Some(value)) => variables.push(format!("{key}={value}")),
-            (None, None) => {}
-        }
-    }
-    Ok(variables)
 }
 
 /// Where the command starts: the caller's directory in the host's tree, `/` in another.

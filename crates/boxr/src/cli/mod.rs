@@ -5,6 +5,7 @@
 mod command;
 pub mod completion;
 mod error;
+mod exec_request;
 mod flag;
 pub mod help;
 mod invocation;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 pub use command::{Arg, Command, Example, FlagOrder, Section};
 pub use error::{UsageError, nearest};
+pub use exec_request::{ExecRequest, ExecTarget, exec_request};
 pub use flag::{Complete, Flag, Takes};
 pub use invocation::{Globals, Invocation};
 pub use lexer::{Matches, Said};

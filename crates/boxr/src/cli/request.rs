@@ -80,7 +80,7 @@ fn resolve(
 }
 
 /// What the flags say of the box.
-fn said(invocation: &Invocation, caller: &Caller) -> Result<RawRun, Report> {
+pub(super) fn said(invocation: &Invocation, caller: &Caller) -> Result<RawRun, Report> {
     let base = Base(caller.directory.clone());
     let mut raw = RawRun::default();
     for (flag, said) in &invocation.matches.flags {

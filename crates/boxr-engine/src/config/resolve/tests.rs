@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Base, Node, Setting};
+use crate::config::{Base, CLEAN_PATH, Node, Setting};
 use crate::options::{IdExtent, Tty, User};
 
 fn caller() -> Caller {

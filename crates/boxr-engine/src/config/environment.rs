@@ -1,0 +1,62 @@
+//! The environment of a command: where it begins, and what was said.
+
+use super::error::ConfigError;
+use super::raw::RawRun;
+use super::resolve::Caller;
+use super::{grammar, text_file};
+
+/// The `PATH` of a box that begins without the caller's environment.
+pub const CLEAN_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What was said of one variable: its value, or that it is to be removed.
+pub type Variable = (String, Option<String>);
+
+/// The whole environment: the caller's or a clean `PATH`, then what was said.
+pub(super) fn whole(raw: &RawRun, caller: &Caller) -> Result<Vec<String>, ConfigError> {
+    let beginning = if raw.clear_env == Some(true) {
+        vec![CLEAN_PATH.to_owned()]
+    } else {
+        caller.env.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    };
+    Ok(apply(beginning, said(raw, caller)?))
+}
+
+/// What `--env-file` and then `--env` say. A name without a value has the caller's; where the
+/// caller has none, the variable is to be removed.
+///
+/// # Errors
+/// A file that cannot be read, or a line in it that is not a variable.
+pub fn said(raw: &RawRun, caller: &Caller) -> Result<Vec<Variable>, ConfigError> {
+    let mut said = Vec::new();
+    for file in &raw.env_files {
+        for (line, text) in text_file::lines(file)? {
+            let wrong = |why| ConfigError::Line { file: file.clone(), line, why };
+            let (key, value) = grammar::environment(&text).map_err(|error| wrong(error.why))?;
+            if key.contains(char::is_whitespace) {
+                return Err(wrong(format!("the variable's name {key:?} has a space in it")));
+            }
+            said.push((key, value));
+        }
+    }
+    said.extend(raw.env.iter().cloned());
+    for (key, value) in said.iter_mut().filter(|(_, value)| value.is_none()) {
+        *value = caller.env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    }
+    Ok(said)
+}
+
+/// Applies what was said to `KEY=VALUE` variables; those that were there keep their place.
+pub fn apply(mut variables: Vec<String>, said: Vec<Variable>) -> Vec<String> {
+    for (key, value) in said {
+        let is_it =
+            |variable: &String| variable.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('='));
+        let place = variables.iter().position(is_it);
+        match (place, value) {
+            (Some(place), Some(value)) => variables[place] = format!("{key}={value}"),
+            (Some(place), None) => drop(variables.remove(place)),
+            (None, Some(value)) => variables.push(format!("{key}={value}")),
+            (None, None) => {}
+        }
+    }
+    variables
+}
