@@ -7,6 +7,7 @@ pub mod boot;
 pub mod config;
 pub mod id;
 pub mod lifecycle;
+pub mod logs;
 pub mod names;
 pub mod options;
 pub mod paths;

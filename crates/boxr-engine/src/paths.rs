@@ -181,7 +181,7 @@ fn is_ours(path: &Path, uid: u32) -> bool {
 fn is_memory(path: &Path) -> bool {
     const TMPFS: i64 = 0x0102_1994;
     const RAMFS: i64 = 0x8584_58f6;
-    rustix::fs::statfs(path).is_ok_and(|found| matches!(found.f_type as i64, TMPFS | RAMFS))
+    rustix::fs::statfs(path).is_ok_and(|found| matches!(found.f_type, TMPFS | RAMFS))
 }
 
 fn user_data(data_home: Option<PathBuf>, home: Option<PathBuf>, state: &Path) -> PathBuf {

@@ -1,0 +1,297 @@
+//! The writer: what a monitor holds, so no threads, no growing memory, and no error that stops it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::entry::{HEADER, Stream, header};
+use super::files::name_of as file_name;
+use super::{LogError, time};
+use crate::options::LogLimits;
+
+/// Text of one entry at most; longer lines become pieces.
+const PIECE: usize = 4096;
+/// Entries are written together up to this size.
+const BATCH: usize = 8192;
+/// The least size at which a file is rotated: an entry must fit.
+const LEAST_SIZE: u64 = 1024;
+
+/// Writes the log of one box. Only one may exist for a log at a time.
+#[derive(Debug)]
+pub struct LogWriter {
+    target: Target,
+    batch: Box<[u8; BATCH]>,
+    /// Bytes of `batch` in use.
+    filled: usize,
+    /// Entries in `batch`.
+    entries: u64,
+    lost: Lost,
+}
+
+/// The files.
+#[derive(Debug)]
+struct Target {
+    dir: OwnedFd,
+    /// `None` after a rotation that could not make the new file.
+    file: Option<OwnedFd>,
+    /// Of `file`.
+    size: u64,
+    limits: LogLimits,
+}
+
+/// What could not be written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    entries: u64,
+    reason: Option<Errno>,
+}
+
+impl LogWriter {
+    /// Opens the log in `dir`, or begins it. An entry that a killed writer left unfinished is ended.
+    pub fn open(dir: &Path, limits: LogLimits) -> Result<Self, LogError> {
+        let failed = |action, path: PathBuf| move |errno| LogError::System { action, path, errno };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir_fd =
+            rustix::fs::openat(CWD, dir, flags, Mode::empty()).map_err(failed("open", dir.to_owned()))?;
+        let path = dir.join("log");
+        let (file, size) = open_log(&dir_fd).map_err(failed("open", path.clone()))?;
+        let limits =
+            LogLimits { max_size: limits.max_size.max(LEAST_SIZE), max_files: limits.max_files.max(1) };
+        let mut target = Target { dir: dir_fd, file: Some(file), size, limits };
+        target.end_unfinished_entry().map_err(failed("repair", path.clone()))?;
+        target.remove_surplus().map_err(failed("remove older files of", path))?;
+        let batch = Box::new([0; BATCH]);
+        Ok(Self { target, batch, filled: 0, entries: 0, lost: Lost::default() })
+    }
+
+    /// Writes what the box wrote. It is in the file when this returns; where that is impossible, for
+    /// a full disk mostly, it is counted, and the log says so as soon as it can be written again.
+    pub fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        let time = time::format(time::now());
+        let full = header(&time, stream, true);
+        let piece = header(&time, stream, false);
+        let longest = PIECE.min(self.target.limits.max_size as usize - HEADER - 1);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let window = &rest[..rest.len().min(longest + 1)];
+            let (text, ends) = match memchr::memchr(b'\n', window) {
+                Some(at) => (&rest[..at], true),
+                None => (&rest[..rest.len().min(longest)], false),
+            };
+            self.add(if ends { &full } else { &piece }, text);
+            rest = &rest[text.len() + usize::from(ends)..];
+        }
+        self.write_batch();
+    }
+
+    /// How many entries could not be written and have not been owned up to in the log yet.
+    pub fn lost(&self) -> u64 {
+        self.lost.entries
+    }
+
+    fn add(&mut self, header: &[u8; HEADER], text: &[u8]) {
+        let length = HEADER + text.len() + 1;
+        let after = self.target.size + (self.filled + length) as u64;
+        if self.filled + length > BATCH || after > self.target.limits.max_size {
+            self.write_batch();
+        }
+        let place = &mut self.batch[self.filled..self.filled + length];
+        place[..HEADER].copy_from_slice(header);
+        place[HEADER..length - 1].copy_from_slice(text);
+        place[length - 1] = b'\n';
+        self.filled += length;
+        self.entries += 1;
+    }
+
+    fn write_batch(&mut self) {
+        let (filled, entries) = (self.filled, self.entries);
+        (self.filled, self.entries) = (0, 0);
+        if filled == 0 {
+            return;
+        }
+        let done = self.own_up().and_then(|()| self.target.append(&self.batch[..filled]));
+        if let Err(errno) = done {
+            self.lost.entries += entries;
+            self.lost.reason = Some(errno);
+        }
+    }
+
+    /// Writes that something was lost.
+    fn own_up(&mut self) -> Result<(), Errno> {
+        let Lost { entries, reason: Some(reason) } = self.lost else { return Ok(()) };
+        let line = format!("boxr: {entries} entries of this log were lost: {}\n", io::Error::from(reason));
+        let header = header(&time::format(time::now()), Stream::Stderr, true);
+        self.target.append(&[&header, line.as_bytes()].concat())?;
+        self.lost = Lost::default();
+        Ok(())
+    }
+}
+
+impl Target {
+    /// Appends whole entries with one call, or nothing.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        if self.file.is_none() || (self.size > 0 && self.size + bytes.len() as u64 > self.limits.max_size) {
+            self.rotate()?;
+        }
+        let Some(file) = &self.file else { return Err(Errno::BADF) };
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(file, bytes));
+        if written == Ok(bytes.len()) {
+            self.size += bytes.len() as u64;
+            return Ok(());
+        }
+        // A part of it has no end of line and would spoil what follows.
+        if written.is_ok() {
+            rustix::fs::ftruncate(file, self.size)?;
+        }
+        Err(written.err().unwrap_or(Errno::NOSPC))
+    }
+
+    /// Moves the files on by one. The oldest goes, which also makes room on a full disk.
+    fn rotate(&mut self) -> Result<(), Errno> {
+        if self.file.take().is_some() {
+            self.move_on()?;
+        }
+        let (file, size) = open_log(&self.dir)?;
+        self.file = Some(file);
+        self.size = size;
+        Ok(())
+    }
+
+    /// Renames `log` to `log.1` and so on, up to the first number that is free, or the last that is allowed.
+    fn move_on(&self) -> Result<(), Errno> {
+        let mut free = 1;
+        while free < self.limits.max_files && self.has(free)? {
+            free += 1;
+        }
+        if free == self.limits.max_files {
+            rustix::fs::unlinkat(&self.dir, file_name(free - 1), AtFlags::empty())?;
+            free -= 1;
+        }
+        for number in (0..free).rev() {
+            rustix::fs::renameat(&self.dir, file_name(number), &self.dir, file_name(number + 1))?;
+        }
+        Ok(())
+    }
+
+    fn has(&self, number: u32) -> Result<bool, Errno> {
+        match rustix::fs::statat(&self.dir, file_name(number), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Removes what a writer that was allowed more files has left.
+    fn remove_surplus(&self) -> Result<(), Errno> {
+        let mut number = self.limits.max_files;
+        while self.has(number)? {
+            rustix::fs::unlinkat(&self.dir, file_name(number), AtFlags::empty())?;
+            number += 1;
+        }
+        Ok(())
+    }
+
+    fn end_unfinished_entry(&mut self) -> Result<(), Errno> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.size == 0 {
+            return Ok(());
+        }
+        let mut last = [0u8];
+        rustix::io::pread(file, &mut last, self.size - 1)?;
+        if last != *b"\n" {
+            self.size += rustix::io::write(file, b"\n")? as u64;
+        }
+        Ok(())
+    }
+}
+
+fn open_log(dir: &OwnedFd) -> Result<(OwnedFd, u64), Errno> {
+    // For reading too: its last byte is looked at.
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir.as_fd(), "log", flags, Mode::from_raw_mode(0o600))?;
+    let size = rustix::fs::fstat(&file)?.st_size;
+    Ok((file, u64::try_from(size).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::{Query, Split, read};
+
+    fn contents(dir: &Path) -> (String, String) {
+        let mut both = Split { stdout: Vec::new(), stderr: Vec::new() };
+        read(dir, &Query::default(), &mut both).unwrap();
+        (String::from_utf8(both.stdout).unwrap(), String::from_utf8(both.stderr).unwrap())
+    }
+
+    #[test]
+    fn a_full_disk_is_owned_up_to_when_there_is_space_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::open(dir.path(), LogLimits::default()).unwrap();
+        writer.write(Stream::Stdout, b"one\n");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let real = writer.target.file.replace(full.into()).unwrap();
+        writer.write(Stream::Stdout, b"two\nthree\n");
+        writer.write(Stream::Stderr, b"four");
+        assert_eq!(writer.lost(), 3);
+        writer.target.file = Some(real);
+        writer.write(Stream::Stdout, b"five\n");
+        assert_eq!(writer.lost(), 0);
+        let (stdout, stderr) = contents(dir.path());
+        assert_eq!(stdout, "one\nfive\n");
+        assert_eq!(stderr, "boxr: 3 entries of this log were lost: No space left on device (os error 28)\n");
+    }
+
+    #[test]
+    fn a_rotation_that_fails_loses_no_more_than_it_must() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = LogLimits { max_size: 1024, max_files: 2 };
+        let mut writer = LogWriter::open(dir.path(), limits).unwrap();
+        writer.write(Stream::Stdout, &[b'a'; 900]);
+        // `log` cannot be renamed onto a directory that is not empty.
+        std::fs::create_dir_all(dir.path().join("log.1/x")).unwrap();
+        writer.write(Stream::Stdout, &[b'b'; 900]);
+        assert_eq!(writer.lost(), 1);
+        std::fs::remove_dir_all(dir.path().join("log.1")).unwrap();
+        writer.write(Stream::Stdout, &[b'c'; 100]);
+        assert_eq!(writer.lost(), 0);
+        assert_eq!(contents(dir.path()).0, "a".repeat(900) + &"c".repeat(100));
+    }
+
+    #[test]
+    fn fewer_files_than_before_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        for max_files in [5, 2, 1] {
+            let mut writer = LogWriter::open(dir.path(), LogLimits { max_size: 1024, max_files }).unwrap();
+            for _ in 0..8 {
+                writer.write(Stream::Stdout, &[b'a'; 900]);
+            }
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), max_files as usize);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_a_killed_writer_left_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::open(dir.path(), LogLimits::default()).unwrap();
+        writer.write(Stream::Stdout, b"first\nsecond\n");
+        drop(writer);
+        let whole = std::fs::read(dir.path().join("log")).unwrap();
+        for kept in 0..=whole.len() {
+            std::fs::write(dir.path().join("log"), &whole[..kept]).unwrap();
+            let cut = contents(dir.path()).0;
+            assert!("first\nsecond\n".starts_with(&cut), "{kept}: {cut:?}");
+            let mut writer = LogWriter::open(dir.path(), LogLimits::default()).unwrap();
+            writer.write(Stream::Stdout, b"third\n");
+            let after = contents(dir.path()).0;
+            let ended = if cut.is_empty() || cut.ends_with('\n') { cut } else { cut + "\n" };
+            assert!(
+                after == format!("{ended}third\n") || after == format!("{ended}\nthird\n"),
+                "{kept}: {after:?}"
+            );
+        }
+    }
+}
