@@ -159,17 +159,23 @@ fn between(branch: &Branch) -> Vec<&Path> {
 }
 
 /// A v1 cpuset begins empty and takes no process until it has processors and memory nodes: it
-/// gets those of the cgroup above, from the top down (cpuset(7)).
+/// gets those of the cgroup above, from the top down (cpuset(7)). The leaf is fresh, so that what
+/// it has need not be read.
 pub(crate) fn inherit_cpuset(branch: &Branch) -> Result<()> {
-    for directory in between(branch).into_iter().chain([branch.leaf.as_path()]) {
-        for name in ["cpuset.cpus", "cpuset.mems"] {
-            let path = directory.join(name);
-            if !file::read(&path)?.trim().is_empty() {
-                continue;
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        let mut above = branch.base.as_path();
+        let mut value = None;
+        for directory in between(branch) {
+            let own = file::read(&directory.join(name))?;
+            if own.trim().is_empty() {
+                file::write(&directory.join(name), file::read(&above.join(name))?.trim())?;
+            } else {
+                value = Some(own);
             }
-            let above = directory.parent().unwrap_or(&branch.base).join(name);
-            file::write(&path, file::read(&above)?.trim())?;
+            above = directory;
         }
+        let value = value.map_or_else(|| file::read(&above.join(name)), Ok)?;
+        file::write(&branch.leaf.join(name), value.trim())?;
     }
     Ok(())
 }

@@ -17,10 +17,10 @@ pub enum Absence {
         /// Directory whose `cgroup.controllers` lacks it.
         parent: PathBuf,
     },
-    /// It has no counterpart in the version of cgroups that this host uses.
-    NotInVersion {
-        /// 1 or 2.
-        version: u8,
+    /// It is in version 1, in a directory that only root may write.
+    NotYours {
+        /// The caller's own cgroup there.
+        directory: PathBuf,
     },
 }
 
@@ -197,7 +197,11 @@ fn missing_remedy(controller: Controller, absence: &Absence) -> Option<String> {
             "give it to cgroup v2 (boot without cgroup_disable={controller}, with systemd.unified_cgroup_hierarchy=1), \
              or leave the option out"
         )),
-        Absence::NotInVersion { .. } => Some("leave the option out".into()),
+        // Handing version 1 to users was never safe; nothing delegates it.
+        Absence::NotYours { .. } => Some(format!(
+            "run it as root, leave the option out, or boot with systemd.unified_cgroup_hierarchy=1, \
+             which gives {controller} to cgroup v2, where users may have limits"
+        )),
         Absence::NotDelegated { .. } if rustix::process::geteuid().is_root() => {
             Some(format!("enable it in the cgroup.subtree_control of the cgroups above: echo +{controller}"))
         }
@@ -213,7 +217,9 @@ fn absence_text(absence: &Absence) -> String {
     match absence {
         Absence::NotMounted => "which this host does not offer".into(),
         Absence::NotDelegated { parent } => format!("which {} is not given", parent.display()),
-        Absence::NotInVersion { version } => format!("which cgroup v{version} does not have"),
+        Absence::NotYours { directory } => {
+            format!("which is in cgroup v1, where this user may not write {}", directory.display())
+        }
     }
 }
 

@@ -12,8 +12,21 @@ pub(crate) fn system(action: &'static str, path: &Path, errno: Errno) -> Error {
     Error::System { action, path: path.to_path_buf(), errno }
 }
 
-/// The whole file as text.
+/// Up to this many bytes in one read(2) are a whole cgroup file: the kernel stops early only where
+/// the next line does not fit its page, and lines of these files are short.
+const SURELY_WHOLE: usize = 1024;
+
+/// The whole of a cgroup file as text.
 pub(crate) fn read(path: &Path) -> Result<String> {
+    read_until(path, |last| last < SURELY_WHOLE)
+}
+
+/// The whole of any file as text, read until the kernel says that nothing follows.
+pub(crate) fn read_all(path: &Path) -> Result<String> {
+    read_until(path, |last| last == 0)
+}
+
+fn read_until(path: &Path, done: impl Fn(usize) -> bool) -> Result<String> {
     let fail = |errno| system("read", path, errno);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let fd = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).map_err(fail)?;
@@ -21,9 +34,10 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     let mut filled = 0;
     loop {
         bytes.resize(filled + 4096, 0);
-        match retry_on_intr(|| rustix::io::read(&fd, &mut bytes[filled..])).map_err(fail)? {
-            0 => break,
-            count => filled += count,
+        let count = retry_on_intr(|| rustix::io::read(&fd, &mut bytes[filled..])).map_err(fail)?;
+        filled += count;
+        if done(count) {
+            break;
         }
     }
     bytes.truncate(filled);

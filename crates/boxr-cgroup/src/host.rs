@@ -45,7 +45,7 @@ impl Host {
     /// # Errors
     /// When these files cannot be read. No hierarchy at all is [`Layout::None`], not an error.
     pub fn detect() -> Result<Self> {
-        let mounts = file::read(Path::new("/proc/self/mountinfo"))?;
+        let mounts = file::read_all(Path::new("/proc/self/mountinfo"))?;
         let own = file::read(Path::new("/proc/self/cgroup"))?;
         Ok(Self::from_text(&mounts, &own))
     }

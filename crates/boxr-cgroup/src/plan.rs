@@ -266,7 +266,7 @@ fn refused_legacy(controller: Controller, base: &Path, settings: &[Setting]) -> 
         Some(setting) => Error::Missing {
             field: setting.field.clone(),
             controller,
-            absence: Absence::NotDelegated { parent: base.to_path_buf() },
+            absence: Absence::NotYours { directory: base.to_path_buf() },
         },
         None => Error::NotDelegated { directory: base.to_path_buf() },
     }

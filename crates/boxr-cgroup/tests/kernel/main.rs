@@ -10,7 +10,7 @@ mod limits;
 mod places;
 mod support;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 fn main() -> std::process::ExitCode {
     if std::env::var_os(delegated::ROLE).is_some() {
@@ -19,20 +19,28 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // One thread: a test that clones must have no other.
     arguments.test_threads = Some(1);
-    let root = rustix::process::geteuid().is_root();
-    let mut trials: Vec<Trial> = Vec::new();
-    for (name, test) in limits::TESTS.iter().chain(life::TESTS).chain(places::TESTS).chain(delegated::TESTS) {
-        trials.push(Trial::test(*name, move || test().map_err(Into::into)).with_ignored_flag(!root));
-    }
+    let root = (!rustix::process::geteuid().is_root()).then_some("needs root");
     let legacy = boxr_cgroup::Host::detect().is_ok_and(|host| !host.legacy.is_empty());
-    for (name, test) in life::LEGACY {
-        trials
-            .push(Trial::test(*name, move || test().map_err(Into::into)).with_ignored_flag(!root || !legacy));
-    }
-    for (name, test) in places::ANYONE {
-        trials.push(Trial::test(*name, move || test().map_err(Into::into)));
-    }
+    let legacy = root.or((!legacy).then_some("needs cgroup v1"));
+    let groups = [
+        (limits::TESTS, root),
+        (life::TESTS, root),
+        (places::TESTS, root),
+        (delegated::TESTS, root),
+        (life::LEGACY, legacy),
+        (places::ANYONE, None),
+    ];
+    let tests = groups.into_iter().flat_map(|(tests, missing)| tests.iter().map(move |test| (test, missing)));
+    let trials = tests.map(|((name, test), missing)| trial(name, *test, missing)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     support::remove_shared_directory();
     conclusion.exit_code()
+}
+
+/// A test that is shown as ignored, with the reason, where something is missing.
+fn trial(name: &str, test: fn() -> support::Outcome, missing: Option<&'static str>) -> Trial {
+    Trial::ignorable_test(name, move || match missing {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => test().map(|()| Completion::Completed).map_err(Into::into),
+    })
 }
