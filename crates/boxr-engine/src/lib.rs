@@ -9,6 +9,7 @@ pub mod id;
 pub mod lifecycle;
 pub mod logs;
 pub mod names;
+pub mod nsview;
 pub mod options;
 pub mod paths;
 pub mod process;

@@ -9,6 +9,7 @@ pub mod fd;
 pub mod loopback;
 pub mod mount;
 pub mod namespace;
+pub mod nsfs;
 pub mod pidfd;
 pub mod signal;
 pub mod title;
