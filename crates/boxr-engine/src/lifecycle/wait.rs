@@ -1,0 +1,121 @@
+//! Waiting for the end of a box.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use boxr_sys::pidfd::{self, Ended};
+use rustix::io::Errno;
+
+use super::remove::is_supervised;
+use super::waiting::{Changes, any_readable};
+use crate::record::{Exit, ProcessRef, State};
+use crate::store::{BoxDir, Observed, Store, StoreError};
+
+/// It cannot be waited for a box.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// Its state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system refused to watch it.
+    #[error("cannot watch box {id}: {errno}")]
+    System {
+        /// Its short id.
+        id: String,
+        /// The system's reason.
+        errno: Errno,
+    },
+}
+
+/// A box that is watched from the moment this is made: an end after that is not missed, even when
+/// the box is removed at once.
+#[derive(Debug)]
+pub struct Waiter {
+    store: Store,
+    dir: BoxDir,
+    changes: Changes,
+    process: Option<OwnedFd>,
+    supervisor: Option<OwnedFd>,
+}
+
+impl Waiter {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the box not be watched.
+    pub fn new(store: &Store, dir: BoxDir) -> Result<Self, WaitError> {
+        let changes = Changes::watch(&dir.path()).map_err(|errno| failed(&dir, errno))?;
+        let mut waiter = Self { store: store.clone(), dir, changes, process: None, supervisor: None };
+        let state = waiter.dir.read_state()?;
+        waiter.hold(&state);
+        Ok(waiter)
+    }
+
+    /// Waits until the box does not run, and tells how it ended; a box that never ran counts as
+    /// ended with 0, as docker has it. `adopt` is called when a running box has nobody who would
+    /// write its end down: it may start a monitor, and gives the state that is true then.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the box not be watched.
+    pub fn wait(
+        mut self,
+        mut adopt: impl FnMut(&BoxDir, State) -> Result<State, StoreError>,
+    ) -> Result<Exit, WaitError> {
+        loop {
+            self.changes.clear().map_err(|errno| failed(&self.dir, errno))?;
+            let mut state = match self.dir.read_state() {
+                Ok(state) => state,
+                // Removed, by itself or by somebody: only the kernel may still know.
+                Err(StoreError::NoState { .. }) => return Ok(self.seen_by_kernel()),
+                Err(error) => return Err(error.into()),
+            };
+            if !is_supervised(&state) && !matches!(self.store.observe(&state), Observed::Created) {
+                state = adopt(&self.dir, state)?;
+            }
+            match self.store.observe(&state) {
+                Observed::Created => return Ok(Exit::Code(0)),
+                Observed::Exited(Exit::Unknown) => return Ok(self.seen_by_kernel()),
+                Observed::Exited(exit) => return Ok(exit),
+                _ => {}
+            }
+            self.hold(&state);
+            self.change()?;
+        }
+    }
+
+    /// Holds the processes of `state` that are not held yet, and lets go of ended ones.
+    fn hold(&mut self, state: &State) {
+        let open = |process: Option<ProcessRef>| process.and_then(|process| process.open().ok());
+        // Kept when it has ended: it is what the kernel is asked about.
+        if let Some(process) = open(state.process) {
+            self.process = Some(process);
+        }
+        // A supervisor that has ended and was not reaped would be readable for ever.
+        self.supervisor = open(state.supervisor).filter(|_| is_supervised(state));
+    }
+
+    /// Waits for a change of the state, and for the ends of processes that nothing else would tell.
+    fn change(&mut self) -> Result<(), WaitError> {
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.changes.fd()];
+        match (&self.supervisor, &self.process) {
+            // It writes the state when the box has ended. Its own end has to be seen.
+            (Some(supervisor), _) => fds.push(supervisor.as_fd()),
+            (None, Some(process)) => fds.push(process.as_fd()),
+            (None, None) => {}
+        }
+        any_readable(&fds, None).map(|_| ()).map_err(|errno| failed(&self.dir, errno))
+    }
+
+    fn seen_by_kernel(&self) -> Exit {
+        let Some(process) = &self.process else { return Exit::Unknown };
+        match pidfd::exit_status(process.as_fd()) {
+            Ok(Some(Ended::Code(code))) => Exit::Code(code),
+            Ok(Some(Ended::Signal(signal))) => Exit::Signal(signal),
+            // Older than Linux 6.15, or nobody has reaped it.
+            Ok(None) | Err(_) => Exit::Unknown,
+        }
+    }
+}
+
+fn failed(dir: &BoxDir, errno: Errno) -> WaitError {
+    WaitError::System { id: dir.id().short().to_owned(), errno }
+}
