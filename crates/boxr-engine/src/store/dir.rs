@@ -122,7 +122,23 @@ impl BoxDir {
 
     /// How the box is, as last written.
     pub fn read_state(&self) -> Result<State, StoreError> {
-        self.read("state.json")?.ok_or_else(|| StoreError::NoState { id: self.0.id.clone() })
+        self.find_state()?.ok_or_else(|| self.without_state())
+    }
+
+    /// The same; `None` when there is no state.
+    pub(super) fn find_state(&self) -> Result<Option<State>, StoreError> {
+        self.read("state.json")
+    }
+
+    /// Why there is none: the directory has been removed since it was opened, or is half-made.
+    fn without_state(&self) -> StoreError {
+        let id = &self.0.id;
+        match rustix::fs::fstat(self.dir_fd()) {
+            Ok(found) if found.st_nlink == 0 => {
+                StoreError::NotFound { wanted: id.short().to_owned(), nearest: None }
+            }
+            _ => StoreError::NoState { id: id.clone() },
+        }
     }
 
     /// What the box was made from.
@@ -131,7 +147,7 @@ impl BoxDir {
             None => self.read("data/record.json")?,
             record => record,
         };
-        record.ok_or_else(|| StoreError::NoState { id: self.0.id.clone() })
+        record.ok_or_else(|| self.without_state())
     }
 
     /// Writes the state. Hold the lock where another may write too. A kept box's is also written to
@@ -304,9 +320,9 @@ impl Lock<'_> {
     /// Removes the box: its name, then its files, then its directories. What an earlier removal
     /// that was cut short has left is removed too. Neither processes nor cgroups are looked at.
     pub fn remove(&self) -> Result<(), StoreError> {
-        match self.read_state() {
-            Ok(state) => self.dismantle(Names::One(&state.name)),
-            Err(StoreError::NoState { .. } | StoreError::Damaged { .. } | StoreError::TooNew { .. }) => {
+        match self.find_state() {
+            Ok(Some(state)) => self.dismantle(Names::One(&state.name)),
+            Ok(None) | Err(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => {
                 self.dismantle(Names::Search)
             }
             Err(error) => Err(error),

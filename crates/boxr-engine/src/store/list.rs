@@ -104,9 +104,9 @@ impl Inner {
         let Some(dir) = BoxDir::open(self, id)? else { return Ok(true) };
         let Some(lock) = dir.try_lock()? else { return Ok(false) };
         // Read again under the lock: it may just have been written.
-        match dir.read_state() {
-            Ok(state) if observe::is_leftover(&state, self.here()) => lock.remove_known(&state)?,
-            Err(StoreError::NoState { .. }) if self.is_old(id)? => lock.dismantle(Names::Search)?,
+        match dir.find_state()? {
+            Some(state) if observe::is_leftover(&state, self.here()) => lock.remove_known(&state)?,
+            None if self.is_old(id)? => lock.dismantle(Names::Search)?,
             _ => return Ok(false),
         }
         Ok(true)

@@ -98,12 +98,11 @@ impl Inner {
         if !may_go(name, &dir, self)? {
             return Ok(false);
         }
-        match dir.read_state() {
+        match dir.find_state()? {
             // A rename that was cut short.
-            Ok(state) if state.name != name => self.release_names(Names::One(name), holder)?,
-            Ok(state) => lock.remove_known(&state)?,
-            Err(StoreError::NoState { .. }) => lock.dismantle(Names::One(name))?,
-            Err(error) => return Err(error),
+            Some(state) if state.name != name => self.release_names(Names::One(name), holder)?,
+            Some(state) => lock.remove_known(&state)?,
+            None => lock.dismantle(Names::One(name))?,
         }
         Ok(true)
     }
@@ -171,9 +170,9 @@ impl Inner {
 
 /// Whether `dir` gives no claim to `name`: it is a leftover, or its name is another one.
 fn may_go(name: &str, dir: &BoxDir, store: &Inner) -> Result<bool, StoreError> {
-    match dir.read_state() {
-        Ok(state) => Ok(state.name != name || observe::is_leftover(&state, store.here())),
-        Err(StoreError::NoState { .. }) => Ok(true),
+    match dir.find_state() {
+        Ok(Some(state)) => Ok(state.name != name || observe::is_leftover(&state, store.here())),
+        Ok(None) => Ok(true),
         Err(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => Ok(false),
         Err(error) => Err(error),
     }

@@ -134,8 +134,36 @@ fn a_box_lives_and_goes() {
         dir.lock(Wait::No).unwrap().unwrap().remove().unwrap();
         assert_eq!(world.everything(), [""; 0]);
         assert!(matches!(world.store.resolve("web"), Err(StoreError::NotFound { .. })));
-        assert!(matches!(dir.read_state(), Err(StoreError::NoState { .. })));
+        assert!(matches!(dir.read_state(), Err(StoreError::NotFound { .. })));
     }
+}
+
+#[test]
+fn what_was_removed_while_waiting_is_not_found() {
+    let world = World::new();
+    let claim = world.store.create(Some("a"), Retention::Ephemeral).unwrap();
+    let waiting = world.store.resolve("a").unwrap();
+    assert!(matches!(waiting.read_state(), Err(StoreError::NoState { .. })));
+    claim.abort().unwrap();
+    let lock = waiting.lock(Wait::Yes).unwrap().unwrap();
+    assert!(matches!(lock.rename("b"), Err(StoreError::NotFound { .. })));
+    lock.remove().unwrap();
+    assert_eq!(world.everything(), [""; 0]);
+}
+
+#[test]
+fn half_made_directories_are_swept_once_they_are_old() {
+    let world = World::new();
+    drop(world.store.create(None, Retention::Ephemeral).unwrap());
+    let id = "2".repeat(64);
+    let path = world.dir.path().join("state/containers").join(&id);
+    std::fs::create_dir(&path).unwrap();
+    std::os::unix::fs::symlink(&id, world.dir.path().join("state/names/web")).unwrap();
+    assert!(matches!(world.store.list().unwrap()[0].contents, Contents::Creating));
+    let long_ago = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+    std::fs::File::open(&path).unwrap().set_times(long_ago).unwrap();
+    assert!(world.store.list().unwrap().is_empty());
+    assert_eq!(world.everything(), [""; 0]);
 }
 
 #[test]
