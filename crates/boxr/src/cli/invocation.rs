@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use boxr_engine::config::grammar;
+
 use super::command::Command;
 use super::lexer::{Matches, Said};
 use crate::report::Report;
@@ -63,6 +65,27 @@ impl Invocation {
             .transpose()
     }
 
+    /// The bytes that `--detach-keys` says, or the usual ones; empty for none.
+    ///
+    /// # Errors
+    /// A sequence that cannot be used.
+    pub fn detach_keys(&self) -> Result<Vec<u8>, Report> {
+        let accepted = "single characters or ctrl-X with commas between";
+        self.value("detach-keys").map_or(Ok(super::DETACH_KEYS.to_vec()), |text| {
+            grammar::detach_keys(text).map_err(|_| self.bad_value("detach-keys", text, accepted))
+        })
+    }
+
+    /// The number of the signal that `--signal` says.
+    ///
+    /// # Errors
+    /// A signal that there is not.
+    pub fn signal(&self) -> Result<Option<u8>, Report> {
+        let accepted = "a signal such as TERM, SIGHUP or 15";
+        let read = |text| grammar::signal(text).map_err(|_| self.bad_value("signal", text, accepted));
+        self.value("signal").map(read).transpose()
+    }
+
     /// The report for a value that cannot be used.
     pub fn bad_value(&self, long: &str, value: &str, accepted: &str) -> Report {
         Report::new(format!("boxr {}: --{long} {value}: not {accepted}", self.command.name))
@@ -87,5 +110,39 @@ impl Invocation {
             self.command.name
         );
         self.matches.flags.iter().filter(move |(flag, _)| flag.long == long).map(|(_, said)| said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{lexer, table};
+
+    fn read(words: &[&str]) -> Invocation {
+        let command = table::find(words[0]).unwrap();
+        let words = words[1..].iter().map(|word| (*word).to_owned()).collect();
+        let matches = lexer::lex(command.flags, command.order, words).unwrap();
+        Invocation { command, globals: Globals::default(), matches }
+    }
+
+    #[test]
+    fn the_last_word_counts_and_lists_keep_all() {
+        let invocation = read(&["ps", "-a", "--all=false", "-f", "a=1", "-f", "b=2", "-n", "3", "-n4"]);
+        assert!(!invocation.switch("all") && !invocation.switch("quiet"));
+        assert_eq!((invocation.switch_said("all"), invocation.switch_said("quiet")), (Some(false), None));
+        assert_eq!(invocation.values("filter").collect::<Vec<_>>(), ["a=1", "b=2"]);
+        assert_eq!(invocation.parsed::<u32>("last", "a number").unwrap(), Some(4));
+        let report = read(&["ps", "-n", "x"]).parsed::<u32>("last", "a number").unwrap_err();
+        assert_eq!(report.what, "boxr ps: --last x: not a number");
+    }
+
+    #[test]
+    fn signals_and_keys() {
+        assert_eq!(read(&["kill", "-s", "hup", "web"]).signal().unwrap(), Some(1));
+        assert_eq!(read(&["kill", "web"]).signal().unwrap(), None);
+        assert!(read(&["kill", "-s", "NOPE", "web"]).signal().unwrap_err().what.contains("--signal NOPE"));
+        assert_eq!(read(&["attach", "web"]).detach_keys().unwrap(), [16, 17]);
+        assert_eq!(read(&["attach", "--detach-keys", "", "web"]).detach_keys().unwrap(), [0u8; 0]);
+        assert!(read(&["attach", "--detach-keys", "abc", "web"]).detach_keys().is_err());
     }
 }

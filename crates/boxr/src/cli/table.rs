@@ -10,7 +10,7 @@ use super::command::Command;
 use super::error::{UsageError, nearest};
 use super::flag::{Complete, Flag};
 
-pub use run::{RUN, SETTINGS};
+pub use run::{LATER as LATER_FLAGS, RUN, SETTINGS};
 
 /// Flags of boxr itself, valid before and after a command.
 pub static GLOBAL: &[Flag] = &[

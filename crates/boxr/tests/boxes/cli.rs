@@ -32,6 +32,8 @@ fn mistakes_are_named_and_nothing_is_printed(t: &Sandbox) {
         (&["pull", "alpine"], "pull is not in this version"),
         (&["run", "--hostnam", "x", "--", "sh"], "the nearest flag is --hostname"),
         (&["run", "-read-only", "--", "sh"], "the nearest flag is --read-only"),
+        (&["run", "-p", "80:80", "--", "sh"], "-p is not in this version"),
+        (&["run", "--restart=always", "--", "sh"], "--restart is not in this version"),
         (&["ps", "-x"], "unknown flag -x"),
         (&["ps", "extra"], "unexpected argument extra"),
         (&["run", "-m"], "-m needs a value"),

@@ -142,6 +142,18 @@ fn broken_files_are_placed() {
 }
 
 #[test]
+fn depth_has_an_end() {
+    for text in [
+        format!("env = {}{}", "[".repeat(100_000), "]".repeat(100_000)),
+        format!("env{} = 1", ".a".repeat(100_000)),
+        format!("[env{}]", ".a".repeat(100_000)),
+    ] {
+        assert!(toml(&text).is_err());
+    }
+    assert!(json(&format!("{}1{}", "{\"env\":".repeat(100_000), "}".repeat(100_000))).is_err());
+}
+
+#[test]
 fn without_an_extension_the_text_decides() {
     let base = Base("/".into());
     let read = |text| parse(text, Path::new("box"), None, &base).unwrap().name;

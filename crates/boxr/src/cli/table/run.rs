@@ -42,6 +42,43 @@ pub(super) static CREATE: Command = Command {
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };
 
+/// Flags of docker's run that a later version is to have.
+pub static LATER: &[&str] = &[
+    "add-host",
+    "annotation",
+    "attach",
+    "blkio-weight",
+    "cgroup-parent",
+    "device",
+    "dns",
+    "dns-search",
+    "entrypoint",
+    "expose",
+    "gpus",
+    "health-cmd",
+    "ip",
+    "link",
+    "log-driver",
+    "mac-address",
+    "network-alias",
+    "oom-kill-disable",
+    "platform",
+    "pod",
+    "privileged",
+    "publish",
+    "publish-all",
+    "pull",
+    "replace",
+    "restart",
+    "runtime",
+    "secret",
+    "shm-size",
+    "storage-opt",
+    "sysctl",
+    "volume-driver",
+    "volumes-from",
+];
+
 const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
     .complete(Complete::File)
