@@ -5,13 +5,26 @@
 
 pub mod boot;
 pub mod config;
+pub mod deadline;
+pub mod deliver;
+pub mod foreground;
 pub mod id;
+pub mod join;
 pub mod lifecycle;
 pub mod logs;
+pub mod monitor;
 pub mod names;
 pub mod nsview;
 pub mod options;
+pub mod outcome;
 pub mod paths;
+pub mod prepare;
 pub mod process;
+pub mod proxy;
 pub mod record;
+pub mod spec;
+pub mod status;
 pub mod store;
+pub mod supervise;
+pub mod terminal;
+pub mod timing;

@@ -1,1 +1,16 @@
-//! boxr-runtime
+//! The life of one OCI container: from a specification to a running process.
+//!
+//! [`plan::Plan`] is made whole and checked before anything is changed; [`process::parent::spawn`]
+//! carries it out up to the last step before execve(2), and [`process::parent::Spawned::go`]
+//! lets the command run. ARCHITECTURE.md walks through the path step by step.
+
+pub mod capabilities;
+pub mod error;
+pub mod idmap;
+pub mod plan;
+pub mod process;
+pub mod rootfs;
+pub mod stdio;
+
+pub use error::{Error, Step, StepError};
+pub use plan::Plan;

@@ -41,13 +41,20 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// Closes every descriptor from `first` on. Only for a process that owns nothing there any
-/// more, such as a monitor that has let go of its starter's descriptors.
+/// Closes every descriptor from 3 on but `keep`, which comes back with the number 3. For a
+/// process that goes on without a program of its own and lets go of all its starter had open:
+/// whoever else in it still has an [`OwnedFd`] must not use or drop it any more.
 ///
 /// # Errors
 /// `ENOSYS` on kernels before 5.9.
-pub fn close_from(first: u32) -> Result<(), Errno> {
-    close_range(first, 0)
+pub fn close_all_but(keep: OwnedFd) -> Result<OwnedFd, Errno> {
+    use std::os::fd::{AsFd, FromRawFd};
+    place(keep.as_fd(), 3)?;
+    // The original number, if another, is closed with the rest.
+    std::mem::forget(keep);
+    close_range(4, 0)?;
+    // SAFETY: 3 was made above, and by the contract nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(3) })
 }
 
 fn close_range(first: u32, flags: u32) -> Result<(), Errno> {

@@ -14,7 +14,8 @@ pub enum Ended {
 }
 
 impl Ended {
-    fn from_wait_status(status: i32) -> Self {
+    /// Decodes a status of wait(2).
+    pub fn from_wait_status(status: i32) -> Self {
         match status & 0x7f {
             0 => Self::Code((status >> 8) as u8),
             signal => Self::Signal(signal as u8),

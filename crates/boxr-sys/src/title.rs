@@ -1,5 +1,7 @@
 //! How a process without a program of its own is named in `ps` and `top`.
 
+use std::sync::OnceLock;
+
 use rustix::io::Errno;
 
 unsafe extern "C" {
@@ -16,7 +18,7 @@ unsafe extern "C" {
 /// prctl(2) for `PR_SET_NAME`.
 pub fn set(comm: &std::ffi::CStr, command_line: &str) -> Result<(), Errno> {
     rustix::thread::set_name(comm)?;
-    let room: usize = std::env::args_os().map(|arg| arg.len() + 1).sum();
+    let room = room();
     if room == 0 {
         return Ok(());
     }
@@ -32,4 +34,11 @@ pub fn set(comm: &std::ffi::CStr, command_line: &str) -> Result<(), Errno> {
         std::ptr::copy_nonoverlapping(command_line.as_ptr().cast(), start, length);
     }
     Ok(())
+}
+
+/// Bytes of the arguments that the process was started with: counted before the first title
+/// overwrites them, and inherited over clone(2).
+fn room() -> usize {
+    static ROOM: OnceLock<usize> = OnceLock::new();
+    *ROOM.get_or_init(|| std::env::args_os().map(|arg| arg.len() + 1).sum())
 }

@@ -1,10 +1,12 @@
 //! What commands about existing boxes share: the store, and several names in one line.
 
+use boxr_engine::outcome::EngineError;
 use boxr_engine::paths::Paths;
-use boxr_engine::store::Store;
+use boxr_engine::record::{State, Status};
+use boxr_engine::store::{BoxDir, Contents, Store};
 
-use crate::cli::Globals;
-use crate::report::Report;
+use crate::cli::{Globals, Invocation};
+use crate::report::{Report, write_stdout};
 
 /// Opens the store that the command line means.
 ///
@@ -44,4 +46,48 @@ pub fn for_each<T>(
 /// When there is none, or more than one.
 pub fn find(store: &Store, wanted: &str) -> Result<boxr_engine::store::BoxDir, Report> {
     store.resolve(wanted).map_err(|error| Report::from(error).status(1))
+}
+
+/// The boxes a command is about: those named or, with `--all`, those whose state `wanted` accepts.
+///
+/// # Errors
+/// The list cannot be read.
+pub fn targets(
+    store: &Store,
+    invocation: &Invocation,
+    wanted: impl Fn(&State) -> bool,
+) -> Result<Vec<String>, Report> {
+    if !invocation.switch("all") {
+        return Ok(invocation.positionals().to_vec());
+    }
+    let entries = store.list()?;
+    Ok(entries
+        .into_iter()
+        .filter_map(|entry| match entry.contents {
+            Contents::Known { state, .. } if wanted(&state) => Some(state.id.clone()),
+            _ => None,
+        })
+        .collect())
+}
+
+/// Does something with each box of the command line and prints the words it went by.
+///
+/// # Errors
+/// As [`for_each`].
+pub fn act(
+    invocation: &Invocation,
+    wanted: impl Fn(&State) -> bool,
+    mut action: impl FnMut(&Store, &BoxDir) -> Result<(), EngineError>,
+) -> Result<u8, Report> {
+    let store = open_store(&invocation.globals)?;
+    for_each(targets(&store, invocation, wanted)?, |name| {
+        let dir = find(&store, &name)?;
+        action(&store, &dir).map_err(|error| Report::from(error).status(1))?;
+        write_stdout(&format!("{name}\n"))
+    })
+}
+
+/// Whether a box runs, as far as its state says.
+pub fn runs(state: &State) -> bool {
+    matches!(state.status, Status::Running | Status::Paused)
 }

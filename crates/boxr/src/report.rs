@@ -2,6 +2,7 @@
 //! the system's reason, what explains it, and what to do.
 
 mod config;
+mod engine;
 mod errno;
 mod store;
 

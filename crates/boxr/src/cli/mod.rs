@@ -11,7 +11,7 @@ pub mod help;
 mod invocation;
 mod lexer;
 pub mod man;
-mod request;
+pub mod request;
 pub mod stock;
 pub mod table;
 

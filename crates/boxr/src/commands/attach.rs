@@ -1,12 +1,57 @@
 //! `boxr attach`
 
+use boxr_engine::config::grammar;
+use boxr_engine::lifecycle;
+use boxr_engine::monitor::attach::{AttachOptions, Attachment, Left};
+use boxr_engine::terminal::DetachKeys;
+
+use crate::boxes;
 use crate::cli::Invocation;
 use crate::report::Report;
 
 /// Carries out `boxr attach`.
 ///
 /// # Errors
-/// Always, in this build.
+/// A box that does not run, or runs in the foreground of another terminal.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+    let store = boxes::open_store(&invocation.globals)?;
+    let dir = boxes::find(&store, invocation.first())?;
+    let state = lifecycle::current(&dir)?;
+    if !boxes::runs(&state) {
+        return Err(Report::new(format!("box {} is not running", state.name))
+            .suggest(format!("boxr start -a {}", state.name))
+            .suggest(format!("boxr logs {}", state.name))
+            .status(1));
+    }
+    if !state.monitored {
+        let pid = state.supervisor.map_or_else(|| "unknown".into(), |process| process.pid.to_string());
+        return Err(Report::new(format!("box {} has the terminal of the boxr that started it", state.name))
+            .detail(format!("it runs in the foreground of process {pid}"))
+            .suggest(format!("boxr exec -it {} sh", state.name))
+            .status(1));
+    }
+    let options = AttachOptions {
+        input: !invocation.switch("no-stdin"),
+        forward_signals: invocation.switch_said("sig-proxy").unwrap_or(true),
+        detach_keys: detach_keys(&invocation)?,
+    };
+    Ok(match Attachment::connect(&dir, &state)?.run(&dir, &options)? {
+        Left::Ended(status) => status,
+        Left::Detached => 0,
+    })
+}
+
+/// `--detach-keys`.
+///
+/// # Errors
+/// A sequence that cannot be typed.
+pub(super) fn detach_keys(invocation: &Invocation) -> Result<DetachKeys, Report> {
+    match invocation.value("detach-keys") {
+        None => Ok(DetachKeys::default()),
+        Some(text) => {
+            let accepted = "single characters or ctrl-X with commas between";
+            let keys = grammar::detach_keys(text);
+            keys.map(DetachKeys::new).map_err(|_| invocation.bad_value("detach-keys", text, accepted))
+        }
+    }
 }

@@ -1,12 +1,23 @@
 //! `boxr create`
 
+use boxr_engine::config::Purpose;
+use boxr_engine::lifecycle::{self, CreateRequest};
+
+use crate::boxes;
 use crate::cli::Invocation;
-use crate::report::Report;
+use crate::cli::request::run_request;
+use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr create`.
 ///
 /// # Errors
-/// Always, in this build.
+/// Options that cannot be, a name that is in use, a store that cannot be written.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+    let globals = invocation.globals.clone();
+    let (options, request) = run_request(invocation, Purpose::Create)?;
+    let store = boxes::open_store(&globals)?;
+    let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
+    let state = lifecycle::create(&store, create)?;
+    write_stdout(&format!("{}\n", state.id))?;
+    Ok(0)
 }

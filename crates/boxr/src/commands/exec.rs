@@ -1,12 +1,40 @@
 //! `boxr exec`
 
-use crate::cli::Invocation;
+use boxr_engine::lifecycle::{self, ExecOutcome, ExecRequest};
+use boxr_engine::supervise::Finish;
+use boxr_engine::terminal::DetachKeys;
+
+use crate::boxes;
+use crate::cli::{ExecTarget, Invocation, exec_request};
 use crate::report::Report;
 
 /// Carries out `boxr exec`.
 ///
 /// # Errors
-/// Always, in this build.
+/// Whatever kept the command from running, with docker's statuses (CONVENTIONS.md).
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+    let globals = invocation.globals.clone();
+    let said = exec_request(invocation)?;
+    let exec = ExecRequest {
+        args: said.args,
+        env: said.env,
+        workdir: said.workdir,
+        user: said.user,
+        tty: said.tty,
+        preserve_fds: said.preserve_fds,
+        detach: said.detach,
+        detach_keys: DetachKeys::new(said.detach_keys),
+    };
+    let outcome = match said.target {
+        ExecTarget::Process(pid) => lifecycle::exec(&lifecycle::ExecTarget::Process(pid), exec)?,
+        ExecTarget::Container(name) => {
+            let store = boxes::open_store(&globals)?;
+            let dir = boxes::find(&store, &name)?;
+            lifecycle::exec(&lifecycle::ExecTarget::Box(&dir), exec)?
+        }
+    };
+    Ok(match outcome {
+        ExecOutcome::Finished(Finish::Ended(exit)) => exit.status(),
+        ExecOutcome::Finished(Finish::Detached) | ExecOutcome::Detached(_) => 0,
+    })
 }

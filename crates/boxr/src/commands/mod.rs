@@ -6,6 +6,7 @@ pub mod config;
 pub mod create;
 pub mod doctor;
 pub mod exec;
+mod explain;
 pub mod help;
 pub mod inspect;
 pub mod kill;

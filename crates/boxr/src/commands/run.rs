@@ -1,12 +1,105 @@
 //! `boxr run`
 
+use boxr_engine::config::Purpose;
+use boxr_engine::foreground::{self, RunRequest};
+use boxr_engine::lifecycle::{self, CreateRequest};
+use boxr_engine::monitor::attach::{AttachOptions, Left};
+use boxr_engine::options::{BoxOptions, Retention};
+use boxr_engine::outcome::EngineError;
+use boxr_engine::status::StatusSink;
+use boxr_engine::store::Store;
+use boxr_engine::supervise::Finish;
+use boxr_engine::terminal::DetachKeys;
+
+use super::explain;
+use crate::boxes;
 use crate::cli::Invocation;
-use crate::report::Report;
+use crate::cli::request::{self, run_request};
+use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr run`.
 ///
 /// # Errors
-/// Always, in this build.
+/// Whatever kept the box from running, with docker's statuses (CONVENTIONS.md).
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+    let globals = invocation.globals.clone();
+    let (options, request) = run_request(invocation, Purpose::Run)?;
+    let store = boxes::open_store(&globals)?;
+    if request.explain {
+        explain::print(&store, &options, &request)?;
+        if request.dry_run {
+            return Ok(0);
+        }
+    }
+    if options.die_with_parent {
+        // boxr is the parent that the command dies with; whoever started boxr is boxr's.
+        let signal = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(signal)
+            .map_err(|errno| EngineError::system("end with the parent", errno))?;
+    }
+    if request.detach {
+        return detached(&store, options, request);
+    }
+    if options.retention == Retention::Kept {
+        return kept(&store, options, request);
+    }
+    in_foreground(&store, options, request)
+}
+
+fn in_foreground(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
+    let ran = foreground::run(
+        store,
+        RunRequest {
+            options,
+            name: request.name,
+            detach_keys: DetachKeys::new(request.detach_keys),
+            status: request.status_fd.map(StatusSink::open).transpose()?,
+            timing: request.timing,
+            cidfile: request.cidfile,
+        },
+    )?;
+    if let Some(timing) = ran.timing {
+        eprintln!("{:<20} {:>12} {:>12}", "step", "took", "since start");
+        timing.lines().iter().for_each(|line| eprintln!("{line}"));
+    }
+    Ok(match ran.finish {
+        Finish::Ended(exit) => exit.status(),
+        Finish::Detached => 0,
+    })
+}
+
+fn detached(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
+    let mut status = request.status_fd.map(StatusSink::open).transpose()?;
+    let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
+    let (state, started) = lifecycle::run_detached(store, create)?;
+    if let Some(status) = &mut status {
+        status.started(&state.id, &state.name, started.process.pid)?;
+    }
+    write_stdout(&format!("{}\n", state.id))?;
+    Ok(0)
+}
+
+/// A foreground box that is kept has a log, and with it a monitor, from the start.
+fn kept(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
+    let mut status = request.status_fd.map(StatusSink::open).transpose()?;
+    let attach = AttachOptions {
+        input: options.interactive || foreground::wants_terminal(&options),
+        forward_signals: true,
+        detach_keys: DetachKeys::new(request.detach_keys),
+    };
+    let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
+    let mut id = String::new();
+    let left = lifecycle::run_kept(store, create, &attach, |state, started| {
+        id.clone_from(&state.id);
+        status.as_mut().map_or(Ok(()), |status| status.started(&state.id, &state.name, started.process.pid))
+    })?;
+    match left {
+        Left::Detached => Ok(0),
+        Left::Ended(code) => {
+            if let Some(status) = &mut status {
+                status.ended(&id, boxr_engine::record::Exit::Code(code))?;
+            }
+            Ok(code)
+        }
+    }
 }

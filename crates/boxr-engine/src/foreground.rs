@@ -1,0 +1,232 @@
+//! A box that runs as boxr's own child, with the caller's standard descriptors or a terminal.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use boxr_runtime::process::parent::{Running, spawn};
+use boxr_sys::signal;
+use rustix::io::Errno;
+
+use crate::join::{FindBox, JoinError};
+use crate::options::{BoxOptions, Tty};
+use crate::outcome::EngineError;
+use crate::prepare::{self, Manner, Streams};
+use crate::record::{Exit, FORMAT, ProcessRef, Record, State, Status};
+use crate::status::StatusSink;
+use crate::store::{BoxDir, Store};
+use crate::supervise::{Finish, Supervision};
+use crate::terminal::{self, DetachKeys};
+use crate::timing::Timing;
+
+/// One `boxr run`, resolved.
+#[derive(Debug)]
+pub struct RunRequest {
+    /// What the box is.
+    pub options: BoxOptions,
+    /// The name that was asked for.
+    pub name: Option<String>,
+    /// Keys that leave the box running.
+    pub detach_keys: DetachKeys,
+    /// Where events go.
+    pub status: Option<StatusSink>,
+    /// Whether the time of each step is wanted.
+    pub timing: bool,
+    /// A file that gets the id.
+    pub cidfile: Option<PathBuf>,
+}
+
+/// How a foreground box came to its end.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended, or that the person left it running.
+    pub finish: Finish,
+    /// Its name.
+    pub name: String,
+    /// Where the time of the start went, if that was asked for.
+    pub timing: Option<Timing>,
+}
+
+/// Runs a box to its end.
+///
+/// # Errors
+/// [`EngineError`]; nothing is left behind.
+pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
+    let mut timing = request.timing.then(Timing::start);
+    let mut mark = |step: &str| {
+        if let Some(timing) = &mut timing {
+            timing.mark(step);
+        }
+    };
+    let claim = store.create(request.name.as_deref(), request.options.retention)?;
+    let name = claim.name().to_owned();
+    mark("state directory");
+    let (master, streams) = streams(&request.options)?;
+    let manner = Manner { streams, monitored: false, trace: request.timing };
+    let find = find_box(store);
+    let (plan, _) = prepare::prepare(&request.options, &name, claim.id().as_str(), manner, &find)?;
+    mark("plan");
+    let (signals, mask) =
+        signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
+    let spawned = spawn(plan, &mask)?;
+    mark("clone");
+    let state = match note_start(store, &claim, &name, &request, &spawned) {
+        Ok(state) => state,
+        Err(error) => {
+            spawned.abandon();
+            return Err(error);
+        }
+    };
+    mark("state files");
+    let running = spawned.go()?;
+    mark("execute");
+    let dir = claim.commit()?;
+    if let Some(timing) = &mut timing {
+        running.trace.iter().for_each(|(step, at)| timing.mark_in_box(step, *at));
+    }
+    let (running, master) = take_terminal(running, master);
+    let id = state.id.clone();
+    if let Some(status) = &mut request.status {
+        status.started(&id, &name, running.pid.as_raw_nonzero().get())?;
+    }
+    let supervision = Supervision::new(&request, running, signals, master, dir, state)?;
+    let finish = supervision.run()?;
+    if let (Some(status), Finish::Ended(exit)) = (&mut request.status, &finish) {
+        status.ended(&id, *exit)?;
+    }
+    Ok(Ran { finish, name, timing })
+}
+
+/// The first process of a running box, by whatever addresses it.
+pub fn find_box(store: &Store) -> Box<FindBox<'_>> {
+    Box::new(|reference| {
+        let dir = store.resolve(reference).map_err(|error| JoinError::Box(Box::new(error)))?;
+        let state = dir.read_state().map_err(|error| JoinError::Box(Box::new(error)))?;
+        let alive = state.process.filter(ProcessRef::is_alive);
+        alive.ok_or_else(|| JoinError::NotRunning { name: reference.to_owned() })
+    })
+}
+
+/// Whether the command gets a terminal of its own.
+pub fn wants_terminal(options: &BoxOptions) -> bool {
+    match options.tty {
+        Tty::Always => true,
+        Tty::Never => false,
+        Tty::Auto => terminal::is_interactive(),
+    }
+}
+
+fn streams(options: &BoxOptions) -> Result<(Option<OwnedFd>, Streams), EngineError> {
+    if !wants_terminal(options) {
+        return Ok((None, Streams::Inherit));
+    }
+    if prepare::terminal_is_inside(options) {
+        return Ok((None, Streams::TerminalInside));
+    }
+    let failed = |errno| EngineError::system("open a pseudo-terminal", errno);
+    let (master, user_side) = terminal::open_pair().map_err(failed)?;
+    // Before the command's first instruction: it must not see a terminal without a size.
+    terminal::copy_size(master.as_fd()).map_err(failed)?;
+    Ok((Some(master), Streams::Terminal(user_side)))
+}
+
+fn take_terminal(mut running: Running, master: Option<OwnedFd>) -> (Running, Option<OwnedFd>) {
+    let inside = running.terminal.take();
+    (running, master.or(inside))
+}
+
+/// Writes down what runs, before it does.
+fn note_start(
+    store: &Store,
+    dir: &BoxDir,
+    name: &str,
+    request: &RunRequest,
+    spawned: &boxr_runtime::process::parent::Spawned,
+) -> Result<State, EngineError> {
+    let pid = spawned.pid.as_raw_nonzero().get();
+    if let Some(master) = &spawned.terminal {
+        terminal::copy_size(master.as_fd())
+            .map_err(|errno| EngineError::system("set the size of the terminal", errno))?;
+    }
+    let process = ProcessRef::of(pid)?;
+    let mut state = new_state(store, dir.id().as_str(), name, &request.options)?;
+    state.status = Status::Running;
+    state.started = Some(state.created);
+    state.process = process;
+    state.supervisor = Some(ProcessRef::current()?);
+    state.cgroup = spawned.cgroup.as_ref().map(|cgroup| cgroup.location().clone());
+    write_files_for_caller(&request.options, request.cidfile.as_deref(), &state)?;
+    dir.write_record(&Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() })?;
+    dir.write_state(&state)?;
+    Ok(state)
+}
+
+/// A state of a box that has just been made.
+///
+/// # Errors
+/// The clock or this process cannot be read.
+pub fn new_state(store: &Store, id: &str, name: &str, options: &BoxOptions) -> Result<State, EngineError> {
+    let here = store.here();
+    Ok(State {
+        format: FORMAT,
+        id: id.to_owned(),
+        name: name.to_owned(),
+        command: options.args.join(" "),
+        image: match &options.root {
+            crate::options::Root::Host => "host".to_owned(),
+            crate::options::Root::Directory(path) => path.display().to_string(),
+        },
+        retention: options.retention,
+        labels: options.labels.clone(),
+        created: now(),
+        started: None,
+        finished: None,
+        status: Status::Created,
+        process: None,
+        supervisor: None,
+        monitored: false,
+        ending_signal: None,
+        exit: None,
+        error: None,
+        boot_id: here.boot_id.clone(),
+        pid_namespace: here.pid_namespace,
+        cgroup: None,
+        tty: wants_terminal(options),
+    })
+}
+
+/// Nanoseconds since 1970.
+pub fn now() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+/// `--pidfile` and `--cidfile`.
+pub fn write_files_for_caller(
+    options: &BoxOptions,
+    cidfile: Option<&std::path::Path>,
+    state: &State,
+) -> Result<(), EngineError> {
+    let write = |path: &std::path::Path, text: String| {
+        std::fs::write(path, text).map_err(|error| EngineError::File {
+            path: path.display().to_string(),
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        })
+    };
+    if let (Some(path), Some(process)) = (&options.pidfile, &state.process) {
+        write(path, format!("{}\n", process.pid))?;
+    }
+    match cidfile {
+        Some(path) => write(path, state.id.clone()),
+        None => Ok(()),
+    }
+}
+
+/// How the runtime's word for an end is remembered, where `ending` asked for it.
+pub fn exit_of(ended: boxr_sys::pidfd::Ended, ending: Option<u8>) -> Exit {
+    use boxr_sys::pidfd::Ended;
+    match (ended, ending) {
+        (Ended::Signal(9), Some(asked)) => Exit::Signal(asked),
+        (Ended::Signal(signal), _) => Exit::Signal(signal),
+        (Ended::Code(code), _) => Exit::Code(code),
+    }
+}

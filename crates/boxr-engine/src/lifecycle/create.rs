@@ -1,0 +1,41 @@
+//! `create`: a box that has not run yet.
+
+use std::path::PathBuf;
+
+use crate::foreground::{new_state, write_files_for_caller};
+use crate::options::BoxOptions;
+use crate::outcome::EngineError;
+use crate::record::{FORMAT, Record, State};
+use crate::store::{Claim, Store};
+
+/// What a box is to be, and be called.
+#[derive(Debug)]
+pub struct CreateRequest {
+    /// What it is made from.
+    pub options: BoxOptions,
+    /// Its name; generated when there is none.
+    pub name: Option<String>,
+    /// A file that gets the id.
+    pub cidfile: Option<PathBuf>,
+}
+
+/// Makes the directory, the record and the state of a box, and gives its id.
+///
+/// # Errors
+/// [`EngineError`]; nothing is left behind.
+pub fn create(store: &Store, request: CreateRequest) -> Result<State, EngineError> {
+    let (claim, state) = claim(store, &request)?;
+    write_files_for_caller(&request.options, request.cidfile.as_deref(), &state)?;
+    claim.commit()?;
+    Ok(state)
+}
+
+/// The same, with its lock still held: for a start at once.
+pub(super) fn claim(store: &Store, request: &CreateRequest) -> Result<(Claim, State), EngineError> {
+    let claim = store.create(request.name.as_deref(), request.options.retention)?;
+    let state = new_state(store, claim.id().as_str(), claim.name(), &request.options)?;
+    let record = Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() };
+    claim.write_record(&record)?;
+    claim.write_state(&state)?;
+    Ok((claim, state))
+}

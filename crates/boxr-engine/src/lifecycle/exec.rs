@@ -1,0 +1,229 @@
+//! `exec`: a further process in a running box, or in the namespaces of any process.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use boxr_runtime::Plan;
+use boxr_runtime::idmap::Writer;
+use boxr_runtime::plan::{CgroupPlan, Extras};
+use boxr_runtime::process::parent::spawn;
+use boxr_runtime::stdio::Stdio;
+use boxr_sys::signal;
+
+use crate::config::grammar::UserSpec;
+use crate::config::{self, Variable};
+use crate::foreground::wants_terminal;
+use crate::join;
+use crate::options::{BoxOptions, Tty};
+use crate::outcome::EngineError;
+use crate::record::{ProcessRef, Status};
+use crate::spec::{self, Situation};
+use crate::store::BoxDir;
+use crate::supervise::{Finish, Guest};
+use crate::terminal::{self, DetachKeys};
+
+/// Where the process is started.
+#[derive(Debug)]
+pub enum ExecTarget<'a> {
+    /// In a box of ours.
+    Box(&'a BoxDir),
+    /// In the namespaces of the process with this pid.
+    Process(i32),
+}
+
+/// What is started. What is not said comes from the box.
+#[derive(Debug)]
+pub struct ExecRequest {
+    /// Command and arguments; none means the shell of the box's user.
+    pub args: Vec<String>,
+    /// What was said of variables.
+    pub env: Vec<Variable>,
+    /// Where it starts, in the box.
+    pub workdir: Option<PathBuf>,
+    /// Who it runs as.
+    pub user: Option<UserSpec>,
+    /// Whether it gets a terminal.
+    pub tty: Tty,
+    /// How many descriptors from 3 on it inherits.
+    pub preserve_fds: u32,
+    /// Whether boxr returns at once.
+    pub detach: bool,
+    /// Keys that leave it running.
+    pub detach_keys: DetachKeys,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub enum ExecOutcome {
+    /// It ended, or the person left it.
+    Finished(Finish),
+    /// It runs on its own, with this pid.
+    Detached(i32),
+}
+
+/// Starts a process beside the first one and, unless detached, waits for its end. Nothing of
+/// boxr's stays behind with it.
+///
+/// # Errors
+/// [`EngineError`]; a paused box is refused, since the process would hang.
+pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome, EngineError> {
+    let place = Place::find(target)?;
+    let mut options = merged(&place, &request)?;
+    let namespaces = join::all_of(&place.process, &place.name)?;
+    let joins_user = namespaces.iter().any(|(kind, _)| *kind == boxr_sys::namespace::NamespaceKind::User);
+    if options.args.is_empty() {
+        options.args = vec![login_shell(&place)];
+    }
+    let has_terminal = !request.detach && wants_terminal(&options);
+    let (master, stdio) = stdio(&request, has_terminal, &place)?;
+    let situation = Situation {
+        name: &place.name,
+        new_user: joins_user,
+        privileged: !joins_user,
+        caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+        terminal: has_terminal,
+    };
+    let process = spec::process(&options, &situation).map_err(crate::prepare::PrepareError::from)?;
+    let extras = Extras {
+        joined: namespaces,
+        map_writer: Writer::FirstProcess,
+        cgroup: place.cgroup.clone().map_or(CgroupPlan::Inherit, CgroupPlan::Existing),
+        stdio,
+        preserve_fds: request.preserve_fds,
+        init: false,
+        die_with_parent: false,
+        new_session: request.detach,
+        keep_groups: options.user.is_none(),
+        keep_user: options.user.is_none(),
+        trace: false,
+    };
+    let plan = Plan::for_exec(&process, extras)?;
+    let (signals, mask) =
+        signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
+    let spawned = spawn(plan, &mask)?;
+    if let Some(master) = &spawned.terminal {
+        terminal::copy_size(master.as_fd())
+            .map_err(|errno| EngineError::system("set the size of the terminal", errno))?;
+    }
+    let mut running = spawned.go()?;
+    if request.detach {
+        return Ok(ExecOutcome::Detached(running.pid.as_raw_nonzero().get()));
+    }
+    let master = master.or_else(|| running.terminal.take());
+    let guest = Guest { running, signals, master, detach_keys: request.detach_keys };
+    guest.run(&options).map(ExecOutcome::Finished)
+}
+
+/// Where a process is started, and what it inherits.
+struct Place {
+    name: String,
+    process: ProcessRef,
+    cgroup: Option<boxr_cgroup::Location>,
+    options: Option<BoxOptions>,
+}
+
+impl Place {
+    fn find(target: &ExecTarget<'_>) -> Result<Self, EngineError> {
+        match target {
+            ExecTarget::Process(pid) => {
+                let process = ProcessRef::of(*pid)?.ok_or_else(|| {
+                    EngineError::system(format!("find process {pid}"), rustix::io::Errno::SRCH)
+                })?;
+                Ok(Self { name: format!("pid:{pid}"), process, cgroup: None, options: None })
+            }
+            ExecTarget::Box(dir) => {
+                let state = super::current(dir)?;
+                let process = super::running(&state)?;
+                if state.status == Status::Paused {
+                    return Err(EngineError::Wrong { name: state.name, is: "is paused".into() });
+                }
+                let options = Some(dir.read_record()?.options);
+                Ok(Self { name: state.name, process, cgroup: state.cgroup, options })
+            }
+        }
+    }
+}
+
+/// What was asked for, and for the rest what the box has; for a bare process, what the caller has.
+fn merged(place: &Place, request: &ExecRequest) -> Result<BoxOptions, EngineError> {
+    let own = match &place.options {
+        Some(own) => own.clone(),
+        None => BoxOptions { env: callers_environment(), ..BoxOptions::default() },
+    };
+    let user = match &request.user {
+        Some(said) => Some(config::user(said, &own.root)?),
+        None => own.user.clone(),
+    };
+    Ok(BoxOptions {
+        args: request.args.clone(),
+        env: config::apply_environment(own.env.clone(), request.env.clone()),
+        workdir: request.workdir.clone().or_else(|| own.workdir.clone()),
+        user,
+        tty: request.tty,
+        timeout: None,
+        new_session: false,
+        init: false,
+        ..own
+    })
+}
+
+fn callers_environment() -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some(format!("{}={}", key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn stdio(
+    request: &ExecRequest,
+    has_terminal: bool,
+    place: &Place,
+) -> Result<(Option<OwnedFd>, Stdio), EngineError> {
+    let failed = |errno| EngineError::system("set up the standard descriptors", errno);
+    if request.detach {
+        let null = || {
+            let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+            rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).map_err(failed)
+        };
+        return Ok((None, Stdio::Descriptors { stdin: null()?, stdout: null()?, stderr: null()? }));
+    }
+    if has_terminal {
+        if place.options.as_ref().is_none_or(crate::prepare::terminal_is_inside) {
+            return Ok((None, Stdio::TerminalInside));
+        }
+        let (master, user_side) = terminal::open_pair().map_err(failed)?;
+        terminal::copy_size(master.as_fd()).map_err(failed)?;
+        return Ok((Some(master), Stdio::Terminal(user_side)));
+    }
+    Ok((None, Stdio::Inherit))
+}
+
+/// The shell that the box's own /etc/passwd names for the user, read through the root of its
+/// first process without following links out of it; `/bin/sh` otherwise.
+fn login_shell(place: &Place) -> String {
+    shell_from_passwd(place).unwrap_or_else(|| "/bin/sh".to_owned())
+}
+
+fn shell_from_passwd(place: &Place) -> Option<String> {
+    use std::io::Read;
+    let uid = place.options.as_ref().and_then(|o| o.user.as_ref()).map_or(0, |user| user.uid);
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let root =
+        rustix::fs::open(format!("/proc/{}/root", place.process.pid), flags, rustix::fs::Mode::empty())
+            .ok()?;
+    let path = std::path::Path::new("/etc/passwd");
+    let read = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let file = boxr_runtime::rootfs::beneath::open(root.as_fd(), path, read).ok()?;
+    let mut text = String::new();
+    // The box's own file: no larger than any real one.
+    std::fs::File::from(file).take(1 << 20).read_to_string(&mut text).ok()?;
+    let number = uid.to_string();
+    text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields.as_slice() {
+            [_, _, id, _, _, _, shell] if *id == number && shell.starts_with('/') => {
+                Some((*shell).to_owned())
+            }
+            _ => None,
+        }
+    })
+}

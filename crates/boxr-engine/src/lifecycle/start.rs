@@ -1,0 +1,102 @@
+//! `start`, `run -d`, `run --keep`: boxes under a monitor.
+
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+
+use super::create::{self, CreateRequest};
+use crate::monitor::attach::{AttachOptions, Attachment, Left};
+use crate::monitor::{self, StartRequest, Started};
+use crate::outcome::EngineError;
+use crate::record::State;
+use crate::store::{BoxDir, Store, Wait};
+
+/// Whether a started box is attached to.
+#[derive(Clone, Debug)]
+pub enum StartMode {
+    /// It runs on its own.
+    Detached,
+    /// boxr stays until it ends.
+    Attached(AttachOptions),
+}
+
+/// `run -d`: makes a box and starts it.
+///
+/// # Errors
+/// [`EngineError`]; nothing is left behind.
+pub fn run_detached(store: &Store, request: CreateRequest) -> Result<(State, Started), EngineError> {
+    let (_, state, started) = launch(store, request, None)?;
+    Ok((state, started))
+}
+
+/// `run --keep` in the foreground: a box under a monitor, with this boxr attached.
+///
+/// # Errors
+/// [`EngineError`]; a box that did not start leaves nothing behind.
+pub fn run_kept(
+    store: &Store,
+    request: CreateRequest,
+    attach: &AttachOptions,
+    mut on_start: impl FnMut(&State, Started) -> Result<(), EngineError>,
+) -> Result<Left, EngineError> {
+    let (attachment, client) = Attachment::pair()?;
+    let (dir, state, started) = launch(store, request, Some(client))?;
+    on_start(&state, started)?;
+    attachment.with_process(started.process, state.tty).run(&dir, attach)
+}
+
+fn launch(
+    store: &Store,
+    request: CreateRequest,
+    client: Option<OwnedFd>,
+) -> Result<(BoxDir, State, Started), EngineError> {
+    let (claim, state) = create::claim(store, &request)?;
+    let started = monitor::start(StartRequest {
+        store,
+        dir: &claim,
+        options: &request.options,
+        state: state.clone(),
+        cidfile: request.cidfile,
+        client,
+    })?;
+    Ok((claim.commit()?, state, started))
+}
+
+/// `start`: runs a box that was created, or has ended.
+///
+/// # Errors
+/// [`EngineError::Wrong`] for one that runs already.
+pub fn start(store: &Store, dir: &BoxDir, mode: &StartMode) -> Result<Option<Left>, EngineError> {
+    let (attachment, client) = match mode {
+        StartMode::Detached => (None, None),
+        StartMode::Attached(_) => {
+            let (attachment, client) = Attachment::pair()?;
+            (Some(attachment), Some(client))
+        }
+    };
+    let (state, started) = restart_locked(store, dir, client)?;
+    match (mode, attachment) {
+        (StartMode::Attached(options), Some(attachment)) => {
+            attachment.with_process(started.process, state.tty).run(dir, options).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn restart_locked(
+    store: &Store,
+    dir: &BoxDir,
+    client: Option<OwnedFd>,
+) -> Result<(State, Started), EngineError> {
+    super::current(dir)?;
+    let missing = || EngineError::system("lock the box", Errno::WOULDBLOCK);
+    let lock = dir.lock(Wait::Yes)?.ok_or_else(missing)?;
+    let state = lock.read_state()?;
+    if super::running(&state).is_ok() {
+        return Err(EngineError::Wrong { name: state.name, is: "is running already".into() });
+    }
+    let record = lock.read_record()?;
+    let request =
+        StartRequest { store, dir, options: &record.options, state: state.clone(), cidfile: None, client };
+    Ok((state, monitor::start(request)?))
+}

@@ -1,0 +1,243 @@
+//! The monitor's loop: output to the log and to clients, until the box has ended.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use boxr_cgroup::Cgroup;
+use boxr_sys::pidfd;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::clients::{Clients, PACKET};
+use super::standby::Standby;
+use super::streams::Streams;
+use crate::deadline::Deadline;
+use crate::deliver::{Delivered, deliver};
+use crate::foreground::{exit_of, now};
+use crate::logs::LogWriter;
+use crate::options::{BoxOptions, LogLimits, Retention};
+use crate::outcome::EngineError;
+use crate::record::{Exit, ProcessRef, State, Status};
+use crate::store::{BoxDir, Wait};
+
+/// Everything that a monitor, or a standby that becomes one, needs.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// The box's directory, with a lock of its own.
+    pub dir: BoxDir,
+    /// Its first process.
+    pub process: ProcessRef,
+    /// The same, held.
+    pub pidfd: OwnedFd,
+    /// The ends of its standard descriptors.
+    pub streams: Streams,
+    /// Its log.
+    pub log: LogWriter,
+    /// What it was started from, as far as it matters here.
+    pub terms: Terms,
+}
+
+/// What of the options a monitor acts on.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub name: String,
+    pub log: LogLimits,
+    pub retention: Retention,
+    pub limit: Option<Deadline>,
+    pub grace: u64,
+    pub stop_signal: i32,
+}
+
+impl Terms {
+    /// Those of a box that starts now.
+    pub fn of(options: &BoxOptions, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            log: options.log,
+            retention: options.retention,
+            limit: options.timeout.map(Deadline::after_seconds),
+            grace: u64::from(options.stop_timeout.unwrap_or(10)),
+            stop_signal: crate::lifecycle::stop_signal(options),
+        }
+    }
+}
+
+/// Looks after the box until it has ended and its end is written down.
+///
+/// `client` is attached before the box's first byte.
+///
+/// # Errors
+/// What cannot be gone on with; the standby then takes over.
+pub(super) fn serve(mut watch: Watch, client: Option<OwnedFd>) -> Result<(), EngineError> {
+    let failed = |errno| EngineError::system("look after the box", errno);
+    let socket = format!("/proc/self/fd/{}/{}", raw(&watch.dir), super::attach::SOCKET);
+    let mut clients = Clients::listen(watch.dir.dir_fd(), &socket, client).map_err(failed)?;
+    let mut standby = Standby::start(&mut watch)?;
+    let mut kill_at: Option<Deadline> = None;
+    let mut timed_out = false;
+    loop {
+        if let Event::Ended = turn(&mut watch, &mut clients, &mut standby, kill_at).map_err(failed)? {
+            break;
+        }
+        if watch.terms.limit.is_some_and(|limit| limit.has_passed()) {
+            watch.terms.limit = None;
+            timed_out = true;
+            kill_at = Some(Deadline::after_seconds(watch.terms.grace));
+            ask_to_end(&watch, watch.terms.stop_signal)?;
+        }
+        if kill_at.is_some_and(|moment| moment.has_passed()) {
+            kill_at = None;
+            ask_to_end(&watch, Signal::KILL.as_raw())?;
+        }
+    }
+    finish(watch, clients, timed_out)
+}
+
+fn raw(dir: &BoxDir) -> i32 {
+    use std::os::fd::AsRawFd;
+    dir.dir_fd().as_raw_fd()
+}
+
+enum Event {
+    Some,
+    Ended,
+}
+
+fn turn(
+    watch: &mut Watch,
+    clients: &mut Clients,
+    standby: &mut Standby,
+    kill_at: Option<Deadline>,
+) -> Result<Event, Errno> {
+    let behind = clients.are_behind();
+    let mut fds = vec![
+        PollFd::new(&watch.pidfd, PollFlags::IN),
+        PollFd::from_borrowed_fd(standby.pidfd(), PollFlags::IN),
+    ];
+    // A box whose clients are behind waits, as with a full pipe.
+    let wanted = if behind { PollFlags::empty() } else { PollFlags::IN };
+    for (_, output) in &watch.streams.outputs {
+        fds.push(PollFd::new(output, wanted));
+    }
+    if let Some(input) = watch.streams.input.as_ref().filter(|_| watch.streams.has_pending_input()) {
+        fds.push(PollFd::new(input, PollFlags::OUT));
+    }
+    clients.interest(&mut fds);
+    let next = [watch.terms.limit, kill_at].into_iter().flatten().min();
+    let timeout = next.map(|deadline| deadline.remaining());
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(errno),
+    }
+    let some = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+    let ready: Vec<bool> = fds.iter().map(|fd| fd.revents().intersects(some)).collect();
+    drop(fds);
+    if ready.get(1) == Some(&true) {
+        standby.restart(watch)?;
+    }
+    watch.streams.flush_input();
+    let was_open = watch.streams.input.is_some();
+    clients.turn(&mut watch.streams)?;
+    if was_open && watch.streams.input_is_closed() {
+        standby.close_input();
+    }
+    if !behind && !clients.are_behind() {
+        copy_outputs(watch, clients)?;
+    }
+    Ok(if ready.first() == Some(&true) { Event::Ended } else { Event::Some })
+}
+
+/// Moves what is there, a chunk of each stream. True when there was any.
+fn copy_outputs(watch: &mut Watch, clients: &mut Clients) -> Result<bool, Errno> {
+    let mut buffer = [0u8; PACKET];
+    let mut any = false;
+    let Watch { streams, log, .. } = watch;
+    let mut closed = Vec::new();
+    for (index, (stream, output)) in streams.outputs.iter().enumerate() {
+        if clients.are_behind() {
+            break;
+        }
+        match rustix::io::read(output, &mut buffer) {
+            // EIO: the last process that had the terminal open is gone.
+            Ok(0) | Err(Errno::IO) => closed.push(index),
+            Ok(count) => {
+                any = true;
+                log.write(*stream, &buffer[..count]);
+                clients.send(*stream, &buffer[..count]);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    for index in closed.into_iter().rev() {
+        streams.outputs.remove(index);
+    }
+    Ok(any)
+}
+
+fn ask_to_end(watch: &Watch, number: i32) -> Result<(), EngineError> {
+    match deliver(watch.pidfd.as_fd(), watch.process.pid, number) {
+        Ok(Delivered::Sent | Delivered::Ended(_)) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(EngineError::system("end the box", errno)),
+    }
+}
+
+/// The order matters: all output is in the log before the state says that the box has ended, and
+/// the state says so before clients learn of it.
+fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(), EngineError> {
+    let failed = |errno| EngineError::system("write the last output", errno);
+    let state = watch.dir.read_state()?;
+    let cgroup = state.cgroup.as_ref().map(Cgroup::open).transpose();
+    if let Ok(Some(cgroup)) = &cgroup {
+        // Without a pid namespace of its own the box may have left processes; they end with it.
+        cgroup.kill().unwrap_or_default();
+    }
+    while copy_outputs(&mut watch, &mut clients).map_err(failed)? || clients.are_behind() {
+        if clients.are_behind() {
+            clients.turn(&mut watch.streams).map_err(failed)?;
+            wait_for_clients(&clients);
+        }
+    }
+    let exit = exit(&watch, &state, timed_out);
+    if let Ok(Some(cgroup)) = cgroup {
+        cgroup.remove().unwrap_or_default();
+    }
+    let written = write_end(&watch, exit);
+    clients.finish(exit.status());
+    written
+}
+
+fn wait_for_clients(clients: &Clients) {
+    let mut fds = Vec::new();
+    clients.interest(&mut fds);
+    let second = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
+    // Only a pause between two tries.
+    poll(&mut fds, Some(&second)).unwrap_or_default();
+}
+
+fn exit(watch: &Watch, state: &State, timed_out: bool) -> Exit {
+    if timed_out {
+        return Exit::Timeout;
+    }
+    let own = pidfd::reap(watch.pidfd.as_fd(), true).ok().flatten();
+    let seen = own.or_else(|| super::adopt::await_exit_status(&watch.pidfd, watch.process.pid));
+    seen.map_or(Exit::Unknown, |ended| exit_of(ended, state.ending_signal))
+}
+
+fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {
+    let Some(lock) = watch.dir.lock(Wait::Yes)? else { return Ok(()) };
+    super::streams::remove_all(watch.dir.dir_fd())
+        .map_err(|errno| EngineError::system("remove the box's FIFOs", errno))?;
+    let state = lock.update_state(|state| {
+        state.status = Status::Exited;
+        state.finished = Some(now());
+        state.exit = Some(exit);
+        state.process = None;
+        state.supervisor = None;
+        state.cgroup = None;
+    })?;
+    if watch.terms.retention == Retention::Ephemeral {
+        lock.remove_known(&state)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! Starting a box under a monitor.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use boxr_runtime::Plan;
+use boxr_runtime::error::{Step, StepError};
+use boxr_runtime::process::parent::spawn;
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::signal::{self, Mask};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::serve::{self, Terms, Watch};
+use super::{standby, streams};
+use crate::foreground::{find_box, now, wants_terminal, write_files_for_caller};
+use crate::logs::LogWriter;
+use crate::options::BoxOptions;
+use crate::outcome::EngineError;
+use crate::prepare::{self, Manner};
+use crate::record::{ProcessRef, State, Status};
+use crate::store::{BoxDir, Store};
+use crate::terminal;
+
+/// A start of a box whose record and state exist, and whose lock is held.
+#[derive(Debug)]
+pub struct StartRequest<'a> {
+    /// All boxes.
+    pub store: &'a Store,
+    /// This one; its lock is the caller's.
+    pub dir: &'a BoxDir,
+    /// What it is made from.
+    pub options: &'a BoxOptions,
+    /// How it is; what the start changes is written.
+    pub state: State,
+    /// A file that gets the id.
+    pub cidfile: Option<PathBuf>,
+    /// The monitor's end of a client that is attached from the first byte on.
+    pub client: Option<OwnedFd>,
+}
+
+/// What a start has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The box's first process.
+    pub process: ProcessRef,
+}
+
+/// What the monitor tells of the start, once.
+#[derive(Debug, Serialize, Deserialize)]
+enum Told {
+    Started { process: ProcessRef },
+    Step { step: u8, object: String, errno: i32 },
+    Helper { second: bool, reason: String },
+    Lost { how: String },
+    Store { doing: String, errno: i32 },
+}
+
+/// Starts the box and returns when its command runs.
+///
+/// # Errors
+/// [`EngineError`]; no process and no cgroup is left behind. The directory is the caller's.
+pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
+    let failed = |errno| EngineError::system("make the box's standard descriptors", errno);
+    let (streams, ends) = make_streams(&request).map_err(failed)?;
+    let name = request.state.name.clone();
+    let id = request.state.id.clone();
+    let manner = Manner { streams: ends, monitored: true, trace: false };
+    let find = find_box(request.store);
+    let (plan, _) = prepare::prepare(request.options, &name, &id, manner, &find)?;
+    drop(find);
+    let log_dir = request.dir.make_data()?;
+    let log = LogWriter::open(&log_dir, request.options.log)?;
+    let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|errno| EngineError::system("talk to the monitor", errno))?;
+    let cloned =
+        clone3(0, None, Parent::Caller).map_err(|errno| EngineError::system("start the monitor", errno))?;
+    match cloned {
+        Cloned::Child => {
+            drop(hear);
+            be_monitor(request, plan, streams, log, tell)
+        }
+        Cloned::Parent { pidfd, .. } => {
+            drop(tell);
+            let told = hear_outcome(&hear, &name);
+            if told.is_err() {
+                boxr_sys::pidfd::reap(pidfd.as_fd(), true).unwrap_or_default();
+            }
+            told
+        }
+    }
+}
+
+fn make_streams(request: &StartRequest<'_>) -> Result<(Option<streams::Streams>, prepare::Streams), Errno> {
+    let options = request.options;
+    if request.state.tty || wants_terminal(options) && options.tty == crate::options::Tty::Always {
+        if prepare::terminal_is_inside(options) {
+            return Ok((None, prepare::Streams::TerminalInside));
+        }
+        let (master, user_side) = terminal::open_pair()?;
+        terminal::copy_size(master.as_fd())?;
+        return Ok((Some(streams::of_terminal(master)?), prepare::Streams::Terminal(user_side)));
+    }
+    let privileged = rustix::process::geteuid().is_root();
+    let owner = options.user.as_ref().map(|user| user.uid).filter(|uid| privileged && *uid != 0);
+    let (ours, ends) = streams::make(request.dir.dir_fd(), options.interactive, owner)?;
+    Ok((Some(ours), prepare::Streams::Descriptors(ends.stdin, ends.stdout, ends.stderr)))
+}
+
+/// In the monitor: starts the box, tells how that went, and stays.
+fn be_monitor(
+    mut request: StartRequest<'_>,
+    plan: Plan,
+    streams: Option<streams::Streams>,
+    log: LogWriter,
+    tell: OwnedFd,
+) -> ! {
+    let client = request.client.take();
+    let started = launch(request, plan, streams, log);
+    let told = match &started {
+        Ok(watch) => Told::Started { process: watch.process },
+        Err(error) => error_told(error),
+    };
+    let text = serde_json::to_vec(&told).unwrap_or_default();
+    // A starter that was killed meanwhile does not need it.
+    rustix::io::write(&tell, &text).unwrap_or_default();
+    drop(tell);
+    match started.and_then(|watch| serve::serve(watch, client)) {
+        Ok(()) => exit_now(0),
+        Err(_) => exit_now(125),
+    }
+}
+
+fn launch(
+    request: StartRequest<'_>,
+    plan: Plan,
+    streams: Option<streams::Streams>,
+    log: LogWriter,
+) -> Result<Watch, EngineError> {
+    let system = |doing: &'static str| move |errno| EngineError::system(doing, errno);
+    let mask = leave_caller().map_err(system("leave the caller's session"))?;
+    let spawned = spawn(plan, &mask)?;
+    let (pid, terminal) = (spawned.pid.as_raw_nonzero().get(), spawned.terminal.as_ref());
+    if let Some(master) = terminal {
+        terminal::copy_size(master.as_fd()).map_err(system("set the size of the terminal"))?;
+    }
+    let result = note_start(&request, pid, spawned.cgroup.as_ref());
+    let (process, dir) = match result {
+        Ok(noted) => noted,
+        Err(error) => {
+            spawned.abandon();
+            return Err(error);
+        }
+    };
+    let mut running = match spawned.go() {
+        Ok(running) => running,
+        Err(error) => {
+            // Back to what it was: a box that has not started.
+            let back = State { exit: request.state.exit, error: Some(error.to_string()), ..request.state };
+            request.dir.write_state(&back)?;
+            return Err(error.into());
+        }
+    };
+    let streams = match (streams, running.terminal.take()) {
+        (Some(streams), _) => streams,
+        (None, Some(master)) => streams::of_terminal(master).map_err(system("open the terminal"))?,
+        (None, None) => streams::none(),
+    };
+    let terms = Terms::of(request.options, &request.state.name);
+    standby::title(c"boxr-monitor", &terms.name).map_err(system("name the monitor"))?;
+    let pidfd = running.pidfd;
+    Ok(Watch { dir, process, pidfd, streams, log, terms })
+}
+
+/// A session of its own, no files of the caller's, no signal that ends it by accident.
+pub(super) fn leave_caller() -> Result<Mask, Errno> {
+    rustix::process::setsid()?;
+    let (signals, _) = signal::take_all()?;
+    drop(signals);
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    for number in 0..3 {
+        boxr_sys::fd::place(null.as_fd(), number)?;
+    }
+    Ok(signal::nothing_blocked())
+}
+
+fn note_start(
+    request: &StartRequest<'_>,
+    pid: i32,
+    cgroup: Option<&boxr_cgroup::Cgroup>,
+) -> Result<(ProcessRef, BoxDir), EngineError> {
+    let process = ProcessRef::of(pid)?
+        .ok_or_else(|| EngineError::from(StepError::new(Step::Clone, "the first process", Errno::SRCH)))?;
+    let state = State {
+        status: Status::Running,
+        started: Some(now()),
+        finished: None,
+        process: Some(process),
+        supervisor: Some(ProcessRef::current()?),
+        monitored: true,
+        ending_signal: None,
+        exit: None,
+        error: None,
+        boot_id: request.store.here().boot_id.clone(),
+        pid_namespace: request.store.here().pid_namespace,
+        cgroup: cgroup.map(|cgroup| cgroup.location().clone()),
+        ..request.state.clone()
+    };
+    write_files_for_caller(request.options, request.cidfile.as_deref(), &state)?;
+    request.dir.write_state(&state)?;
+    Ok((process, request.dir.reopen()?))
+}
+
+fn error_told(error: &EngineError) -> Told {
+    use boxr_runtime::Error as Runtime;
+    match error {
+        EngineError::Runtime(Runtime::Step(e)) => {
+            Told::Step { step: e.step as u8, object: e.object.clone(), errno: e.errno.raw_os_error() }
+        }
+        EngineError::Runtime(Runtime::IdMapHelper { program, reason }) => {
+            Told::Helper { second: *program == "newgidmap", reason: reason.clone() }
+        }
+        EngineError::Runtime(Runtime::Cgroup(e)) => Told::Lost { how: e.to_string() },
+        EngineError::System { doing, errno } => {
+            Told::Store { doing: doing.clone(), errno: errno.raw_os_error() }
+        }
+        other => Told::Lost { how: other.to_string() },
+    }
+}
+
+fn hear_outcome(hear: &OwnedFd, name: &str) -> Result<Started, EngineError> {
+    let lost = || EngineError::MonitorLost { name: name.to_owned() };
+    let mut text = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        match rustix::io::read(hear, &mut buffer) {
+            Ok(0) => break,
+            Ok(count) => text.extend_from_slice(&buffer[..count]),
+            Err(Errno::INTR) => {}
+            Err(_) => return Err(lost()),
+        }
+    }
+    let errno = Errno::from_raw_os_error;
+    Err(match serde_json::from_slice(&text).map_err(|_| lost())? {
+        Told::Started { process } => return Ok(Started { process }),
+        Told::Step { step, object, errno: number } => {
+            let step = Step::from_number(step).ok_or_else(lost)?;
+            StepError::new(step, object, errno(number)).into()
+        }
+        Told::Helper { second, reason } => {
+            let program = if second { "newgidmap" } else { "newuidmap" };
+            boxr_runtime::Error::IdMapHelper { program, reason }.into()
+        }
+        Told::Lost { how } => boxr_runtime::Error::ChildLost { how }.into(),
+        Told::Store { doing, errno: number } => EngineError::system(doing, errno(number)),
+    })
+}

@@ -1,0 +1,170 @@
+//! From a box's options to a checked plan: the same for every way to start a box.
+
+use std::os::fd::OwnedFd;
+
+use boxr_cgroup::Need;
+use boxr_runtime::plan::{CgroupPlan, Extras};
+use boxr_runtime::stdio::Stdio;
+use boxr_runtime::{Plan, capabilities};
+use boxr_sys::namespace::NamespaceKind;
+use oci_spec::runtime::Spec;
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
+use thiserror::Error;
+
+use crate::join::{self, FindBox, JoinError};
+use crate::options::{BoxOptions, NamespaceMode, Root};
+use crate::spec::{self, Situation, SpecError};
+
+/// Why a box cannot be started as its options say. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// A namespace to join.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The options contradict each other, or name what does not exist.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The runtime refuses the specification.
+    #[error(transparent)]
+    Runtime(#[from] boxr_runtime::Error),
+    /// The cgroup cannot be what was asked for.
+    #[error(transparent)]
+    Cgroup(#[from] boxr_cgroup::Error),
+    /// A root directory that boxr does not take.
+    #[error("--rootfs {path}: {why}")]
+    Root {
+        /// As given.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The caller's own situation cannot be read.
+    #[error("cannot read this process's privileges: {}", boxr_runtime::error::describe(*.0))]
+    Caller(Errno),
+}
+
+/// Standard descriptors, of which some are open already.
+#[derive(Debug)]
+pub enum Streams {
+    /// The caller's own.
+    Inherit,
+    /// These three.
+    Descriptors(OwnedFd, OwnedFd, OwnedFd),
+    /// The user's side of a terminal made by the caller.
+    Terminal(OwnedFd),
+    /// A terminal made in the box.
+    TerminalInside,
+}
+
+/// How this start differs from others of the same box.
+#[derive(Debug)]
+pub struct Manner {
+    /// Standard descriptors.
+    pub streams: Streams,
+    /// Whether a monitor looks after the box.
+    pub monitored: bool,
+    /// Whether times of steps are wanted.
+    pub trace: bool,
+}
+
+/// Whether a terminal of a box comes from its own devpts.
+pub fn terminal_is_inside(options: &BoxOptions) -> bool {
+    matches!(options.root, Root::Directory(_))
+        || options.namespaces.mount != NamespaceMode::New && joins_mount(options)
+}
+
+fn joins_mount(options: &BoxOptions) -> bool {
+    matches!(options.namespaces.mount, NamespaceMode::Join(_))
+}
+
+/// Checks everything and decides everything.
+///
+/// `name` is the box's name and `id` the name of its cgroup. `find` looks up boxes to join.
+///
+/// # Errors
+/// [`PrepareError`]; nothing has been changed.
+pub fn prepare(
+    options: &BoxOptions,
+    name: &str,
+    id: &str,
+    manner: Manner,
+    find: &FindBox<'_>,
+) -> Result<(Plan, Spec), PrepareError> {
+    let privileged = capabilities::is_privileged().map_err(PrepareError::Caller)?;
+    check_root(options)?;
+    let joined = join::resolve(&options.namespaces, privileged, find)?;
+    let situation = Situation {
+        name,
+        new_user: joined.new_user,
+        privileged,
+        caller: (geteuid().as_raw(), getegid().as_raw()),
+        terminal: matches!(manner.streams, Streams::Terminal(_) | Streams::TerminalInside),
+    };
+    let (spec, map_writer) = spec::build(options, &situation)?;
+    let own_root = matches!(options.root, Root::Directory(_));
+    let keeps_user = options.user.is_none() && !(own_root && privileged && !joined.new_user);
+    let extras = Extras {
+        joined: joined.namespaces,
+        map_writer,
+        cgroup: cgroup(options, id, &manner)?,
+        stdio: stdio(manner.streams),
+        preserve_fds: options.preserve_fds,
+        init: options.init,
+        die_with_parent: options.die_with_parent,
+        new_session: options.new_session || manner.monitored,
+        keep_groups: options.user.as_ref().is_some_and(|user| user.groups.is_none()) && !own_root,
+        keep_user: keeps_user,
+        trace: manner.trace,
+    };
+    Ok((Plan::new(&spec, extras)?, spec))
+}
+
+fn stdio(streams: Streams) -> Stdio {
+    match streams {
+        Streams::Inherit => Stdio::Inherit,
+        Streams::Descriptors(stdin, stdout, stderr) => Stdio::Descriptors { stdin, stdout, stderr },
+        Streams::Terminal(user_side) => Stdio::Terminal(user_side),
+        Streams::TerminalInside => Stdio::TerminalInside,
+    }
+}
+
+/// Before the kernel would say something less clear.
+fn check_root(options: &BoxOptions) -> Result<(), PrepareError> {
+    let Root::Directory(path) = &options.root else { return Ok(()) };
+    let fail = |why: &str| Err(PrepareError::Root { path: path.display().to_string(), why: why.to_owned() });
+    match std::fs::metadata(path) {
+        Err(error) => {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            fail(&boxr_runtime::error::describe(errno))
+        }
+        Ok(found) if !found.is_dir() => fail("not a directory"),
+        Ok(found) => {
+            use std::os::unix::fs::MetadataExt;
+            let host = std::fs::metadata("/");
+            if host.is_ok_and(|host| (host.ino(), host.dev()) == (found.ino(), found.dev())) {
+                return fail("this is the host's own root; without --rootfs a box has the host's tree");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A cgroup for limits, which must be had; and one to hold the processes of a box that others are
+/// to pause, count and end, where the host allows it.
+fn cgroup(options: &BoxOptions, id: &str, manner: &Manner) -> Result<CgroupPlan, PrepareError> {
+    let limited = !options.limits.is_empty();
+    let alone = options.namespaces.get(NamespaceKind::Pid) == Some(&NamespaceMode::New);
+    if !limited && !manner.monitored && alone {
+        return Ok(CgroupPlan::Inherit);
+    }
+    let resources = limited.then(|| spec::resources(&options.limits));
+    let request = boxr_cgroup::Request {
+        resources: resources.as_ref(),
+        // Without limits it is a convenience: such a box can also be paused by signals.
+        need: if limited { Need::Required } else { Need::IfPossible },
+        ..boxr_cgroup::Request::new(id)
+    };
+    let plan = boxr_cgroup::Host::detect()?.plan(&request)?;
+    Ok(if plan.is_empty() { CgroupPlan::Inherit } else { CgroupPlan::New(Box::new(plan)) })
+}

@@ -1,0 +1,422 @@
+//! A box's options as an OCI specification: the one way into the runtime.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use boxr_runtime::capabilities::Capabilities;
+use boxr_runtime::error::StepError;
+use boxr_runtime::idmap::{self, Writer};
+use boxr_sys::namespace::NamespaceKind;
+use oci_spec::runtime::{
+    Capabilities as CapabilityNames, Capability, Linux, LinuxCapabilities, LinuxIdMapping,
+    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxTimeOffset,
+    LinuxTimeOffsetBuilder, Mount, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
+    Root as SpecRoot, Spec, User as SpecUser,
+};
+use thiserror::Error;
+
+use crate::options::{
+    BoxOptions, CapabilityChange, IdExtent, IdMapping, Limits, MountOption, NamespaceMode, Propagation, Root,
+};
+
+/// Why options make no specification.
+#[derive(Debug, Error)]
+pub enum SpecError {
+    /// A capability that does not exist.
+    #[error("--cap-{verb} {name}: unknown capability")]
+    Capability {
+        /// `add` or `drop`.
+        verb: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// A limit of setrlimit(2) that does not exist.
+    #[error("--ulimit {0}: unknown limit")]
+    Ulimit(String),
+    /// Two options that cannot both be.
+    #[error("{0}")]
+    Conflict(String),
+    /// The id maps cannot be made.
+    #[error(transparent)]
+    IdMap(#[from] StepError),
+}
+
+/// What is true of the caller and of this start.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The box's name, which is its host name unless it has another.
+    pub name: &'a str,
+    /// Whether a new user namespace is made.
+    pub new_user: bool,
+    /// Whether the caller has `CAP_SYS_ADMIN` as it is.
+    pub privileged: bool,
+    /// The caller's effective user and group.
+    pub caller: (u32, u32),
+    /// Whether the command gets a terminal.
+    pub terminal: bool,
+}
+
+/// The specification of a box, and who writes its id maps.
+///
+/// # Errors
+/// [`SpecError`] names the option.
+pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, Writer), SpecError> {
+    let makes = |kind| makes(options, situation, kind);
+    let mut spec = Spec::default();
+    let own_root = matches!(options.root, Root::Directory(_));
+    if own_root && !makes(NamespaceKind::Mount) {
+        return Err(SpecError::Conflict("--rootfs needs a new mount namespace (--mount-ns new)".into()));
+    }
+    spec.set_root(Some(root(options)));
+    spec.set_mounts(Some(mounts(options, situation)));
+    if makes(NamespaceKind::Uts) {
+        spec.set_hostname(Some(options.hostname.clone().unwrap_or_else(|| situation.name.to_owned())));
+        spec.set_domainname(options.domainname.clone());
+    } else {
+        let given = [("--hostname", &options.hostname), ("--domainname", &options.domainname)];
+        if let Some((flag, _)) = given.iter().find(|(_, value)| value.is_some()) {
+            let text =
+                format!("{flag} needs a new uts namespace (--uts new): the host's name is never changed");
+            return Err(SpecError::Conflict(text));
+        }
+    }
+    spec.set_process(Some(process(options, situation)?));
+    let (linux, writer) = linux(options, situation)?;
+    spec.set_linux(Some(linux));
+    Ok((spec, writer))
+}
+
+fn makes(options: &BoxOptions, situation: &Situation<'_>, kind: NamespaceKind) -> bool {
+    match kind {
+        NamespaceKind::User => situation.new_user,
+        _ => options.namespaces.get(kind) == Some(&NamespaceMode::New),
+    }
+}
+
+fn root(options: &BoxOptions) -> SpecRoot {
+    let mut root = SpecRoot::default();
+    root.set_path(match &options.root {
+        Root::Host => PathBuf::from("/"),
+        Root::Directory(path) => path.clone(),
+    });
+    root.set_readonly(Some(options.read_only));
+    root
+}
+
+fn linux(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Linux, Writer), SpecError> {
+    // Not Linux::default(), which brings a whole container with it.
+    let mut linux = Linux::default();
+    linux.set_devices(None).set_masked_paths(None).set_readonly_paths(None).set_seccomp(None);
+    linux.set_resources(None).set_namespaces(Some(namespaces(options, situation)));
+    linux.set_rootfs_propagation(Some(
+        match options.propagation {
+            Propagation::Private => "private",
+            Propagation::Shared => "shared",
+            Propagation::Slave => "slave",
+            Propagation::Unchanged => "unchanged",
+        }
+        .to_owned(),
+    ));
+    if matches!(options.root, Root::Directory(_)) {
+        let paths = |list: &[&str]| Some(list.iter().map(|path| (*path).to_owned()).collect());
+        linux.set_masked_paths(paths(&MASKED)).set_readonly_paths(paths(&READ_ONLY));
+    }
+    linux.set_time_offsets(time_offsets(options));
+    let mut writer = Writer::Boxr;
+    if situation.new_user {
+        let (uids, gids, by) = id_maps(options, situation)?;
+        linux.set_uid_mappings(Some(uids)).set_gid_mappings(Some(gids));
+        writer = by;
+    } else if options.id_mapping != IdMapping::Root {
+        let text = "id maps need a new user namespace (--userns new)".to_owned();
+        return Err(SpecError::Conflict(text));
+    }
+    Ok((linux, writer))
+}
+
+/// What runc hides and protects in a container's /proc and /sys.
+const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+fn namespaces(options: &BoxOptions, situation: &Situation<'_>) -> Vec<LinuxNamespace> {
+    NamespaceKind::ALL
+        .into_iter()
+        .filter(|kind| makes(options, situation, *kind))
+        .filter_map(|kind| LinuxNamespaceBuilder::default().typ(spec_type(kind)).build().ok())
+        .collect()
+}
+
+fn spec_type(kind: NamespaceKind) -> LinuxNamespaceType {
+    match kind {
+        NamespaceKind::Pid => LinuxNamespaceType::Pid,
+        NamespaceKind::Network => LinuxNamespaceType::Network,
+        NamespaceKind::Mount => LinuxNamespaceType::Mount,
+        NamespaceKind::Uts => LinuxNamespaceType::Uts,
+        NamespaceKind::Ipc => LinuxNamespaceType::Ipc,
+        NamespaceKind::User => LinuxNamespaceType::User,
+        NamespaceKind::Cgroup => LinuxNamespaceType::Cgroup,
+        NamespaceKind::Time => LinuxNamespaceType::Time,
+    }
+}
+
+fn time_offsets(options: &BoxOptions) -> Option<HashMap<String, LinuxTimeOffset>> {
+    let offsets = [("monotonic", options.monotonic_offset), ("boottime", options.boottime_offset)];
+    let map: HashMap<_, _> = offsets
+        .into_iter()
+        .filter_map(|(clock, nanos)| {
+            let nanos = nanos?;
+            let (secs, rest) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+            let offset = LinuxTimeOffsetBuilder::default().secs(secs).nanosecs(rest as u32).build().ok()?;
+            Some((clock.to_owned(), offset))
+        })
+        .collect();
+    (!map.is_empty()).then_some(map)
+}
+
+type Maps = (Vec<LinuxIdMapping>, Vec<LinuxIdMapping>, Writer);
+
+fn id_maps(options: &BoxOptions, situation: &Situation<'_>) -> Result<Maps, SpecError> {
+    let (uid, gid) = situation.caller;
+    let one = |container, host| vec![idmap::Extent { container, host, size: 1 }];
+    let (uids, gids, writer) = match &options.id_mapping {
+        IdMapping::Explicit { uids, gids } => {
+            let own = |extents: &[IdExtent], id| matches!(extents, [e] if e.size == 1 && e.host == id);
+            let writer = match situation.privileged {
+                true => Writer::Boxr,
+                false if own(uids, uid) && own(gids, gid) => Writer::FirstProcess,
+                false => Writer::Helpers,
+            };
+            (uids.iter().map(extent).collect(), gids.iter().map(extent).collect(), writer)
+        }
+        _ if situation.privileged => {
+            let (uids, gids) = idmap::identity()?;
+            (uids, gids, Writer::Boxr)
+        }
+        IdMapping::Caller => (one(uid, uid), one(gid, gid), Writer::FirstProcess),
+        IdMapping::Root => match idmap::subordinate_ranges(uid) {
+            Some((uids, gids)) => {
+                (idmap::with_ranges(uid, &uids), idmap::with_ranges(gid, &gids), Writer::Helpers)
+            }
+            None => (one(0, uid), one(0, gid), Writer::FirstProcess),
+        },
+    };
+    let mapping = |extents: Vec<idmap::Extent>| extents.iter().filter_map(spec_mapping).collect();
+    Ok((mapping(uids), mapping(gids), writer))
+}
+
+fn extent(e: &IdExtent) -> idmap::Extent {
+    idmap::Extent { container: e.container, host: e.host, size: e.size }
+}
+
+fn spec_mapping(e: &idmap::Extent) -> Option<LinuxIdMapping> {
+    LinuxIdMappingBuilder::default().container_id(e.container).host_id(e.host).size(e.size).build().ok()
+}
+
+/// The mounts of a container with a root of its own, and those that were asked for, which
+/// replace one at the same place. On the host's tree only /proc is needed, so that it agrees with
+/// a new pid namespace.
+fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
+    let asked: Vec<Mount> = options.mounts.iter().map(spec_mount).collect();
+    let covered = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
+    let mut all: Vec<Mount> = match options.root {
+        Root::Host => host_tree_mounts(options, situation),
+        Root::Directory(_) => container_mounts(options, situation),
+    };
+    all.retain(|mount| !covered(mount.destination()));
+    all.extend(asked);
+    all
+}
+
+fn host_tree_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
+    let makes = |kind| makes(options, situation, kind);
+    if makes(NamespaceKind::Pid) && makes(NamespaceKind::Mount) {
+        vec![mount("proc", "proc", "/proc", &["nosuid", "nodev", "noexec"])]
+    } else {
+        Vec::new()
+    }
+}
+
+fn container_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
+    let makes = |kind| makes(options, situation, kind);
+    let safe = ["nosuid", "noexec", "nodev"];
+    let proc = if makes(NamespaceKind::Pid) {
+        mount("proc", "proc", "/proc", &safe)
+    } else {
+        // The kernel makes no new /proc of a pid namespace that is not the box's own.
+        mount("bind", "/proc", "/proc", &["rbind", "nosuid", "noexec", "nodev"])
+    };
+    let sys = if makes(NamespaceKind::Network) || !situation.new_user {
+        mount("sysfs", "sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"])
+    } else {
+        mount("bind", "/sys", "/sys", &["rbind", "nosuid", "noexec", "nodev", "rro"])
+    };
+    let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    if !situation.new_user {
+        pts.push("gid=5");
+    }
+    let mqueue = if makes(NamespaceKind::Ipc) || !situation.new_user {
+        mount("mqueue", "mqueue", "/dev/mqueue", &safe)
+    } else {
+        mount("bind", "/dev/mqueue", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"])
+    };
+    vec![
+        proc,
+        mount("tmpfs", "tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("devpts", "devpts", "/dev/pts", &pts),
+        mount("tmpfs", "shm", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+        mqueue,
+        sys,
+    ]
+}
+
+fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount {
+    let mut mount = Mount::default();
+    mount.set_typ(Some(kind.to_owned())).set_source(Some(source.into())).set_destination(destination.into());
+    mount.set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
+    mount
+}
+
+fn spec_mount(option: &MountOption) -> Mount {
+    let mut mount = Mount::default();
+    mount.set_typ(Some(option.kind.clone())).set_destination(option.destination.clone());
+    mount.set_source(option.source.as_ref().map(PathBuf::from)).set_options(Some(option.options.clone()));
+    mount
+}
+
+/// The process of a box, also for `exec`.
+///
+/// # Errors
+/// [`SpecError`] names the option.
+pub fn process(options: &BoxOptions, situation: &Situation<'_>) -> Result<Process, SpecError> {
+    let mut process = Process::default();
+    process.set_terminal(Some(situation.terminal)).set_args(Some(options.args.clone()));
+    process.set_env(Some(options.env.clone()));
+    process.set_cwd(options.workdir.clone().unwrap_or_else(|| match options.root {
+        Root::Host => PathBuf::new(),
+        Root::Directory(_) => PathBuf::from("/"),
+    }));
+    let mut user = SpecUser::default();
+    let (uid, gid) = if situation.new_user { (0, 0) } else { situation.caller };
+    user.set_uid(options.user.as_ref().map_or(uid, |u| u.uid));
+    user.set_gid(options.user.as_ref().map_or(gid, |u| u.gid));
+    user.set_umask(options.umask);
+    user.set_additional_gids(options.user.as_ref().and_then(|u| u.groups.clone()));
+    process.set_user(user);
+    process.set_capabilities(capabilities(options, situation)?);
+    process.set_no_new_privileges(Some(options.no_new_privileges));
+    process.set_rlimits(Some(rlimits(options)?));
+    process.set_oom_score_adj(options.oom_score_adj);
+    Ok(process)
+}
+
+/// Host commands keep what their caller has; a container with a root of its own gets the set that
+/// docker's users know.
+fn capabilities(
+    options: &BoxOptions,
+    situation: &Situation<'_>,
+) -> Result<Option<LinuxCapabilities>, SpecError> {
+    let change = &options.capabilities;
+    let own_root = matches!(options.root, Root::Directory(_));
+    if !own_root && *change == CapabilityChange::default() {
+        return Ok(None);
+    }
+    let most = if situation.new_user {
+        Capabilities::all()
+    } else {
+        Capabilities::of_caller()
+            .map_err(|errno| StepError::new(boxr_runtime::Step::Capabilities, "read", errno))?
+    };
+    let base = if own_root { Capabilities::container_default().intersection(most) } else { most };
+    let set = changed(base, change, most)?;
+    let is_root = options.user.as_ref().is_none_or(|user| user.uid == 0);
+    let names = |set: Capabilities| -> Option<CapabilityNames> {
+        Some(
+            set.names()
+                .iter()
+                .filter_map(|name| name.trim_start_matches("CAP_").parse::<Capability>().ok())
+                .collect(),
+        )
+    };
+    let in_force = if is_root { set } else { Capabilities::NONE };
+    let mut sets = LinuxCapabilities::default();
+    sets.set_bounding(names(set)).set_effective(names(in_force)).set_permitted(names(in_force));
+    sets.set_inheritable(names(Capabilities::NONE)).set_ambient(names(Capabilities::NONE));
+    Ok(Some(sets))
+}
+
+fn changed(
+    base: Capabilities,
+    change: &CapabilityChange,
+    most: Capabilities,
+) -> Result<Capabilities, SpecError> {
+    let named = |verb, name: &String| match name.as_str() {
+        "ALL" => Ok(if verb == "add" { most } else { Capabilities::all() }),
+        _ => Capabilities::named(name).ok_or_else(|| SpecError::Capability { verb, name: name.clone() }),
+    };
+    let drops_all = change.drop.iter().any(|name| name == "ALL");
+    let mut set = if drops_all { Capabilities::NONE } else { base };
+    for name in &change.add {
+        set = set.union(named("add", name)?);
+    }
+    for name in change.drop.iter().filter(|name| *name != "ALL") {
+        set = set.without(named("drop", name)?);
+    }
+    Ok(set)
+}
+
+fn rlimits(options: &BoxOptions) -> Result<Vec<PosixRlimit>, SpecError> {
+    let one = |limit: &crate::options::Ulimit| {
+        let unknown = || SpecError::Ulimit(limit.kind.clone());
+        let typ: PosixRlimitType = limit.kind.parse().map_err(|_| unknown())?;
+        PosixRlimitBuilder::default()
+            .typ(typ)
+            .soft(limit.soft)
+            .hard(limit.hard)
+            .build()
+            .map_err(|_| unknown())
+    };
+    options.ulimits.iter().map(one).collect()
+}
+
+/// The limits as the specification words them.
+pub fn resources(limits: &Limits) -> oci_spec::runtime::LinuxResources {
+    use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+    /// One period of the scheduler's bandwidth control, microseconds (docker's and runc's).
+    const PERIOD: u64 = 100_000;
+    let mut resources = LinuxResources::default();
+    // The default of the type denies all devices, which nobody asked for.
+    resources.set_devices(None);
+    if limits.memory.is_some() || limits.memory_swap.is_some() {
+        let mut memory = LinuxMemory::default();
+        memory.set_limit(limits.memory).set_swap(limits.memory_swap);
+        resources.set_memory(Some(memory));
+    }
+    let mut cpu = LinuxCpu::default();
+    if let Some(milli) = limits.cpus_milli {
+        cpu.set_period(Some(PERIOD)).set_quota(Some((milli * PERIOD / 1000) as i64));
+    }
+    cpu.set_shares(limits.cpu_shares)
+        .set_cpus(limits.cpuset_cpus.clone())
+        .set_mems(limits.cpuset_mems.clone());
+    if cpu != LinuxCpu::default() {
+        resources.set_cpu(Some(cpu));
+    }
+    if let Some(most) = limits.pids {
+        let mut pids = LinuxPids::default();
+        pids.set_limit(most);
+        resources.set_pids(Some(pids));
+    }
+    resources
+}

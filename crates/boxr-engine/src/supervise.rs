@@ -1,0 +1,360 @@
+//! boxr while its foreground box runs: signals, the terminal, the time limit, the end.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use boxr_runtime::process::parent::Running;
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::pidfd;
+use boxr_sys::signal::{self, Received};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use crate::deadline::Deadline;
+use crate::deliver::{Delivered, deliver};
+use crate::foreground::{RunRequest, exit_of};
+use crate::options::BoxOptions;
+use crate::outcome::EngineError;
+use crate::proxy::{Proxy, Typed};
+use crate::record::{Exit, State};
+use crate::store::BoxDir;
+use crate::terminal::DetachKeys;
+
+/// How the supervision ended.
+#[derive(Debug)]
+pub enum Finish {
+    /// The command ended.
+    Ended(Exit),
+    /// The person typed the detach keys; the box runs on.
+    Detached,
+}
+
+/// A running foreground box.
+#[derive(Debug)]
+pub struct Supervision {
+    core: Core,
+    dir: BoxDir,
+    state: State,
+}
+
+/// A process that was started by `exec`.
+#[derive(Debug)]
+pub struct Guest {
+    /// It.
+    pub running: Running,
+    /// Signals to boxr.
+    pub signals: OwnedFd,
+    /// The master of its terminal.
+    pub master: Option<OwnedFd>,
+    /// Keys that leave it running.
+    pub detach_keys: DetachKeys,
+}
+
+/// A command, the person's terminal, and signals between the two.
+#[derive(Debug)]
+struct Core {
+    running: Running,
+    signals: OwnedFd,
+    proxy: Option<Proxy>,
+    stop: Stop,
+    shares_terminal: bool,
+}
+
+/// A time limit, and the way to the end.
+#[derive(Debug)]
+struct Stop {
+    limit: Option<Deadline>,
+    kill_at: Option<Deadline>,
+    grace: u64,
+    signal: i32,
+    timed_out: bool,
+    ending: Option<u8>,
+}
+
+impl Supervision {
+    /// Takes over what a start has made.
+    ///
+    /// # Errors
+    /// The terminal cannot be put into raw mode.
+    pub fn new(
+        request: &RunRequest,
+        running: Running,
+        signals: OwnedFd,
+        master: Option<OwnedFd>,
+        dir: BoxDir,
+        state: State,
+    ) -> Result<Self, EngineError> {
+        let keys = request.detach_keys.clone();
+        Ok(Self { core: Core::new(running, signals, master, keys, &request.options)?, dir, state })
+    }
+
+    /// Waits for the end and clears up after it.
+    ///
+    /// # Errors
+    /// poll(2) or the terminal; the box is ended first.
+    pub fn run(mut self) -> Result<Finish, EngineError> {
+        match self.core.until_end() {
+            Ok(Finish::Detached) => self.hand_over(),
+            Ok(Finish::Ended(exit)) => {
+                self.clear_up()?;
+                Ok(Finish::Ended(exit))
+            }
+            Err(errno) => {
+                self.core.end();
+                self.clear_up()?;
+                Err(EngineError::system("look after the box", errno))
+            }
+        }
+    }
+
+    fn clear_up(self) -> Result<(), EngineError> {
+        let Self { core: Core { running, proxy, .. }, dir, state } = self;
+        drop(proxy);
+        let removed = running.cgroup.map_or(Ok(()), |cgroup| {
+            // Without a pid namespace of its own, what the command left behind ends with it.
+            cgroup.kill()?;
+            cgroup.remove()
+        });
+        crate::lifecycle::forget(&dir, &state)?;
+        Ok(removed?)
+    }
+
+    fn hand_over(self) -> Result<Finish, EngineError> {
+        let Self { core: Core { running, proxy, .. }, dir, state } = self;
+        let Some(proxy) = proxy else { return Ok(Finish::Detached) };
+        crate::monitor::take_over(dir, state, running, proxy.into_master())?;
+        Ok(Finish::Detached)
+    }
+}
+
+impl Guest {
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// poll(2) or the terminal; the process is ended first.
+    pub fn run(self, options: &BoxOptions) -> Result<Finish, EngineError> {
+        let Self { running, signals, master, detach_keys } = self;
+        let mut core = Core::new(running, signals, master, detach_keys, options)?;
+        match core.until_end() {
+            Ok(Finish::Detached) => {
+                core.leave().map_err(|errno| EngineError::system("leave the terminal", errno))?;
+                Ok(Finish::Detached)
+            }
+            Ok(ended) => Ok(ended),
+            Err(errno) => {
+                core.end();
+                Err(EngineError::system("look after the process", errno))
+            }
+        }
+    }
+}
+
+impl Core {
+    fn new(
+        running: Running,
+        signals: OwnedFd,
+        master: Option<OwnedFd>,
+        keys: DetachKeys,
+        options: &BoxOptions,
+    ) -> Result<Self, EngineError> {
+        let proxy = master.map(|master| Proxy::new(master, keys)).transpose();
+        let proxy = proxy.map_err(|errno| EngineError::system("set up the terminal", errno))?;
+        let shares_terminal = proxy.is_none() && !options.new_session;
+        Ok(Self { running, signals, proxy, stop: Stop::new(options), shares_terminal })
+    }
+
+    /// Ends the command after a failure of boxr's own.
+    fn end(&self) {
+        // Already gone is what is wanted.
+        signal::send(self.running.pidfd.as_fd(), Signal::KILL.as_raw()).unwrap_or_default();
+        pidfd::reap(self.running.pidfd.as_fd(), true).unwrap_or_default();
+    }
+
+    /// The person has left: somebody has to hold the terminal and take its output until the
+    /// process ends.
+    fn leave(self) -> Result<(), Errno> {
+        let Self { running, proxy, .. } = self;
+        let Some(proxy) = proxy else { return Ok(()) };
+        let master = proxy.into_master();
+        match clone3(0, None, Parent::Caller)? {
+            Cloned::Parent { .. } => Ok(()),
+            Cloned::Child => {
+                let drained = drain_until_end(&master, &running.pidfd);
+                exit_now(u8::from(drained.is_err()))
+            }
+        }
+    }
+
+    fn until_end(&mut self) -> Result<Finish, Errno> {
+        loop {
+            let ready = self.wait()?;
+            if ready.signal {
+                while let Some(received) = signal::next(&self.signals)? {
+                    self.on_signal(received)?;
+                }
+            }
+            if let Some(proxy) = &mut self.proxy
+                && let Typed::Detach = proxy.turn(ready.input, ready.output, ready.room)?
+            {
+                return Ok(Finish::Detached);
+            }
+            if ready.ended
+                && let Some(ended) = pidfd::reap(self.running.pidfd.as_fd(), true)?
+            {
+                if let Some(proxy) = &mut self.proxy {
+                    proxy.drain()?;
+                }
+                return Ok(Finish::Ended(self.stop.exit(exit_of(ended, self.stop.ending))));
+            }
+            self.on_time()?;
+        }
+    }
+
+    fn wait(&self) -> Result<Ready, Errno> {
+        let mut fds =
+            vec![PollFd::new(&self.running.pidfd, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+        if let Some(proxy) = &self.proxy {
+            match proxy.interest() {
+                // poll(2) tells of a hang-up also where nothing was asked for, again and again.
+                nothing if nothing.is_empty() => fds.push(PollFd::new(&self.signals, nothing)),
+                interest => fds.push(PollFd::new(proxy.master(), interest)),
+            }
+            if proxy.wants_input() {
+                fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
+            }
+        }
+        let timeout = self.stop.next().map(|deadline| deadline.remaining());
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let has =
+            |index: usize, flags: PollFlags| fds.get(index).is_some_and(|fd| fd.revents().intersects(flags));
+        let some = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+        Ok(Ready {
+            ended: has(0, some),
+            signal: has(1, some),
+            output: has(2, some),
+            room: has(2, PollFlags::OUT),
+            input: has(3, some),
+        })
+    }
+
+    fn on_signal(&mut self, received: Received) -> Result<(), Errno> {
+        let is = |signal: Signal| received.signal == signal.as_raw();
+        if is(Signal::CHILD) || is(Signal::PIPE) || is(Signal::TTIN) || is(Signal::TTOU) {
+            return Ok(());
+        }
+        if is(Signal::WINCH) {
+            return self.proxy.as_ref().map_or(Ok(()), Proxy::resize);
+        }
+        if is(Signal::TSTP) {
+            return self.stop_with_box();
+        }
+        if is(Signal::CONT) {
+            return Ok(());
+        }
+        if received.from_kernel && self.shares_terminal && !self.would_drop(received.signal) {
+            // The keys of the terminal reached the command as well: it is in the same group.
+            return Ok(());
+        }
+        self.send(received.signal)
+    }
+
+    fn would_drop(&self, number: i32) -> bool {
+        crate::deliver::would_be_dropped(self.running.pid.as_raw_nonzero().get(), number)
+    }
+
+    fn send(&mut self, number: i32) -> Result<(), Errno> {
+        let pid = self.running.pid.as_raw_nonzero().get();
+        match deliver(self.running.pidfd.as_fd(), pid, number) {
+            Ok(Delivered::Ended(asked)) => self.stop.ending = Some(asked),
+            // It may just have ended.
+            Ok(Delivered::Sent) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(errno),
+        }
+        Ok(())
+    }
+
+    /// Ctrl-Z: the box stops with boxr, and goes on with it.
+    fn stop_with_box(&mut self) -> Result<(), Errno> {
+        let pidfd = self.running.pidfd.as_fd();
+        signal::send(pidfd, Signal::STOP.as_raw())?;
+        if let Some(proxy) = &self.proxy {
+            proxy.leave_raw()?;
+        }
+        signal::stop_self()?;
+        if let Some(proxy) = &self.proxy {
+            proxy.enter_raw()?;
+        }
+        match signal::send(self.running.pidfd.as_fd(), Signal::CONT.as_raw()) {
+            Err(Errno::SRCH) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn on_time(&mut self) -> Result<(), Errno> {
+        if self.stop.limit.as_ref().is_some_and(Deadline::has_passed) {
+            self.stop.limit = None;
+            self.stop.timed_out = true;
+            self.stop.kill_at = Some(Deadline::after_seconds(self.stop.grace));
+            self.send(self.stop.signal)?;
+        }
+        if self.stop.kill_at.as_ref().is_some_and(Deadline::has_passed) {
+            self.stop.kill_at = None;
+            self.send(Signal::KILL.as_raw())?;
+        }
+        Ok(())
+    }
+}
+
+fn drain_until_end(master: &OwnedFd, process: &OwnedFd) -> Result<(), Errno> {
+    rustix::process::setsid()?;
+    boxr_sys::title::set(c"boxr-exec", "boxr-exec")?;
+    let mut buffer = [0u8; 4096];
+    loop {
+        let mut fds = [PollFd::new(process, PollFlags::IN), PollFd::new(master, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        if !fds[0].revents().is_empty() {
+            return Ok(());
+        }
+        match rustix::io::read(master, &mut buffer) {
+            Ok(0) | Err(Errno::IO) => return Ok(()),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ready {
+    ended: bool,
+    signal: bool,
+    output: bool,
+    room: bool,
+    input: bool,
+}
+
+impl Stop {
+    fn new(options: &BoxOptions) -> Self {
+        Self {
+            limit: options.timeout.map(Deadline::after_seconds),
+            kill_at: None,
+            grace: u64::from(options.stop_timeout.unwrap_or(10)),
+            signal: crate::lifecycle::stop_signal(options),
+            timed_out: false,
+            ending: None,
+        }
+    }
+
+    fn next(&self) -> Option<&Deadline> {
+        self.limit.as_ref().or(self.kill_at.as_ref())
+    }
+
+    fn exit(&self, exit: Exit) -> Exit {
+        if self.timed_out { Exit::Timeout } else { exit }
+    }
+}

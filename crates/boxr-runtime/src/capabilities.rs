@@ -1,0 +1,240 @@
+//! The five capability sets of a process (capabilities(7)).
+
+use rustix::io::Errno;
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
+
+use crate::error::{At, Step, StepError};
+
+/// Every capability, in the order of its number (`<linux/capability.h>`).
+const NAMES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// What docker and podman leave to root in a container.
+const CONTAINER_DEFAULT: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// A set of capabilities, bit N for number N.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// Every capability that boxr knows by name.
+    pub const fn all() -> Self {
+        Self((1 << NAMES.len()) - 1)
+    }
+
+    /// The default of a container with a root of its own.
+    pub fn container_default() -> Self {
+        CONTAINER_DEFAULT.iter().fold(Self::NONE, |set, name| match Self::named(name) {
+            Some(one) => set.union(one),
+            None => set,
+        })
+    }
+
+    /// The capability with this name, with or without `CAP_`, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        let upper = name.to_ascii_uppercase();
+        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        let number = NAMES.iter().position(|known| *known == bare)?;
+        Some(Self(1 << number))
+    }
+
+    /// What the calling process may use now, and what its bounding set leaves.
+    ///
+    /// # Errors
+    /// capget(2).
+    pub fn of_caller() -> Result<Self, Errno> {
+        Ok(Self(rustix::thread::capabilities(None)?.effective.bits() & Self::all().0))
+    }
+
+    /// Both together.
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// This one less `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` is in it.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Their names, `CAP_` included.
+    pub fn names(self) -> Vec<String> {
+        self.numbers().filter_map(|n| NAMES.get(n)).map(|name| format!("CAP_{name}")).collect()
+    }
+
+    fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |n| self.0 & (1 << n) != 0)
+    }
+}
+
+/// Whether the caller may make namespaces and mounts as it is (`CAP_SYS_ADMIN`).
+///
+/// # Errors
+/// capget(2).
+pub fn is_privileged() -> Result<bool, Errno> {
+    Ok(rustix::thread::capabilities(None)?.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+/// The five sets of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sets {
+    /// Upper bound for execve(2).
+    pub bounding: Capabilities,
+    /// In force.
+    pub effective: Capabilities,
+    /// Can be put in force.
+    pub permitted: Capabilities,
+    /// Kept over execve(2) of a file with the same.
+    pub inheritable: Capabilities,
+    /// Kept over execve(2) of any file.
+    pub ambient: Capabilities,
+}
+
+impl Sets {
+    /// The same three sets that matter, nothing inheritable: what root of a container has.
+    pub fn uniform(set: Capabilities) -> Self {
+        Self { bounding: set, effective: set, permitted: set, ..Self::default() }
+    }
+
+    /// Drops everything outside the bounding set for later execs. Must come before ids change.
+    pub(crate) fn limit_bounding(&self) -> Result<(), StepError> {
+        for number in Capabilities::all().without(self.bounding).numbers() {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            match rustix::thread::remove_capability_from_bounding_set(one) {
+                // A kernel that does not know the capability has nothing to drop.
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(errno) => {
+                    return Err(StepError::new(Step::Capabilities, name_of(number), errno));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the sets in force, after ids have changed. A capability the caller itself lacks
+    /// cannot be given and is refused by the kernel with `EPERM`.
+    pub(crate) fn apply(&self) -> Result<(), StepError> {
+        let bits = |set: Capabilities| CapabilitySet::from_bits_retain(set.0);
+        let sets = CapabilitySets {
+            effective: bits(self.effective),
+            permitted: bits(self.permitted),
+            inheritable: bits(self.inheritable),
+        };
+        rustix::thread::set_capabilities(None, sets).at(Step::Capabilities, self.effective)?;
+        for number in self.ambient.numbers() {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            rustix::thread::configure_capability_in_ambient_set(one, true)
+                .at(Step::Capabilities, format!("ambient {}", name_of(number)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps permitted capabilities over the change of ids that follows.
+pub(crate) fn keep_over_setuid() -> Result<(), StepError> {
+    rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::KEEP_CAPS)
+        .or_else(|_| rustix::thread::set_keep_capabilities(true))
+        .at(Step::Capabilities, "keep over the change of user")
+}
+
+impl std::fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            set if *set == Self::all() => f.write_str("all"),
+            set if *set == Self::NONE => f.write_str("none"),
+            set => f.write_str(&set.names().join(" ")),
+        }
+    }
+}
+
+fn name_of(number: usize) -> String {
+    NAMES.get(number).map_or_else(|| number.to_string(), |name| format!("CAP_{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_every_spelling() {
+        let chown = Capabilities::named("CHOWN");
+        assert!(chown.is_some());
+        assert_eq!(chown, Capabilities::named("cap_chown"));
+        assert_eq!(Capabilities::named("CAP_SYS_ADMIN"), Some(Capabilities(1 << 21)));
+        assert_eq!(Capabilities::named("CHECKPOINT_RESTORE"), Some(Capabilities(1 << 40)));
+        assert_eq!(Capabilities::named("NOPE"), None);
+    }
+
+    #[test]
+    fn the_container_default_has_dockers_fourteen() {
+        assert_eq!(Capabilities::container_default().names().len(), 14);
+    }
+}

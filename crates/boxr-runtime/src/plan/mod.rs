@@ -1,0 +1,200 @@
+//! What the runtime has decided to do: checked, complete, and not changed any more.
+
+mod describe;
+mod from_spec;
+mod mount_options;
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use boxr_sys::exec::CVector;
+use boxr_sys::mount::Propagation;
+use boxr_sys::namespace::NamespaceKind;
+use rustix::process::{Resource, Rlimit};
+
+use crate::capabilities::Sets;
+use crate::idmap::IdMap;
+use crate::stdio::Stdio;
+
+pub use from_spec::Extras;
+pub use mount_options::MountAttributes;
+
+/// How one container is started.
+#[derive(Debug)]
+pub struct Plan {
+    /// Namespaces to make.
+    pub new: Vec<NamespaceKind>,
+    /// Namespaces to join, already open.
+    pub joined: Vec<(NamespaceKind, OwnedFd)>,
+    /// Maps of a new user namespace.
+    pub idmap: Option<IdMap>,
+    /// What becomes `/`.
+    pub root: RootPlan,
+    /// Mounts, in order.
+    pub mounts: Vec<MountPlan>,
+    /// Device nodes beneath a root of its own.
+    pub devices: Vec<DevicePlan>,
+    /// Paths hidden in the root.
+    pub masked: Vec<PathBuf>,
+    /// Paths made read-only in the root.
+    pub read_only_paths: Vec<PathBuf>,
+    /// Host name of a new uts namespace.
+    pub hostname: Option<String>,
+    /// Domain name of a new uts namespace.
+    pub domainname: Option<String>,
+    /// Offsets of a new time namespace: clock name, seconds, nanoseconds.
+    pub time_offsets: Vec<(&'static str, i64, u32)>,
+    /// The command.
+    pub process: ProcessPlan,
+    /// cgroup to be made for it.
+    pub cgroup: CgroupPlan,
+    /// The standard descriptors.
+    pub stdio: Stdio,
+    /// How many descriptors from 3 on are inherited.
+    pub preserve_fds: u32,
+    /// Whether the first process is boxr's init.
+    pub init: bool,
+    /// Whether the box gets SIGKILL when boxr ends.
+    pub die_with_parent: bool,
+    /// Whether the command gets a session of its own.
+    pub new_session: bool,
+    /// Whether the child reports the time of each step.
+    pub trace: bool,
+}
+
+impl Plan {
+    /// Whether a namespace of `kind` is made.
+    pub fn makes(&self, kind: NamespaceKind) -> bool {
+        self.new.contains(&kind)
+    }
+
+    /// Whether a namespace of `kind` is joined.
+    pub fn joins(&self, kind: NamespaceKind) -> bool {
+        self.joined.iter().any(|(joined, _)| *joined == kind)
+    }
+}
+
+/// What becomes `/`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RootPlan {
+    /// Whatever the mount namespace has: the caller's, or the joined one's.
+    Unchanged,
+    /// The caller's tree in a mount namespace of its own.
+    HostTree {
+        /// Of all its mounts; `None` leaves them.
+        propagation: Option<Propagation>,
+        /// The whole tree is read-only.
+        read_only: bool,
+    },
+    /// A directory, entered by pivot_root(2).
+    Directory {
+        /// Its path on the host.
+        path: PathBuf,
+        /// Of the host's mounts as seen from the container's namespace, before pivoting.
+        propagation: Option<Propagation>,
+        /// The root mount is read-only.
+        read_only: bool,
+    },
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPlan {
+    /// Where, absolute in the box.
+    pub destination: PathBuf,
+    /// What.
+    pub source: MountSource,
+    /// With which attributes.
+    pub attributes: MountAttributes,
+    /// How it travels.
+    pub propagation: Option<(Propagation, bool)>,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Bind {
+        /// Its path.
+        path: PathBuf,
+        /// With all mounts below it.
+        recursive: bool,
+    },
+    /// A new instance of a filesystem.
+    Filesystem {
+        /// `proc`, `tmpfs`…
+        kind: String,
+        /// Shown as its source.
+        source: String,
+        /// Options of the filesystem itself; no value means a flag.
+        parameters: Vec<(String, Option<String>)>,
+    },
+}
+
+/// A device node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevicePlan {
+    /// Where, absolute in the box.
+    pub path: PathBuf,
+    /// Whether it is a block device.
+    pub block: bool,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner in the box.
+    pub uid: u32,
+    /// Group in the box.
+    pub gid: u32,
+}
+
+/// The command and what it runs with.
+#[derive(Debug)]
+pub struct ProcessPlan {
+    /// Program and arguments; at least one.
+    pub argv: CVector,
+    /// The environment.
+    pub env: CVector,
+    /// Directories that are searched for a program without a slash.
+    pub search_path: Vec<CString>,
+    /// Where it starts; `None` stays where the caller is.
+    pub workdir: Option<PathBuf>,
+    /// Who it runs as; `None` is whoever the caller is in the box.
+    pub user: Option<UserPlan>,
+    /// Its capability sets; `None` leaves them to the kernel's rules.
+    pub capabilities: Option<Sets>,
+    /// execve(2) grants nothing.
+    pub no_new_privileges: bool,
+    /// Resource limits.
+    pub rlimits: Vec<(Resource, Rlimit)>,
+    /// proc_pid_oom_score_adj(5).
+    pub oom_score_adj: Option<i32>,
+    /// File mode creation mask.
+    pub umask: Option<u32>,
+}
+
+/// Ids of the command, in the box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPlan {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Supplementary groups; `None` keeps them.
+    pub groups: Option<Vec<u32>>,
+}
+
+/// Where the container's processes are accounted.
+#[derive(Debug, Default)]
+pub enum CgroupPlan {
+    /// In the caller's cgroups.
+    #[default]
+    Inherit,
+    /// In a cgroup to be made with these limits.
+    New(Box<boxr_cgroup::Plan>),
+    /// In one that exists: that of the container which is entered.
+    Existing(boxr_cgroup::Location),
+}

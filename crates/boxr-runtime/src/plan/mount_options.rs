@@ -1,0 +1,136 @@
+//! fstab-style mount options (runtime specification, "Linux mount options") as kernel attributes.
+
+use boxr_sys::mount::{Propagation, attr};
+
+/// Attributes of a mount and, separately, of all mounts below it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MountAttributes {
+    /// `MOUNT_ATTR_*` to set on the mount.
+    pub set: u64,
+    /// `MOUNT_ATTR_*` to clear on it.
+    pub clear: u64,
+    /// To set on it and all below (`rro`, `rnosuid`…).
+    pub recursive_set: u64,
+    /// To clear on it and all below.
+    pub recursive_clear: u64,
+}
+
+/// What a list of options says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parsed {
+    pub attributes: MountAttributes,
+    pub bind: Option<bool>,
+    pub propagation: Option<(Propagation, bool)>,
+    pub parameters: Vec<(String, Option<String>)>,
+}
+
+/// Splits options into attributes of the mount, its propagation, and parameters of the filesystem.
+pub(super) fn parse(options: &[String]) -> Parsed {
+    let mut parsed = Parsed::default();
+    for option in options {
+        match option.as_str() {
+            "bind" => parsed.bind = Some(parsed.bind.unwrap_or(false)),
+            "rbind" => parsed.bind = Some(true),
+            "defaults" | "" => {}
+            word => {
+                if let Some(propagation) = propagation(word) {
+                    parsed.propagation = Some(propagation);
+                } else if !apply_attribute(word, &mut parsed.attributes) {
+                    parsed.parameters.push(parameter(word));
+                }
+            }
+        }
+    }
+    parsed
+}
+
+fn parameter(word: &str) -> (String, Option<String>) {
+    match word.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (word.to_owned(), None),
+    }
+}
+
+/// `private`, `rslave`…: the propagation and whether it is recursive.
+pub fn propagation(word: &str) -> Option<(Propagation, bool)> {
+    let (bare, recursive) = match word.strip_prefix('r') {
+        Some(rest) if !rest.is_empty() => (rest, true),
+        _ => (word, false),
+    };
+    let kind = match bare {
+        "private" => Propagation::Private,
+        "slave" => Propagation::Slave,
+        "shared" => Propagation::Shared,
+        "unbindable" => Propagation::Unbindable,
+        _ => return None,
+    };
+    Some((kind, recursive))
+}
+
+/// Words and the bits that they set and clear.
+const ATTRIBUTES: &[(&str, u64, u64)] = &[
+    ("ro", attr::RDONLY, 0),
+    ("rw", 0, attr::RDONLY),
+    ("nosuid", attr::NOSUID, 0),
+    ("suid", 0, attr::NOSUID),
+    ("nodev", attr::NODEV, 0),
+    ("dev", 0, attr::NODEV),
+    ("noexec", attr::NOEXEC, 0),
+    ("exec", 0, attr::NOEXEC),
+    ("nosymfollow", attr::NOSYMFOLLOW, 0),
+    ("symfollow", 0, attr::NOSYMFOLLOW),
+    ("nodiratime", attr::NODIRATIME, 0),
+    ("diratime", 0, attr::NODIRATIME),
+    ("relatime", attr::RELATIME, attr::ATIME_MASK),
+    ("noatime", attr::NOATIME, attr::ATIME_MASK),
+    ("atime", attr::RELATIME, attr::ATIME_MASK),
+    ("strictatime", attr::STRICTATIME, attr::ATIME_MASK),
+];
+
+fn apply_attribute(word: &str, attributes: &mut MountAttributes) -> bool {
+    if let Some((_, set, clear)) = ATTRIBUTES.iter().find(|(known, ..)| *known == word) {
+        attributes.set = (attributes.set & !clear) | set;
+        attributes.clear = (attributes.clear & !set) | clear;
+        return true;
+    }
+    // `relatime` has an r of its own and was found above.
+    let Some(bare) = word.strip_prefix('r') else { return false };
+    let Some((_, set, clear)) = ATTRIBUTES.iter().find(|(known, ..)| *known == bare) else { return false };
+    attributes.recursive_set = (attributes.recursive_set & !clear) | set;
+    attributes.recursive_clear = (attributes.recursive_clear & !set) | clear;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(words: &[&str]) -> Parsed {
+        parse(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn attributes_and_parameters_are_told_apart() {
+        let parsed = options(&["rbind", "ro", "nosuid", "rslave", "size=64m", "huge"]);
+        assert_eq!(parsed.bind, Some(true));
+        assert_eq!(parsed.attributes.set, attr::RDONLY | attr::NOSUID);
+        assert_eq!(parsed.propagation, Some((Propagation::Slave, true)));
+        assert_eq!(parsed.parameters, [("size".into(), Some("64m".into())), ("huge".into(), None)]);
+    }
+
+    #[test]
+    fn the_last_of_opposites_wins() {
+        assert_eq!(options(&["ro", "rw"]).attributes.set, 0);
+        assert_eq!(options(&["ro", "rw"]).attributes.clear, attr::RDONLY);
+        assert_eq!(options(&["rw", "ro"]).attributes.set, attr::RDONLY);
+    }
+
+    #[test]
+    fn recursive_forms_have_their_own_bits() {
+        let parsed = options(&["rro", "rnosuid", "relatime"]);
+        assert_eq!(parsed.attributes.recursive_set, attr::RDONLY | attr::NOSUID);
+        assert_eq!(parsed.attributes.set, 0);
+        assert_eq!(options(&["rbind"]).bind, Some(true));
+        assert_eq!(options(&["bind"]).bind, Some(false));
+    }
+}

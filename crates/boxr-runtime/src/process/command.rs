@@ -1,0 +1,71 @@
+//! The working directory and the command itself.
+
+use std::ffi::{CStr, CString};
+
+use boxr_sys::exec::execve;
+use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, statat};
+use rustix::io::Errno;
+
+use crate::error::{At, Step, StepError};
+use crate::plan::{Plan, ProcessPlan};
+
+/// Enters the working directory, as the user that the command runs as.
+///
+/// A descriptor of the host's tree that was left open could make it one outside the root
+/// (CVE-2024-21626); the kernel then shows its path as unreachable.
+pub(super) fn enter_workdir(plan: &Plan) -> Result<(), StepError> {
+    let Some(dir) = &plan.process.workdir else { return Ok(()) };
+    rustix::process::chdir(dir.as_path()).at(Step::Workdir, dir.display())?;
+    let seen = rustix::process::getcwd(Vec::new()).at(Step::Workdir, dir.display())?;
+    if seen.as_bytes().first() == Some(&b'/') {
+        Ok(())
+    } else {
+        Err(StepError::new(Step::Workdir, format!("{} (outside the root)", dir.display()), Errno::NOENT))
+    }
+}
+
+/// Replaces this process by the command; returns only with the reason why not.
+pub(super) fn execute(process: &ProcessPlan) -> StepError {
+    let Some(name) = process.argv.strings().first() else {
+        return StepError::new(Step::Exec, "nothing", Errno::INVAL);
+    };
+    let errno =
+        if name.as_bytes().contains(&b'/') { try_execute(name, process) } else { search(name, process) };
+    StepError::new(Step::Exec, name.to_string_lossy(), errno)
+}
+
+/// As execvp(3): the first match in `PATH` that can be executed; a match that cannot is
+/// remembered, since "not executable" says more than "not found".
+fn search(name: &CStr, process: &ProcessPlan) -> Errno {
+    let mut seen = Errno::NOENT;
+    for dir in &process.search_path {
+        let path = [dir.as_bytes(), b"/", name.to_bytes()].concat();
+        let Ok(path) = CString::new(path) else { continue };
+        match accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS) {
+            Err(Errno::ACCESS) => seen = Errno::ACCESS,
+            Err(_) => {}
+            Ok(()) => match try_execute(&path, process) {
+                Errno::NOENT | Errno::NOTDIR => {}
+                Errno::ISDIR | Errno::ACCESS => seen = Errno::ACCESS,
+                errno => return errno,
+            },
+        }
+    }
+    seen
+}
+
+fn try_execute(path: &CStr, process: &ProcessPlan) -> Errno {
+    let errno = execve(path, &process.argv, &process.env);
+    match errno {
+        // The kernel says EACCES for a directory, which would hide the reason.
+        Errno::ACCESS if is_directory(path) => Errno::ISDIR,
+        // A file that is there but whose interpreter is not.
+        Errno::NOENT if statat(CWD, path, AtFlags::empty()).is_ok() => Errno::NOEXEC,
+        errno => errno,
+    }
+}
+
+fn is_directory(path: &CStr) -> bool {
+    statat(CWD, path, AtFlags::empty())
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}

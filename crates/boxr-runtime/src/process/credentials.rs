@@ -1,0 +1,93 @@
+//! Privileges of the command, given up in this order: no_new_privs, the bounding set, groups,
+//! ids, capabilities (DESIGN.md section 7).
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, getgid, getuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::capabilities;
+use crate::error::{At, Step, StepError};
+use crate::idmap::IdMap;
+use crate::plan::{Plan, UserPlan};
+
+/// In a new user namespace the process has every capability but perhaps ids that are not
+/// mapped; files and mounts that it makes must belong to somebody.
+pub(super) fn become_root_of_namespace(map: &IdMap) -> Result<(), StepError> {
+    if !map.has_uid(0) || !map.has_gid(0) {
+        return Ok(());
+    }
+    if map.allows_setgroups() && map.writer == crate::idmap::Writer::Helpers {
+        set_thread_groups(&[]).at(Step::Groups, "none")?;
+    }
+    set_ids(0, 0)
+}
+
+/// After joining a user namespace: root there, where root is mapped.
+pub(super) fn become_root_if_mapped() -> Result<(), StepError> {
+    let mapped = |path: &str| {
+        std::fs::read_to_string(path)
+            .is_ok_and(|map| map.lines().any(|line| line.split_ascii_whitespace().next() == Some("0")))
+    };
+    if mapped("/proc/self/uid_map") && mapped("/proc/self/gid_map") { set_ids(0, 0) } else { Ok(()) }
+}
+
+/// What is set through the host's /proc, or needs privilege over the host.
+pub(super) fn apply_through_proc(plan: &Plan) -> Result<(), StepError> {
+    if let Some(score) = plan.process.oom_score_adj {
+        std::fs::write("/proc/self/oom_score_adj", score.to_string()).at(Step::OomScore, score)?;
+    }
+    for (resource, limit) in &plan.process.rlimits {
+        rustix::process::setrlimit(*resource, *limit)
+            .at(Step::Rlimit, format!("{resource:?}").to_uppercase())?;
+    }
+    Ok(())
+}
+
+/// Gives up what the plan does not leave.
+pub(super) fn apply(plan: &Plan) -> Result<(), StepError> {
+    let process = &plan.process;
+    if let Some(mask) = process.umask {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+    }
+    if process.no_new_privileges {
+        rustix::thread::set_no_new_privs(true).at(Step::NoNewPrivileges, "no_new_privs")?;
+    }
+    if let Some(sets) = &process.capabilities {
+        sets.limit_bounding()?;
+        capabilities::keep_over_setuid()?;
+    }
+    if let Some(user) = &process.user {
+        switch_user(user)?;
+    }
+    if let Some(sets) = &process.capabilities {
+        sets.apply()?;
+    }
+    Ok(())
+}
+
+fn switch_user(user: &UserPlan) -> Result<(), StepError> {
+    if let Some(groups) = &user.groups {
+        let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        match set_thread_groups(&groups) {
+            // Where setgroups(2) is denied for the namespace, it has no groups to give up.
+            Err(Errno::PERM) if groups.is_empty() && setgroups_is_denied() => {}
+            other => other.at(Step::Groups, format!("{groups:?}"))?,
+        }
+    }
+    set_ids(user.uid, user.gid)
+}
+
+fn setgroups_is_denied() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
+}
+
+fn set_ids(uid: u32, gid: u32) -> Result<(), StepError> {
+    let (new_gid, new_uid) = (Gid::from_raw(gid), Uid::from_raw(uid));
+    if getgid() != new_gid || rustix::process::getegid() != new_gid {
+        set_thread_res_gid(new_gid, new_gid, new_gid).at(Step::Gid, gid)?;
+    }
+    if getuid() != new_uid || rustix::process::geteuid() != new_uid {
+        set_thread_res_uid(new_uid, new_uid, new_uid).at(Step::Uid, uid)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The first process of a box, from its first instruction to execve(2).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::namespace::{NamespaceKind, unshare};
+use boxr_sys::signal::{Disposition, Mask};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use rustix::thread::LinkNameSpaceType;
+
+use super::protocol::{Channel, ToChild};
+use super::{command, credentials, reaper, terminal};
+use crate::error::{At, Step, StepError};
+use crate::plan::{Plan, RootPlan};
+use crate::rootfs;
+
+/// Status of a first process that could not do what it was made for; its parent was told why.
+const FAILED: u8 = 125;
+
+/// What the first process works from, in its copy of the parent's memory.
+pub(super) struct Child<'p> {
+    pub plan: &'p Plan,
+    pub channel: Channel,
+    pub mask: &'p Mask,
+    /// Whether the parent has to do something first.
+    pub prepared: bool,
+}
+
+/// Namespaces that clone3(2) makes at once. The cgroup namespace comes later, when the process
+/// is in the cgroup that becomes its root; the time namespace, when its offsets are set.
+pub(super) fn clone_flags(plan: &Plan) -> u64 {
+    plan.new
+        .iter()
+        .filter(|kind| !matches!(kind, NamespaceKind::Cgroup | NamespaceKind::Time))
+        .fold(0, |flags, kind| flags | kind.clone_flag())
+}
+
+/// Their names, for an error.
+pub(super) fn kinds(plan: &Plan) -> String {
+    let words: Vec<_> = plan.new.iter().map(|kind| kind.word()).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+impl Child<'_> {
+    /// Becomes the command.
+    pub fn run(self) -> ! {
+        if let Err(error) = self.prepare().and_then(|()| reset_signals()) {
+            self.fail(&error);
+        }
+        if self.plan.init {
+            self.execute_under_init();
+        }
+        self.trace(4);
+        let error = match self.await_word(ToChild::Go) {
+            Ok(()) => self.replace(),
+            Err(error) => error,
+        };
+        self.fail(&error)
+    }
+
+    /// Joins namespaces, makes the first process in them and steps aside.
+    pub fn join_then_run(mut self) -> ! {
+        match self.join_and_clone() {
+            Ok(Role::Intermediate) => exit_now(0),
+            Ok(Role::First) => {
+                self.prepared = self
+                    .plan
+                    .idmap
+                    .as_ref()
+                    .is_some_and(|map| map.writer != crate::idmap::Writer::FirstProcess);
+                self.run()
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&self, error: &StepError) -> ! {
+        // A parent that is gone cannot be told, and then nobody waits for the reason either.
+        self.channel.fail(error).unwrap_or_default();
+        exit_now(FAILED)
+    }
+
+    fn join_and_clone(&self) -> Result<Role, StepError> {
+        self.await_word(ToChild::Prepared)?;
+        join_all(self.plan)?;
+        let cloned =
+            clone3(clone_flags(self.plan), None, Parent::CallersParent).at(Step::Clone, kinds(self.plan))?;
+        match cloned {
+            Cloned::Child => Ok(Role::First),
+            Cloned::Parent { pid, pidfd } => {
+                let told = self.channel.first_process(pid.as_raw_nonzero().get(), pidfd.as_fd());
+                told.at(Step::Channel, "the socket to boxr")?;
+                Ok(Role::Intermediate)
+            }
+        }
+    }
+
+    fn prepare(&self) -> Result<(), StepError> {
+        let plan = self.plan;
+        self.trace(0);
+        if self.prepared {
+            self.await_word(ToChild::Prepared)?;
+        }
+        if plan.die_with_parent {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .at(Step::Session, "end with parent")?;
+        }
+        if let Some(map) = &plan.idmap {
+            map.write_from_inside()?;
+            credentials::become_root_of_namespace(map)?;
+        }
+        set_up_namespaces(plan)?;
+        self.trace(1);
+        let inner = rootfs_and_terminal(plan, &self.channel)?;
+        self.trace(2);
+        terminal::set_up(plan, inner.as_ref())?;
+        self.finish()
+    }
+
+    fn finish(&self) -> Result<(), StepError> {
+        let plan = self.plan;
+        credentials::apply(plan)?;
+        self.trace(3);
+        // After the ids: the user must be allowed into it (and CVE-2024-21626: it must be inside).
+        command::enter_workdir(plan)?;
+        self.close_descriptors()
+    }
+
+    /// 0, 1, 2 and what was asked for stay open; everything else ends with execve(2).
+    fn close_descriptors(&self) -> Result<(), StepError> {
+        let first = 3u32.saturating_add(self.plan.preserve_fds);
+        boxr_sys::fd::close_on_exec_from(first).at(Step::Descriptors, format!("{first} and above"))
+    }
+
+    fn replace(&self) -> StepError {
+        if let Err(errno) = boxr_sys::signal::set_mask(self.mask) {
+            return StepError::new(Step::Session, "signal mask", errno);
+        }
+        command::execute(&self.plan.process)
+    }
+
+    fn execute_under_init(self) -> ! {
+        if let Err(error) = self.await_word(ToChild::Go) {
+            self.fail(&error);
+        }
+        match clone3(0, None, Parent::Caller) {
+            Ok(Cloned::Child) => {
+                let error = match reaper::in_foreground(self.plan) {
+                    Ok(()) => self.replace(),
+                    Err(error) => error,
+                };
+                self.fail(&error)
+            }
+            Ok(Cloned::Parent { pid, pidfd }) => {
+                // Nothing of the host's may stay open in the box; and the command's copy of the
+                // channel alone must keep it open until it executes.
+                drop(self);
+                match boxr_sys::fd::close_all_but(pidfd) {
+                    Ok(pidfd) => reaper::run(pid, &pidfd),
+                    Err(_) => exit_now(FAILED),
+                }
+            }
+            Err(errno) => {
+                let error = StepError::new(Step::Clone, "the command below init", errno);
+                self.fail(&error)
+            }
+        }
+    }
+
+    fn await_word(&self, word: ToChild) -> Result<(), StepError> {
+        match self.channel.await_word(word) {
+            // boxr has ended: nobody is left to report to, and nothing may be left behind.
+            Err(Errno::PIPE) => exit_now(FAILED),
+            other => other.at(Step::Channel, "the socket from boxr"),
+        }
+    }
+
+    fn trace(&self, step: u8) {
+        if self.plan.trace {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+            let at = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+            // Only a picture of where time went.
+            self.channel.trace(step, at).unwrap_or_default();
+        }
+    }
+}
+
+enum Role {
+    Intermediate,
+    First,
+}
+
+/// Joins the user namespace first: it gives the right to join those that it owns. Without one,
+/// or where it owns none of them, the caller's own privilege decides.
+fn join_all(plan: &Plan) -> Result<(), StepError> {
+    let user = plan.joined.iter().filter(|(kind, _)| *kind == NamespaceKind::User);
+    let others = plan.joined.iter().filter(|(kind, _)| *kind != NamespaceKind::User);
+    // The host's procfs is out of reach once the mount namespace has changed: it goes last.
+    let mount = |kind: NamespaceKind| kind == NamespaceKind::Mount;
+    let late = others.clone().filter(|(kind, _)| mount(*kind));
+    for (kind, fd) in user.chain(others.filter(|(kind, _)| !mount(*kind))).chain(late) {
+        join(*kind, fd)?;
+    }
+    Ok(())
+}
+
+fn join(kind: NamespaceKind, fd: &OwnedFd) -> Result<(), StepError> {
+    let typ = match kind {
+        NamespaceKind::Pid => LinkNameSpaceType::ProcessID,
+        NamespaceKind::Network => LinkNameSpaceType::Network,
+        NamespaceKind::Mount => LinkNameSpaceType::Mount,
+        NamespaceKind::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
+        NamespaceKind::Ipc => LinkNameSpaceType::InterProcessCommunication,
+        NamespaceKind::User => LinkNameSpaceType::User,
+        NamespaceKind::Cgroup => LinkNameSpaceType::ControlGroup,
+        NamespaceKind::Time => LinkNameSpaceType::Time,
+    };
+    rustix::thread::move_into_link_name_space(fd.as_fd(), Some(typ)).at(Step::Join, kind)?;
+    if kind == NamespaceKind::User {
+        credentials::become_root_if_mapped()?;
+    }
+    Ok(())
+}
+
+fn set_up_namespaces(plan: &Plan) -> Result<(), StepError> {
+    if plan.makes(NamespaceKind::Cgroup) {
+        unshare(NamespaceKind::Cgroup).at(Step::Unshare, "cgroup")?;
+    }
+    if plan.makes(NamespaceKind::Time) {
+        set_up_time(plan)?;
+    }
+    if let Some(name) = &plan.hostname {
+        rustix::system::sethostname(name.as_bytes()).at(Step::Hostname, name)?;
+    }
+    if let Some(name) = &plan.domainname {
+        rustix::system::setdomainname(name.as_bytes()).at(Step::Domainname, name)?;
+    }
+    if plan.makes(NamespaceKind::Network) {
+        boxr_sys::loopback::bring_up().at(Step::Loopback, "lo")?;
+    }
+    Ok(())
+}
+
+/// Offsets can be written only while nobody is in the namespace (time_namespaces(7)), so it is
+/// unshared for children first and entered afterwards.
+fn set_up_time(plan: &Plan) -> Result<(), StepError> {
+    unshare(NamespaceKind::Time).at(Step::Unshare, "time")?;
+    let path = "/proc/self/timens_offsets";
+    for (clock, secs, nanos) in &plan.time_offsets {
+        let line = format!("{clock} {secs} {nanos}\n");
+        std::fs::write(path, &line).at(Step::TimeOffsets, line.trim_end())?;
+    }
+    let link = "/proc/self/ns/time_for_children";
+    let fd = rustix::fs::openat(CWD, link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    join(NamespaceKind::Time, &fd.at(Step::Join, link)?)
+}
+
+/// oom_score_adj needs the host's /proc, the terminal inside needs the new /dev/pts: both
+/// happen around the change of root.
+fn rootfs_and_terminal(plan: &Plan, channel: &Channel) -> Result<Option<OwnedFd>, StepError> {
+    credentials::apply_through_proc(plan)?;
+    rootfs::set_up(plan)?;
+    match &plan.stdio {
+        crate::stdio::Stdio::TerminalInside => {
+            let own = matches!(plan.root, RootPlan::Directory { .. });
+            terminal::make_inside(channel, own, plan).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The Rust runtime ignores SIGPIPE; the command must find the default.
+fn reset_signals() -> Result<(), StepError> {
+    boxr_sys::signal::set_disposition(Signal::PIPE.as_raw(), Disposition::Default)
+        .at(Step::Session, "signals")
+}

@@ -1,0 +1,23 @@
+//! The processes of a start and what they say to each other.
+//!
+//! ```text
+//!  boxr (parent)                          first process (init)
+//!    clone3 ─────────────────────────────────▶ waits for Prepared, where the plan needs it
+//!    id maps, cgroup v1        ── Prepared ──▶ namespaces, terminal, mounts, credentials
+//!    writes the box's state    ── Go ────────▶ execve
+//!                              ◀── Failed ──── at any step: the step, its object, the errno
+//!                              ◀── EOF ─────── the command runs (the socket is close-on-exec)
+//! ```
+//!
+//! Where namespaces are joined, an intermediate process stands between: it joins them, makes the
+//! first process as its sibling (`CLONE_PARENT`), sends its pidfd and ends. Until `Go` has come
+//! nothing has run that anybody could know of, so a boxr that is killed at any point before leaves
+//! no process: the end of the socket ends the first process.
+
+mod command;
+mod credentials;
+pub mod init;
+pub mod parent;
+pub(crate) mod protocol;
+mod reaper;
+mod terminal;

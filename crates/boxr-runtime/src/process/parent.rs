@@ -1,0 +1,255 @@
+//! The parent's side of a start.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use boxr_cgroup::Cgroup;
+use boxr_sys::clone::{Cloned, Parent, clone3};
+use boxr_sys::pidfd::{self, Ended};
+use boxr_sys::signal::Mask;
+use rustix::process::Pid;
+
+use super::init;
+use super::protocol::{Channel, FromChild, ToChild};
+use crate::error::{At, Error, Step, StepError};
+use crate::idmap::Writer;
+use crate::plan::{CgroupPlan, Plan};
+
+/// A first process that has been made and waits for [`Spawned::go`].
+#[derive(Debug)]
+pub struct Spawned {
+    /// In the caller's pid namespace.
+    pub pid: Pid,
+    /// Close-on-exec. The process is a child of the caller.
+    pub pidfd: OwnedFd,
+    /// Its cgroup, where one was made.
+    pub cgroup: Option<Cgroup>,
+    /// The terminal's master, where it was made inside the box.
+    pub terminal: Option<OwnedFd>,
+    /// Times of steps in the child, nanoseconds of `CLOCK_MONOTONIC`.
+    pub trace: Vec<(&'static str, u64)>,
+    channel: Channel,
+    terminal_comes: bool,
+}
+
+/// A first process whose command runs.
+#[derive(Debug)]
+pub struct Running {
+    /// In the caller's pid namespace.
+    pub pid: Pid,
+    /// Close-on-exec. The process is a child of the caller.
+    pub pidfd: OwnedFd,
+    /// Its cgroup, where one was made.
+    pub cgroup: Option<Cgroup>,
+    /// The terminal's master, where it was made inside the box.
+    pub terminal: Option<OwnedFd>,
+    /// Times of steps in the child, nanoseconds of `CLOCK_MONOTONIC`.
+    pub trace: Vec<(&'static str, u64)>,
+}
+
+/// Carries `plan` out up to the point where the command could be executed.
+///
+/// `mask` is the signal mask that the command gets. The caller must have one thread.
+///
+/// # Errors
+/// The step that failed, in either process. Nothing is left behind.
+pub fn spawn(plan: Plan, mask: &Mask) -> Result<Spawned, Error> {
+    let Plan { cgroup, .. } = plan;
+    let plan = Plan { cgroup: CgroupPlan::Inherit, ..plan };
+    let (made, entered) = match cgroup {
+        CgroupPlan::Inherit => (None, None),
+        CgroupPlan::New(request) => (Some(request.create()?), None),
+        CgroupPlan::Existing(location) => (None, Some(Cgroup::open(&location)?)),
+    };
+    match spawn_in(&plan, made.as_ref().or(entered.as_ref()), mask) {
+        Ok(mut spawned) => {
+            spawned.cgroup = made;
+            Ok(spawned)
+        }
+        Err(error) => {
+            if let Some(cgroup) = made {
+                // The start's own error is the one to report.
+                cgroup.remove().unwrap_or_default();
+            }
+            Err(error)
+        }
+    }
+}
+
+fn spawn_in(plan: &Plan, cgroup: Option<&Cgroup>, mask: &Mask) -> Result<Spawned, Error> {
+    let (channel, childs) = Channel::pair().at(Step::Channel, "a socket pair")?;
+    let staged = !plan.joined.is_empty();
+    let needs_join = cgroup.is_some_and(needs_join);
+    let child = init::Child { plan, channel: childs, mask, prepared: needs_join || maps_from_outside(plan) };
+    let namespaces = if staged { 0 } else { init::clone_flags(plan) };
+    let into = cgroup.and_then(Cgroup::clone_into_fd);
+    let cloned = clone3(namespaces, into, Parent::Caller).at(Step::Clone, init::kinds(plan))?;
+    let (pid, pidfd) = match cloned {
+        Cloned::Child => {
+            drop(channel);
+            if staged { child.join_then_run() } else { child.run() }
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(child);
+    let spawned = Spawned {
+        pid,
+        pidfd,
+        cgroup: None,
+        terminal: None,
+        trace: Vec::new(),
+        channel,
+        terminal_comes: matches!(plan.stdio, crate::stdio::Stdio::TerminalInside),
+    };
+    finish_spawn(spawned, plan, cgroup, staged)
+}
+
+/// Whether there are cgroups that a process is not born into (cgroup v1).
+fn needs_join(cgroup: &Cgroup) -> bool {
+    !cgroup.location().legacy.is_empty()
+}
+
+fn maps_from_outside(plan: &Plan) -> bool {
+    plan.idmap.as_ref().is_some_and(|map| map.writer != Writer::FirstProcess)
+}
+
+/// Prepares the child from outside; a failure ends and reaps it.
+fn finish_spawn(
+    mut spawned: Spawned,
+    plan: &Plan,
+    cgroup: Option<&Cgroup>,
+    staged: bool,
+) -> Result<Spawned, Error> {
+    let result = (|| {
+        let needs_join = cgroup.is_some_and(needs_join);
+        if let Some(cgroup) = cgroup.filter(|_| needs_join) {
+            cgroup.add_legacy(spawned.pid.as_raw_nonzero().get())?;
+        }
+        if staged {
+            // The intermediate process joins the cgroup, which its sibling is born into.
+            spawned.tell(ToChild::Prepared)?;
+            spawned.replace_by_first_process()?;
+        }
+        if let Some(map) = plan.idmap.as_ref() {
+            map.write_from_outside(spawned.pid)?;
+        }
+        if maps_from_outside(plan) || (needs_join && !staged) {
+            spawned.tell(ToChild::Prepared)?;
+        }
+        if spawned.terminal_comes {
+            spawned.receive_terminal()?;
+        }
+        Ok(())
+    })();
+    match result {
+        Ok(()) => Ok(spawned),
+        Err(error) => {
+            // What the child itself says comes first: our own error is often only its echo.
+            let told = spawned.drain_failure();
+            spawned.abandon();
+            Err(told.unwrap_or(error))
+        }
+    }
+}
+
+impl Spawned {
+    /// Lets the command run, and returns when it does.
+    ///
+    /// # Errors
+    /// The step that failed in the child, often [`Step::Exec`]. The child has been reaped and
+    /// its cgroup removed.
+    pub fn go(mut self) -> Result<Running, Error> {
+        let result = self.tell(ToChild::Go).map_err(Error::from).and_then(|()| self.await_exec());
+        match result {
+            Ok(()) => {}
+            Err(error) => {
+                let error = self.drain_failure().unwrap_or(error);
+                self.abandon();
+                return Err(error);
+            }
+        }
+        let Self { pid, pidfd, cgroup, terminal, trace, .. } = self;
+        Ok(Running { pid, pidfd, cgroup, terminal, trace })
+    }
+
+    /// Ends a first process that is not to run after all, and removes its cgroup.
+    pub fn abandon(self) {
+        let Self { pidfd, cgroup, channel, .. } = self;
+        drop(channel);
+        // Already gone is what is wanted.
+        boxr_sys::signal::send(pidfd.as_fd(), rustix::process::Signal::KILL.as_raw()).unwrap_or_default();
+        pidfd::reap(pidfd.as_fd(), true).unwrap_or_default();
+        if let Some(cgroup) = cgroup {
+            cgroup.remove().unwrap_or_default();
+        }
+    }
+
+    fn tell(&self, message: ToChild) -> Result<(), StepError> {
+        self.channel.tell(message).at(Step::Channel, "the socket to the first process")
+    }
+
+    fn next(&mut self) -> Result<FromChild, Error> {
+        loop {
+            match self.channel.next().at(Step::Channel, "the socket from the first process")? {
+                FromChild::Trace { step, at } => self.trace.push((step, at)),
+                FromChild::Failed(error) => return Err(error.into()),
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn replace_by_first_process(&mut self) -> Result<(), Error> {
+        match self.next()? {
+            FromChild::FirstProcess { pid, pidfd } => {
+                let intermediate = std::mem::replace(&mut self.pidfd, pidfd);
+                self.pid = Pid::from_raw(pid).ok_or_else(|| self.lost())?;
+                pidfd::reap(intermediate.as_fd(), true).at(Step::Clone, "the intermediate process")?;
+                Ok(())
+            }
+            _ => Err(self.lost()),
+        }
+    }
+
+    fn receive_terminal(&mut self) -> Result<(), Error> {
+        match self.next()? {
+            FromChild::Terminal(master) => {
+                self.terminal = Some(master);
+                Ok(())
+            }
+            _ => Err(self.lost()),
+        }
+    }
+
+    fn await_exec(&mut self) -> Result<(), Error> {
+        match self.next()? {
+            // A first process that was killed before execve(2) looks the same, and its exit status
+            // tells: by that signal.
+            FromChild::Closed => Ok(()),
+            _ => Err(self.lost()),
+        }
+    }
+
+    fn drain_failure(&mut self) -> Option<Error> {
+        loop {
+            match self.channel.next() {
+                Ok(FromChild::Failed(error)) => return Some(error.into()),
+                Ok(FromChild::Closed) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn lost(&self) -> Error {
+        let how = match pidfd::reap(self.pidfd.as_fd(), false) {
+            Ok(Some(Ended::Signal(signal))) => format!("by signal {signal}"),
+            Ok(Some(Ended::Code(code))) => format!("with status {code}"),
+            Ok(None) | Err(_) => "without a word".to_owned(),
+        };
+        Error::ChildLost { how }
+    }
+}
+
+impl AsFd for Running {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}

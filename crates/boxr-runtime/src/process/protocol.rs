@@ -1,0 +1,205 @@
+//! The messages between parent and first process, over one `SOCK_SEQPACKET` pair.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::error::{Step, StepError};
+
+/// One end of the pair.
+#[derive(Debug)]
+pub(crate) struct Channel(OwnedFd);
+
+/// What the parent says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ToChild {
+    /// Id maps are written and cgroups are joined.
+    Prepared = 1,
+    /// The state is on disk: execute.
+    Go = 2,
+}
+
+/// What the first process, or the intermediate one, says.
+#[derive(Debug)]
+pub(crate) enum FromChild {
+    /// A step failed; nothing more comes.
+    Failed(StepError),
+    /// The first process that the intermediate one made.
+    FirstProcess { pid: i32, pidfd: OwnedFd },
+    /// The master of the terminal that was made inside.
+    Terminal(OwnedFd),
+    /// A step ended at this time of `CLOCK_MONOTONIC`, nanoseconds (`--timing`).
+    Trace { step: &'static str, at: u64 },
+    /// The other side is gone, or has executed the command.
+    Closed,
+}
+
+/// Steps that are timed, by number.
+pub(crate) const TRACED: [&str; 5] = ["start", "namespaces", "files", "credentials", "ready"];
+
+const FAILED: u8 = 1;
+const FIRST_PROCESS: u8 = 2;
+const TERMINAL: u8 = 3;
+const TRACE: u8 = 4;
+/// Longest message; a longer object is cut.
+const SIZE: usize = 4096;
+
+impl Channel {
+    /// A connected pair, close-on-exec.
+    pub fn pair() -> Result<(Self, Self), Errno> {
+        let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(a), Self(b)))
+    }
+
+    /// Tells the child.
+    pub fn tell(&self, message: ToChild) -> Result<(), Errno> {
+        self.send(&[message as u8], None)
+    }
+
+    /// Waits for one particular word of the parent.
+    pub fn await_word(&self, expected: ToChild) -> Result<(), Errno> {
+        let mut byte = [0];
+        match receive(&self.0, &mut byte)? {
+            (1, None) if byte[0] == expected as u8 => Ok(()),
+            (0, _) => Err(Errno::PIPE),
+            _ => Err(Errno::PROTO),
+        }
+    }
+
+    /// Reports a failure.
+    pub fn fail(&self, error: &StepError) -> Result<(), Errno> {
+        let mut message = vec![FAILED, error.step as u8];
+        message.extend(error.errno.raw_os_error().to_le_bytes());
+        let object = error.object.as_bytes();
+        message.extend(&object[..object.len().min(SIZE - 6)]);
+        self.send(&message, None)
+    }
+
+    /// Hands the first process over.
+    pub fn first_process(&self, pid: i32, pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
+        let mut message = [FIRST_PROCESS, 0, 0, 0, 0];
+        message[1..].copy_from_slice(&pid.to_le_bytes());
+        self.send(&message, Some(pidfd))
+    }
+
+    /// Hands the terminal's master over.
+    pub fn terminal(&self, master: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.send(&[TERMINAL], Some(master))
+    }
+
+    /// Reports that the traced step with this number has ended.
+    pub fn trace(&self, step: u8, at: u64) -> Result<(), Errno> {
+        let mut message = [TRACE, step, 0, 0, 0, 0, 0, 0, 0, 0];
+        message[2..].copy_from_slice(&at.to_le_bytes());
+        self.send(&message, None)
+    }
+
+    /// The next message of the child.
+    pub fn next(&self) -> Result<FromChild, Errno> {
+        let mut buffer = [0u8; SIZE];
+        let (length, fd) = match receive(&self.0, &mut buffer) {
+            Err(Errno::CONNRESET) => return Ok(FromChild::Closed),
+            other => other?,
+        };
+        match (&buffer[..length], fd) {
+            ([], _) => Ok(FromChild::Closed),
+            ([FAILED, step, e0, e1, e2, e3, object @ ..], _) => {
+                let step = Step::from_number(*step).ok_or(Errno::PROTO)?;
+                let errno = Errno::from_raw_os_error(i32::from_le_bytes([*e0, *e1, *e2, *e3]));
+                Ok(FromChild::Failed(StepError::new(step, String::from_utf8_lossy(object), errno)))
+            }
+            ([FIRST_PROCESS, p0, p1, p2, p3], Some(pidfd)) => {
+                Ok(FromChild::FirstProcess { pid: i32::from_le_bytes([*p0, *p1, *p2, *p3]), pidfd })
+            }
+            ([TERMINAL], Some(master)) => Ok(FromChild::Terminal(master)),
+            ([TRACE, step, at @ ..], _) => {
+                let step = TRACED.get(usize::from(*step)).ok_or(Errno::PROTO)?;
+                let at = u64::from_le_bytes(at.try_into().map_err(|_| Errno::PROTO)?);
+                Ok(FromChild::Trace { step, at })
+            }
+            _ => Err(Errno::PROTO),
+        }
+    }
+
+    fn send(&self, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = fd.map(|fd| [fd]);
+        if let Some(fds) = &fds
+            && !control.push(SendAncillaryMessage::ScmRights(fds))
+        {
+            return Err(Errno::NOBUFS);
+        }
+        loop {
+            match sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let result = loop {
+        match recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((result.bytes, fd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_arrives_as_it_was() {
+        let (parent, child) = Channel::pair().unwrap();
+        let error = StepError::new(Step::MountSource, "/no/such", Errno::NOENT);
+        child.fail(&error).unwrap();
+        assert!(matches!(parent.next().unwrap(), FromChild::Failed(got) if got == error));
+    }
+
+    #[test]
+    fn words_must_come_in_order() {
+        let (parent, child) = Channel::pair().unwrap();
+        parent.tell(ToChild::Go).unwrap();
+        assert_eq!(child.await_word(ToChild::Prepared), Err(Errno::PROTO));
+        drop(parent);
+        assert_eq!(child.await_word(ToChild::Go), Err(Errno::PIPE));
+    }
+
+    #[test]
+    fn descriptors_travel_with_their_message() {
+        let (parent, child) = Channel::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        child.terminal(file.as_fd()).unwrap();
+        child.first_process(42, file.as_fd()).unwrap();
+        child.trace(1, 7).unwrap();
+        drop(child);
+        assert!(matches!(parent.next().unwrap(), FromChild::Terminal(_)));
+        assert!(matches!(parent.next().unwrap(), FromChild::FirstProcess { pid: 42, .. }));
+        assert!(matches!(parent.next().unwrap(), FromChild::Trace { step: "namespaces", at: 7 }));
+        assert!(matches!(parent.next().unwrap(), FromChild::Closed));
+    }
+}

@@ -1,0 +1,99 @@
+//! Paths of the container that are hidden or made read-only.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use boxr_sys::mount::{Change, attr, set_attributes};
+use rustix::fs::{CWD, FileType, OFlags, fstat, major, minor};
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::beneath;
+use super::mounts::move_onto;
+use crate::error::{At, Step, StepError};
+use crate::plan::Plan;
+
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
+    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
+    .union(OpenTreeFlags::AT_EMPTY_PATH);
+
+/// Makes and applies the masks of `plan`; a path that does not exist needs none.
+pub(super) fn apply(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), StepError> {
+    for path in &plan.read_only_paths {
+        make_read_only(root, path)?;
+    }
+    if plan.masked.is_empty() {
+        return Ok(());
+    }
+    let null = host_null()?;
+    let mut empty_directory = None;
+    for path in &plan.masked {
+        mask(root, path, &null, &mut empty_directory)?;
+    }
+    Ok(())
+}
+
+fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<(), StepError> {
+    let step = |errno| StepError::new(Step::ReadOnly, path.display(), errno);
+    let Some(target) = open_existing(root, path).map_err(step)? else { return Ok(()) };
+    let copy = open_tree(&target, c"", CLONE | OpenTreeFlags::AT_RECURSIVE).map_err(step)?;
+    let change = Change { set: attr::RDONLY, ..Change::default() };
+    set_attributes(copy.as_fd(), c"", true, &change).map_err(step)?;
+    move_onto(&copy, target.as_fd()).map_err(step)
+}
+
+fn mask(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    null: &OwnedFd,
+    empty_directory: &mut Option<OwnedFd>,
+) -> Result<(), StepError> {
+    let step = |errno| StepError::new(Step::Mask, path.display(), errno);
+    let Some(target) = open_existing(root, path).map_err(step)? else { return Ok(()) };
+    let stat = fstat(&target).map_err(step)?;
+    let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        if empty_directory.is_none() {
+            *empty_directory = Some(new_empty_directory().map_err(step)?);
+        }
+        empty_directory.as_ref().ok_or(Errno::IO).map_err(step)?
+    } else {
+        null
+    };
+    let copy = open_tree(cover, c"", CLONE).map_err(step)?;
+    move_onto(&copy, target.as_fd()).map_err(step)
+}
+
+fn open_existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, Errno> {
+    match beneath::open(root, path, OFlags::PATH) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The host's null device: checked to be one, because a container may have replaced its own by
+/// a link to something worth reading (CVE-2025-31133).
+fn host_null() -> Result<OwnedFd, StepError> {
+    let null =
+        open_tree(CWD, c"/dev/null", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+            .at(Step::Mask, "/dev/null")?;
+    let stat = fstat(&null).at(Step::Mask, "/dev/null")?;
+    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
+    if is_null { Ok(null) } else { Err(StepError::new(Step::Mask, "/dev/null", Errno::NODEV)) }
+}
+
+/// One read-only tmpfs for all masked directories: a superblock each would slow the end of a
+/// container with many masks.
+fn new_empty_directory() -> Result<OwnedFd, Errno> {
+    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "nr_blocks", "1")?;
+    rustix::mount::fsconfig_set_string(&context, "nr_inodes", "1")?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}

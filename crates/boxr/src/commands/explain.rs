@@ -1,0 +1,34 @@
+//! `--explain` and `--dry-run`: the plan in words.
+
+use boxr_engine::foreground::find_box;
+use boxr_engine::options::BoxOptions;
+use boxr_engine::prepare::{Manner, Streams, prepare};
+use boxr_engine::store::Store;
+
+use crate::cli::request::RunRequest;
+use crate::report::{Explain, Report, write_stdout};
+
+/// Writes what a start would do, in order, to stderr; to stdout when that is all there will be.
+///
+/// # Errors
+/// Whatever would keep the box from starting, as far as it can be known before.
+pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Result<(), Report> {
+    let name = request.name.as_deref().unwrap_or("NAME");
+    let manner = Manner { streams: Streams::Inherit, monitored: request.detach, trace: false };
+    let find = find_box(store);
+    let (plan, _) = prepare(options, name, "ID", manner, &find).map_err(|error| error.report())?;
+    let lines = plan.describe();
+    let mut text: String =
+        lines.iter().enumerate().map(|(n, line)| format!("{:>2}. {line}\n", n + 1)).collect();
+    if request.detach {
+        text.push_str("    detached, under a monitor of its own; output goes to the box's log\n");
+    }
+    if request.dry_run { write_stdout(&text) } else { eprint_plain(&text) }
+}
+
+fn eprint_plain(text: &str) -> Result<(), Report> {
+    use std::io::Write;
+    // Nobody is left to be told that stderr cannot be written.
+    std::io::stderr().lock().write_all(text.as_bytes()).unwrap_or_default();
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Errors of starts and of running boxes, told to a person.
+
+use boxr_engine::join::JoinError;
+use boxr_engine::nsview::FindError;
+use boxr_engine::outcome::EngineError;
+use boxr_engine::prepare::PrepareError;
+use boxr_engine::spec::SpecError;
+use boxr_runtime::{Error as RuntimeError, Step, StepError};
+use rustix::io::Errno;
+
+use super::{Explain, Report, errno_text};
+
+impl Explain for EngineError {
+    fn report(&self) -> Report {
+        let report = match self {
+            Self::Store(error) => error.report(),
+            Self::Prepare(error) => error.report(),
+            Self::Runtime(error) => error.report(),
+            Self::Cgroup(error) => error.report(),
+            Self::Config(error) => error.report(),
+            Self::Log(_) => Report::new(self.to_string()),
+            Self::Process(error) => error.report(),
+            Self::Join(error) => error.report(),
+            Self::System { .. } | Self::MonitorLost { .. } => Report::new(self.to_string()),
+            Self::Wrong { name, is } => wrong(name, is),
+            Self::File { path, errno } => Report::new(format!("cannot write {path}: {}", errno_text(*errno))),
+        };
+        report.status(self.exit_status())
+    }
+}
+
+fn wrong(name: &str, is: &str) -> Report {
+    let report = Report::new(format!("box {name} {is}"));
+    match is {
+        "is not running" => report.suggest(format!("boxr start {name}")),
+        "is running already" => {
+            report.suggest(format!("boxr attach {name}")).suggest(format!("boxr restart {name}"))
+        }
+        "is paused" => report.suggest(format!("boxr unpause {name}")),
+        _ => report,
+    }
+}
+
+impl Explain for PrepareError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Join(error) => error.report(),
+            Self::Spec(error) => error.report(),
+            Self::Runtime(error) => error.report(),
+            Self::Cgroup(error) => error.report(),
+            Self::Root { .. } | Self::Caller(_) => Report::new(self.to_string()),
+        }
+    }
+}
+
+impl Explain for SpecError {
+    fn report(&self) -> Report {
+        match self {
+            Self::IdMap(error) => error.report(),
+            _ => Report::new(self.to_string()),
+        }
+    }
+}
+
+impl Explain for boxr_cgroup::Error {
+    fn report(&self) -> Report {
+        let report = Report::new(self.to_string());
+        match self.remedy() {
+            Some(remedy) => report.suggest(remedy),
+            None => report,
+        }
+    }
+}
+
+impl Explain for JoinError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Box(error) => error.report(),
+            Self::NotRunning { name } => wrong(name, "is not running"),
+            Self::Open { errno: Errno::ACCESS | Errno::PERM, .. } => Report::new(self.to_string())
+                .detail("it belongs to another user, or to a process that protects itself"),
+            Self::Open { errno: Errno::NOENT | Errno::SRCH, .. } => {
+                Report::new(self.to_string()).detail("it is gone").suggest("boxr ns")
+            }
+            Self::Find(error) => error.report(),
+            Self::NewUserAndJoin { .. } => Report::new(self.to_string())
+                .detail("leave --userns out: boxr then enters the user namespace that owns it"),
+            Self::Open { .. } | Self::WrongType { .. } | Self::DifferentOwners => {
+                Report::new(self.to_string())
+            }
+        }
+    }
+}
+
+impl Explain for FindError {
+    fn report(&self) -> Report {
+        Report::new(self.to_string()).suggest("boxr ns")
+    }
+}
+
+impl Explain for RuntimeError {
+    fn report(&self) -> Report {
+        let report = match self {
+            Self::Step(error) => error.report(),
+            Self::Cgroup(error) => error.report(),
+            Self::IdMapHelper { program, .. } => Report::new(self.to_string())
+                .detail(format!("{program} maps the ranges of /etc/subuid and /etc/subgid"))
+                .suggest("boxr doctor userns")
+                .suggest("boxr run --uidmap 0:$(id -u):1 --gidmap 0:$(id -g):1 -- COMMAND"),
+            Self::Field { .. } | Self::ChildLost { .. } => Report::new(self.to_string()),
+        };
+        report.status(self.exit_status())
+    }
+}
+
+impl Explain for StepError {
+    fn report(&self) -> Report {
+        let report = Report::new(self.to_string());
+        match (self.step, self.errno) {
+            (Step::Exec, Errno::NOENT) => Report::new(format!("{}: command not found", self.object))
+                .detail("no directory of PATH in the box has it, or the path does not exist there"),
+            (Step::Exec, Errno::ISDIR) => Report::new(format!("{}: is a directory", self.object)),
+            (Step::Exec, Errno::NOEXEC) => {
+                report.detail("its #! line or its loader names a program that is not in the box, or it is no program")
+            }
+            (Step::Exec, Errno::ACCESS) => report.detail("it has no execute permission, or lies on a noexec mount"),
+            (Step::Clone, Errno::PERM) => clone_refused(report),
+            (Step::Clone, Errno::NOSPC) => {
+                report.detail("a limit of namespaces is reached: sysctl user.max_user_namespaces and its kin").suggest("boxr doctor")
+            }
+            (Step::Mount, Errno::PERM) if self.object.starts_with("/proc") => report
+                .detail("the kernel refuses a new /proc where the one at hand has parts covered, as in a container")
+                .suggest("boxr run --pid host -- COMMAND"),
+            (Step::MountTarget, Errno::NOENT) => {
+                report.detail("on the host's file tree boxr creates no mount targets; make it first, or use --rootfs")
+            }
+            (Step::MountTarget, Errno::LOOP) => {
+                report.detail("it is a symbolic link that leads nowhere in the box's root")
+            }
+            (Step::Rlimit, Errno::PERM) => {
+                report.detail("raising a hard limit needs CAP_SYS_RESOURCE, which this process does not have")
+            }
+            (Step::OomScore, Errno::ACCESS) => report.detail("lowering it needs CAP_SYS_RESOURCE"),
+            (Step::Join, Errno::PERM) => report.detail("it belongs to a user namespace over which you have no privilege"),
+            (Step::Join, Errno::INVAL) => report.detail("it is not of that type, or cannot be joined by this process"),
+            _ => report,
+        }
+    }
+}
+
+/// `EPERM` of clone3(2): no privilege, or user namespaces forbidden.
+fn clone_refused(report: Report) -> Report {
+    if boxr_runtime::capabilities::is_privileged() == Ok(true) {
+        return report.suggest("boxr doctor");
+    }
+    report
+        .detail("this needs root or a user namespace, and none could be had: --userns host forbids one, or this host does")
+        .suggest("boxr run --userns new -- COMMAND")
+        .suggest("sudo boxr run -- COMMAND")
+        .suggest("boxr doctor userns")
+}
