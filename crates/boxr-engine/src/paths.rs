@@ -7,6 +7,7 @@
 //!
 //! `--state` and `--root` move either of them. Users without a runtime directory get
 //! `/tmp/boxr-UID`, or `/dev/shm/boxr-UID` where no systemd-logind would empty that at a logout.
+//! In a user namespace UID is the number outside, so that boxr finds the same store in a box and beside it.
 //!
 //! *Root* is who owns `/run`, not who has user id 0: root of a user namespace who sees the host's
 //! `/run` (boxr inside a box) does not, and gets the paths of the others. With the host's
@@ -110,10 +111,17 @@ struct Places<'a> {
     run: &'a Path,
     shm: &'a Path,
     tmp: &'a Path,
+    /// `/proc/self/uid_map`
+    uid_map: &'a Path,
 }
 
 fn places() -> Places<'static> {
-    Places { run: Path::new("/run"), shm: Path::new("/dev/shm"), tmp: Path::new("/tmp") }
+    Places {
+        run: Path::new("/run"),
+        shm: Path::new("/dev/shm"),
+        tmp: Path::new("/tmp"),
+        uid_map: Path::new("/proc/self/uid_map"),
+    }
 }
 
 impl Places<'_> {
@@ -132,7 +140,7 @@ impl Places<'_> {
             return false;
         }
         if !is_memory(self.run)
-            && let Some(memory) = self.memory_directory(uid)
+            && let Some(memory) = self.memory_directory(uid, uid)
         {
             // Another boxr that does the same makes the same link.
             std::os::unix::fs::symlink(memory, &path).ok();
@@ -141,9 +149,9 @@ impl Places<'_> {
         is_ours(&path, uid)
     }
 
-    /// `/dev/shm/boxr-UID`, ours alone and in memory.
-    fn memory_directory(&self, uid: u32) -> Option<PathBuf> {
-        let path = self.shm.join(format!("boxr-{uid}"));
+    /// `/dev/shm/boxr-NUMBER`, ours alone and in memory.
+    fn memory_directory(&self, number: u32, uid: u32) -> Option<PathBuf> {
+        let path = self.shm.join(format!("boxr-{number}"));
         (is_memory(self.shm) && private_directory(path.clone(), uid).is_ok()).then_some(path)
     }
 
@@ -153,22 +161,35 @@ impl Places<'_> {
         if let Some(dir) = runtime_dir.filter(|dir| rustix::fs::access(dir, wanted).is_ok()) {
             return Ok(dir.join("boxr"));
         }
-        let dir = self.run.join("user").join(uid.to_string());
+        // In a user namespace many are user 0: the directory has the number that others know.
+        let number = std::fs::read_to_string(self.uid_map).map_or(uid, |map| id_outside(&map, uid));
+        let dir = self.run.join("user").join(number.to_string());
         if std::fs::symlink_metadata(&dir).is_ok_and(|found| found.is_dir() && found.uid() == uid) {
             return Ok(dir.join("boxr"));
         }
-        let fallback = self.tmp.join(format!("boxr-{uid}"));
+        let fallback = self.tmp.join(format!("boxr-{number}"));
         if std::fs::symlink_metadata(&fallback).is_ok_and(|found| found.is_dir() && found.uid() == uid) {
             return private_directory(fallback, uid);
         }
         // logind.conf(5), RemoveIPC: what a user has in /dev/shm goes at the last logout.
         if !self.run.join("systemd/system").exists()
-            && let Some(memory) = self.memory_directory(uid)
+            && let Some(memory) = self.memory_directory(number, uid)
         {
             return Ok(memory);
         }
         private_directory(fallback, uid)
     }
+}
+
+/// What user `uid` is called one user namespace further out (user_namespaces(7), `uid_map`).
+fn id_outside(map: &str, uid: u32) -> u32 {
+    let extent = |line: &str| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let (inside, outside, size) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let offset = uid.checked_sub(inside).filter(|offset| *offset < size)?;
+        outside.checked_add(offset)
+    };
+    map.lines().find_map(extent).unwrap_or(uid)
 }
 
 /// Whether `path` is, symlinks followed, a directory of `uid` that nobody else can write.
@@ -249,7 +270,9 @@ mod tests {
             std::fs::create_dir(made).unwrap();
         }
         let shm = if memory { shm.path() } else { &disk };
-        let places = Places { run: &dir.path().join("run"), shm, tmp: &dir.path().join("tmp") };
+        let uid_map = dir.path().join("uid_map");
+        let places =
+            Places { run: &dir.path().join("run"), shm, tmp: &dir.path().join("tmp"), uid_map: &uid_map };
         test(&places, geteuid().as_raw());
     }
 
@@ -276,6 +299,18 @@ mod tests {
             // Once used, it stays.
             std::fs::remove_dir_all(places.run.join("systemd")).unwrap();
             assert_eq!(places.user_state(uid, None).unwrap(), tmp);
+        });
+    }
+
+    #[test]
+    fn in_a_user_namespace_the_directory_has_the_outer_number() {
+        assert_eq!(id_outside("         0          0 4294967295\n", 7), 7);
+        assert_eq!(id_outside("0 4242 1\n1 100000 65536\n", 0), 4242);
+        assert_eq!(id_outside("0 4242 1\n1 100000 65536\n", 5), 100_004);
+        assert_eq!(id_outside("1 100000 65536\n", 0), 0);
+        with_places(true, |places, uid| {
+            std::fs::write(places.uid_map, format!("{uid} 4242 1\n")).unwrap();
+            assert_eq!(places.user_state(uid, None).unwrap(), places.shm.join("boxr-4242"));
         });
     }
 
