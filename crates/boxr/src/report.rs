@@ -4,6 +4,7 @@
 mod config;
 mod engine;
 mod errno;
+mod lifecycle;
 mod store;
 
 use std::fmt;

@@ -1,12 +1,118 @@
-//! `boxr logs`
+//! `boxr logs`: what the box wrote to stdout on stdout, and to stderr on stderr.
 
+use std::io::{BufWriter, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use boxr_engine::logs::{Follower, LogError, Query, Split, read};
+use boxr_engine::record::ProcessRef;
+use boxr_engine::store::{BoxDir, Observed, Store, StoreError};
+
+use crate::boxes;
 use crate::cli::Invocation;
-use crate::report::Report;
+use crate::format::time;
+use crate::report::{Explain, Report, errno_text, stdout_failed};
+
+impl Explain for LogError {
+    fn report(&self) -> Report {
+        match self {
+            Self::System { action, path, errno } => {
+                Report::new(format!("cannot {action} {}: {}", path.display(), errno_text(*errno)))
+            }
+            Self::Output(error) => stdout_failed(error),
+        }
+    }
+}
 
 /// Carries out `boxr logs`.
 ///
 /// # Errors
-/// Always, in this build.
+/// A value that cannot be used; no such box; a log that cannot be read.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+    let query = query(&invocation)?;
+    let store = boxes::open_store(&invocation.globals)?;
+    let dir = boxes::find(&store, invocation.first())?;
+    let failed = |error: StoreError| Report::from(error).status(1);
+    let Some(data) = dir.data_path().map_err(failed)? else { return unlogged(&dir, invocation.first()) };
+    let mut sink = Split {
+        stdout: BufWriter::with_capacity(1 << 16, std::io::stdout()),
+        stderr: BufWriter::with_capacity(1 << 16, std::io::stderr()),
+    };
+    let done = if invocation.switch("follow") {
+        follow(&store, &dir, &data, &query, &mut sink)
+    } else {
+        read(&data, &query, &mut sink)
+    };
+    match done {
+        Ok(()) => Ok(0),
+        Err(LogError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(141),
+        Err(error) => Err(Report::from(error).status(1)),
+    }
+}
+
+/// A box whose output nobody keeps: it went to the terminal or pipe of whoever started it.
+fn unlogged(dir: &BoxDir, name: &str) -> Result<u8, Report> {
+    let state = dir.read_state().map_err(|error| Report::from(error).status(1))?;
+    if state.monitored {
+        return Ok(0);
+    }
+    Err(Report::new(format!("box {name} has no log"))
+        .detail("it runs in the foreground, where its output goes to whoever started it")
+        .suggest("boxr run -d")
+        .status(1))
+}
+
+fn query(invocation: &Invocation) -> Result<Query, Report> {
+    let now = time::now();
+    let moment = |flag: &str| -> Result<Option<i64>, Report> {
+        invocation
+            .value(flag)
+            .map(|text| {
+                time::parse(text, now).ok_or_else(|| invocation.bad_value(flag, text, time::ACCEPTED))
+            })
+            .transpose()
+    };
+    let tail = match invocation.value("tail") {
+        None | Some("all") => None,
+        Some(text) => match text.parse::<i64>() {
+            // docker's: a negative number is all.
+            Ok(count) => u64::try_from(count).ok(),
+            Err(_) => return Err(invocation.bad_value("tail", text, "a number of lines, or all")),
+        },
+    };
+    Ok(Query {
+        tail,
+        since: moment("since")?,
+        until: moment("until")?,
+        timestamps: invocation.switch("timestamps"),
+    })
+}
+
+fn follow(
+    store: &Store,
+    dir: &BoxDir,
+    data: &std::path::Path,
+    query: &Query,
+    sink: &mut Split<impl std::io::Write, impl std::io::Write>,
+) -> Result<(), LogError> {
+    let mut follower = Follower::open(data, &dir.path(), query)?;
+    let held = held(dir);
+    let wake: Vec<BorrowedFd<'_>> = held.iter().map(AsFd::as_fd).collect();
+    let stdout = std::io::stdout();
+    follower.follow(sink, &wake, Some(stdout.as_fd()), || has_ended(store, dir))
+}
+
+/// The processes whose ends the state may not tell.
+fn held(dir: &BoxDir) -> Vec<OwnedFd> {
+    let Ok(state) = dir.read_state() else { return Vec::new() };
+    let open = |process: Option<ProcessRef>| process.and_then(|process| process.open().ok());
+    [open(state.process), open(state.supervisor)].into_iter().flatten().collect()
+}
+
+/// Whether nothing more will be written: the box has ended or is gone, and its monitor is done with
+/// its output.
+fn has_ended(store: &Store, dir: &BoxDir) -> bool {
+    match dir.read_state() {
+        Ok(state) => matches!(store.observe(&state), Observed::Exited(_)),
+        Err(_) => true,
+    }
 }

@@ -1,12 +1,40 @@
-//! `boxr rm`
+//! `boxr rm`: names that could not be removed do not stop the others.
 
+use boxr_engine::lifecycle::remove::{Force, remove};
+use boxr_engine::store::{Store, StoreError};
+
+use crate::boxes;
 use crate::cli::Invocation;
-use crate::report::Report;
+use crate::report::{Report, write_stdout};
 
-/// Carries out `boxr rm`.
+/// Carries out `boxr rm`: prints what was given, for each box that is gone.
 ///
 /// # Errors
-/// Always, in this build.
+/// When there is nothing to remove, or the store cannot be opened.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    Err(Report::new(format!("boxr {}: not in this build yet", invocation.command.name)))
+    let store = boxes::open_store(&invocation.globals)?;
+    let force = if invocation.switch("force") { Force::Yes } else { Force::No };
+    let names = match (invocation.switch("all"), invocation.positionals()) {
+        (true, []) => all(&store)?,
+        (true, _) => return Err(Report::new("boxr rm: --all takes no names")),
+        // docker's: a script that removes what it finds may find nothing.
+        (false, []) if force == Force::Yes => return Ok(0),
+        (false, []) => {
+            return Err(Report::new("boxr rm: CONTAINER is missing")
+                .suggest("boxr rm NAME")
+                .suggest("boxr rm --force --all"));
+        }
+        (false, names) => names.to_vec(),
+    };
+    boxes::for_each(&names, |name| {
+        match store.resolve(name) {
+            Err(StoreError::NotFound { .. }) if force == Force::Yes => return Ok(()),
+            found => remove(&store, &found?, force)?,
+        }
+        write_stdout(&format!("{name}\n"))
+    })
+}
+
+fn all(store: &Store) -> Result<Vec<String>, Report> {
+    Ok(store.list()?.into_iter().map(|entry| entry.id.as_str().to_owned()).collect())
 }
