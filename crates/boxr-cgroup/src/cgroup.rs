@@ -9,13 +9,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::controller::Controller;
-use crate::create;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::parent;
 use crate::plan::HostFacts;
 use crate::resources;
-use crate::{Location, file, remove};
+use crate::{Location, create, devices, file, remove};
 
 /// The cgroups of one box.
 #[derive(Debug)]
@@ -88,6 +87,7 @@ impl Cgroup {
         let host = Host::detect()?;
         let facts = HostFacts { host: &host, location: Some(&self.location) };
         let settings = resources::settings(resources, &facts)?;
+        let device_rules = resources::device_rules(resources, &facts)?;
         let needs = host.unified_needs(&settings);
         if let (Some(unified), Some(leaf)) = (&host.unified, &self.location.unified)
             && !needs.is_empty()
@@ -108,6 +108,7 @@ impl Cgroup {
             }
         }
         create::apply(&settings, &self.location)?;
+        devices::enforce_at(device_rules.as_deref(), self.location.unified.as_deref())?;
         if joined {
             // Memory that was used before it was counted stays uncounted; nothing more can be done.
             self.unified = Self::open(&self.location)?.unified;

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::parent;
 use crate::plan::{Branch, Plan};
 use crate::resources::Setting;
-use crate::{Location, remove};
+use crate::{Location, devices, remove};
 
 /// How often a directory is made again that somebody else removed in between, as the last of
 /// several boxes takes their common parent along.
@@ -45,7 +45,8 @@ impl Plan {
                 inherit_cpuset(branch)?;
             }
         }
-        apply(&self.settings, &self.location)
+        apply(&self.settings, &self.location)?;
+        devices::enforce_at(self.device_rules.as_deref(), self.location.unified.as_deref())
     }
 }
 

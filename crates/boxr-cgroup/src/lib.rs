@@ -13,6 +13,8 @@
 mod cgroup;
 mod controller;
 mod create;
+mod device_program;
+mod devices;
 mod error;
 mod field;
 mod file;
@@ -79,5 +81,20 @@ impl Location {
     /// The directory that has every process of the box: version 2's if there is one.
     pub(crate) fn any(&self) -> Option<&Path> {
         self.unified.as_deref().or_else(|| self.legacy.values().next().map(PathBuf::as_path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_of_an_older_state_is_read() {
+        let text = r#"{"unified":"/sys/fs/cgroup/boxr/x","legacy":{"memory":"/m/x","cpu":"/m/x"}}"#;
+        let location: Location = serde_json::from_str(text).unwrap();
+        assert_eq!(location.directories().len(), 2);
+        assert_eq!(location.directory(Some(Controller::Memory)), Some(Path::new("/m/x")));
+        assert_eq!(location.directory(Some(Controller::Pids)), location.unified.as_deref());
+        assert!(location.parents.is_empty());
     }
 }

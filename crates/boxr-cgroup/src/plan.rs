@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use oci_spec::runtime::LinuxResources;
 
 use crate::controller::Controller;
+use crate::device_program::Rule;
 use crate::error::{Absence, Error, Result};
 use crate::field::Field;
 use crate::host::{Hierarchy, Host};
@@ -83,6 +84,8 @@ pub struct Plan {
     pub(crate) needs: Needs,
     pub(crate) wishes: Vec<Controller>,
     pub(crate) settings: Vec<Setting>,
+    /// Device rules that become a program.
+    pub(crate) device_rules: Option<Vec<Rule>>,
 }
 
 impl Host {
@@ -93,11 +96,15 @@ impl Host {
     /// be made; each names the option.
     pub fn plan(&self, request: &Request<'_>) -> Result<Plan> {
         let relative = relative_path(request)?;
-        let settings = match request.resources {
-            Some(resources) => resources::settings(resources, &HostFacts { host: self, location: None })?,
-            None => Vec::new(),
+        let facts = HostFacts { host: self, location: None };
+        let (settings, device_rules) = match request.resources {
+            Some(resources) => {
+                (resources::settings(resources, &facts)?, resources::device_rules(resources, &facts)?)
+            }
+            None => (Vec::new(), None),
         };
-        match self.place(request, &relative, settings) {
+        let placed = self.place(request, &relative, settings);
+        match placed.map(|plan| Plan { device_rules, ..plan }) {
             Err(error) if request.need == Need::IfPossible && is_refusal_of_place(&error) => {
                 Ok(Plan::default())
             }
@@ -229,6 +236,9 @@ impl Plan {
             lines.push(format!("version 1 group {}", branch.leaf.display()));
         }
         lines.extend(self.settings.iter().map(Setting::describe));
+        if let Some(rules) = &self.device_rules {
+            lines.push(format!("devices: {} rules, as a BPF program", rules.len()));
+        }
         lines
     }
 }

@@ -3,6 +3,7 @@
 //! The only crate of boxr that may hold `unsafe`; each block says why it is sound.
 //! What `rustix` wraps is called through `rustix` and is not repeated here.
 
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fd;

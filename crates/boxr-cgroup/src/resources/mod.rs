@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use oci_spec::runtime::LinuxResources;
 
 use crate::controller::Controller;
+use crate::device_program::Rule;
 use crate::error::{Error, Result};
 use crate::field::Field;
 
@@ -121,6 +122,14 @@ pub(crate) fn settings(resources: &LinuxResources, facts: &dyn Facts) -> Result<
         list.extend(other::unified(unified, facts)?);
     }
     Ok(list)
+}
+
+/// The device rules that version 2 needs as a program; `None` where there are none to enforce.
+pub(crate) fn device_rules(resources: &LinuxResources, facts: &dyn Facts) -> Result<Option<Vec<Rule>>> {
+    match resources.devices() {
+        Some(rules) => devices::program_rules(rules, facts),
+        None => Ok(None),
+    }
 }
 
 /// [`Error::Invalid`]; `reason` reads on from the value.

@@ -12,6 +12,8 @@ pub const TESTS: &[Test] = &[
     ("running_out_of_memory_is_seen", out_of_memory),
     ("a_cpuset_works_or_names_what_is_missing", cpuset),
     ("figures_are_true", figures),
+    ("device_rules_hold_in_the_host's_layout", device_rules),
+    ("device_rules_hold_as_a_program", device_program),
     ("any_accepted_memory_limit_runs_a_program", least_memory),
 ];
 
@@ -168,4 +170,39 @@ fn least_memory() -> Outcome {
     }
     ensure!(!group.oom_killed().map_err(words)?, "it was killed");
     Ok(())
+}
+
+fn device_rules() -> Outcome {
+    let mut group = devices_on(&Host::detect().map_err(words)?)?;
+    group.0.update(&resources(&rules("rw"))).map_err(words)?;
+    let mut shell = Shell::running(": >/dev/zero || exit 5; (: </dev/full) && exit 6; exit 0", &group)?;
+    let status = shell.wait()?;
+    ensure!(status.success(), "rules were not changed: {status}");
+    Ok(())
+}
+
+/// Device rules need nothing of the v2 tree but its being there, so that this runs on hybrid hosts too.
+fn device_program() -> Outcome {
+    let mut host = Host::detect().map_err(words)?;
+    host.legacy.remove(&Controller::Devices);
+    devices_on(&host).map(drop)
+}
+
+/// Everything is forbidden but null, and `zero` of zero.
+fn rules(zero: &str) -> String {
+    format!(
+        r#"{{"devices":[{{"allow":false,"type":"a","access":"rwm"}},
+            {{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}},
+            {{"allow":true,"type":"c","major":1,"minor":5,"access":"{zero}"}}]}}"#
+    )
+}
+
+fn devices_on(host: &Host) -> Result<TestGroup, String> {
+    let group = TestGroup::on(host, &rules("r"))?;
+    let script = ": </dev/null >/dev/null || exit 1; : </dev/zero || exit 2; \
+        (: >/dev/zero) && exit 3; (: </dev/full) && exit 4; exit 0";
+    let mut shell = Shell::running(script, &group)?;
+    let status = shell.wait()?;
+    ensure!(status.success(), "rules do not hold: {status}");
+    Ok(group)
 }
