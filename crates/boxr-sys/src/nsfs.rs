@@ -21,7 +21,7 @@ const NSFS_MAGIC: i64 = 0x6e73_6673;
 /// # Errors
 /// fstatfs(2).
 pub fn is_namespace(fd: impl AsFd) -> Result<bool, Errno> {
-    Ok(i64::from(rustix::fs::fstatfs(fd)?.f_type) == NSFS_MAGIC)
+    Ok(rustix::fs::fstatfs(fd)?.f_type == NSFS_MAGIC)
 }
 
 /// The kind of a namespace.

@@ -172,7 +172,7 @@ impl Search {
 }
 
 /// Opens a file that is a namespace; `ENOTTY` for any other file, which is not opened for reading.
-fn open_namespace(path: &Path) -> Result<(OwnedFd, NamespaceKind, u64), Errno> {
+pub(super) fn open_namespace(path: &Path) -> Result<(OwnedFd, NamespaceKind, u64), Errno> {
     let handle = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     if !nsfs::is_namespace(handle.as_fd())? {
         return Err(Errno::NOTTY);
