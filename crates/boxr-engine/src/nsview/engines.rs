@@ -54,8 +54,8 @@ pub fn container_of(cgroup: &str) -> Option<Container> {
 }
 
 fn of_path(path: &str) -> Option<Container> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let parts: Vec<&str> = parts.into_iter().map(last_of_unit).collect();
+    // Under Kubernetes containerd may write `SLICE:PREFIX:ID` as one directory.
+    let parts: Vec<&str> = path.split(['/', ':']).filter(|part| !part.is_empty()).map(unit_name).collect();
     if parts.iter().any(|part| SUPERVISORS.iter().any(|prefix| part.starts_with(prefix))) {
         return None;
     }
@@ -69,9 +69,8 @@ fn of_path(path: &str) -> Option<Container> {
         .map(|(engine, id)| Container { engine, id: id.to_owned(), pod: pod.clone() })
 }
 
-/// A systemd unit without its suffix; cgroupfs under Kubernetes also writes `slice:prefix:id`.
-fn last_of_unit(part: &str) -> &str {
-    let part = part.rsplit(':').next().unwrap_or(part);
+/// A systemd unit without its suffix.
+fn unit_name(part: &str) -> &str {
     ["scope", "service"].iter().find_map(|kind| part.strip_suffix(kind)?.strip_suffix('.')).unwrap_or(part)
 }
 

@@ -7,8 +7,11 @@ use rustix::io::Errno;
 
 use crate::boxes::{find, open_store};
 use crate::cli::Invocation;
-use crate::format::table::align;
+use crate::format::table::{align, ellipsis};
 use crate::report::{Report, errno_text, write_stdout};
+
+/// The widest last cell of a table, in columns.
+const WIDEST: usize = 80;
 
 /// Shows namespaces: all, or those of boxes and processes.
 ///
@@ -58,8 +61,13 @@ fn render(invocation: &Invocation, view: &View, filter: &Filter, targets: &[i32]
     Ok(tables.collect::<Vec<_>>().join("\n"))
 }
 
+/// Aligned; the last cell, which may be a whole script, is cut.
 fn table(rows: &[Vec<String>]) -> String {
-    align(&rows.iter().map(|row| row.join("\t") + "\n").collect::<String>())
+    let line = |row: &Vec<String>| match row.split_last() {
+        Some((last, cells)) => format!("{}\t{}\n", cells.join("\t"), ellipsis(last, WIDEST)),
+        None => String::new(),
+    };
+    align(&rows.iter().map(line).collect::<String>())
 }
 
 /// The boxes that run.
@@ -117,9 +125,13 @@ fn check_readable(view: &View, pid: i32) -> Result<(), Report> {
 
 /// On stderr: the results stay results.
 fn tell_unreadable(view: &View) {
+    let remedy = match rustix::process::geteuid().is_root() {
+        true => "that takes CAP_SYS_PTRACE",
+        false => "that takes root: sudo boxr ns",
+    };
     match view.unreadable {
         0 => {}
-        1 => eprintln!("note: 1 process could not be looked at; as root it can"),
-        count => eprintln!("note: {count} processes could not be looked at; as root they can"),
+        1 => eprintln!("note: 1 process could not be looked at; {remedy}"),
+        count => eprintln!("note: {count} processes could not be looked at; {remedy}"),
     }
 }
