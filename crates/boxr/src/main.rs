@@ -1,7 +1,8 @@
 //! boxr: puts a process in a box. The whole program is the library beside this file.
+#![no_main]
 
-use std::process::ExitCode;
+boxr_sys::entry!(start);
 
-fn main() -> ExitCode {
-    ExitCode::from(boxr::main(std::env::args_os()))
+fn start() -> i32 {
+    i32::from(boxr::main(std::env::args_os()))
 }
