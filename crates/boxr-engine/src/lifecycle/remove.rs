@@ -97,7 +97,10 @@ pub fn remove(store: &Store, dir: &BoxDir, force: Force) -> Result<(), RemoveErr
     match dir.read_state() {
         Ok(state) => remove_known(store, dir, &state, force),
         // Half-made or half-removed: nobody runs it.
-        Err(StoreError::NoState { id }) => Ok(lock(dir, id.short())?.remove()?),
+        // Half-made, or removed since it was opened.
+        Err(StoreError::NoState { .. } | StoreError::NotFound { .. }) => {
+            Ok(lock(dir, dir.id().short())?.remove()?)
+        }
         // What it runs is written nowhere else: only who insists removes it.
         Err(StoreError::Damaged { .. } | StoreError::TooNew { .. }) if force == Force::Yes => {
             Ok(lock(dir, dir.id().short())?.remove()?)

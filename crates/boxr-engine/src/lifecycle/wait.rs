@@ -65,7 +65,9 @@ impl Waiter {
             let mut state = match self.dir.read_state() {
                 Ok(state) => state,
                 // Removed, by itself or by somebody: only the kernel may still know.
-                Err(StoreError::NoState { .. }) => return Ok(self.seen_by_kernel()),
+                Err(StoreError::NoState { .. } | StoreError::NotFound { .. }) => {
+                    return Ok(self.seen_by_kernel());
+                }
                 Err(error) => return Err(error.into()),
             };
             if !is_supervised(&state) && !matches!(self.store.observe(&state), Observed::Created) {

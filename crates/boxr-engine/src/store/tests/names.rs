@@ -65,17 +65,17 @@ fn finding_says_what_was_meant() {
 #[test]
 fn renaming_moves_the_name() {
     let world = World::new();
-    let a = make(&world.store, Some("a"), Retention::Kept).unwrap();
+    let a = make(&world.store, Some("old"), Retention::Kept).unwrap();
     make(&world.store, Some("b"), Retention::Kept).unwrap();
     let lock = a.lock(Wait::Yes).unwrap().unwrap();
     assert!(matches!(lock.rename("b"), Err(StoreError::NameInUse { .. })));
     assert!(matches!(lock.rename("b/"), Err(StoreError::InvalidName { .. })));
-    assert_eq!(lock.read_state().unwrap().name, "a");
-    assert_eq!(lock.rename("c").unwrap().name, "c");
+    assert_eq!(lock.read_state().unwrap().name, "old");
+    assert_eq!(lock.rename("new").unwrap().name, "new");
     drop(lock);
-    assert_eq!(world.store.resolve("c").unwrap().id(), a.id());
-    assert!(matches!(world.store.resolve("a"), Err(StoreError::NotFound { .. })));
-    make(&world.store, Some("a"), Retention::Kept).unwrap();
+    assert_eq!(world.store.resolve("new").unwrap().id(), a.id());
+    assert!(matches!(world.store.resolve("old"), Err(StoreError::NotFound { .. })));
+    make(&world.store, Some("old"), Retention::Kept).unwrap();
 }
 
 /// `threads` claims of one name at once; how many got it.
