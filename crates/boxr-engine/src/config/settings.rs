@@ -422,7 +422,8 @@ impl Setting {
             origin: super::Origin::Flag(self.flag.unwrap_or_default()),
             value: error.value,
             why: error.why,
-            accepts: self.accepts,
+            // What a file takes besides is no help here.
+            accepts: self.accepts.split("; in a file").next().unwrap_or_default(),
         })
     }
 }

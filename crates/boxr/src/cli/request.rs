@@ -7,7 +7,7 @@ use boxr_engine::options::BoxOptions;
 
 use super::invocation::Invocation;
 use super::lexer::Said;
-use crate::report::Report;
+use crate::report::{Explain, Report};
 
 /// The default of `--detach-keys`: ctrl-p, ctrl-q.
 pub const DETACH_KEYS: [u8; 2] = [16, 17];
@@ -63,7 +63,8 @@ fn resolve(
     let mut raw = said(&invocation, caller)?;
     raw.args = (!words.is_empty()).then_some(words);
     if let Some(file) = &request.file {
-        raw = config::read(Path::new(file), &caller.directory)?.overlaid_by(raw);
+        let read = config::read(Path::new(file), &caller.directory);
+        raw = read.map_err(|error| file_failed(file, &error))?.overlaid_by(raw);
     }
     if purpose == Purpose::Create {
         raw.detach = None;
@@ -106,6 +107,16 @@ fn refuse_images(invocation: &Invocation) -> Result<(), Report> {
         .detail(format!("{first} would be an image here; a command comes after --"))
         .suggest(format!("boxr {command} -- {words}"))
         .suggest(format!("boxr {command} --rootfs DIR -- COMMAND")))
+}
+
+/// A file that is not there can be made.
+fn file_failed(file: &Path, error: &ConfigError) -> Report {
+    match error {
+        ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            error.report().suggest(format!("boxr config {}", file.display()))
+        }
+        _ => error.report(),
+    }
 }
 
 fn no_command(invocation: &Invocation) -> Report {

@@ -10,6 +10,10 @@ pub const TESTS: &[Test] = &[
     test!(mistakes_are_named_and_nothing_is_printed),
     test!(words_that_are_not_utf8_are_refused),
     test!(stock_configuration_is_written_once),
+    test!(values_that_cannot_be_are_named),
+    test!(a_file_is_run),
+    test!(a_file_that_cannot_be_is_placed),
+    test!(the_json_of_old_is_run),
     test!(completions_are_shell),
     test!(a_reader_that_has_gone_ends_it_quietly),
     test!(colours_are_for_terminals),
@@ -71,6 +75,87 @@ fn stock_configuration_is_written_once(t: &Sandbox) {
     let json = t.boxr(["config", "--format", "json"]).run().ok().quiet().text();
     assert!(json.contains("\"namespaces\": {"), "{json}");
     t.boxr(["config", "/no/such/directory/box.toml"]).run().exits(125).blames("ENOENT");
+}
+
+fn values_that_cannot_be_are_named(t: &Sandbox) {
+    let long = "x".repeat(300);
+    for (words, told) in [
+        (&["--pid", "nwe"][..], "--pid nwe: no such mode"),
+        (&["--net", "pid:x"], "--network pid:x"),
+        (&["--ns", "pdi=new"], "pdi is not a kind of namespace"),
+        (&["--memory", "12q"], "--memory 12q"),
+        (&["--memory=1g", "--memory-swap=1m"], "memory and swap together are less"),
+        (&["--name", ""], "empty"),
+        (&["--name", "a/b"], "'/'"),
+        (&["--name", &long], "300 bytes"),
+        (&["--rootfs", "/"], "host's own root"),
+        (&["--rootfs", "/no/such/directory"], "ENOENT"),
+        (&["--rootfs", "/proc/self/exe"], "not a directory"),
+        (&["--uts", "host", "-h", "x"], "try: --uts new"),
+        (&["--rm", "--keep"], "cannot both be"),
+        (&["-d", "--die-with-parent"], "cannot both be"),
+        (&["-v", "data:/x"], "named volumes are not in this version"),
+        (&["-v", "/tmp:/x", "--tmpfs", "/x"], "two mounts at /x"),
+        (&["--cap-add", "NET_ADMN"], "the nearest is NET_ADMIN"),
+        (&["--ulimit", "nofile=2:1"], "above the hard one"),
+        (&["--user", "no-such-user"], "not in /etc/passwd"),
+        (&["--env-file", "/no/such/file"], "ENOENT"),
+        (&["--stop-signal", "NOPE"], "no such signal"),
+        (&["--timeout", "soon"], "not a time"),
+    ] {
+        t.run(words).args(["--", "true"]).run().exits(125).prints("").blames("error: ").blames(told);
+    }
+    t.run(["alpine", "sh"]).run().exits(125).prints("").blames("try: boxr run -- alpine sh");
+    t.run([""; 0]).run().exits(125).prints("").blames("no command to run");
+}
+
+fn a_file_is_run(t: &Sandbox) {
+    let text = "args = [\"sh\", \"-c\", \"hostname; echo $COLOUR; pwd\"]\nhostname = \"blue\"\nworkdir = \"/tmp\"\n\
+                [env]\nCOLOUR = \"red\"\n";
+    let file = t.file("box.toml", text);
+    t.run(["-f", &file]).run().ok().quiet().prints("blue\nred\n/tmp\n");
+    // Flags and the words after -- beat the file.
+    t.run(["-f", &file, "-h", "green", "-e", "COLOUR=grey"]).run().ok().prints("green\ngrey\n/tmp\n");
+    t.run(["-f", &file, "--", "hostname"]).run().ok().prints("blue\n");
+    t.run(["-f", "-"]).stdin(text).run().ok().prints("blue\nred\n/tmp\n");
+    // The stock file runs as it is.
+    let stock = t.boxr(["config"]).run().ok().text();
+    let stock = t.file("stock.toml", stock);
+    t.run(["-f", &stock]).stdin("echo $$\n").run().ok().prints("1\n");
+    for file in ["box.toml", "stock.toml"] {
+        std::fs::remove_file(t.path(file)).unwrap();
+    }
+}
+
+fn a_file_that_cannot_be_is_placed(t: &Sandbox) {
+    for (name, text, told) in [
+        ("a.toml", "hostnam = \"x\"\n", "a.toml:1: unknown key hostnam"),
+        ("b.toml", "\n[limits]\nmemroy = 1\n", "the nearest key is limits.memory"),
+        ("c.toml", "detach = \"yes\"\n", "c.toml:1: detach \"yes\": a string where true or false"),
+        ("d.toml", "args = [\n", "d.toml:"),
+        ("e.json", "{\n\"args\": [\"sh\"],\n\"rot\": 1}", "e.json:3: unknown key rot"),
+        ("f.json", "{\"args\": [1]}", "f.json:1: args 1: a whole number where a string is expected"),
+        ("g.toml", "hostname = \"x\"\n", "g.toml has no args"),
+    ] {
+        let file = t.file(name, text);
+        t.run(["-f", &file]).run().exits(125).prints("").blames(told);
+        std::fs::remove_file(t.path(name)).unwrap();
+    }
+    t.run(["-f", "/no/such/box.toml"]).run().exits(125).blames("ENOENT").blames("try: boxr config");
+    t.run(["-f", "/tmp"]).run().exits(125).blames("EISDIR");
+}
+
+fn the_json_of_old_is_run(t: &Sandbox) {
+    let text = r#"{"namespaces":{"pid":true,"network":false,"mount":false,"uts":true,"ipc":false,"user":false,
+        "cgroup":false},"detach":false,"args":["sh","-c","echo $$"]}"#;
+    let file = t.file("box.json", text);
+    if rustix::process::geteuid().is_root() {
+        t.run(["-f", &file]).run().ok().quiet().prints("1\n");
+    } else {
+        // "user": false is a word: nobody else than root can do without a user namespace.
+        t.run(["-f", &file]).run().exits(125).prints("").blames("--userns");
+    }
+    std::fs::remove_file(t.path("box.json")).unwrap();
 }
 
 fn completions_are_shell(t: &Sandbox) {

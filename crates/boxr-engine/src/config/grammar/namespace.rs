@@ -40,6 +40,10 @@ fn target(kind: NamespaceKind, text: &str, base: &Base) -> Result<JoinTarget, In
         }
         // Podman's spelling of a path.
         Some(("ns", path)) if path.starts_with('/') => base.absolute(path).map(JoinTarget::Path),
+        // A bare word is most likely the name of a box.
+        None if crate::names::check(text).is_ok() => {
+            Err(invalid(&format!("no such mode; a box of this name would be container:{text}")))
+        }
         _ => Err(invalid("no such mode")),
     }
 }
