@@ -7,6 +7,7 @@ pub mod boot;
 pub mod config;
 pub mod deadline;
 pub mod deliver;
+pub mod doctor;
 pub mod foreground;
 pub mod id;
 pub mod join;
