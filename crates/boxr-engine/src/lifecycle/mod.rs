@@ -7,9 +7,11 @@ pub mod members;
 pub mod prune;
 pub mod remove;
 mod start;
+pub mod stats;
 mod stop;
 #[cfg(test)]
 mod tests;
+pub mod top;
 pub mod usage;
 pub mod wait;
 pub(crate) mod waiting;

@@ -94,6 +94,14 @@ pub enum RemoveError {
 /// # Errors
 /// [`RemoveError::Running`] without force; [`RemoveError::Unkillable`]; what the system refuses.
 pub fn remove(store: &Store, dir: &BoxDir, force: Force) -> Result<(), RemoveError> {
+    match remove_found(store, dir, force) {
+        // Its supervisor, or another command, was faster.
+        Err(RemoveError::Store(StoreError::NotFound { .. })) => Ok(()),
+        done => done,
+    }
+}
+
+fn remove_found(store: &Store, dir: &BoxDir, force: Force) -> Result<(), RemoveError> {
     match dir.read_state() {
         Ok(state) => remove_known(store, dir, &state, force),
         // Half-made or half-removed: nobody runs it.

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::remove::is_supervised;
 use super::waiting::{Changes, any_readable};
+use crate::outcome::EngineError;
 use crate::record::{Exit, ProcessRef, State};
 use crate::store::{BoxDir, Observed, Store, StoreError};
 
@@ -16,6 +17,9 @@ pub enum WaitError {
     /// Its state.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its monitor was killed, and no new one could be started.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The system refused to watch it.
     #[error("cannot watch box {id}: {errno}")]
     System {
@@ -51,28 +55,30 @@ impl Waiter {
     }
 
     /// Waits until the box does not run, and tells how it ended; a box that never ran counts as
-    /// ended with 0, as docker has it. `adopt` is called when a running box has nobody who would
-    /// write its end down: it may start a monitor, and gives the state that is true then.
+    /// ended with 0, as docker has it. A running box whose monitor was killed gets a new one, so that
+    /// its end is written down.
     ///
     /// # Errors
-    /// When the state cannot be read, or the box not be watched.
-    pub fn wait(
-        mut self,
-        mut adopt: impl FnMut(&BoxDir, State) -> Result<State, StoreError>,
-    ) -> Result<Exit, WaitError> {
+    /// When the state cannot be read, the box not be watched, or no monitor be started.
+    pub fn wait(mut self) -> Result<Exit, WaitError> {
         loop {
             self.changes.clear().map_err(|errno| failed(&self.dir, errno))?;
-            let mut state = match self.dir.read_state() {
+            let state = match self.dir.read_state() {
                 Ok(state) => state,
                 // Removed, by itself or by somebody: only the kernel may still know.
-                Err(StoreError::NoState { .. } | StoreError::NotFound { .. }) => {
+                Err(StoreError::NotFound { .. } | StoreError::NoState { .. }) => {
                     return Ok(self.seen_by_kernel());
                 }
                 Err(error) => return Err(error.into()),
             };
-            if !is_supervised(&state) && !matches!(self.store.observe(&state), Observed::Created) {
-                state = adopt(&self.dir, state)?;
-            }
+            let state = match crate::monitor::ensure(&self.dir, state) {
+                Ok(state) => state,
+                // Removed after it was read.
+                Err(EngineError::Store(StoreError::NotFound { .. } | StoreError::NoState { .. })) => {
+                    return Ok(self.seen_by_kernel());
+                }
+                Err(error) => return Err(error.into()),
+            };
             match self.store.observe(&state) {
                 Observed::Created => return Ok(Exit::Code(0)),
                 Observed::Exited(Exit::Unknown) => return Ok(self.seen_by_kernel()),

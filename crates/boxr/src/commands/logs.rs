@@ -33,6 +33,10 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let dir = boxes::find(&store, invocation.first())?;
     let failed = |error: StoreError| Report::from(error).status(1);
     let Some(data) = dir.data_path().map_err(failed)? else { return unlogged(&dir, invocation.first()) };
+    // A box whose monitor was killed gets a new one, or what it writes from now on would not come.
+    if let Err(error) = boxr_engine::lifecycle::current(&dir) {
+        error.report().print();
+    }
     let mut sink = Split {
         stdout: BufWriter::with_capacity(1 << 16, std::io::stdout()),
         stderr: BufWriter::with_capacity(1 << 16, std::io::stderr()),

@@ -1,8 +1,7 @@
 //! `boxr wait`
 
 use boxr_engine::lifecycle::wait::Waiter;
-use boxr_engine::record::{Exit, State};
-use boxr_engine::store::{BoxDir, StoreError};
+use boxr_engine::record::Exit;
 
 use crate::boxes;
 use crate::cli::Invocation;
@@ -21,7 +20,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         (name, waiter)
     });
     let waiters: Vec<_> = waiters.collect();
-    boxes::for_each(waiters, |(name, waiter)| match waiter?.wait(adopt)? {
+    boxes::for_each(waiters, |(name, waiter)| match waiter?.wait()? {
         Exit::Unknown => {
             write_stdout("unknown\n")?;
             Err(Report::new(format!("{name}: nobody saw how it ended"))
@@ -30,9 +29,4 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         }
         exit => write_stdout(&format!("{}\n", exit.status())),
     })
-}
-
-/// What is done about a running box whose monitor was killed, so that its end will be written down.
-fn adopt(_dir: &BoxDir, state: State) -> Result<State, StoreError> {
-    Ok(state)
 }

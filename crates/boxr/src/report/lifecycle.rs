@@ -46,6 +46,7 @@ impl Explain for WaitError {
     fn report(&self) -> Report {
         match self {
             Self::Store(error) => error.report(),
+            Self::Engine(error) => error.report(),
             Self::System { id, errno } => {
                 Report::new(format!("cannot watch box {id}: {}", errno_text(*errno)))
             }

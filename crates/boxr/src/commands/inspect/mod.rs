@@ -1,0 +1,97 @@
+//! `boxr inspect`
+
+mod view;
+
+use boxr_engine::lifecycle::{self, usage};
+use boxr_engine::store::{BoxDir, Store};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::format::template::Template;
+use crate::report::{Explain, Report, write_stdout};
+use view::{Sources, View};
+
+/// Carries out `boxr inspect`: those that are there are printed, whatever is wrong with others.
+///
+/// # Errors
+/// A template that cannot be used; a store that cannot be opened.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    if let Some(kind) = invocation.value("type").filter(|kind| *kind != "container") {
+        return Err(invocation.bad_value("type", kind, "container"));
+    }
+    let template = match invocation.value("format") {
+        None | Some("json") => None,
+        Some(text) => Some(Template::parse(text)?),
+    };
+    let store = boxes::open_store(&invocation.globals)?;
+    let mut views = Vec::new();
+    let mut status = boxes::for_each(invocation.positionals(), |name| {
+        let view = look(&store, &boxes::find(&store, name)?, invocation.switch("size"))?;
+        views.push(view);
+        Ok(())
+    })?;
+    let text = match template {
+        None => as_json(&views, invocation.value("format").is_some())?,
+        Some(template) => {
+            let mut text = String::new();
+            for view in &views {
+                let value = serde_json::to_value(view).map_err(|error| unprintable(&error))?;
+                if let Err(error) = template.render(&value, &mut text) {
+                    error.report().print();
+                    status = 1;
+                    break;
+                }
+                text.push('\n');
+            }
+            text
+        }
+    };
+    write_stdout(&text)?;
+    Ok(status)
+}
+
+fn look(store: &Store, dir: &BoxDir, size: bool) -> Result<View, Report> {
+    let failed = |error| Report::from(error).status(1);
+    // A box whose monitor was killed gets a new one; what is known is shown in any case.
+    let state = match lifecycle::current(dir) {
+        Ok(state) => state,
+        Err(_) => dir.read_state().map_err(failed)?,
+    };
+    let record = match dir.read_record() {
+        Ok(record) => Some(record),
+        Err(error) => {
+            error.report().print();
+            None
+        }
+    };
+    let data = dir.data_path().map_err(failed)?;
+    let size = size.then(|| data.as_deref().map_or(0, usage::bytes_below));
+    let observed = store.observe(&state);
+    let sources = Sources { state: &state, observed, record: record.as_ref(), dir: &dir.path(), data, size };
+    Ok(view::make(sources))
+}
+
+/// An array with docker's indent, or, with `--format json`, without any.
+fn as_json(views: &[View], compact: bool) -> Result<String, Report> {
+    let mut bytes = Vec::new();
+    let done = if compact {
+        views.serialize(&mut serde_json::Serializer::new(&mut bytes))
+    } else {
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        views.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
+    };
+    done.map_err(|error| unprintable(&error))?;
+    bytes.push(b'\n');
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn unprintable(error: &serde_json::Error) -> Report {
+    Report::new(format!("cannot write this box as JSON: {error}")).status(1)
+}
+
+/// As a value that is there, or `null`.
+fn value(value: impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}

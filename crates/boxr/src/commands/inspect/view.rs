@@ -1,0 +1,343 @@
+//! What `inspect` prints: docker's keys where boxr has the thing, and boxr's own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use boxr_engine::options::{BoxOptions, JoinTarget, NamespaceMode, Retention, Root, Tty, User};
+use boxr_engine::record::{Exit, Record, State};
+use boxr_engine::store::Observed;
+use boxr_sys::namespace::NamespaceKind;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::value;
+use crate::format::{condition, time};
+
+/// A box.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct View {
+    id: String,
+    created: String,
+    path: String,
+    args: Vec<String>,
+    state: StateView,
+    image: String,
+    log_path: String,
+    name: String,
+    restart_count: u32,
+    driver: String,
+    platform: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_rw: Option<u64>,
+    mounts: Vec<Value>,
+    host_config: Value,
+    config: Value,
+    namespaces: BTreeMap<&'static str, NamespaceView>,
+    monitor: Value,
+    cgroup: Value,
+    paths: PathsView,
+    options: Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StateView {
+    status: &'static str,
+    running: bool,
+    paused: bool,
+    restarting: bool,
+    #[serde(rename = "OOMKilled")]
+    oom_killed: Option<bool>,
+    dead: bool,
+    /// In uninterruptible sleep, or its end not written down yet.
+    unresponsive: bool,
+    pid: i32,
+    /// `null` where nobody saw it.
+    exit_code: Option<u8>,
+    error: String,
+    started_at: String,
+    finished_at: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NamespaceView {
+    mode: String,
+    /// The number that lsns(8) prints; `null` while the box does not run.
+    id: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PathsView {
+    state: PathBuf,
+    data: Option<PathBuf>,
+    log: Option<PathBuf>,
+}
+
+/// What a view is made of.
+pub(super) struct Sources<'a> {
+    pub state: &'a State,
+    pub observed: Observed,
+    /// `None` where it cannot be read.
+    pub record: Option<&'a Record>,
+    /// In the state root.
+    pub dir: &'a Path,
+    /// In the data root.
+    pub data: Option<PathBuf>,
+    /// Bytes on disk, if they were asked for.
+    pub size: Option<u64>,
+}
+
+/// Makes the view of a box.
+pub(super) fn make(sources: Sources<'_>) -> View {
+    let Sources { state, observed, record, dir, data, size } = sources;
+    let standard = BoxOptions::default();
+    let options = record.map_or(&standard, |record| &record.options);
+    let log = data.as_ref().map(|data| data.join("log"));
+    let pid = state.process.filter(|_| condition::is_up(observed)).map_or(0, |process| process.pid);
+    let supervisor = state.supervisor;
+    View {
+        id: state.id.clone(),
+        created: time::rfc3339(state.created),
+        path: options.args.first().cloned().unwrap_or_default(),
+        args: options.args.get(1..).unwrap_or_default().to_vec(),
+        state: state_view(state, observed, pid),
+        image: state.image.clone(),
+        log_path: log.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+        name: state.name.clone(),
+        restart_count: 0,
+        driver: "boxr".to_owned(),
+        platform: "linux".to_owned(),
+        size_rw: size,
+        mounts: mounts(options),
+        host_config: host_config(options),
+        config: config(state, options),
+        namespaces: namespaces(options, pid),
+        monitor: json!({
+            "Pid": supervisor.map(|process| process.pid),
+            "Running": supervisor.is_some_and(|process| process.is_alive()),
+            "Monitored": state.monitored,
+        }),
+        cgroup: value(&state.cgroup),
+        paths: PathsView { state: dir.to_owned(), data, log },
+        options: record.map_or(Value::Null, |record| value(&record.options)),
+    }
+}
+
+fn state_view(state: &State, observed: Observed, pid: i32) -> StateView {
+    let status = condition::state(observed);
+    let moment = |time: Option<i64>| time.map_or_else(|| time::NEVER.to_owned(), time::rfc3339);
+    StateView {
+        status,
+        running: condition::is_up(observed),
+        paused: status == "paused",
+        restarting: false,
+        oom_killed: oom_killed(state),
+        dead: false,
+        unresponsive: matches!(observed, Observed::Unresponsive | Observed::Ending),
+        pid,
+        exit_code: match observed {
+            Observed::Exited(Exit::Unknown) | Observed::Ending => None,
+            Observed::Exited(exit) => Some(exit.status()),
+            _ => Some(0),
+        },
+        error: state.error.clone().unwrap_or_default(),
+        started_at: moment(state.started),
+        finished_at: moment(state.finished),
+    }
+}
+
+/// `false` for a box without memory accounting, which cannot have been killed by its limit; `null`
+/// when its cgroup, where this is counted, is gone.
+fn oom_killed(state: &State) -> Option<bool> {
+    let Some(location) = &state.cgroup else { return Some(false) };
+    let kills = boxr_cgroup::Cgroup::open(location).and_then(|cgroup| cgroup.oom_kills()).ok()?;
+    kills.map(|count| count > 0)
+}
+
+fn mounts(options: &BoxOptions) -> Vec<Value> {
+    options
+        .mounts
+        .iter()
+        .map(|mount| {
+            json!({
+                "Type": mount.kind,
+                "Source": mount.source.clone().unwrap_or_default(),
+                "Destination": mount.destination,
+                "Mode": mount.options.join(","),
+                "RW": !mount.options.iter().any(|option| option == "ro"),
+                "Propagation": mount.options.iter().rev().find(|option| option.ends_with("private")
+                    || option.ends_with("shared") || option.ends_with("slave")).cloned().unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+fn host_config(options: &BoxOptions) -> Value {
+    let limits = &options.limits;
+    let namespaces = &options.namespaces;
+    let ulimits: Vec<Value> = options
+        .ulimits
+        .iter()
+        .map(|limit| json!({"Name": limit.kind.trim_start_matches("RLIMIT_").to_lowercase(), "Soft": limit.soft, "Hard": limit.hard}))
+        .collect();
+    let binds: Vec<String> = options
+        .mounts
+        .iter()
+        .filter(|mount| mount.kind == "bind")
+        .map(|mount| {
+            let destination = mount.destination.display();
+            format!(
+                "{}:{destination}:{}",
+                mount.source.as_deref().unwrap_or_default(),
+                mount.options.join(",")
+            )
+        })
+        .collect();
+    json!({
+        "AutoRemove": options.retention == Retention::Ephemeral,
+        "Binds": binds,
+        "CapAdd": options.capabilities.add,
+        "CapDrop": options.capabilities.drop,
+        "CgroupnsMode": mode_word(&namespaces.cgroup),
+        "CpuShares": limits.cpu_shares.unwrap_or(0),
+        "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
+        "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
+        "Init": options.init,
+        "IpcMode": mode_word(&namespaces.ipc),
+        "LogConfig": {
+            "Type": "boxr",
+            "Config": { "max-size": options.log.max_size.to_string(), "max-file": options.log.max_files.to_string() },
+        },
+        "Memory": limits.memory.unwrap_or(0),
+        "MemorySwap": limits.memory_swap.unwrap_or(0),
+        "NanoCpus": limits.cpus_milli.unwrap_or(0).saturating_mul(1_000_000),
+        "NetworkMode": mode_word(&namespaces.network),
+        "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
+        "PidMode": mode_word(&namespaces.pid),
+        "PidsLimit": limits.pids,
+        "Privileged": false,
+        "ReadonlyRootfs": options.read_only,
+        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "SecurityOpt": if options.no_new_privileges { vec!["no-new-privileges"] } else { Vec::new() },
+        "UTSMode": mode_word(&namespaces.uts),
+        "Ulimits": ulimits,
+        "UsernsMode": namespaces.user.as_ref().map(mode_word).unwrap_or_default(),
+    })
+}
+
+fn config(state: &State, options: &BoxOptions) -> Value {
+    let hostname = match (&options.hostname, &options.namespaces.uts) {
+        (Some(name), _) => name.clone(),
+        (None, NamespaceMode::New) => state.name.clone(),
+        (None, _) => String::new(),
+    };
+    json!({
+        "Hostname": hostname,
+        "Domainname": options.domainname.clone().unwrap_or_default(),
+        "User": options.user.as_ref().map(user_word).unwrap_or_default(),
+        "Tty": state.tty || options.tty == Tty::Always,
+        "OpenStdin": options.interactive,
+        "Env": options.env,
+        "Cmd": options.args,
+        "Image": state.image,
+        "Entrypoint": null,
+        "WorkingDir": options.workdir.clone().unwrap_or_default(),
+        "Labels": state.labels,
+        "StopSignal": options.stop_signal.clone().unwrap_or_else(|| "SIGTERM".to_owned()),
+        "StopTimeout": options.stop_timeout,
+        "Rootfs": match &options.root {
+            Root::Host => Path::new(""),
+            Root::Directory(path) => path.as_path(),
+        },
+    })
+}
+
+fn user_word(user: &User) -> String {
+    format!("{}:{}", user.uid, user.gid)
+}
+
+fn namespaces(options: &BoxOptions, pid: i32) -> BTreeMap<&'static str, NamespaceView> {
+    NamespaceKind::ALL
+        .into_iter()
+        .map(|kind| {
+            let mode = options.namespaces.get(kind).map_or_else(|| "auto".to_owned(), mode_word);
+            (kind.word(), NamespaceView { mode, id: namespace_id(pid, kind) })
+        })
+        .collect()
+}
+
+fn namespace_id(pid: i32, kind: NamespaceKind) -> Option<u64> {
+    if pid == 0 {
+        return None;
+    }
+    rustix::fs::stat(format!("/proc/{pid}/ns/{}", kind.proc_name())).ok().map(|found| found.st_ino)
+}
+
+/// A mode as flags spell it.
+fn mode_word(mode: &NamespaceMode) -> String {
+    match mode {
+        NamespaceMode::New => "new".to_owned(),
+        NamespaceMode::Host => "host".to_owned(),
+        NamespaceMode::Join(JoinTarget::Container(name)) => format!("container:{name}"),
+        NamespaceMode::Join(JoinTarget::Pid(pid)) => format!("pid:{pid}"),
+        NamespaceMode::Join(JoinTarget::Path(path)) => path.display().to_string(),
+        NamespaceMode::Join(JoinTarget::Id(id)) => format!("id:{id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::template::Template;
+    use crate::format::tests::state;
+    use boxr_engine::record::FORMAT;
+
+    fn view(observed: Observed) -> Value {
+        let state = state();
+        let mut options = BoxOptions {
+            args: vec!["sleep".to_owned(), "1000".to_owned()],
+            env: vec!["A=1".to_owned(), "B=2".to_owned()],
+            workdir: Some("/tmp".into()),
+            ..BoxOptions::default()
+        };
+        options.limits.memory = Some(1 << 20);
+        options.limits.cpus_milli = Some(1500);
+        let record = Record { format: FORMAT, id: state.id.clone(), options };
+        let data = Some(PathBuf::from("/d"));
+        let dir = Path::new("/s");
+        value(make(Sources { state: &state, observed, record: Some(&record), dir, data, size: None }))
+    }
+
+    fn shown(template: &str) -> String {
+        let mut text = String::new();
+        Template::parse(template).unwrap().render(&view(Observed::Exited(Exit::Code(3))), &mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn what_scripts_ask_docker() {
+        for (template, expected) in [
+            ("{{.Name}} {{.State.Status}} {{.State.Running}} {{.State.ExitCode}}", "web exited false 3"),
+            ("{{.State.Pid}} {{.State.OOMKilled}} {{.State.StartedAt}}", "0 false 0001-01-01T00:00:00Z"),
+            ("{{.Created}}", "2026-01-02T03:04:05Z"),
+            ("{{range .Config.Env}}{{println .}}{{end}}", "A=1\nB=2\n"),
+            ("{{join .Config.Cmd \" \"}} {{.Config.Hostname}} {{.Config.WorkingDir}}", "sleep 1000 web /tmp"),
+            ("{{index .Config.Labels \"com.example.tier\"}}", "front"),
+            ("{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", "1048576 1500000000"),
+            ("{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.NetworkMode}}", "no host"),
+            ("{{.LogPath}} {{json .Args}}", "/d/log [\"1000\"]"),
+            ("{{.Namespaces.pid.Mode}} {{.Namespaces.user.Mode}}", "new auto"),
+        ] {
+            assert_eq!(shown(template), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_has_no_number() {
+        assert_eq!(view(Observed::Exited(Exit::Unknown))["State"]["ExitCode"], Value::Null);
+        assert_eq!(view(Observed::Created)["State"]["ExitCode"], 0);
+    }
+}
