@@ -46,6 +46,30 @@ pub fn would_be_dropped(pid: i32, number: i32) -> bool {
         .is_ok_and(|status| is_first_of_namespace(&status) && is_at_default(&status, number))
 }
 
+/// The signal that typed `bytes` mean on the terminal behind `master`, when the kernel would drop it
+/// because the first process of the box, `pid`, is in the terminal's foreground and has left it at
+/// its default: without this, Ctrl-C would not end `sleep`.
+pub fn dropped_key(master: BorrowedFd<'_>, pid: i32, bytes: &[u8]) -> Option<i32> {
+    use rustix::termios::{LocalModes, SpecialCodeIndex, tcgetattr, tcgetpgrp};
+    if !bytes.iter().any(u8::is_ascii_control) {
+        return None;
+    }
+    let settings = tcgetattr(master).ok()?;
+    if !settings.local_modes.contains(LocalModes::ISIG) {
+        return None;
+    }
+    let typed = |key: SpecialCodeIndex| bytes.contains(&settings.special_codes[key]);
+    let signal = if typed(SpecialCodeIndex::VINTR) {
+        Signal::INT.as_raw()
+    } else if typed(SpecialCodeIndex::VQUIT) {
+        Signal::QUIT.as_raw()
+    } else {
+        return None;
+    };
+    let in_foreground = tcgetpgrp(master).is_ok_and(|group| group.as_raw_nonzero().get() == pid);
+    (in_foreground && would_be_dropped(pid, signal)).then_some(signal)
+}
+
 fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }

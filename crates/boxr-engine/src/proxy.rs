@@ -16,6 +16,8 @@ pub struct Proxy {
     keys: DetachKeys,
     /// Typed, and not yet taken by the box.
     pending: Vec<u8>,
+    /// What was typed last.
+    typed: Vec<u8>,
     input_open: bool,
     output_open: bool,
 }
@@ -25,6 +27,8 @@ pub struct Proxy {
 pub enum Typed {
     /// Nothing of the kind.
     Nothing,
+    /// A key that the kernel makes a signal of, perhaps.
+    Control,
     /// The detach keys.
     Detach,
 }
@@ -44,12 +48,25 @@ impl Proxy {
         let flags = fcntl_getfl(&master)?;
         fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
         let raw = RawTerminal::enter()?;
-        Ok(Self { master, raw, keys, pending: Vec::new(), input_open: true, output_open: true })
+        Ok(Self {
+            master,
+            raw,
+            keys,
+            pending: Vec::new(),
+            typed: Vec::new(),
+            input_open: true,
+            output_open: true,
+        })
     }
 
     /// The master.
     pub fn master(&self) -> &OwnedFd {
         &self.master
+    }
+
+    /// What was typed last, without detach keys.
+    pub fn last_typed(&self) -> &[u8] {
+        &self.typed
     }
 
     /// What to wait for on the master.
@@ -142,8 +159,14 @@ impl Proxy {
                 Ok(Typed::Nothing)
             }
             Ok(count) => {
-                let detach = self.keys.filter(&buffer[..count], &mut self.pending);
-                Ok(if detach { Typed::Detach } else { Typed::Nothing })
+                self.typed.clear();
+                let detach = self.keys.filter(&buffer[..count], &mut self.typed);
+                self.pending.extend_from_slice(&self.typed);
+                Ok(match self.typed.iter().any(u8::is_ascii_control) {
+                    _ if detach => Typed::Detach,
+                    true => Typed::Control,
+                    false => Typed::Nothing,
+                })
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(Typed::Nothing),
             Err(errno) => Err(errno),

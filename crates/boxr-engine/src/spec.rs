@@ -266,19 +266,23 @@ fn container_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Moun
     if !situation.new_user {
         pts.push("gid=5");
     }
+    // With the caller's ipc namespace in a new user namespace the kernel makes no new instance, and
+    // a host without one has none to show.
     let mqueue = if makes(NamespaceKind::Ipc) || !situation.new_user {
-        mount("mqueue", "mqueue", "/dev/mqueue", &safe)
+        Some(mount("mqueue", "mqueue", "/dev/mqueue", &safe))
     } else {
-        mount("bind", "/dev/mqueue", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"])
+        let bind = || mount("bind", "/dev/mqueue", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]);
+        Path::new("/dev/mqueue").is_dir().then(bind)
     };
-    vec![
+    let mut all = vec![
         proc,
         mount("tmpfs", "tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount("devpts", "devpts", "/dev/pts", &pts),
         mount("tmpfs", "shm", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-        mqueue,
         sys,
-    ]
+    ];
+    all.extend(mqueue);
+    all
 }
 
 fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount {

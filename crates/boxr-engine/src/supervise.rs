@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::deadline::Deadline;
-use crate::deliver::{Delivered, deliver};
+use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::foreground::{RunRequest, exit_of};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
@@ -193,10 +193,12 @@ impl Core {
                     self.on_signal(received)?;
                 }
             }
-            if let Some(proxy) = &mut self.proxy
-                && let Typed::Detach = proxy.turn(ready.input, ready.output, ready.room)?
-            {
-                return Ok(Finish::Detached);
+            if let Some(proxy) = &mut self.proxy {
+                match proxy.turn(ready.input, ready.output, ready.room)? {
+                    Typed::Detach => return Ok(Finish::Detached),
+                    Typed::Control => self.on_control_key()?,
+                    Typed::Nothing => {}
+                }
             }
             if ready.ended
                 && let Some(ended) = pidfd::reap(self.running.pidfd.as_fd(), true)?
@@ -207,6 +209,15 @@ impl Core {
                 return Ok(Finish::Ended(self.stop.exit(exit_of(ended, self.stop.ending))));
             }
             self.on_time()?;
+        }
+    }
+
+    fn on_control_key(&mut self) -> Result<(), Errno> {
+        let pid = self.running.pid.as_raw_nonzero().get();
+        let Some(proxy) = &self.proxy else { return Ok(()) };
+        match dropped_key(proxy.master().as_fd(), pid, proxy.last_typed()) {
+            Some(signal) => self.send(signal),
+            None => Ok(()),
         }
     }
 

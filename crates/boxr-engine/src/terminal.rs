@@ -113,7 +113,8 @@ fn start_guard(saved: &Termios) -> Result<OwnedFd, Errno> {
 
 fn guard(parent: OwnedFd, saved: &Termios) -> Result<(), Errno> {
     // Blocked, so that the keys of the terminal do not end it, nor SIGTTOU stop it below.
-    let (_signals, _) = boxr_sys::signal::take_all()?;
+    let (signals, _) = boxr_sys::signal::take_all()?;
+    drop(signals);
     let parent = boxr_sys::fd::close_all_but(parent)?;
     boxr_sys::title::set(c"boxr-terminal", "boxr-terminal")?;
     loop {

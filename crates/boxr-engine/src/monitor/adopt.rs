@@ -132,7 +132,7 @@ fn settle(
     standby::title(c"boxr-monitor", &name).map_err(system("name the monitor"))?;
     rustix::io::write(&tell, b".").map_err(system("report to the caller"))?;
     drop(tell);
-    Ok(Watch { dir, process, pidfd, streams, log, terms: Terms { name, ..terms } })
+    Ok(Watch { dir, process, pidfd, streams, log, ending: None, terms: Terms { name, ..terms } })
 }
 
 /// Whether that is the boxr that forked this monitor to step back from a foreground box.

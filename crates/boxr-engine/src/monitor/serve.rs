@@ -12,7 +12,7 @@ use super::clients::{Clients, PACKET};
 use super::standby::Standby;
 use super::streams::Streams;
 use crate::deadline::Deadline;
-use crate::deliver::{Delivered, deliver};
+use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::foreground::{exit_of, now};
 use crate::logs::LogWriter;
 use crate::options::{BoxOptions, LogLimits, Retention};
@@ -33,6 +33,8 @@ pub(super) struct Watch {
     pub streams: Streams,
     /// Its log.
     pub log: LogWriter,
+    /// A signal that only SIGKILL could carry out, typed on its terminal.
+    pub ending: Option<u8>,
     /// What it was started from, as far as it matters here.
     pub terms: Terms,
 }
@@ -138,6 +140,10 @@ fn turn(
     watch.streams.flush_input();
     let was_open = watch.streams.input.is_some();
     clients.turn(&mut watch.streams)?;
+    let keys = watch.streams.take_control_keys();
+    if !keys.is_empty() {
+        on_control_keys(watch, &keys)?;
+    }
     if was_open && watch.streams.input_is_closed() {
         standby.close_input();
     }
@@ -145,6 +151,19 @@ fn turn(
         copy_outputs(watch, clients)?;
     }
     Ok(if ready.first() == Some(&true) { Event::Ended } else { Event::Some })
+}
+
+/// Ctrl-C at a first process that the kernel protects from it.
+fn on_control_keys(watch: &mut Watch, keys: &[u8]) -> Result<(), Errno> {
+    let Some(master) = watch.streams.terminal() else { return Ok(()) };
+    let pid = watch.process.pid;
+    let Some(signal) = dropped_key(master.as_fd(), pid, keys) else { return Ok(()) };
+    match deliver(watch.pidfd.as_fd(), pid, signal) {
+        Ok(Delivered::Ended(asked)) => watch.ending = Some(asked),
+        Ok(Delivered::Sent) | Err(Errno::SRCH) => {}
+        Err(errno) => return Err(errno),
+    }
+    Ok(())
 }
 
 /// Moves what is there, a chunk of each stream. True when there was any.
@@ -221,7 +240,7 @@ fn exit(watch: &Watch, state: &State, timed_out: bool) -> Exit {
     }
     let own = pidfd::reap(watch.pidfd.as_fd(), true).ok().flatten();
     let seen = own.or_else(|| super::adopt::await_exit_status(&watch.pidfd, watch.process.pid));
-    seen.map_or(Exit::Unknown, |ended| exit_of(ended, state.ending_signal))
+    seen.map_or(Exit::Unknown, |ended| exit_of(ended, watch.ending.or(state.ending_signal)))
 }
 
 fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {

@@ -122,6 +122,7 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
         pidfd: clone_fd(&watch.pidfd)?,
         streams: std::mem::replace(&mut watch.streams, super::streams::none()),
         log,
+        ending: None,
         terms: watch.terms.clone(),
     };
     serve::serve(again, None)

@@ -169,7 +169,7 @@ fn launch(
     let terms = Terms::of(request.options, &request.state.name);
     standby::title(c"boxr-monitor", &terms.name).map_err(system("name the monitor"))?;
     let pidfd = running.pidfd;
-    Ok(Watch { dir, process, pidfd, streams, log, terms })
+    Ok(Watch { dir, process, pidfd, streams, log, ending: None, terms })
 }
 
 /// A session of its own, no files of the caller's, no signal that ends it by accident.

@@ -21,6 +21,8 @@ pub(super) struct Streams {
     pending: Vec<u8>,
     /// stdin is to be closed when that is done.
     closing: bool,
+    /// Control characters among what was typed.
+    control: Vec<u8>,
 }
 
 /// The box's ends.
@@ -68,6 +70,7 @@ pub(super) fn make(
         is_terminal: false,
         pending: Vec::new(),
         closing: false,
+        control: Vec::new(),
     };
     Ok((streams, BoxEnds { stdin: box_stdin, stdout: box_stdout, stderr: box_stderr }))
 }
@@ -85,7 +88,14 @@ pub(super) fn reopen(dir: BorrowedFd<'_>) -> Result<Streams, Errno> {
         Err(Errno::NOENT) => Vec::new(),
         stdout => vec![(Stream::Stdout, stdout?), (Stream::Stderr, output(STDERR)?)],
     };
-    Ok(Streams { outputs, input, is_terminal: false, pending: Vec::new(), closing: false })
+    Ok(Streams {
+        outputs,
+        input,
+        is_terminal: false,
+        pending: Vec::new(),
+        closing: false,
+        control: Vec::new(),
+    })
 }
 
 /// A terminal as the only stream.
@@ -94,7 +104,14 @@ pub(super) fn of_terminal(master: OwnedFd) -> Result<Streams, Errno> {
     fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
     let input = master.try_clone().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::MFILE))?;
     let outputs = vec![(Stream::Stdout, master)];
-    Ok(Streams { outputs, input: Some(input), is_terminal: true, pending: Vec::new(), closing: false })
+    Ok(Streams {
+        outputs,
+        input: Some(input),
+        is_terminal: true,
+        pending: Vec::new(),
+        closing: false,
+        control: Vec::new(),
+    })
 }
 
 impl Streams {
@@ -108,8 +125,16 @@ impl Streams {
         !self.pending.is_empty()
     }
 
+    /// Control characters that were typed since this was last asked.
+    pub fn take_control_keys(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.control)
+    }
+
     /// Passes input on.
     pub fn feed(&mut self, bytes: &[u8]) {
+        if self.is_terminal {
+            self.control.extend(bytes.iter().filter(|byte| byte.is_ascii_control()));
+        }
         if self.input.is_some() && !self.closing {
             self.pending.extend_from_slice(bytes);
             self.flush_input();
@@ -187,5 +212,12 @@ pub(super) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<Option<usiz
 
 /// No streams at all.
 pub(super) fn none() -> Streams {
-    Streams { outputs: Vec::new(), input: None, is_terminal: false, pending: Vec::new(), closing: false }
+    Streams {
+        outputs: Vec::new(),
+        input: None,
+        is_terminal: false,
+        pending: Vec::new(),
+        closing: false,
+        control: Vec::new(),
+    }
 }

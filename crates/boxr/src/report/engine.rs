@@ -107,6 +107,10 @@ impl Explain for RuntimeError {
                 .detail(format!("{program} maps the ranges of /etc/subuid and /etc/subgid"))
                 .suggest("boxr doctor userns")
                 .suggest("boxr run --uidmap 0:$(id -u):1 --gidmap 0:$(id -g):1 -- COMMAND"),
+            Self::Field { field, .. } if field.starts_with("process.user.") => Report::new(self.to_string())
+                .detail("a user namespace without a range of /etc/subuid has one id: 0, which is you")
+                .suggest("boxr run --uidmap ID:$(id -u):1 --gidmap ID:$(id -g):1 --user ID:ID -- COMMAND")
+                .suggest("boxr doctor userns"),
             Self::Field { .. } | Self::ChildLost { .. } => Report::new(self.to_string()),
         };
         report.status(self.exit_status())
