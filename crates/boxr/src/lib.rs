@@ -10,12 +10,17 @@ pub mod cli;
 pub mod commands;
 pub mod format;
 pub mod report;
+pub mod trace;
 
 /// Runs a command line, the program's name first; the status to end with.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     match cli::run(args) {
-        Ok(status) => status,
+        Ok(status) => {
+            trace::note(|| format!("ends with status {status}"));
+            status
+        }
         Err(report) => {
+            trace::note(|| format!("fails with status {}: {}", report.status, report.what));
             report.print();
             report.status
         }

@@ -139,7 +139,7 @@ pub fn io_text(error: &std::io::Error) -> String {
 }
 
 /// Control characters made visible: a file name or a value must not paint on the terminal.
-fn visible(line: &str) -> String {
+pub(crate) fn visible(line: &str) -> String {
     if !line.contains(|c: char| c.is_control()) {
         return line.to_owned();
     }

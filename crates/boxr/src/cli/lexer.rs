@@ -16,7 +16,7 @@ pub enum Said {
 }
 
 /// The result: flags in the order in which they were given, and the rest.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Matches {
     /// Flags, in order.
     pub flags: Vec<(&'static Flag, Said)>,
@@ -24,6 +24,19 @@ pub struct Matches {
     pub positionals: Vec<String>,
     /// How many positionals stood before `--`; `None` without a `--`.
     pub before_dashes: Option<usize>,
+}
+
+/// As a command line: what a trace shows.
+impl std::fmt::Debug for Matches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (flag, said) in &self.flags {
+            match said {
+                Said::Switch(on) => write!(f, "--{}={on} ", flag.long)?,
+                Said::Value(value) => write!(f, "--{}={value:?} ", flag.long)?,
+            }
+        }
+        write!(f, "-- {:?}", self.positionals)
+    }
 }
 
 /// Reads `args` against `tables`; the first table that knows a name wins.

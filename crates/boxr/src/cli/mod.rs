@@ -27,6 +27,7 @@ pub use lexer::{Matches, Said};
 pub use request::{DETACH_KEYS, RunRequest, run_request};
 
 use crate::report::{Report, write_stdout};
+use crate::trace;
 
 /// Runs a command line, the program's name first; the status to end with.
 ///
@@ -72,6 +73,8 @@ fn dispatch(command: &'static Command, mut globals: Globals, words: Vec<String>)
     matches.flags = flags;
     take_globals(&mut globals, others);
     check_arity(command, &matches).map_err(|error| error.report_for(Some(command)))?;
+    trace::start(&globals)?;
+    trace::note(|| format!("{} {:?}", command.name, matches));
     (command.run)(Invocation { command, globals, matches })
 }
 

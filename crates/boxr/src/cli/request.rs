@@ -8,6 +8,7 @@ use boxr_engine::options::BoxOptions;
 use super::invocation::Invocation;
 use super::lexer::Said;
 use crate::report::{Explain, Report};
+use crate::trace;
 
 /// The default of `--detach-keys`: ctrl-p, ctrl-q.
 pub const DETACH_KEYS: [u8; 2] = [16, 17];
@@ -41,7 +42,19 @@ pub struct RunRequest {
 /// Whatever was said that cannot be, before anything is changed.
 pub fn run_request(invocation: Invocation, purpose: Purpose) -> Result<(BoxOptions, RunRequest), Report> {
     let caller = Caller::current()?;
-    resolve(invocation, purpose, &caller)
+    let (options, request) = resolve(invocation, purpose, &caller)?;
+    trace::note(|| format!("the box is {}", traced(&options)));
+    trace::note(|| format!("what is asked is {request:?}"));
+    Ok((options, request))
+}
+
+/// The options as a trace shows them: variables without their values, which may be secrets.
+fn traced(options: &BoxOptions) -> String {
+    let mut options = options.clone();
+    for variable in &mut options.env {
+        variable.truncate(variable.find('=').unwrap_or(variable.len()));
+    }
+    serde_json::to_string(&options).unwrap_or_default()
 }
 
 fn resolve(

@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     test!(completions_are_shell),
     test!(a_reader_that_has_gone_ends_it_quietly),
     test!(colours_are_for_terminals),
+    test!(debug_says_what_is_done),
 ];
 
 fn help_goes_to_stdout(t: &Sandbox) {
@@ -177,4 +178,15 @@ fn colours_are_for_terminals(t: &Sandbox) {
     let mut terminal = t.terminal(24, 80, &["ps", "--nope"]);
     terminal.expect("\x1b[1;31merror:");
     terminal.finish().exits(125);
+}
+
+fn debug_says_what_is_done(t: &Sandbox) {
+    t.boxr(["--debug", "run", "--", "true"]).run().ok().prints("").blames("the box is {").blames("status 0");
+    let log = t.path("log");
+    t.boxr(["--log", log.to_str().unwrap(), "run", "--pid", "nwe", "--", "true"]).run().exits(125);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("run --pid=\"nwe\""), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("boxr[")), "{text}");
+    std::fs::remove_file(log).unwrap();
+    t.boxr(["run", "--", "true"]).run().ok().quiet();
 }
