@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
+use boxr_runtime::Plan;
+use boxr_runtime::plan::CgroupPlan;
 use boxr_runtime::process::parent::{Running, spawn};
 use boxr_sys::signal;
 use rustix::io::Errno;
@@ -132,6 +134,22 @@ fn streams(options: &BoxOptions) -> Result<(Option<OwnedFd>, Streams), EngineErr
 fn take_terminal(mut running: Running, master: Option<OwnedFd>) -> (Running, Option<OwnedFd>) {
     let inside = running.terminal.take();
     (running, master.or(inside))
+}
+
+/// Writes down where the cgroup will be, before it is made: a boxr that is killed in between must
+/// not leave one that nobody knows of.
+fn note_cgroup(
+    store: &Store,
+    dir: &BoxDir,
+    name: &str,
+    request: &RunRequest,
+    plan: &Plan,
+) -> Result<(), EngineError> {
+    let CgroupPlan::New(cgroup) = &plan.cgroup else { return Ok(()) };
+    let mut state = new_state(store, dir.id().as_str(), name, &request.options)?;
+    state.cgroup = Some(cgroup.location().clone());
+    state.supervisor = Some(ProcessRef::current()?);
+    Ok(dir.write_state(&state)?)
 }
 
 /// Writes down what runs, before it does.

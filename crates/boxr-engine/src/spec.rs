@@ -62,7 +62,7 @@ pub struct Situation<'a> {
 /// [`SpecError`] names the option.
 pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, Writer), SpecError> {
     let makes = |kind| makes(options, situation, kind);
-    let mut spec = Spec::default();
+    let mut spec = empty_spec();
     let own_root = matches!(options.root, Root::Directory(_));
     if own_root && !makes(NamespaceKind::Mount) {
         return Err(SpecError::Conflict("--rootfs needs a new mount namespace (--mount-ns new)".into()));
@@ -70,7 +70,7 @@ pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, W
     spec.set_root(Some(root(options)));
     spec.set_mounts(Some(mounts(options, situation)));
     if makes(NamespaceKind::Uts) {
-        spec.set_hostname(Some(options.hostname.clone().unwrap_or_else(|| situation.name.to_owned())));
+        spec.set_hostname(Some(options.hostname.clone().unwrap_or_else(|| hostname_of(situation.name))));
         spec.set_domainname(options.domainname.clone());
     } else {
         let given = [("--hostname", &options.hostname), ("--domainname", &options.domainname)];
@@ -84,6 +84,19 @@ pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, W
     let (linux, writer) = linux(options, situation)?;
     spec.set_linux(Some(linux));
     Ok((spec, writer))
+}
+
+/// Spec::default() describes a whole container, host name included.
+fn empty_spec() -> Spec {
+    let mut spec = Spec::default();
+    spec.set_hostname(None).set_domainname(None).set_hooks(None).set_annotations(None);
+    spec
+}
+
+/// A name as a host name, which the kernel bounds to 64 bytes (sethostname(2)).
+fn hostname_of(name: &str) -> String {
+    let end = (0..=64.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    name[..end.unwrap_or(0)].trim_end_matches(['.', '-', '_']).to_owned()
 }
 
 fn makes(options: &BoxOptions, situation: &Situation<'_>, kind: NamespaceKind) -> bool {

@@ -75,6 +75,9 @@ pub(super) fn serve(mut watch: Watch, client: Option<OwnedFd>) -> Result<(), Eng
     let socket = format!("/proc/self/fd/{}/{}", raw(&watch.dir), super::attach::SOCKET);
     let mut clients = Clients::listen(watch.dir.dir_fd(), &socket, client).map_err(failed)?;
     let mut standby = Standby::start(&mut watch)?;
+    // The box runs: now there is time to make its record survive a loss of power. A disk that
+    // refuses takes nothing from a box that runs.
+    watch.dir.persist().unwrap_or_default();
     let mut kill_at: Option<Deadline> = None;
     let mut timed_out = false;
     loop {

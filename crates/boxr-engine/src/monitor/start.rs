@@ -69,6 +69,11 @@ pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
     let find = find_box(request.store);
     let (plan, _) = prepare::prepare(request.options, &name, &id, manner, &find)?;
     drop(find);
+    if let boxr_runtime::plan::CgroupPlan::New(cgroup) = &plan.cgroup {
+        // Known before it is made, so that a kill in between leaves none that nobody knows of.
+        let noted = State { cgroup: Some(cgroup.location().clone()), ..request.state.clone() };
+        request.dir.write_state(&noted)?;
+    }
     let log_dir = request.dir.make_data()?;
     let log = LogWriter::open(&log_dir, request.options.log)?;
     let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
@@ -156,7 +161,7 @@ fn launch(
         Ok(running) => running,
         Err(error) => {
             // Back to what it was: a box that has not started.
-            let back = State { exit: request.state.exit, error: Some(error.to_string()), ..request.state };
+            let back = State { cgroup: None, error: Some(error.to_string()), ..request.state };
             request.dir.write_state(&back)?;
             return Err(error.into());
         }

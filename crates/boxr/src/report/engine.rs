@@ -105,12 +105,12 @@ impl Explain for RuntimeError {
             Self::Cgroup(error) => error.report(),
             Self::IdMapHelper { program, .. } => Report::new(self.to_string())
                 .detail(format!("{program} maps the ranges of /etc/subuid and /etc/subgid"))
-                .suggest("boxr doctor userns")
+                .suggest("boxr doctor")
                 .suggest("boxr run --uidmap 0:$(id -u):1 --gidmap 0:$(id -g):1 -- COMMAND"),
             Self::Field { field, .. } if field.starts_with("process.user.") => Report::new(self.to_string())
                 .detail("a user namespace without a range of /etc/subuid has one id: 0, which is you")
                 .suggest("boxr run --uidmap ID:$(id -u):1 --gidmap ID:$(id -g):1 --user ID:ID -- COMMAND")
-                .suggest("boxr doctor userns"),
+                .suggest("boxr doctor"),
             Self::Field { .. } | Self::ChildLost { .. } => Report::new(self.to_string()),
         };
         report.status(self.exit_status())
@@ -161,5 +161,5 @@ fn clone_refused(report: Report) -> Report {
         .detail("this needs root or a user namespace, and none could be had: --userns host forbids one, or this host does")
         .suggest("boxr run --userns new -- COMMAND")
         .suggest("sudo boxr run -- COMMAND")
-        .suggest("boxr doctor userns")
+        .suggest("boxr doctor")
 }
