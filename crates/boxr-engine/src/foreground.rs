@@ -67,6 +67,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let find = find_box(store);
     let (plan, _) = prepare::prepare(&request.options, &name, claim.id().as_str(), manner, &find)?;
     mark("plan");
+    note_cgroup(store, &claim, &name, &request, &plan)?;
     let (signals, mask) =
         signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
     let spawned = spawn(plan, &mask)?;
