@@ -1,6 +1,7 @@
 //! The eight namespaces, each really made; and what forbids user namespaces.
 
 use boxr_sys::namespace::NamespaceKind;
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
@@ -103,9 +104,13 @@ fn selinux() -> &'static str {
 }
 
 /// Whether the root directory is not the root of a mount, the kernel's own test for a chroot.
+/// Asked of statx(2), as a chroot often has no /proc; before Linux 5.8 it is not known.
 fn is_chrooted() -> bool {
-    text("/proc/self/mountinfo")
-        .is_some_and(|table| !table.lines().any(|line| line.split(' ').nth(4) == Some("/")))
+    let root = statx(CWD, c"/", AtFlags::empty(), StatxFlags::empty());
+    root.is_ok_and(|root| {
+        root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+            && !root.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    })
 }
 
 /// Whether a seccomp filter is on this process.
