@@ -1,6 +1,8 @@
 //! The small programs that a test program also is, chosen by `--as=ROLE`.
 
 use std::io::{Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -14,6 +16,8 @@ pub fn main(role: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
         "descriptors" => descriptors(),
         "pattern" => pattern(words.next().expect("a length").parse().expect("a number")),
         "check-pattern" => check_pattern(),
+        "abstract-server" => abstract_server(&words.next().expect("a name")),
+        "abstract-client" => abstract_client(&words.next().expect("a name")),
         role => panic!("a test program cannot be {role:?}"),
     }
 }
@@ -87,5 +91,27 @@ fn check_pattern() -> ExitCode {
         Some((index, _)) => println!("byte {index} is wrong"),
         None => println!("{} bytes", bytes.len()),
     }
+    ExitCode::SUCCESS
+}
+
+fn abstract_address(name: &str) -> SocketAddr {
+    SocketAddr::from_abstract_name(name).unwrap()
+}
+
+/// Greets whoever connects to an abstract socket, which belongs to a network namespace (unix(7)).
+fn abstract_server(name: &str) -> ExitCode {
+    let listener = UnixListener::bind_addr(&abstract_address(name)).unwrap();
+    println!("listening");
+    for stream in listener.incoming() {
+        // A client that has gone is no concern of the next.
+        stream.unwrap().write_all(b"hello\n").ok();
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints the greeting; status 1 when nobody listens.
+fn abstract_client(name: &str) -> ExitCode {
+    let Ok(mut stream) = UnixStream::connect_addr(&abstract_address(name)) else { return ExitCode::FAILURE };
+    std::io::copy(&mut stream, &mut std::io::stdout()).unwrap();
     ExitCode::SUCCESS
 }

@@ -2,9 +2,48 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod cli;
+mod configuration;
+mod crash;
+mod descriptors;
+mod detached;
+mod environment;
+mod exec;
+mod exits;
 mod harness;
+mod limits;
+mod look;
+mod mounts;
+mod names;
+mod namespaces;
+mod privileges;
+mod rootfs;
+mod signals;
+mod streams;
+mod terminals;
+mod users;
 
 fn main() -> std::process::ExitCode {
-    let tests = [cli::TESTS, harness::TESTS];
+    let tests = [
+        harness::TESTS,
+        cli::TESTS,
+        exits::TESTS,
+        streams::TESTS,
+        namespaces::TESTS,
+        environment::TESTS,
+        users::TESTS,
+        privileges::TESTS,
+        rootfs::TESTS,
+        mounts::TESTS,
+        descriptors::TESTS,
+        signals::TESTS,
+        terminals::TESTS,
+        limits::TESTS,
+        detached::TESTS,
+        names::TESTS,
+        exec::TESTS,
+        configuration::TESTS,
+        look::TESTS,
+        crash::TESTS,
+    ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

@@ -1,0 +1,222 @@
+//! Sudden death: of boxr at every step of a start, of the first process, of the monitor, of the disk.
+
+use std::collections::BTreeSet;
+
+use boxr_testing::processes::{Process, descendants};
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
+use rustix::process::{Pid, Signal, getppid, kill_process};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(boxr_killed_at_every_step_of_a_foreground_start, STRACE; deadline 300),
+    test!(boxr_killed_at_every_step_of_a_detached_start, STRACE; deadline 300),
+    test!(boxr_killed_at_every_step_of_a_removal, STRACE; deadline 300),
+    test!(first_process_killed_at_every_step_of_its_own, STRACE; deadline 300),
+    test!(a_killed_monitor_loses_nothing, Need::Kernel(6, 15)),
+    test!(an_end_that_nobody_saw_is_not_invented),
+    test!(output_after_the_monitors_death_is_kept),
+    test!(a_killed_monitor_does_not_block_the_name),
+    test!(a_full_disk_is_named, Need::UserNamespaces),
+    test!(a_state_directory_that_cannot_be_is_named),
+    test!(broken_state_files_do_not_stop_the_others),
+];
+
+const STRACE: Need = Need::Tool(Tool::Strace);
+
+/// One system call of a process: its name, and the how manieth of that name it is.
+type Step = (String, usize);
+
+/// `strace FLAGS boxr ARGS`, with its own output in a file.
+fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
+    let to = t.path("trace");
+    let cmd = t.surrounded(Cmd::new("strace")).args(["-qq", "-o", to.to_str().unwrap()]).args(flags);
+    cmd.arg("--").arg(t.program()).args(t.globals()).args(args)
+}
+
+/// The system calls that a command makes, by the lines of a trace, each process on its own.
+#[track_caller]
+fn steps(t: &Sandbox, flags: &[&str], args: &[&str]) -> Vec<Step> {
+    strace(t, flags, args).run().ok();
+    let trace = std::fs::read_to_string(t.path("trace")).unwrap();
+    let mut steps: Vec<Step> = Vec::new();
+    for line in trace.lines() {
+        // With -f a line begins with the pid.
+        let call = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+        let Some((name, _)) = call.split_once('(') else { continue };
+        if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+            let count = steps.iter().filter(|(other, _)| other == name).count();
+            steps.push((name.to_owned(), count + 1));
+        }
+    }
+    // The first is strace's own start of the program, before which nothing of boxr runs.
+    steps.split_off(1)
+}
+
+/// Whatever was killed: `ps` answers, `rm` removes, and nothing is left of it.
+#[track_caller]
+fn clean_up(t: &Sandbox) {
+    t.boxr(["ps", "-a"]).run().ok();
+    t.boxr(["rm", "--force", "--all"]).run().ok();
+    t.assert_nothing_left();
+}
+
+/// Runs `args` again and again, killed by SIGKILL at each of its system calls in turn.
+fn walk(t: &Sandbox, args: &[&str], prepare: impl Fn()) {
+    prepare();
+    let steps = steps(t, &[], args);
+    clean_up(t);
+    assert!(steps.len() > 10, "{steps:?}");
+    for (name, count) in steps {
+        prepare();
+        let inject = format!("inject={name}:signal=KILL:when={count}");
+        // How it ends is of no interest: it may have been past what counts.
+        strace(t, &["-e", &inject], args).run();
+        clean_up(t);
+    }
+    // And the name is free.
+    prepare();
+    t.run(["--", "true"]).run().ok();
+    clean_up(t);
+}
+
+fn boxr_killed_at_every_step_of_a_foreground_start(t: &Sandbox) {
+    walk(t, &["run", "--name", "victim", "--", "true"], || ());
+}
+
+fn boxr_killed_at_every_step_of_a_detached_start(t: &Sandbox) {
+    walk(t, &["run", "-d", "--name", "victim", "--", "sleep", "1000"], || ());
+}
+
+fn boxr_killed_at_every_step_of_a_removal(t: &Sandbox) {
+    walk(t, &["rm", "-f", "victim"], || {
+        t.detached("victim", ["--", "sleep", "1000"]);
+    });
+}
+
+fn first_process_killed_at_every_step_of_its_own(t: &Sandbox) {
+    let args = ["run", "--name", "victim", "--", "true"];
+    let parents: BTreeSet<String> = steps(t, &[], &args).into_iter().map(|(name, _)| name).collect();
+    // Calls that only the first process makes: a count of strace's is one for each process.
+    let all = steps(t, &["-f"], &args);
+    let own: Vec<_> = all.into_iter().filter(|(name, _)| !parents.contains(name)).collect();
+    assert!(!own.is_empty());
+    for (name, count) in own {
+        let inject = format!("inject={name}:signal=KILL:when={count}");
+        let out = strace(t, &["-f", "-e", &inject], &args).run();
+        assert!(!out.status.success(), "killed at {name} {count}, and yet: {}", out.story());
+        t.assert_nothing_left();
+    }
+}
+
+/// The monitors below the supervisor of this test.
+fn monitors() -> Vec<Process> {
+    let all = descendants(getppid().unwrap());
+    all.into_iter().filter(|process| process.comm.starts_with("boxr-monitor")).collect()
+}
+
+/// Kills the one monitor there is, and waits until it is gone.
+#[track_caller]
+fn kill_monitor() -> Pid {
+    let monitors = monitors();
+    assert_eq!(monitors.len(), 1, "{monitors:?}");
+    kill_process(monitors[0].pid, Signal::KILL).unwrap();
+    wait_until("the monitor is gone", || boxr_testing::processes::process(monitors[0].pid).is_none());
+    monitors[0].pid
+}
+
+/// Starts a box that says `before`, waits for the FIFO `go`, says what came from it, and ends with 6.
+fn start(t: &Sandbox) {
+    let fifo = t.path("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    t.detached("box", ["--", "sh", "-c", "echo before; cat go; echo err >&2; exit 6"]);
+    wait_until("it has begun", || t.boxr(["logs", "box"]).run().ok().text() == "before\n");
+}
+
+fn a_killed_monitor_loses_nothing(t: &Sandbox) {
+    start(t);
+    kill_monitor();
+    t.boxr(["ps", "--format", "{{.Names}} {{.State}}"]).run().ok().prints("box running\n");
+    wait_until("another monitor has taken over", || monitors().len() == 1);
+    std::fs::write(t.path("go"), "after\n").unwrap();
+    t.boxr(["wait", "box"]).run().ok().prints("6\n");
+    let out = t.boxr(["logs", "box"]).run().ok().prints("before\nafter\n");
+    assert_eq!(out.errors(), "err\n");
+    t.remove(["box"]);
+    t.assert_nothing_left();
+}
+
+fn an_end_that_nobody_saw_is_not_invented(t: &Sandbox) {
+    start(t);
+    kill_monitor();
+    let supervisor = getppid().unwrap();
+    std::fs::write(t.path("go"), "after\n").unwrap();
+    wait_until("the box has ended", || descendants(supervisor).len() == 1);
+    t.boxr(["inspect", "-f", "{{.State.Status}}", "box"]).run().ok().prints("exited\n");
+    let status = t.boxr(["wait", "box"]).run().ok().word();
+    assert_eq!(status, "255", "unknown, not 0 and not 6");
+    t.boxr(["logs", "box"]).run().ok().prints("before\nafter\n");
+    t.remove(["box"]);
+    t.assert_nothing_left();
+}
+
+fn output_after_the_monitors_death_is_kept(t: &Sandbox) {
+    let fifo = t.path("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    // Much more than a pipe holds: the box waits for a reader, and no write of it fails.
+    let script = "echo before; cat go; seq 1 30000 && echo written; exec sleep 1000";
+    t.detached("box", ["--", "sh", "-c", script]);
+    wait_until("it has begun", || t.boxr(["logs", "box"]).run().ok().text() == "before\n");
+    kill_monitor();
+    std::fs::write(&fifo, "go\n").unwrap();
+    wait_until("all of it is there", || {
+        t.boxr(["logs", "box"]).run().ok().text().ends_with("30000\nwritten\n")
+    });
+    assert_eq!(t.boxr(["logs", "box"]).run().ok().lines().len(), 30_003);
+    t.remove(["box"]);
+}
+
+fn a_killed_monitor_does_not_block_the_name(t: &Sandbox) {
+    t.detached("box", ["--", "sleep", "1000"]);
+    kill_monitor();
+    t.remove(["box"]);
+    t.detached("box", ["--rm", "--", "sleep", "1000"]);
+    kill_monitor();
+    t.boxr(["stop", "-t", "0", "box"]).run().ok();
+    t.boxr(["rm", "-f", "box"]).run().ok();
+    t.assert_nothing_left();
+}
+
+fn a_full_disk_is_named(t: &Sandbox) {
+    let boxr = t.program().to_str().unwrap();
+    let script = format!(
+        "mkdir small && mount -t tmpfs -o size=32k,nr_inodes=20 none small && mkdir small/state small/root
+         dd if=/dev/zero of=small/fill bs=1k 2>/dev/null
+         for how in '' -d; do {boxr} --state small/state --root small/root run $how --name x -- true; echo $?; done
+         rm small/fill; {boxr} --state small/state --root small/root ps -aq; find small -type f | grep -v lock"
+    );
+    let flags = if rustix::process::geteuid().is_root() { "host" } else { "new" };
+    let out = t.run(["--userns", flags, "--", "sh", "-c", &script]).run();
+    assert_eq!(out.text(), "125\n125\n", "{}", out.story());
+    out.blames("ENOSPC").blames("small/");
+}
+
+fn a_state_directory_that_cannot_be_is_named(t: &Sandbox) {
+    let file = t.file("file", "no directory");
+    for dir in ["/proc/no/such/dir", &file] {
+        let args = ["--state", dir, "--root", dir, "run", "--", "true"];
+        t.surrounded(Cmd::new(t.program())).args(args).run().exits(125).blames(dir);
+    }
+}
+
+fn broken_state_files_do_not_stop_the_others(t: &Sandbox) {
+    t.detached("whole", ["--", "sleep", "1000"]);
+    let id = t.detached("broken", ["--", "sleep", "1000"]);
+    let files = boxr_testing::leaks::files_below(&t.layout().state);
+    for file in files.iter().filter(|file| file.to_string_lossy().contains(&id) && file.extension().is_some())
+    {
+        std::fs::write(file, "{ torn").unwrap();
+    }
+    t.boxr(["ps", "--format", "{{.Names}}"]).run().ok().shows("whole");
+    t.boxr(["rm", "-f", "whole"]).run().ok();
+    t.boxr(["rm", "-f", &id]).run().ok();
+}

@@ -1,0 +1,213 @@
+//! Limits by cgroups, version 1 and 2; what runs in the cgroup v2 world too.
+
+use std::path::PathBuf;
+
+use boxr_testing::{Controller, Need, Sandbox, Test, test};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(memory_is_limited, MEMORY),
+    test!(too_much_memory_is_death, MEMORY),
+    test!(swap_is_limited, MEMORY),
+    test!(processors_are_limited, Need::Controller(Controller::Cpu)),
+    test!(weight_is_set, Need::Controller(Controller::Cpu)),
+    test!(processes_are_limited, Need::Controller(Controller::Pids)),
+    test!(processors_are_chosen, Need::Controller(Controller::Cpuset)),
+    test!(no_group_outlives_its_box, Need::Controller(Controller::Pids)),
+    test!(a_failed_start_leaves_no_group, Need::Controller(Controller::Pids)),
+    test!(a_frozen_box_is_paused, Need::Controller(Controller::Freezer)),
+    test!(a_frozen_box_can_be_removed, Need::Controller(Controller::Freezer)),
+    test!(stats_tell_of_a_limited_box, MEMORY, Need::Controller(Controller::Pids)),
+    test!(a_missing_cpuset_is_named, Need::NoController(Controller::Cpuset)),
+    test!(missing_memory_is_named, Need::NoController(Controller::Memory)),
+    test!(senseless_limits_are_named),
+    test!(processes_that_are_entered_are_limited_too, Need::Controller(Controller::Pids)),
+];
+
+const MEMORY: Need = Need::Controller(Controller::Memory);
+
+/// The directory of `controller` for the first process of a box, seen from the host.
+#[track_caller]
+fn group(t: &Sandbox, name: &str, controller: &str) -> PathBuf {
+    let pid = t.boxr(["inspect", "-f", "{{.State.Pid}}", name]).run().ok().word();
+    let table = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let path = |line: &str| line.splitn(3, ':').nth(2).unwrap().trim_start_matches('/').to_owned();
+    if Need::CgroupV2.missing().is_none() {
+        return PathBuf::from("/sys/fs/cgroup").join(path(table.lines().next().unwrap()));
+    }
+    let line =
+        table.lines().find(|line| line.split(':').nth(1).unwrap().split(',').any(|name| name == controller));
+    PathBuf::from("/sys/fs/cgroup").join(controller).join(path(line.unwrap()))
+}
+
+/// A file of a box's group: version 1's name, version 2's name.
+#[track_caller]
+fn setting(t: &Sandbox, name: &str, controller: &str, files: [&str; 2]) -> String {
+    let file = if Need::CgroupV2.missing().is_none() { files[1] } else { files[0] };
+    let path = group(t, name, controller).join(file);
+    let value = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    value.trim().to_owned()
+}
+
+/// Starts a box that waits, with these flags.
+fn start(t: &Sandbox, flags: &[&str]) {
+    t.detached("limited", flags.iter().chain(&["--", "sleep", "1000"]));
+}
+
+fn memory_is_limited(t: &Sandbox) {
+    start(t, &["--memory", "64m"]);
+    assert_eq!(setting(t, "limited", "memory", ["memory.limit_in_bytes", "memory.max"]), "67108864");
+    t.remove(["limited"]);
+}
+
+fn too_much_memory_is_death(t: &Sandbox) {
+    // A shell variable that doubles until the kernel ends it; without a limit of its own it would not.
+    let script = "x=0123456789abcdef; while :; do x=$x$x; done";
+    t.run(["--memory", "32m", "--memory-swap", "32m", "--", "sh", "-c", script]).run().exits(137);
+    t.assert_nothing_left();
+}
+
+fn swap_is_limited(t: &Sandbox) {
+    let file =
+        if Need::CgroupV2.missing().is_none() { "memory.swap.max" } else { "memory.memsw.limit_in_bytes" };
+    let out =
+        t.run(["-d", "--name", "limited", "-m", "64m", "--memory-swap", "96m", "--", "sleep", "1000"]).run();
+    if out.status.code() == Some(125) {
+        // The kernel counts no swap: a refusal says so.
+        out.blames("swap");
+        return t.assert_nothing_left();
+    }
+    out.ok();
+    let value = std::fs::read_to_string(group(t, "limited", "memory").join(file)).unwrap();
+    let expected = if Need::CgroupV2.missing().is_none() { 32 << 20 } else { 96 << 20 };
+    assert_eq!(value.trim(), expected.to_string());
+    t.remove(["limited"]);
+}
+
+fn processors_are_limited(t: &Sandbox) {
+    start(t, &["--cpus", "1.5"]);
+    let value = setting(t, "limited", "cpu", ["cpu.cfs_quota_us", "cpu.max"]);
+    assert!(["150000", "150000 100000"].contains(&value.as_str()), "{value}");
+    t.remove(["limited"]);
+}
+
+fn weight_is_set(t: &Sandbox) {
+    start(t, &["--cpu-shares", "2048"]);
+    let value = setting(t, "limited", "cpu", ["cpu.shares", "cpu.weight"]);
+    // The OCI's conversion of shares to a weight is one of two published ones.
+    assert!(["2048", "79", "170"].contains(&value.as_str()), "{value}");
+    t.remove(["limited"]);
+}
+
+fn processes_are_limited(t: &Sandbox) {
+    start(t, &["--pids-limit", "7"]);
+    assert_eq!(setting(t, "limited", "pids", ["pids.max", "pids.max"]), "7");
+    t.remove(["limited"]);
+    let script = "n=0; while [ $n -lt 20 ]; do sleep 1000 & n=$((n+1)); done; echo all";
+    let out = t.run(["--pids-limit", "7", "--", "sh", "-c", script]).run();
+    assert!(!out.text().contains("all"), "twenty children in spite of a limit of 7: {}", out.story());
+    t.assert_nothing_left();
+}
+
+fn processors_are_chosen(t: &Sandbox) {
+    let out = t.run(["--cpuset-cpus", "0", "--", "grep", "Cpus_allowed_list", "/proc/self/status"]).run();
+    out.ok().prints("Cpus_allowed_list:\t0\n");
+    t.run(["--cpuset-cpus", "4000", "--", "true"]).run().exits(125).blames("cpuset");
+    t.run(["--cpuset-cpus", "0-", "--", "true"]).run().exits(125).blames("cpuset");
+    t.assert_nothing_left();
+}
+
+fn no_group_outlives_its_box(t: &Sandbox) {
+    start(t, &["--pids-limit", "50"]);
+    let dir = group(t, "limited", "pids");
+    assert!(dir.exists());
+    t.boxr(["kill", "limited"]).run().ok();
+    t.boxr(["wait", "limited"]).run().ok().prints("137\n");
+    t.remove(["limited"]);
+    assert!(!dir.exists(), "{} is still there", dir.display());
+}
+
+fn a_failed_start_leaves_no_group(t: &Sandbox) {
+    let before = boxr_testing::leaks::cgroups();
+    t.run(["--pids-limit", "50", "--", "no-such-command"]).run().exits(127);
+    t.run(["--pids-limit", "50", "--workdir", "/no/such", "--", "true"]).run().exits(125);
+    let own: Vec<_> =
+        boxr_testing::leaks::cgroups().difference(&before).filter(|dir| is_empty(dir)).cloned().collect();
+    assert!(own.is_empty(), "{own:?}");
+}
+
+/// Whether no process is in a group: that of another test, under way beside this one, has some.
+fn is_empty(dir: &std::path::Path) -> bool {
+    std::fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|list| list.is_empty())
+}
+
+fn status(t: &Sandbox, name: &str) -> String {
+    t.boxr(["inspect", "-f", "{{.State.Status}}", name]).run().ok().word()
+}
+
+fn a_frozen_box_is_paused(t: &Sandbox) {
+    start(t, &[]);
+    t.boxr(["pause", "limited"]).run().ok();
+    assert_eq!(status(t, "limited"), "paused");
+    t.boxr(["ps", "--format", "{{.Status}}"]).run().ok().shows("Paused");
+    t.boxr(["exec", "limited", "true"]).run().exits(125).blames("paused");
+    t.boxr(["unpause", "limited"]).run().ok();
+    assert_eq!(status(t, "limited"), "running");
+    t.boxr(["unpause", "limited"]).run().exits(125).blames("limited");
+    t.remove(["limited"]);
+}
+
+fn a_frozen_box_can_be_removed(t: &Sandbox) {
+    start(t, &[]);
+    t.boxr(["pause", "limited"]).run().ok();
+    t.remove(["limited"]);
+    t.assert_nothing_left();
+}
+
+fn stats_tell_of_a_limited_box(t: &Sandbox) {
+    start(t, &["--memory", "64m", "--pids-limit", "9"]);
+    let out = t.boxr(["stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}} {{.PIDs}}"]).run().ok();
+    let text = out.text();
+    assert!(
+        text.starts_with("limited ") && text.contains("64MiB") && text.trim_end().ends_with(" 1"),
+        "{text}"
+    );
+    t.remove(["limited"]);
+}
+
+fn a_missing_cpuset_is_named(t: &Sandbox) {
+    t.run(["--cpuset-cpus", "0", "--", "true"]).run().exits(125).blames("cpuset");
+    t.assert_nothing_left();
+}
+
+fn missing_memory_is_named(t: &Sandbox) {
+    t.run(["--memory", "64m", "--", "true"]).run().exits(125).blames("memory");
+    t.assert_nothing_left();
+}
+
+fn senseless_limits_are_named(t: &Sandbox) {
+    for (flag, value) in [
+        ("--memory", "1"),
+        ("--memory", "1k"),
+        ("--memory", "lots"),
+        ("--cpus", "0"),
+        ("--cpus", "-1"),
+        ("--cpus", "many"),
+        ("--pids-limit", "x"),
+        ("--cpu-shares", "1"),
+    ] {
+        let out = t.run([flag, value, "--", "true"]).run().exits(125);
+        out.blames(flag.trim_start_matches("--").split('-').next().unwrap());
+    }
+    t.assert_nothing_left();
+}
+
+fn processes_that_are_entered_are_limited_too(t: &Sandbox) {
+    start(t, &["--pids-limit", "50"]);
+    let of = |words: &[&str]| {
+        t.boxr(["exec", "limited", "cat", "/proc/self/cgroup"]).args(words).run().ok().text()
+    };
+    let first = t.boxr(["exec", "limited", "cat", "/proc/1/cgroup"]).run().ok().text();
+    assert_eq!(of(&[]), first);
+    t.remove(["limited"]);
+}

@@ -1,0 +1,138 @@
+//! `boxr ns`, `doctor`, help, version, completion.
+
+use boxr_testing::processes::namespace;
+use boxr_testing::{Sandbox, Test, test};
+use rustix::process::getpid;
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(ns_tells_of_a_box),
+    test!(ns_tells_who_shares),
+    test!(ns_of_everything),
+    test!(ns_of_nothing_names_it),
+    test!(doctor_says_what_works),
+    test!(help_is_short_and_for_every_command),
+    test!(version_is_one_line),
+    test!(completions_for_three_shells),
+    test!(mistyped_flags_get_a_suggestion),
+    test!(colours_only_on_a_terminal),
+];
+
+fn ns_tells_of_a_box(t: &Sandbox) {
+    t.detached("box", ["--net", "new", "--", "sleep", "1000"]);
+    let out = t.boxr(["ns", "box"]).run().ok();
+    let text = out.text();
+    for kind in ["pid", "net", "mnt", "uts", "ipc", "user", "cgroup", "time"] {
+        assert!(text.contains(kind), "{kind} is missing: {text}");
+    }
+    let ours = namespace(getpid(), "ipc");
+    let inode = ours.trim_start_matches("ipc:[").trim_end_matches(']');
+    assert!(text.contains(inode), "{inode} of the host is missing: {text}");
+    t.boxr(["ns", "--json", "box"]).run().ok().shows("\"net\"");
+    t.remove(["box"]);
+}
+
+fn ns_tells_who_shares(t: &Sandbox) {
+    t.detached("one", ["--net", "new", "--", "sleep", "1000"]);
+    t.detached("two", ["--net", "container:one", "--", "sleep", "1000"]);
+    t.boxr(["ns", "one"]).run().ok().shows("two");
+    t.boxr(["ns", "two"]).run().ok().shows("one");
+    t.remove(["one", "two"]);
+}
+
+fn ns_of_everything(t: &Sandbox) {
+    t.detached("box", ["--net", "new", "--", "sleep", "1000"]);
+    t.boxr(["ns"]).run().ok().shows("box");
+    t.boxr(["ns", "--type", "net"]).run().ok().shows("box");
+    t.boxr(["ns", "--tree"]).run().ok().shows("user");
+    let dot = t.boxr(["ns", "--dot"]).run().ok();
+    assert!(dot.text().contains("graph") && dot.text().contains("box"), "{}", dot.story());
+    let pid = format!("pid:{}", getpid().as_raw_nonzero());
+    t.boxr(["ns", &pid]).run().ok().shows("uts");
+    t.remove(["box"]);
+}
+
+fn ns_of_nothing_names_it(t: &Sandbox) {
+    t.boxr(["ns", "absent"]).run().exits(125).blames("absent");
+    t.boxr(["ns", "pid:4194303"]).run().exits(125).blames("4194303");
+}
+
+fn doctor_says_what_works(t: &Sandbox) {
+    let out = t.boxr(["doctor"]).run();
+    assert!(matches!(out.status.code(), Some(0 | 1)), "{}", out.story());
+    for word in ["user namespaces", "cgroup", "ok"] {
+        assert!(out.text().contains(word), "{word} is missing: {}", out.text());
+    }
+    t.boxr(["doctor", "--json"]).run().shows("\"");
+}
+
+const COMMANDS: [&str; 26] = [
+    "run",
+    "create",
+    "start",
+    "exec",
+    "attach",
+    "stop",
+    "kill",
+    "pause",
+    "unpause",
+    "restart",
+    "wait",
+    "rename",
+    "rm",
+    "prune",
+    "ps",
+    "inspect",
+    "logs",
+    "top",
+    "stats",
+    "ns",
+    "doctor",
+    "config",
+    "completion",
+    "help",
+    "version",
+    "ls",
+];
+
+fn help_is_short_and_for_every_command(t: &Sandbox) {
+    for command in COMMANDS {
+        let out = t.boxr([command, "--help"]).run().ok().quiet();
+        assert!(out.text().to_lowercase().contains("usage"), "{}", out.story());
+        assert!(out.lines().iter().all(|line| line.chars().count() <= 100), "{}", out.story());
+    }
+    let out = t.boxr(["--help"]).run().ok();
+    for command in COMMANDS.iter().filter(|command| **command != "ls") {
+        assert!(out.text().contains(command), "{command} is missing: {}", out.text());
+    }
+}
+
+fn version_is_one_line(t: &Sandbox) {
+    let out = t.boxr(["--version"]).run().ok();
+    assert_eq!(out.lines().len(), 1, "{}", out.story());
+    t.boxr(["version"]).run().ok().shows("0.");
+}
+
+fn completions_for_three_shells(t: &Sandbox) {
+    for shell in ["bash", "zsh", "fish"] {
+        let out = t.boxr(["completion", shell]).run().ok();
+        assert!(out.text().contains("boxr"), "{}", out.story());
+        if shell == "bash" {
+            boxr_testing::Cmd::new("bash").arg("-n").stdin(out.stdout).run().ok().quiet();
+        }
+    }
+    t.boxr(["completion", "tcsh"]).run().exits(125).blames("tcsh");
+}
+
+fn mistyped_flags_get_a_suggestion(t: &Sandbox) {
+    t.run(["--hostnme", "x", "--", "true"]).run().exits(125).blames("--hostname");
+    t.boxr(["inspct"]).run().exits(125).blames("inspect");
+}
+
+fn colours_only_on_a_terminal(t: &Sandbox) {
+    let out = t.run(["--", "no-such-command"]).run();
+    assert!(!out.stderr.contains(&0x1b), "{}", out.story());
+    let mut terminal = t.terminal(24, 80, &["help"]);
+    terminal.expect("boxr");
+    terminal.finish();
+}
