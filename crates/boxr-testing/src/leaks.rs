@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Mount points below `dir` in this mount namespace, deepest first.
 pub fn mounts_below(dir: &Path) -> Vec<PathBuf> {
@@ -46,4 +47,25 @@ pub fn cgroups() -> BTreeSet<PathBuf> {
         }
     }
     found
+}
+
+/// Of the groups that are new since `before`, those that nothing uses and that do not go away:
+/// other boxes on this machine come and go meanwhile.
+pub fn abandoned_cgroups(before: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let end = Instant::now() + Duration::from_secs(3);
+    loop {
+        let new: Vec<_> = cgroups().difference(before).filter(|dir| is_unused(dir)).cloned().collect();
+        if new.is_empty() || Instant::now() > end {
+            return new;
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+fn is_unused(dir: &Path) -> bool {
+    let is_dir = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    };
+    std::fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|list| list.is_empty())
+        && std::fs::read_dir(dir).is_ok_and(|mut entries| !entries.any(is_dir))
 }

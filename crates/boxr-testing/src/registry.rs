@@ -94,7 +94,7 @@ fn run_all(tests: Vec<Test>) -> ExitCode {
     let before = leaks::cgroups();
     let trials = tests.into_iter().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    let left: Vec<_> = leaks::cgroups().difference(&before).cloned().collect();
+    let left = leaks::abandoned_cgroups(&before);
     if !left.is_empty() {
         println!("test leaks::cgroups ... FAILED\nleft behind by one of the tests: {left:#?}");
         return ExitCode::FAILURE;

