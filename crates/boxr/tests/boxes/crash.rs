@@ -1,6 +1,6 @@
 //! Sudden death: of boxr at every step of a start, of the first process, of the monitor, of the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use boxr_testing::processes::{Process, descendants};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
@@ -23,7 +23,7 @@ pub const TESTS: &[Test] = &[
 
 const STRACE: Need = Need::Tool(Tool::Strace);
 
-/// One system call of a process: its name, and the how manieth of that name it is.
+/// One system call of a process: its name, and the how manieth of that name it is in that process.
 type Step = (String, usize);
 
 /// `strace FLAGS boxr ARGS`, with its own output in a file.
@@ -33,23 +33,25 @@ fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
     cmd.arg("--").arg(t.program()).args(t.globals()).args(args)
 }
 
-/// The system calls that a command makes, by the lines of a trace, each process on its own.
+/// The system calls that a command makes, one process's as strace(1) counts them for an injection.
 #[track_caller]
 fn steps(t: &Sandbox, flags: &[&str], args: &[&str]) -> Vec<Step> {
     strace(t, flags, args).run().ok();
     let trace = std::fs::read_to_string(t.path("trace")).unwrap();
-    let mut steps: Vec<Step> = Vec::new();
+    let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut steps = Vec::new();
     for line in trace.lines() {
         // With -f a line begins with the pid.
         let call = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
         let Some((name, _)) = call.split_once('(') else { continue };
         if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
-            let count = steps.iter().filter(|(other, _)| other == name).count();
-            steps.push((name.to_owned(), count + 1));
+            let count = counts.entry((&line[..line.len() - call.len()], name)).or_default();
+            *count += 1;
+            steps.push((name.to_owned(), *count));
         }
     }
-    // The first is strace's own start of the program, before which nothing of boxr runs.
-    steps.split_off(1)
+    // Before the first, strace's own start of the program, nothing of boxr runs.
+    steps
 }
 
 /// Whatever was killed: `ps` answers, `rm` removes, and nothing is left of it.
@@ -66,11 +68,12 @@ fn walk(t: &Sandbox, args: &[&str], prepare: impl Fn()) {
     let steps = steps(t, &[], args);
     clean_up(t);
     assert!(steps.len() > 10, "{steps:?}");
-    for (name, count) in steps {
+    for (name, count) in steps.into_iter().skip(1) {
         prepare();
         let inject = format!("inject={name}:signal=KILL:when={count}");
         // How it ends is of no interest: it may have been past what counts.
         strace(t, &["-e", &inject], args).run();
+        eprintln!("killed at {name} {count}");
         clean_up(t);
     }
     // And the name is free.
@@ -98,7 +101,7 @@ fn first_process_killed_at_every_step_of_its_own(t: &Sandbox) {
     let parents: BTreeSet<String> = steps(t, &[], &args).into_iter().map(|(name, _)| name).collect();
     // Calls that only the first process makes: a count of strace's is one for each process.
     let all = steps(t, &["-f"], &args);
-    let own: Vec<_> = all.into_iter().filter(|(name, _)| !parents.contains(name)).collect();
+    let own: BTreeSet<_> = all.into_iter().filter(|(name, _)| !parents.contains(name)).collect();
     assert!(!own.is_empty());
     for (name, count) in own {
         let inject = format!("inject={name}:signal=KILL:when={count}");
@@ -210,13 +213,21 @@ fn a_state_directory_that_cannot_be_is_named(t: &Sandbox) {
 
 fn broken_state_files_do_not_stop_the_others(t: &Sandbox) {
     t.detached("whole", ["--", "sleep", "1000"]);
-    let id = t.detached("broken", ["--", "sleep", "1000"]);
-    let files = boxr_testing::leaks::files_below(&t.layout().state);
-    for file in files.iter().filter(|file| file.to_string_lossy().contains(&id) && file.extension().is_some())
-    {
+    let running = t.detached("running", ["--", "sleep", "1000"]);
+    let created = t.boxr(["create", "--name", "created", "--", "true"]).run().ok().word();
+    let mut files = boxr_testing::leaks::files_below(&t.layout().state);
+    files.extend(boxr_testing::leaks::files_below(&t.layout().root));
+    let broken = |file: &std::path::Path| {
+        let path = file.to_string_lossy();
+        path.contains(&created) && path.ends_with(".json")
+            || path.contains(&running) && path.ends_with("record.json")
+    };
+    for file in files.iter().filter(|file| broken(file)) {
         std::fs::write(file, "{ torn").unwrap();
     }
     t.boxr(["ps", "--format", "{{.Names}}"]).run().ok().shows("whole");
-    t.boxr(["rm", "-f", "whole"]).run().ok();
-    t.boxr(["rm", "-f", &id]).run().ok();
+    for address in ["whole", &running, &created] {
+        t.boxr(["rm", "-f", address]).run().ok();
+    }
+    t.assert_nothing_left();
 }

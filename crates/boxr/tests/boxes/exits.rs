@@ -56,7 +56,7 @@ fn a_killed_box_is_137(t: &Sandbox) {
 fn a_command_that_is_not_there_is_127(t: &Sandbox) {
     t.run(["--", "no-such-command"]).run().exits(127).blames("no-such-command").prints("");
     t.run(["--", "/no/such/path"]).run().exits(127).blames("/no/such/path").prints("");
-    t.run(["--", ""]).run().exits(127);
+    t.run(["--", ""]).run().exits(125).blames("command");
     t.assert_nothing_left();
 }
 
@@ -78,7 +78,7 @@ fn an_interpreter_that_is_not_there_is_named(t: &Sandbox) {
     use std::os::unix::fs::PermissionsExt;
     let script = t.file("script", "#!/no/such/interpreter\n");
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
-    t.run(["--", &script]).run().exits(127).blames(&script);
+    t.run(["--", &script]).run().exits(126).blames(&script).blames("#!");
 }
 
 fn boxrs_own_errors_are_125(t: &Sandbox) {

@@ -153,7 +153,7 @@ fn a_frozen_box_is_paused(t: &Sandbox) {
     t.boxr(["exec", "limited", "true"]).run().exits(125).blames("paused");
     t.boxr(["unpause", "limited"]).run().ok();
     assert_eq!(status(t, "limited"), "running");
-    t.boxr(["unpause", "limited"]).run().exits(125).blames("limited");
+    t.boxr(["unpause", "limited"]).run().exits(1).blames("limited");
     t.remove(["limited"]);
 }
 
