@@ -12,7 +12,8 @@ pub const TESTS: &[Test] = &[
     test!(boxr_killed_at_every_step_of_a_detached_start, STRACE; deadline 300),
     test!(boxr_killed_at_every_step_of_a_removal, STRACE; deadline 300),
     test!(first_process_killed_at_every_step_of_its_own, STRACE; deadline 300),
-    test!(a_killed_monitor_loses_nothing, Need::Kernel(6, 15)),
+    test!(a_killed_monitor_loses_nothing),
+    test!(all_monitors_killed_lose_nothing, Need::Kernel(6, 15)),
     test!(an_end_that_nobody_saw_is_not_invented),
     test!(output_after_the_monitors_death_is_kept),
     test!(a_killed_monitor_does_not_block_the_name),
@@ -111,20 +112,41 @@ fn first_process_killed_at_every_step_of_its_own(t: &Sandbox) {
     }
 }
 
-/// The monitors below the supervisor of this test.
-fn monitors() -> Vec<Process> {
+/// The processes of this name below the supervisor of this test.
+fn named(comm: &str) -> Vec<Process> {
     let all = descendants(getppid().unwrap());
-    all.into_iter().filter(|process| process.comm.starts_with("boxr-monitor")).collect()
+    all.into_iter().filter(|process| process.comm == comm).collect()
 }
 
-/// Kills the one monitor there is, and waits until it is gone.
+/// Waits until there is one process of this name, kills it, and waits until it is gone.
 #[track_caller]
-fn kill_monitor() -> Pid {
-    let monitors = monitors();
-    assert_eq!(monitors.len(), 1, "{monitors:?}");
-    kill_process(monitors[0].pid, Signal::KILL).unwrap();
-    wait_until("the monitor is gone", || boxr_testing::processes::process(monitors[0].pid).is_none());
-    monitors[0].pid
+fn kill_the(comm: &str) {
+    wait_until("there is one", || named(comm).len() == 1);
+    let process = named(comm).remove(0);
+    kill_process(process.pid, Signal::KILL).unwrap();
+    wait_until("it is gone", || boxr_testing::processes::process(process.pid).is_none());
+}
+
+/// Kills the monitor, whose place its standby takes.
+#[track_caller]
+fn kill_monitor() {
+    // It is called standby only from its second step on.
+    wait_until("the standby is there", || named("boxr-standby").len() == 1);
+    kill_the("boxr-monitor");
+}
+
+/// Kills monitor and standby, so that nobody watches the box.
+#[track_caller]
+fn kill_all_monitors() {
+    kill_the("boxr-standby");
+    // The monitor would soon have another standby, and that one would soon be a monitor.
+    wait_until("nobody watches", || {
+        for process in named("boxr-monitor").into_iter().chain(named("boxr-standby")) {
+            // It may have ended since it was listed.
+            kill_process(process.pid, Signal::KILL).ok();
+        }
+        named("boxr-monitor").is_empty() && named("boxr-standby").is_empty()
+    });
 }
 
 /// Starts a box that says `before`, waits for the FIFO `go`, says what came from it, and ends with 6.
@@ -138,8 +160,20 @@ fn start(t: &Sandbox) {
 fn a_killed_monitor_loses_nothing(t: &Sandbox) {
     start(t);
     kill_monitor();
+    // No command in between: the standby has seen it.
+    std::fs::write(t.path("go"), "after\n").unwrap();
+    t.boxr(["wait", "box"]).run().ok().prints("6\n");
+    let out = t.boxr(["logs", "box"]).run().ok().prints("before\nafter\n");
+    assert_eq!(out.errors(), "err\n");
+    t.remove(["box"]);
+    t.assert_nothing_left();
+}
+
+fn all_monitors_killed_lose_nothing(t: &Sandbox) {
+    start(t);
+    kill_all_monitors();
     t.boxr(["ps", "--format", "{{.Names}} {{.State}}"]).run().ok().prints("box running\n");
-    wait_until("another monitor has taken over", || monitors().len() == 1);
+    wait_until("another monitor has taken over", || named("boxr-monitor").len() == 1);
     std::fs::write(t.path("go"), "after\n").unwrap();
     t.boxr(["wait", "box"]).run().ok().prints("6\n");
     let out = t.boxr(["logs", "box"]).run().ok().prints("before\nafter\n");
@@ -150,7 +184,7 @@ fn a_killed_monitor_loses_nothing(t: &Sandbox) {
 
 fn an_end_that_nobody_saw_is_not_invented(t: &Sandbox) {
     start(t);
-    kill_monitor();
+    kill_all_monitors();
     let supervisor = getppid().unwrap();
     std::fs::write(t.path("go"), "after\n").unwrap();
     wait_until("the box has ended", || descendants(supervisor).len() == 1);
