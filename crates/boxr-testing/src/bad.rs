@@ -20,7 +20,7 @@ pub const NEVER_ENDS: Test = bad(short("crate::bad::never_ends"), never_ends);
 pub const FAILS: Test = bad(short("crate::bad::fails"), fails);
 
 const fn bad(name: &'static str, run: fn(&Sandbox)) -> Test {
-    Test { name, needs: &[], deadline: Duration::from_secs(2), run }
+    Test { name, needs: &[], deadline: Duration::from_secs(2), defect: None, run }
 }
 
 fn sleep() -> Command {

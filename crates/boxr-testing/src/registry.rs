@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::need::Need;
 use crate::sandbox::Sandbox;
@@ -20,18 +20,23 @@ pub struct Test {
     pub needs: &'static [Need],
     /// How long it may take in all.
     pub deadline: Duration,
+    /// What is known to be wrong with boxr, so that the test fails. It is counted as skipped with
+    /// this reason while it does, and fails when boxr was mended: then the mark must go.
+    pub defect: Option<&'static str>,
     /// Panics when boxr does not do what it should.
     pub run: fn(&Sandbox),
 }
 
-/// Declares a test by its function, with what it needs: `test!(name)`, `test!(name, Need::Root, …)`.
+/// Declares a test by its function, with what it needs: `test!(name)`, `test!(name, Need::Root, …)`,
+/// and after that `; deadline 300` (seconds) or `; defect "what boxr does wrong"`.
 #[macro_export]
 macro_rules! test {
-    ($function:ident $(, $need:expr)* $(; deadline $seconds:literal)?) => {
+    ($function:ident $(, $need:expr)* $(; deadline $seconds:literal)? $(; defect $defect:literal)?) => {
         $crate::Test {
             name: $crate::registry::short(concat!(module_path!(), "::", stringify!($function))),
             needs: &[$($need),*],
             deadline: $crate::registry::deadline(&[$($seconds)?]),
+            defect: $crate::registry::defect(&[$($defect)?]),
             run: $function,
         }
     };
@@ -53,6 +58,11 @@ pub const fn short(path: &'static str) -> &'static str {
 /// The seconds that a test asked for, or a minute.
 pub const fn deadline(seconds: &[u64]) -> Duration {
     Duration::from_secs(if seconds.is_empty() { 60 } else { seconds[0] })
+}
+
+/// The defect that a test is marked with, if any.
+pub const fn defect(defects: &[&'static str]) -> Option<&'static str> {
+    if defects.is_empty() { None } else { Some(defects[0]) }
 }
 
 /// What a run of the test program works with.
@@ -107,7 +117,25 @@ fn trial(test: Test) -> Trial {
         if let Some(reason) = test.needs.iter().find_map(|need| need.missing()) {
             return Ok(Completion::ignored_with(reason));
         }
-        supervise::run(test)?;
-        Ok(Completion::Completed)
+        match (supervise::run(test), test.defect) {
+            (Ok(()), None) => Ok(Completion::Completed),
+            (Ok(()), Some(defect)) => {
+                Err(format!("boxr does it right now; remove the mark: defect {defect:?}").into())
+            }
+            (Err(_), Some(defect)) => Ok(Completion::ignored_with(format!("known defect: {defect}"))),
+            (Err(failed), None) => match unbuilt(&failed) {
+                Some(command) => {
+                    Ok(Completion::ignored_with(format!("boxr {command}: not in this build yet")))
+                }
+                None => Err(failed),
+            },
+        }
     })
+}
+
+/// The command that a failed test needed and that is only a stub so far.
+fn unbuilt(failed: &Failed) -> Option<&str> {
+    let message = failed.message()?;
+    let line = message.lines().find(|line| line.ends_with(": not in this build yet"))?;
+    line.split("boxr ").nth(1)?.split(':').next()
 }

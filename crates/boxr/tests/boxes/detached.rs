@@ -24,7 +24,7 @@ pub const TESTS: &[Test] = &[
     test!(inspect_is_json),
     test!(prune_removes_what_has_ended),
     test!(top_lists_processes),
-    test!(pidfile_and_cidfile_are_written),
+    test!(pidfile_and_cidfile_are_written; defect "--cidfile takes a file that exists"),
     test!(status_fd_tells_a_program),
     test!(it_outlives_its_terminal),
     test!(stdin_of_a_detached_box_is_empty),
@@ -127,6 +127,7 @@ fn rm_flag_removes_at_the_end(t: &Sandbox) {
     wait_until("it is removed", || t.boxr(["ps", "-aq"]).run().ok().text().is_empty());
     t.detached("gone", ["--rm", "--", "sleep", "1000"]);
     t.boxr(["stop", "-t", "0", "gone"]).run().ok();
+    wait_until("it is removed", || t.boxr(["ps", "-aq"]).run().ok().text().is_empty());
     t.assert_nothing_left();
 }
 
@@ -159,7 +160,7 @@ fn kill_sends_any_signal(t: &Sandbox) {
         t.boxr(["kill", "-s", name, "ear"]).run().ok();
         wait_for_log(t, "ear", "heard");
     }
-    t.boxr(["kill", "-s", "NOISE", "ear"]).run().exits(1).blames("NOISE");
+    t.boxr(["kill", "-s", "NOISE", "ear"]).run().exits(125).blames("NOISE");
     t.boxr(["kill", "ear"]).run().ok();
     t.boxr(["wait", "ear"]).run().ok().prints("137\n");
     t.boxr(["kill", "ear"]).run().exits(1).blames("ear");
@@ -240,7 +241,7 @@ fn ps_filters(t: &Sandbox) {
     assert_eq!(names("status=exited"), "two");
     assert_eq!(names("name=tw"), "two");
     assert_eq!(names("exited=0"), "two");
-    t.boxr(["ps", "--filter", "colour=red"]).run().exits(1).blames("colour");
+    t.boxr(["ps", "--filter", "colour=red"]).run().exits(125).blames("colour");
     t.remove(["one", "two"]);
 }
 
