@@ -60,7 +60,7 @@ fn ns_of_nothing_names_it(t: &Sandbox) {
 fn doctor_says_what_works(t: &Sandbox) {
     let out = t.boxr(["doctor"]).run();
     assert!(matches!(out.status.code(), Some(0 | 1)), "{}", out.story());
-    for word in ["user namespaces", "cgroup", "ok"] {
+    for word in ["namespaces.user", "cgroup.memory", "ok"] {
         assert!(out.text().contains(word), "{word} is missing: {}", out.text());
     }
     t.boxr(["doctor", "--json"]).run().shows("\"");

@@ -26,8 +26,10 @@ pub const TESTS: &[Test] = &[
 const BUSYBOX: Need = Need::Tool(Tool::Busybox);
 
 /// `boxr run --rootfs ROOT -- sh -c SCRIPT`
+///
+/// With an ipc namespace of its own, without which an ordinary user may not mount /dev/mqueue.
 fn inside(t: &Sandbox, root: &str, script: &str) -> boxr_testing::Cmd {
-    t.run(["--rootfs", root, "--", "sh", "-c", script])
+    t.run(["--rootfs", root, "--ipc", "new", "--", "sh", "-c", script])
 }
 
 fn the_directory_is_all_there_is(t: &Sandbox) {
