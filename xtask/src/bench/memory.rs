@@ -22,8 +22,12 @@ pub fn run(bench: &Bench, report: &mut Report) -> Outcome {
     report.at_most("memory: peak of boxr run", peak as f64 / 1024.0, 2.5, " MiB");
 
     let privates = (0..ROUNDS).map(|_| private_of_monitor(bench)).collect::<Result<Vec<_>, _>>()?;
-    let private = median(privates).unwrap_or_default();
-    println!("monitor of a detached box: {private} KiB (private pages of smaps_rollup)");
+    let dirty = median(privates.iter().map(|(_, dirty)| *dirty)).unwrap_or_default();
+    let private = median(privates.iter().map(|(private, _)| *private)).unwrap_or_default();
+    println!(
+        "monitor of a detached box: {private} KiB private, {dirty} KiB of them written to (smaps_rollup)"
+    );
+    println!("  the rest are pages of the program's file that no other process happens to use");
     report.at_most("memory: private of a monitor", private as f64, 400.0, " KiB");
     Ok(())
 }
@@ -49,8 +53,8 @@ fn kibibytes(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// Kibibytes that only the monitor of one detached box has.
-fn private_of_monitor(bench: &Bench) -> Result<u64, String> {
+/// Kibibytes that only the monitor of one detached box has: all, and those that it has written to.
+fn private_of_monitor(bench: &Bench) -> Result<(u64, u64), String> {
     bench.ask(&["run", "-d", "--name", "one", "--", "sleep", "100000"])?;
     let all = descendants(getpid());
     let monitor = all.iter().find(|process| process.comm.starts_with("boxr-monitor"));
@@ -61,9 +65,12 @@ fn private_of_monitor(bench: &Bench) -> Result<u64, String> {
     private
 }
 
-fn private(pid: Pid) -> Result<u64, String> {
+fn private(pid: Pid) -> Result<(u64, u64), String> {
     let path = format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero());
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    let lines = text.lines().filter(|line| line.starts_with("Private_"));
-    Ok(lines.filter_map(|line| kibibytes(line.split_once(':')?.1)).sum())
+    let sum = |prefix: &str| {
+        let lines = text.lines().filter(|line| line.starts_with(prefix));
+        lines.filter_map(|line| kibibytes(line.split_once(':')?.1)).sum()
+    };
+    Ok((sum("Private_"), sum("Private_Dirty")))
 }

@@ -66,7 +66,10 @@ fn number(word: Option<&String>) -> Result<usize, String> {
 pub struct Bench {
     scale: Scale,
     boxr: PathBuf,
+    /// Compiled programs, and boxr's `--root`.
     dir: TempDir,
+    /// boxr's `--state`.
+    state: TempDir,
 }
 
 impl Bench {
@@ -74,9 +77,13 @@ impl Bench {
         // Another build to measure, such as yesterday's.
         let boxr =
             std::env::var_os("BOXR_BENCH_BIN").map_or_else(build::release_boxr, |path| Ok(path.into()))?;
-        let dir =
-            tempfile::Builder::new().prefix("boxr-bench-").tempdir().map_err(|error| error.to_string())?;
-        let bench = Self { scale, boxr, dir };
+        let make = |parent: PathBuf| tempfile::Builder::new().prefix("boxr-bench-").tempdir_in(parent);
+        let dir = make(std::env::temp_dir()).map_err(|error| error.to_string())?;
+        // State lies in memory, as it does by default: /run is a tmpfs, or boxr looks for another.
+        let memory = PathBuf::from("/dev/shm");
+        let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let state = make(parent).map_err(|error| error.to_string())?;
+        let bench = Self { scale, boxr, dir, state };
         peers::compile(&bench)?;
         Ok(bench)
     }
@@ -89,7 +96,7 @@ impl Bench {
     /// `boxr ARGS…` with a state of its own.
     fn boxr(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.boxr);
-        command.arg("--state").arg(self.dir.path().join("state"));
+        command.arg("--state").arg(self.state.path());
         command.arg("--root").arg(self.dir.path().join("root")).args(args);
         command
     }
