@@ -205,7 +205,7 @@ impl Host {
         if controller == Controller::Cpuset {
             inherit_cpuset(&branch)?;
         }
-        if branch.base != hierarchy.mount && !location.parents.contains(&parent) {
+        if !location.parents.contains(&parent) {
             location.parents.push(parent);
         }
         location.legacy.insert(controller.legacy_name().into(), branch.leaf);

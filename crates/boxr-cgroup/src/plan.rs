@@ -9,7 +9,7 @@ use crate::controller::Controller;
 use crate::device_program::Rule;
 use crate::error::{Absence, Error, Result};
 use crate::field::Field;
-use crate::host::{Hierarchy, Host};
+use crate::host::Host;
 use crate::parent::{self, Base, Needs};
 use crate::resources::{self, Facts, Setting, Version};
 use crate::{Location, file};
@@ -176,7 +176,7 @@ impl Host {
         };
         let branch = Branch { leaf: base.directory.join(relative), base: base.directory.clone() };
         plan.location.unified = Some(branch.leaf.clone());
-        note_parent(&mut plan.location, &branch, unified, request);
+        note_parent(&mut plan.location, &branch, request);
         plan.unified = Some((branch, base));
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Host {
             return Err(refused_legacy(controller, base, &plan.settings));
         }
         plan.location.legacy.insert(controller.legacy_name().into(), branch.leaf.clone());
-        note_parent(&mut plan.location, &branch, hierarchy, request);
+        note_parent(&mut plan.location, &branch, request);
         if !plan.legacy.contains(&branch) {
             plan.legacy.push(branch);
         }
@@ -243,10 +243,9 @@ impl Plan {
     }
 }
 
-/// Remembers the directory that boxes share, to be removed with the last of them. At the root of
-/// a hierarchy it stays: making it again would cost every start.
-fn note_parent(location: &mut Location, branch: &Branch, hierarchy: &Hierarchy, request: &Request<'_>) {
-    if request.path.is_some() || branch.base == hierarchy.mount {
+/// Remembers the directory that boxes share, to be removed with the last of them.
+fn note_parent(location: &mut Location, branch: &Branch, request: &Request<'_>) {
+    if request.path.is_some() {
         return;
     }
     if let Some(parent) = branch.leaf.parent()

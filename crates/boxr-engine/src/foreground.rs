@@ -1,7 +1,8 @@
 //! A box that runs as boxr's own child, with the caller's standard descriptors or a terminal.
 
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use boxr_runtime::Plan;
 use boxr_runtime::plan::CgroupPlan;
@@ -80,7 +81,9 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
         }
     };
     mark("state files");
-    let running = spawned.go()?;
+    let running = spawned.go().inspect_err(|_| {
+        remove_files_for_caller(request.options.pidfile.as_deref(), request.cidfile.as_deref());
+    })?;
     mark("execute");
     let dir = claim.commit()?;
     if let Some(timing) = &mut timing {
@@ -219,24 +222,38 @@ pub fn now() -> i64 {
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-/// `--pidfile` and `--cidfile`.
+/// Writes `--cidfile`, which must not exist yet (docker's rule), and `--pidfile`.
+///
+/// # Errors
+/// [`EngineError::File`]; neither is left behind.
 pub fn write_files_for_caller(
     options: &BoxOptions,
-    cidfile: Option<&std::path::Path>,
+    cidfile: Option<&Path>,
     state: &State,
 ) -> Result<(), EngineError> {
-    let write = |path: &std::path::Path, text: String| {
-        std::fs::write(path, text).map_err(|error| EngineError::File {
-            path: path.display().to_string(),
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: std::io::Error| EngineError::File {
+            path,
             errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-        })
+        }
     };
-    if let (Some(path), Some(process)) = (&options.pidfile, &state.process) {
-        write(path, format!("{}\n", process.pid))?;
+    if let Some(path) = cidfile {
+        let new = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+        new.and_then(|mut file| file.write_all(state.id.as_bytes())).map_err(failed(path))?;
     }
-    match cidfile {
-        Some(path) => write(path, state.id.clone()),
-        None => Ok(()),
+    if let (Some(path), Some(process)) = (&options.pidfile, &state.process) {
+        let written = std::fs::write(path, format!("{}\n", process.pid)).map_err(failed(path));
+        written.inspect_err(|_| remove_files_for_caller(None, cidfile))?;
+    }
+    Ok(())
+}
+
+/// Removes both files of a start that failed.
+pub fn remove_files_for_caller(pidfile: Option<&Path>, cidfile: Option<&Path>) {
+    for path in [pidfile, cidfile].into_iter().flatten() {
+        // The failure of the start is what is reported.
+        std::fs::remove_file(path).unwrap_or_default();
     }
 }
 

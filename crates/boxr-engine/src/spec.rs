@@ -239,7 +239,7 @@ fn spec_mapping(e: &idmap::Extent) -> Option<LinuxIdMapping> {
 
 /// The mounts of a container with a root of its own, and those that were asked for, which
 /// replace one at the same place. On the host's tree only /proc is needed, so that it agrees with
-/// a new pid namespace.
+/// the pid namespace.
 fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
     let asked: Vec<Mount> = options.mounts.iter().map(spec_mount).collect();
     let covered = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
@@ -254,7 +254,8 @@ fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
 
 fn host_tree_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
     let makes = |kind| makes(options, situation, kind);
-    if makes(NamespaceKind::Pid) && makes(NamespaceKind::Mount) {
+    let joins_pid = matches!(options.namespaces.pid, NamespaceMode::Join(_));
+    if (makes(NamespaceKind::Pid) || joins_pid) && makes(NamespaceKind::Mount) {
         vec![mount("proc", "proc", "/proc", &["nosuid", "nodev", "noexec"])]
     } else {
         Vec::new()
@@ -264,7 +265,8 @@ fn host_tree_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Moun
 fn container_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
     let makes = |kind| makes(options, situation, kind);
     let safe = ["nosuid", "noexec", "nodev"];
-    let proc = if makes(NamespaceKind::Pid) {
+    let joins_pid = matches!(options.namespaces.pid, NamespaceMode::Join(_));
+    let proc = if makes(NamespaceKind::Pid) || joins_pid {
         mount("proc", "proc", "/proc", &safe)
     } else {
         // The kernel makes no new /proc of a pid namespace that is not the box's own.
@@ -308,7 +310,13 @@ fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount
 fn spec_mount(option: &MountOption) -> Mount {
     let mut mount = Mount::default();
     mount.set_typ(Some(option.kind.clone())).set_destination(option.destination.clone());
-    mount.set_source(option.source.as_ref().map(PathBuf::from)).set_options(Some(option.options.clone()));
+    let mut options = option.options.clone();
+    let has = |word: &str| option.options.iter().any(|option| option == word);
+    if has("rbind") && has("ro") {
+        // As docker since 25: what is mounted below is no way around it.
+        options.push("rro".to_owned());
+    }
+    mount.set_source(option.source.as_ref().map(PathBuf::from)).set_options(Some(options));
     mount
 }
 

@@ -262,9 +262,6 @@ impl Core {
         if is(Signal::TSTP) {
             return self.stop_with_box();
         }
-        if is(Signal::CONT) {
-            return Ok(());
-        }
         if received.from_kernel && self.shares_terminal && !self.would_drop(received.signal) {
             // The keys of the terminal reached the command as well: it is in the same group.
             return Ok(());

@@ -17,6 +17,12 @@ pub fn duplicate(number: RawFd, least: RawFd) -> Result<OwnedFd, Errno> {
     rustix::io::fcntl_dupfd_cloexec(borrowed, least)
 }
 
+/// Whether `number` is open.
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: fcntl(2) answers EBADF for a number that is not open.
+    unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
+}
+
 /// Puts a duplicate of `source` at `number`, closing what was there; it stays open over execve(2).
 ///
 /// # Errors

@@ -17,6 +17,20 @@ pub fn open_store(globals: &Globals) -> Result<Store, Report> {
     Ok(Store::open(paths)?)
 }
 
+/// Looks whether the descriptors that a command is to inherit are there. Comes before boxr opens any
+/// of its own, which would take their numbers.
+///
+/// # Errors
+/// The first that is not open.
+pub fn check_descriptors(count: u32) -> Result<(), Report> {
+    let last = i32::try_from(count).unwrap_or(i32::MAX).saturating_add(2);
+    match (3..=last).find(|number| !boxr_sys::fd::is_open(*number)) {
+        None => Ok(()),
+        Some(number) => Err(Report::new(format!("--preserve-fds {count}: descriptor {number} is not open"))
+            .detail(format!("it passes the descriptors 3 to {last} on"))),
+    }
+}
+
 /// Does something with each of several boxes. One that fails is reported at once and does not stop
 /// the others; the status is then 1.
 ///

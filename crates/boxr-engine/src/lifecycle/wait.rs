@@ -81,6 +81,8 @@ impl Waiter {
             };
             match self.store.observe(&state) {
                 Observed::Created => return Ok(Exit::Code(0)),
+                // The monitor may have written the end, and ended, since this state was read.
+                Observed::Exited(Exit::Unknown) if self.has_changed_since(&state) => continue,
                 Observed::Exited(Exit::Unknown) => return Ok(self.seen_by_kernel()),
                 Observed::Exited(exit) => return Ok(exit),
                 _ => {}
@@ -88,6 +90,10 @@ impl Waiter {
             self.hold(&state);
             self.change()?;
         }
+    }
+
+    fn has_changed_since(&self, state: &State) -> bool {
+        self.dir.read_state().is_ok_and(|now| now != *state)
     }
 
     /// Holds the processes of `state` that are not held yet, and lets go of ended ones.

@@ -23,13 +23,29 @@ use crate::store::{BoxDir, Wait};
 /// # Errors
 /// The monitor cannot be started.
 pub fn ensure(dir: &BoxDir, state: State) -> Result<State, EngineError> {
+    ensure_waiting(dir, state, Wait::Yes)
+}
+
+/// The same for a command that looks at many boxes: one that somebody holds the lock of is left alone.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_if_free(dir: &BoxDir, state: State) -> Result<State, EngineError> {
+    ensure_waiting(dir, state, Wait::No)
+}
+
+/// Whether [`ensure`] has something to do.
+pub fn has_lost_its_monitor(state: &State) -> bool {
     let running = matches!(state.status, Status::Running | Status::Paused);
-    let supervised = state.supervisor.is_some_and(|supervisor| supervisor.is_alive());
-    if !running || !state.monitored || supervised {
+    running && state.monitored && !state.supervisor.is_some_and(|supervisor| supervisor.is_alive())
+}
+
+fn ensure_waiting(dir: &BoxDir, state: State, wait: Wait) -> Result<State, EngineError> {
+    if !has_lost_its_monitor(&state) {
         return Ok(state);
     }
     let own = dir.reopen()?;
-    let Some(lock) = own.lock(Wait::Yes)? else { return Ok(state) };
+    let Some(lock) = own.lock(wait)? else { return Ok(state) };
     // Its standby, or another command, may have been faster.
     let state = lock.read_state()?;
     if state.status == Status::Exited || state.supervisor.is_some_and(|supervisor| supervisor.is_alive()) {

@@ -238,7 +238,7 @@ impl Session {
             self.raw.as_ref().map_or(Ok(()), RawTerminal::set_raw)?;
             return if self.raw.is_some() { self.send_size() } else { Ok(()) };
         }
-        if [Signal::CHILD, Signal::PIPE, Signal::CONT, Signal::TTIN, Signal::TTOU].into_iter().any(is) {
+        if [Signal::CHILD, Signal::PIPE, Signal::TTIN, Signal::TTOU].into_iter().any(is) {
             return Ok(());
         }
         if !self.options.forward_signals {

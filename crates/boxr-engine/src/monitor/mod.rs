@@ -22,5 +22,5 @@ mod standby;
 mod start;
 mod streams;
 
-pub use adopt::{ensure, take_over};
+pub use adopt::{ensure, ensure_if_free, has_lost_its_monitor, take_over};
 pub use start::{StartRequest, Started, start};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::serve::{self, Terms, Watch};
 use super::{standby, streams};
-use crate::foreground::{find_box, now, wants_terminal, write_files_for_caller};
+use crate::foreground::{find_box, now, remove_files_for_caller, wants_terminal, write_files_for_caller};
 use crate::logs::LogWriter;
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
@@ -160,6 +160,7 @@ fn launch(
     let mut running = match spawned.go() {
         Ok(running) => running,
         Err(error) => {
+            remove_files_for_caller(request.options.pidfile.as_deref(), request.cidfile.as_deref());
             // Back to what it was: a box that has not started.
             let back = State { cgroup: None, error: Some(error.to_string()), ..request.state };
             request.dir.write_state(&back)?;
@@ -173,6 +174,9 @@ fn launch(
     };
     let terms = Terms::of(request.options, &request.state.name);
     standby::title(c"boxr-monitor", &terms.name).map_err(system("name the monitor"))?;
+    // The start is over. The descriptor is shared with the starter, which may have been killed.
+    rustix::fs::flock(request.dir.dir_fd(), rustix::fs::FlockOperation::Unlock)
+        .map_err(system("give the box's lock back"))?;
     let pidfd = running.pidfd;
     Ok(Watch { dir, process, pidfd, streams, log, ending: None, terms })
 }

@@ -11,7 +11,7 @@ use super::dir::{BoxDir, decode};
 use super::naming::Names;
 use super::{Inner, Observed, Store, StoreError, current, files, in_containers, observe};
 use crate::id::Id;
-use crate::record::State;
+use crate::record::{Exit, State, Status};
 
 /// A directory without a state whose lock is free is a leftover once it is this old, in
 /// nanoseconds. Between making and locking it, its maker needs a few microseconds.
@@ -70,16 +70,34 @@ impl Store {
         let full_path = || self.0.path(&in_containers(&path));
         Some(match files::read_whole(containers, path.as_str(), buffer) {
             Ok(bytes) => match decode::<State>(bytes, full_path) {
-                Ok(state) => {
-                    let observed = current(&state, self.here());
-                    Contents::Known { state: Box::new(state), observed }
-                }
+                Ok(state) => self.observed(containers, &path, state, buffer),
                 Err(error) => Contents::Damaged(error),
             },
             Err(Errno::NOENT) if self.0.exists(id).is_ok_and(|there| !there) => return None,
             Err(Errno::NOENT) => Contents::Creating,
             Err(errno) => Contents::Damaged(StoreError::system("read", full_path(), errno)),
         })
+    }
+
+    /// An end that nobody wrote down is looked at again: the monitor may have done so, and ended,
+    /// between the reading of the state and the look at the processes.
+    fn observed(
+        &self,
+        containers: BorrowedFd<'_>,
+        path: &str,
+        state: State,
+        buffer: &mut Vec<u8>,
+    ) -> Contents {
+        let mut state = Box::new(state);
+        let mut observed = current(&state, self.here());
+        if observed == Observed::Exited(Exit::Unknown) && state.status != Status::Exited {
+            let again = files::read_whole(containers, path, buffer).ok();
+            if let Some(Ok(now)) = again.map(|bytes| decode::<State>(bytes, || self.0.path(path))) {
+                observed = current(&now, self.here());
+                *state = now;
+            }
+        }
+        Contents::Known { state, observed }
     }
 
     fn is_suspect(&self, contents: &Contents) -> bool {

@@ -286,7 +286,39 @@ fn mount_plan(index: usize, mount: &Mount) -> Result<MountPlan, Error> {
             parameters: parsed.parameters,
         },
     };
+    check_place(&field("destination"), &destination, &source)?;
     Ok(MountPlan { destination, source, attributes: parsed.attributes, propagation: parsed.propagation })
+}
+
+/// Files of /proc that may be covered: each shows figures that something like lxcfs(1) narrows.
+const COVERABLE: [&str; 9] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/sys/kernel/ns_last_pid",
+];
+
+/// The root cannot be covered, and /proc only by a procfs: what runs in the box, and the runtime
+/// itself when it enters the box, must be able to believe /proc (CVE-2019-16884).
+fn check_place(field: &str, destination: &Path, source: &MountSource) -> Result<(), Error> {
+    if destination.parent().is_none() {
+        return Err(Error::field(field, "/: the root itself; give the box another root instead"));
+    }
+    let is_proc = match source {
+        MountSource::Filesystem { kind, .. } => kind == "proc",
+        MountSource::Bind { path, .. } => path == Path::new("/proc"),
+    };
+    let covers = destination == Path::new("/proc") && !is_proc;
+    let inside = destination.starts_with("/proc") && destination != Path::new("/proc");
+    if covers || inside && !COVERABLE.iter().any(|path| destination == Path::new(path)) {
+        return Err(Error::field(field, format!("{}: /proc cannot be covered", destination.display())));
+    }
+    Ok(())
 }
 
 /// A path of the container must be absolute and free of `..`, so that it means one place.

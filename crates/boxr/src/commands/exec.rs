@@ -15,6 +15,7 @@ use crate::report::Report;
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     let said = exec_request(invocation)?;
+    boxes::check_descriptors(said.preserve_fds)?;
     let exec = ExecRequest {
         args: said.args,
         env: said.env,
@@ -29,7 +30,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         ExecTarget::Process(pid) => lifecycle::exec(&lifecycle::ExecTarget::Process(pid), exec)?,
         ExecTarget::Container(name) => {
             let store = boxes::open_store(&globals)?;
-            let dir = boxes::find(&store, &name)?;
+            let dir = store.resolve(&name)?;
             lifecycle::exec(&lifecycle::ExecTarget::Box(&dir), exec)?
         }
     };

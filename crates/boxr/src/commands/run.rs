@@ -24,6 +24,7 @@ use crate::report::{Report, write_stdout};
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     let (options, request) = run_request(invocation, Purpose::Run)?;
+    boxes::check_descriptors(options.preserve_fds)?;
     let store = boxes::open_store(&globals)?;
     if request.explain {
         explain::print(&store, &options, &request)?;

@@ -9,11 +9,11 @@ use rustix::process::{Signal, getppid, kill_process};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(boxr_killed_at_every_step_of_a_foreground_start, STRACE; deadline 300),
-    test!(boxr_killed_at_every_step_of_a_detached_start, STRACE; deadline 300; defect "the monitor keeps the lock of a boxr that was killed before it gave it back"),
+    test!(boxr_killed_at_every_step_of_a_detached_start, STRACE; deadline 300),
     test!(boxr_killed_at_every_step_of_a_removal, STRACE; deadline 300),
     test!(first_process_killed_at_every_step_of_its_own, STRACE, Need::Root; deadline 300),
     test!(a_killed_monitor_loses_nothing, Need::Kernel(6, 15)),
-    test!(all_monitors_killed_lose_nothing, Need::Kernel(6, 15); defect "ps does not start a monitor for a box that lost both"),
+    test!(all_monitors_killed_lose_nothing, Need::Kernel(6, 15)),
     test!(an_end_that_nobody_saw_is_not_invented),
     test!(output_after_the_monitors_death_is_kept),
     test!(a_killed_monitor_does_not_block_the_name),

@@ -9,7 +9,7 @@ pub const TESTS: &[Test] = &[
     test!(a_box_on_a_terminal_sees_three),
     test!(a_detached_box_sees_three),
     test!(exec_sees_three),
-    test!(descriptors_that_are_not_there_are_named; defect "--preserve-fds N passes what is not open"),
+    test!(descriptors_that_are_not_there_are_named),
     test!(the_environment_holds_nothing_of_boxrs),
 ];
 

@@ -24,7 +24,7 @@ pub const TESTS: &[Test] = &[
     test!(inspect_is_json),
     test!(prune_removes_what_has_ended),
     test!(top_lists_processes),
-    test!(pidfile_and_cidfile_are_written; defect "--cidfile takes a file that exists"),
+    test!(pidfile_and_cidfile_are_written),
     test!(status_fd_tells_a_program),
     test!(it_outlives_its_terminal),
     test!(stdin_of_a_detached_box_is_empty),

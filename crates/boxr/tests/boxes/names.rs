@@ -77,7 +77,7 @@ fn unknown_and_ambiguous_names(t: &Sandbox) {
     }
     // An array of what was found, as docker prints it.
     t.boxr(["inspect", "absent"]).run().exits(1).blames("absent").prints("[]\n");
-    t.boxr(["exec", "absent", "true"]).run().exits(1).blames("absent");
+    t.boxr(["exec", "absent", "true"]).run().exits(125).blames("absent");
     // Two of seventeen ids begin with the same digit.
     let ids: Vec<_> = (0..17).map(|_| t.boxr(["create", "--", "true"]).run().ok().word()).collect();
     let first = ids.iter().find(|id| ids.iter().filter(|other| other[..1] == id[..1]).count() > 1).unwrap();

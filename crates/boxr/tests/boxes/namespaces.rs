@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
     test!(joins_what_lsns_calls_a_namespace),
     test!(share_joins_every_namespace),
     test!(two_boxes_talk_over_one_network),
-    test!(joined_pid_namespace_shows_the_other_box; defect "a box that joins a pid namespace keeps the caller's /proc"),
+    test!(joined_pid_namespace_shows_the_other_box),
     test!(clocks_have_offsets, Need::TimeNamespaces),
     test!(new_cgroup_namespace_hides_where_it_is),
     test!(joining_nothing_names_it),

@@ -3,6 +3,7 @@
 mod filter;
 mod row;
 
+use boxr_engine::monitor;
 use boxr_engine::store::{Contents, Entry, Observed, Store};
 
 use crate::boxes;
@@ -46,6 +47,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let listing = listing(&invocation)?;
     let all = invocation.switch("all") || last.is_some() || filters.want_all();
     let mut entries = store.list()?;
+    entries.iter_mut().for_each(|entry| revive(&store, entry));
     // The newest first.
     entries.reverse();
     entries.retain(|entry| (all || is_up(entry)) && filters.accept(entry));
@@ -54,6 +56,19 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let text = listing.render(objects.iter().map(|object| &**object))?;
     write_stdout(&text)?;
     Ok(0)
+}
+
+/// A box that has lost its monitor gets one. One that cannot be helped now is listed as it is.
+fn revive(store: &Store, entry: &mut Entry) {
+    let Contents::Known { state, observed } = &mut entry.contents else { return };
+    if !monitor::has_lost_its_monitor(state) {
+        return;
+    }
+    let Ok(dir) = store.resolve(&state.id) else { return };
+    if let Ok(now) = monitor::ensure_if_free(&dir, (**state).clone()) {
+        *observed = store.observe(&now);
+        **state = now;
+    }
 }
 
 /// How many were asked for with `--last` or `--latest`; like docker's, a negative number is all that run.
