@@ -4,9 +4,8 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use boxr_runtime::Plan;
 use boxr_runtime::plan::CgroupPlan;
-use boxr_runtime::process::parent::{Running, spawn};
+use boxr_runtime::process::parent::{Running, Spawned, spawn};
 use boxr_sys::signal;
 use rustix::io::Errno;
 
@@ -68,22 +67,26 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let find = find_box(store);
     let (plan, _) = prepare::prepare(&request.options, &name, claim.id().as_str(), manner, &find)?;
     mark("plan");
-    note_cgroup(store, &claim, &name, &request, &plan)?;
+    let mut state = draft_state(store, &claim, &name, &request)?;
+    if let CgroupPlan::New(cgroup) = &plan.cgroup {
+        // Known before it is made: a boxr that is killed in between must not leave one that
+        // nobody knows of.
+        state.cgroup = Some(cgroup.location().clone());
+        claim.write_state(&state)?;
+    }
+    mark("state files");
     let (signals, mask) =
         signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
     let spawned = spawn(plan, &mask)?;
     mark("clone");
-    let state = match note_start(store, &claim, &name, &request, &spawned) {
-        Ok(state) => state,
-        Err(error) => {
-            spawned.abandon();
-            return Err(error);
-        }
-    };
-    mark("state files");
-    let running = spawned.go().inspect_err(|_| {
-        remove_files_for_caller(request.options.pidfile.as_deref(), request.cidfile.as_deref());
-    })?;
+    if let Err(error) = note_start(&claim, &request, &spawned, &mut state) {
+        spawned.abandon();
+        return Err(error);
+    }
+    mark("state");
+    let told = request.timing || request.status.is_some();
+    let running = if told { spawned.go() } else { spawned.release() };
+    let running = running.inspect_err(|_| remove_files(&request))?;
     mark("execute");
     let dir = claim.commit()?;
     if let Some(timing) = &mut timing {
@@ -95,7 +98,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
         status.started(&id, &name, running.pid.as_raw_nonzero().get())?;
     }
     let supervision = Supervision::new(&request, running, signals, master, dir, state)?;
-    let finish = supervision.run()?;
+    let finish = supervision.run().inspect_err(|_| remove_files(&request))?;
     if let (Some(status), Finish::Ended(exit)) = (&mut request.status, &finish) {
         status.ended(&id, *exit)?;
     }
@@ -140,46 +143,35 @@ fn take_terminal(mut running: Running, master: Option<OwnedFd>) -> (Running, Opt
     (running, master.or(inside))
 }
 
-/// Writes down where the cgroup will be, before it is made: a boxr that is killed in between must
-/// not leave one that nobody knows of.
-fn note_cgroup(
-    store: &Store,
-    dir: &BoxDir,
-    name: &str,
-    request: &RunRequest,
-    plan: &Plan,
-) -> Result<(), EngineError> {
-    let CgroupPlan::New(cgroup) = &plan.cgroup else { return Ok(()) };
+/// The record, and the state as far as it is known before there is a process. What is done here,
+/// boxr does before the clone, so that the first process never has to wait for it.
+fn draft_state(store: &Store, dir: &BoxDir, name: &str, request: &RunRequest) -> Result<State, EngineError> {
     let mut state = new_state(store, dir.id().as_str(), name, &request.options)?;
-    state.cgroup = Some(cgroup.location().clone());
     state.supervisor = Some(ProcessRef::current()?);
-    Ok(dir.write_state(&state)?)
+    dir.write_record(&Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() })?;
+    Ok(state)
 }
 
 /// Writes down what runs, before it does.
 fn note_start(
-    store: &Store,
     dir: &BoxDir,
-    name: &str,
     request: &RunRequest,
-    spawned: &boxr_runtime::process::parent::Spawned,
-) -> Result<State, EngineError> {
-    let pid = spawned.pid.as_raw_nonzero().get();
+    spawned: &Spawned,
+    state: &mut State,
+) -> Result<(), EngineError> {
     if let Some(master) = &spawned.terminal {
         terminal::copy_size(master.as_fd())
             .map_err(|errno| EngineError::system("set the size of the terminal", errno))?;
     }
-    let process = ProcessRef::of(pid)?;
-    let mut state = new_state(store, dir.id().as_str(), name, &request.options)?;
     state.status = Status::Running;
-    state.started = Some(state.created);
-    state.process = process;
-    state.supervisor = Some(ProcessRef::current()?);
-    state.cgroup = spawned.cgroup.as_ref().map(|cgroup| cgroup.location().clone());
-    write_files_for_caller(&request.options, request.cidfile.as_deref(), &state)?;
-    dir.write_record(&Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() })?;
-    dir.write_state(&state)?;
-    Ok(state)
+    state.started = Some(now());
+    state.process = ProcessRef::of(spawned.pid.as_raw_nonzero().get())?;
+    write_files_for_caller(&request.options, request.cidfile.as_deref(), state)?;
+    Ok(dir.write_state(state)?)
+}
+
+fn remove_files(request: &RunRequest) {
+    remove_files_for_caller(request.options.pidfile.as_deref(), request.cidfile.as_deref());
 }
 
 /// A state of a box that has just been made.

@@ -96,8 +96,9 @@ impl Supervision {
         match self.core.until_end() {
             Ok(Finish::Detached) => self.hand_over(),
             Ok(Finish::Ended(exit)) => {
+                let failure = self.core.running.take_failure();
                 self.clear_up()?;
-                Ok(Finish::Ended(exit))
+                failure.map_or(Ok(Finish::Ended(exit)), |error| Err(error.into()))
             }
             Err(errno) => {
                 self.core.end();

@@ -9,6 +9,7 @@ pub mod entry;
 pub mod exec;
 pub mod fd;
 pub mod loopback;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod nsfs;

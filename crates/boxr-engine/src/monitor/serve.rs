@@ -78,6 +78,7 @@ pub(super) fn serve(mut watch: Watch, client: Option<OwnedFd>) -> Result<(), Eng
     // The box runs: now there is time to make its record survive a loss of power. A disk that
     // refuses takes nothing from a box that runs.
     watch.dir.persist().unwrap_or_default();
+    slim_down();
     let mut kill_at: Option<Deadline> = None;
     let mut timed_out = false;
     loop {
@@ -96,6 +97,13 @@ pub(super) fn serve(mut watch: Watch, client: Option<OwnedFd>) -> Result<(), Eng
         }
     }
     finish(watch, clients, timed_out)
+}
+
+/// From here on the process mostly sleeps, for as long as the box lives.
+pub(super) fn slim_down() {
+    boxr_sys::memory::release_heap();
+    // A kernel that does not care for the advice keeps the pages.
+    boxr_sys::memory::release_program().unwrap_or_default();
 }
 
 fn raw(dir: &BoxDir) -> i32 {

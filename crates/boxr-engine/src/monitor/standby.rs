@@ -66,6 +66,7 @@ fn stand_by(watch: &mut Watch, monitor: &OwnedFd, hear: &OwnedFd) -> Result<(), 
     let failed = |errno| EngineError::system("stand by", errno);
     title(c"boxr-standby", &watch.terms.name).map_err(failed)?;
     watch.dir = watch.dir.reopen()?;
+    serve::slim_down();
     wait_for_monitor(watch, monitor, hear).map_err(failed)?;
     let Ok(state) = watch.dir.read_state() else {
         // Removed with the box: all is done.

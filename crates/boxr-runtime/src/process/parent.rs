@@ -44,6 +44,9 @@ pub struct Running {
     pub terminal: Option<OwnedFd>,
     /// Times of steps in the child, nanoseconds of `CLOCK_MONOTONIC`.
     pub trace: Vec<(&'static str, u64)>,
+    /// Where the first process reports that it could not execute the command; `None` when it
+    /// is known that it could.
+    unconfirmed: Option<Channel>,
 }
 
 /// Carries `plan` out up to the point where the command could be executed.
@@ -168,7 +171,22 @@ impl Spawned {
             }
         }
         let Self { pid, pidfd, cgroup, terminal, trace, .. } = self;
-        Ok(Running { pid, pidfd, cgroup, terminal, trace })
+        Ok(Running { pid, pidfd, cgroup, terminal, trace, unconfirmed: None })
+    }
+
+    /// Lets the command run and does not wait until it does: one wake-up less. Whether it could be
+    /// executed is told by [`Running::take_failure`] when the first process has ended.
+    ///
+    /// # Errors
+    /// The first process is gone already. It has been reaped and its cgroup removed.
+    pub fn release(mut self) -> Result<Running, Error> {
+        if let Err(error) = self.tell(ToChild::Go) {
+            let error = self.drain_failure().unwrap_or(error.into());
+            self.abandon();
+            return Err(error);
+        }
+        let Self { pid, pidfd, cgroup, terminal, trace, channel, .. } = self;
+        Ok(Running { pid, pidfd, cgroup, terminal, trace, unconfirmed: Some(channel) })
     }
 
     /// Ends a first process that is not to run after all, and removes its cgroup.
@@ -229,13 +247,7 @@ impl Spawned {
     }
 
     fn drain_failure(&mut self) -> Option<Error> {
-        loop {
-            match self.channel.next() {
-                Ok(FromChild::Failed(error)) => return Some(error.into()),
-                Ok(FromChild::Closed) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
+        drain_failure(&self.channel)
     }
 
     fn lost(&self) -> Error {
@@ -245,6 +257,24 @@ impl Spawned {
             Ok(None) | Err(_) => "without a word".to_owned(),
         };
         Error::ChildLost { how }
+    }
+}
+
+impl Running {
+    /// Why the command was not executed after all, asked when the first process has ended.
+    pub fn take_failure(&mut self) -> Option<Error> {
+        self.unconfirmed.take().and_then(|channel| drain_failure(&channel))
+    }
+}
+
+/// What the other side said before it closed its end.
+fn drain_failure(channel: &Channel) -> Option<Error> {
+    loop {
+        match channel.next() {
+            Ok(FromChild::Failed(error)) => return Some(error.into()),
+            Ok(FromChild::Closed) | Err(_) => return None,
+            Ok(_) => {}
+        }
     }
 }
 
