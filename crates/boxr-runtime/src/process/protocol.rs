@@ -104,9 +104,13 @@ impl Channel {
     /// The next message of the child.
     pub fn next(&self) -> Result<FromChild, Errno> {
         let mut buffer = [0u8; SIZE];
-        let (length, fd) = match receive(&self.0, &mut buffer) {
-            Err(Errno::CONNRESET) => return Ok(FromChild::Closed),
-            other => other?,
+        let (length, fd) = loop {
+            match receive(&self.0, &mut buffer) {
+                // The other side ended with a word of ours unread. The kernel says so once, and
+                // before what that side had sent, which comes next.
+                Err(Errno::CONNRESET) => {}
+                other => break other?,
+            }
         };
         match (&buffer[..length], fd) {
             ([], _) => Ok(FromChild::Closed),
@@ -178,6 +182,17 @@ mod tests {
         let error = StepError::new(Step::MountSource, "/no/such", Errno::NOENT);
         child.fail(&error).unwrap();
         assert!(matches!(parent.next().unwrap(), FromChild::Failed(got) if got == error));
+    }
+
+    #[test]
+    fn a_failure_is_heard_also_when_our_word_was_not() {
+        let (parent, child) = Channel::pair().unwrap();
+        parent.tell(ToChild::Go).unwrap();
+        let error = StepError::new(Step::Workdir, "/no/such", Errno::NOENT);
+        child.fail(&error).unwrap();
+        drop(child);
+        assert!(matches!(parent.next().unwrap(), FromChild::Failed(got) if got == error));
+        assert!(matches!(parent.next().unwrap(), FromChild::Closed));
     }
 
     #[test]
