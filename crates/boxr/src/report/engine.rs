@@ -1,5 +1,6 @@
 //! Errors of starts and of running boxes, told to a person.
 
+use boxr_engine::doctor::{self, Finding};
 use boxr_engine::join::JoinError;
 use boxr_engine::nsview::FindError;
 use boxr_engine::outcome::EngineError;
@@ -124,20 +125,26 @@ impl Explain for StepError {
             (Step::Exec, Errno::NOENT) => Report::new(format!("{}: command not found", self.object))
                 .detail("no directory of PATH in the box has it, or the path does not exist there"),
             (Step::Exec, Errno::ISDIR) => Report::new(format!("{}: is a directory", self.object)),
-            (Step::Exec, Errno::NOEXEC) => {
-                report.detail("its #! line or its loader names a program that is not in the box, or it is no program")
+            (Step::Exec, Errno::NOEXEC) => report.detail(
+                "its #! line or its loader names a program that is not in the box, or it is no program",
+            ),
+            (Step::Exec, Errno::ACCESS) => {
+                report.detail("it has no execute permission, or lies on a noexec mount")
             }
-            (Step::Exec, Errno::ACCESS) => report.detail("it has no execute permission, or lies on a noexec mount"),
             (Step::Clone, Errno::PERM) => clone_refused(report),
-            (Step::Clone, Errno::NOSPC) => {
-                report.detail("a limit of namespaces is reached: sysctl user.max_user_namespaces and its kin").suggest("boxr doctor")
+            (Step::Clone, Errno::NOSPC) => report
+                .detail("a limit of namespaces is reached: sysctl user.max_user_namespaces and its kin")
+                .suggest("boxr doctor"),
+            (Step::Mount, Errno::PERM) if self.object.starts_with("/proc") => {
+                let report = match doctor::why_proc_mount_refused() {
+                    Some(finding) => explained(report, &finding),
+                    None => report.detail("the pid namespace is not the box's own to show"),
+                };
+                report.suggest("boxr run --pid host -- COMMAND")
             }
-            (Step::Mount, Errno::PERM) if self.object.starts_with("/proc") => report
-                .detail("the kernel refuses a new /proc where the one at hand has parts covered, as in a container")
-                .suggest("boxr run --pid host -- COMMAND"),
-            (Step::MountTarget, Errno::NOENT) => {
-                report.detail("on the host's file tree boxr creates no mount targets; make it first, or use --rootfs")
-            }
+            (Step::MountTarget, Errno::NOENT) => report.detail(
+                "on the host's file tree boxr creates no mount targets; make it first, or use --rootfs",
+            ),
             (Step::MountTarget, Errno::LOOP) => {
                 report.detail("it is a symbolic link that leads nowhere in the box's root")
             }
@@ -145,21 +152,36 @@ impl Explain for StepError {
                 report.detail("raising a hard limit needs CAP_SYS_RESOURCE, which this process does not have")
             }
             (Step::OomScore, Errno::ACCESS) => report.detail("lowering it needs CAP_SYS_RESOURCE"),
-            (Step::Join, Errno::PERM) => report.detail("it belongs to a user namespace over which you have no privilege"),
-            (Step::Join, Errno::INVAL) => report.detail("it is not of that type, or cannot be joined by this process"),
+            (Step::Join, Errno::PERM) => {
+                report.detail("it belongs to a user namespace over which you have no privilege")
+            }
+            (Step::Join, Errno::INVAL) => {
+                report.detail("it is not of that type, or cannot be joined by this process")
+            }
             _ => report,
         }
     }
 }
 
-/// `EPERM` of clone3(2): no privilege, or user namespaces forbidden.
+/// `EPERM` of clone3(2): no privilege, or user namespaces forbidden. The doctor knows by what.
 fn clone_refused(report: Report) -> Report {
-    if boxr_runtime::capabilities::is_privileged() == Ok(true) {
-        return report.suggest("boxr doctor");
+    let report = match doctor::why_user_namespace_refused() {
+        Some(finding) => explained(report, &finding),
+        None if boxr_runtime::capabilities::is_privileged() == Ok(true) => {
+            return report.suggest("boxr doctor");
+        }
+        None => report
+            .detail("this needs root or a user namespace, and --userns host forbids one")
+            .suggest("boxr run --userns new -- COMMAND"),
+    };
+    report.suggest("sudo boxr run -- COMMAND")
+}
+
+/// With what a probe found out.
+fn explained(report: Report, finding: &Finding) -> Report {
+    let report = report.detail(finding.detail.clone());
+    match &finding.remedy {
+        Some(remedy) => report.suggest(remedy.clone()),
+        None => report.suggest("boxr doctor"),
     }
-    report
-        .detail("this needs root or a user namespace, and none could be had: --userns host forbids one, or this host does")
-        .suggest("boxr run --userns new -- COMMAND")
-        .suggest("sudo boxr run -- COMMAND")
-        .suggest("boxr doctor")
 }
