@@ -5,8 +5,8 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use crate::error::{At, Step, StepError};
 
-/// Every capability, in the order of its number (`<linux/capability.h>`).
-const NAMES: [&str; 41] = [
+/// Every capability without its `CAP_`, in the order of its number (`<linux/capability.h>`).
+pub const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

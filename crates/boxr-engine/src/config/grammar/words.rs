@@ -36,59 +36,14 @@ pub fn label(text: &str) -> Result<(String, String), Invalid> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Capabilities of capabilities(7), in the order of their numbers.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// A capability, or `ALL`: in capitals, without `CAP_`.
 pub fn capability(text: &str) -> Result<String, Invalid> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    if name == "ALL" || CAPABILITIES.contains(&name) {
+    if name == "ALL" || boxr_runtime::capabilities::NAMES.contains(&name) {
         return Ok(name.to_owned());
     }
-    match crate::config::nearest(name, CAPABILITIES.iter().copied()) {
+    match crate::config::nearest(name, boxr_runtime::capabilities::NAMES.iter().copied()) {
         Some(near) => Err(Invalid::new(text, format!("no such capability; the nearest is {near}"))),
         None => Err(Invalid::new(text, "no such capability")),
     }

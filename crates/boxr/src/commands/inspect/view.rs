@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use boxr_engine::options::{BoxOptions, JoinTarget, NamespaceMode, Retention, Root, Tty, User};
+use boxr_engine::config::grammar::mode_text;
+use boxr_engine::options::{BoxOptions, NamespaceMode, Retention, Root, Tty, User};
 use boxr_engine::record::{Exit, Record, State};
 use boxr_engine::store::Observed;
 use boxr_sys::namespace::NamespaceKind;
@@ -201,12 +202,12 @@ fn host_config(options: &BoxOptions) -> Value {
         "Binds": binds,
         "CapAdd": options.capabilities.add,
         "CapDrop": options.capabilities.drop,
-        "CgroupnsMode": mode_word(&namespaces.cgroup),
+        "CgroupnsMode": mode_text(&namespaces.cgroup),
         "CpuShares": limits.cpu_shares.unwrap_or(0),
         "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
         "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
         "Init": options.init,
-        "IpcMode": mode_word(&namespaces.ipc),
+        "IpcMode": mode_text(&namespaces.ipc),
         "LogConfig": {
             "Type": "boxr",
             "Config": { "max-size": options.log.max_size.to_string(), "max-file": options.log.max_files.to_string() },
@@ -214,17 +215,17 @@ fn host_config(options: &BoxOptions) -> Value {
         "Memory": limits.memory.unwrap_or(0),
         "MemorySwap": limits.memory_swap.unwrap_or(0),
         "NanoCpus": limits.cpus_milli.unwrap_or(0).saturating_mul(1_000_000),
-        "NetworkMode": mode_word(&namespaces.network),
+        "NetworkMode": mode_text(&namespaces.network),
         "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
-        "PidMode": mode_word(&namespaces.pid),
+        "PidMode": mode_text(&namespaces.pid),
         "PidsLimit": limits.pids,
         "Privileged": false,
         "ReadonlyRootfs": options.read_only,
         "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
         "SecurityOpt": if options.no_new_privileges { vec!["no-new-privileges"] } else { Vec::new() },
-        "UTSMode": mode_word(&namespaces.uts),
+        "UTSMode": mode_text(&namespaces.uts),
         "Ulimits": ulimits,
-        "UsernsMode": namespaces.user.as_ref().map(mode_word).unwrap_or_default(),
+        "UsernsMode": namespaces.user.as_ref().map(mode_text).unwrap_or_default(),
     })
 }
 
@@ -263,29 +264,13 @@ fn namespaces(options: &BoxOptions, pid: i32) -> BTreeMap<&'static str, Namespac
     NamespaceKind::ALL
         .into_iter()
         .map(|kind| {
-            let mode = options.namespaces.get(kind).map_or_else(|| "auto".to_owned(), mode_word);
-            (kind.word(), NamespaceView { mode, id: namespace_id(pid, kind) })
+            let mode = options.namespaces.get(kind).map_or_else(|| "auto".to_owned(), mode_text);
+            (
+                kind.word(),
+                NamespaceView { mode, id: boxr_engine::status::namespace_id(pid, kind).filter(|_| pid != 0) },
+            )
         })
         .collect()
-}
-
-fn namespace_id(pid: i32, kind: NamespaceKind) -> Option<u64> {
-    if pid == 0 {
-        return None;
-    }
-    rustix::fs::stat(format!("/proc/{pid}/ns/{}", kind.proc_name())).ok().map(|found| found.st_ino)
-}
-
-/// A mode as flags spell it.
-fn mode_word(mode: &NamespaceMode) -> String {
-    match mode {
-        NamespaceMode::New => "new".to_owned(),
-        NamespaceMode::Host => "host".to_owned(),
-        NamespaceMode::Join(JoinTarget::Container(name)) => format!("container:{name}"),
-        NamespaceMode::Join(JoinTarget::Pid(pid)) => format!("pid:{pid}"),
-        NamespaceMode::Join(JoinTarget::Path(path)) => path.display().to_string(),
-        NamespaceMode::Join(JoinTarget::Id(id)) => format!("id:{id}"),
-    }
 }
 
 #[cfg(test)]
