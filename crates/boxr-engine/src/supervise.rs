@@ -318,7 +318,8 @@ impl Core {
 }
 
 fn drain_until_end(master: &OwnedFd, process: &OwnedFd) -> Result<(), Errno> {
-    rustix::process::setsid()?;
+    // Not the caller's session nor its standard descriptors: it may wait for their end.
+    crate::monitor::leave_caller()?;
     boxr_sys::title::set(c"boxr-exec", "boxr-exec")?;
     let mut buffer = [0u8; 4096];
     loop {

@@ -47,6 +47,20 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC)
 }
 
+/// Closes every descriptor from `first` on but `keep`. For a process that only goes on to execve(2)
+/// or its end: whoever else in it still has an [`OwnedFd`] must not use or drop it any more.
+///
+/// # Errors
+/// `ENOSYS` on kernels before 5.9.
+pub fn close_from_but(first: u32, keep: BorrowedFd<'_>) -> Result<(), Errno> {
+    use std::os::fd::AsRawFd;
+    let keep = keep.as_raw_fd() as u32;
+    if keep > first {
+        close_numbers(first, keep - 1, 0)?;
+    }
+    close_numbers(first.max(keep + 1), u32::MAX, 0)
+}
+
 /// Closes every descriptor from 3 on but `keep`, which comes back with the number 3. For a
 /// process that goes on without a program of its own and lets go of all its starter had open:
 /// whoever else in it still has an [`OwnedFd`] must not use or drop it any more.
@@ -63,9 +77,43 @@ pub fn close_all_but(keep: OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(3) })
 }
 
+/// Closes every descriptor from 3 on that is not close-on-exec: those that this program was
+/// started with, since it opens none such itself.
+///
+/// # Errors
+/// open(2) and getdents(2) of `/proc/self/fd`.
+pub fn close_inherited() -> Result<(), Errno> {
+    use rustix::fs::{Mode, OFlags, RawDir};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open("/proc/self/fd", flags, Mode::empty())?;
+    let mut found = Vec::new();
+    let mut space = [std::mem::MaybeUninit::uninit(); 2048];
+    let mut entries = RawDir::new(&dir, &mut space);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        // `.` and `..` are no numbers.
+        if let Some(number) = entry.file_name().to_str().ok().and_then(|name| name.parse::<RawFd>().ok()) {
+            found.push(number);
+        }
+    }
+    for number in found.into_iter().filter(|number| *number > 2) {
+        // SAFETY: asks only for the flags; EBADF for a closed number.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags != -1 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: not one of this program's own, which are all close-on-exec.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
+}
+
 fn close_range(first: u32, flags: u32) -> Result<(), Errno> {
-    // SAFETY: no pointers; descriptors above `first` are given up by the caller.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) } {
+    close_numbers(first, u32::MAX, flags)
+}
+
+fn close_numbers(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
+    // SAFETY: no pointers; descriptors from `first` to `last` are given up by the caller.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
         -1 => Err(crate::clone::last_errno()),
         _ => Ok(()),
     }

@@ -140,11 +140,15 @@ fn settle(
     let mut name = String::new();
     if let Some(lock) = dir.lock(Wait::Yes)? {
         let state = lock.read_state()?;
-        if state.supervisor.is_some_and(|other| other.is_alive() && !state_is_callers(&other)) {
+        let supervised = state.supervisor.is_some_and(|other| other.is_alive() && !state_is_callers(&other));
+        if supervised || state.status == Status::Exited || state.process != Some(process) {
+            // Another was faster, and all is as the caller wants it.
+            rustix::io::write(&tell, b".").map_err(system("report to the caller"))?;
             exit_now(0);
         }
         name = lock.update_state(|state| state.supervisor = Some(me))?.name;
     }
+    super::start::close_callers_files().map_err(system("close the caller's files"))?;
     standby::title(c"boxr-monitor", &name).map_err(system("name the monitor"))?;
     rustix::io::write(&tell, b".").map_err(system("report to the caller"))?;
     drop(tell);

@@ -64,13 +64,23 @@ impl Clients {
         self.connected.iter().any(|client| client.pending.is_some())
     }
 
-    /// Adds everything to wait for.
-    pub fn interest<'s>(&'s self, fds: &mut Vec<PollFd<'s>>) {
+    /// Adds everything to wait for. While the box has input to take (`input_is_full`), clients are not
+    /// read, and poll(2) must not tell of them either: it would return at once, again and again.
+    pub fn interest<'s>(&'s self, input_is_full: bool, fds: &mut Vec<PollFd<'s>>) {
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
         for client in &self.connected {
-            let room = if client.pending.is_some() { PollFlags::OUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(&client.socket, PollFlags::IN | room));
+            match (client.pending.is_some(), input_is_full) {
+                (false, true) => {}
+                (true, true) => fds.push(PollFd::new(&client.socket, PollFlags::OUT)),
+                (true, false) => fds.push(PollFd::new(&client.socket, PollFlags::IN | PollFlags::OUT)),
+                (false, false) => fds.push(PollFd::new(&client.socket, PollFlags::IN)),
+            }
         }
+    }
+
+    /// Lets go of those that are behind.
+    pub fn drop_those_behind(&mut self) {
+        self.connected.retain(|client| client.pending.is_none());
     }
 
     /// Accepts and serves; `streams` gets what clients type.

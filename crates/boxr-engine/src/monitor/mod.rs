@@ -23,4 +23,5 @@ mod start;
 mod streams;
 
 pub use adopt::{ensure, ensure_if_free, has_lost_its_monitor, take_over};
+pub(crate) use start::leave_caller;
 pub use start::{StartRequest, Started, start};

@@ -20,6 +20,9 @@ use crate::outcome::EngineError;
 use crate::record::{Exit, ProcessRef, State, Status};
 use crate::store::{BoxDir, Wait};
 
+/// Seconds that the last output of a box that has ended may take.
+const PATIENCE: u64 = 10;
+
 /// Everything that a monitor, or a standby that becomes one, needs.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -127,15 +130,15 @@ fn turn(
         PollFd::new(&watch.pidfd, PollFlags::IN),
         PollFd::from_borrowed_fd(standby.pidfd(), PollFlags::IN),
     ];
-    // A box whose clients are behind waits, as with a full pipe.
-    let wanted = if behind { PollFlags::empty() } else { PollFlags::IN };
-    for (_, output) in &watch.streams.outputs {
-        fds.push(PollFd::new(output, wanted));
+    // A box whose clients are behind waits, as with a full pipe. Its outputs are left out then: a
+    // terminal that has hung up says so also where nothing is asked for.
+    for (_, output) in watch.streams.outputs.iter().filter(|_| !behind) {
+        fds.push(PollFd::new(output, PollFlags::IN));
     }
     if let Some(input) = watch.streams.input.as_ref().filter(|_| watch.streams.has_pending_input()) {
         fds.push(PollFd::new(input, PollFlags::OUT));
     }
-    clients.interest(&mut fds);
+    clients.interest(watch.streams.has_pending_input(), &mut fds);
     let next = [watch.terms.limit, kill_at].into_iter().flatten().min();
     let timeout = next.map(|deadline| deadline.remaining());
     match poll(&mut fds, timeout.as_ref()) {
@@ -222,11 +225,23 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(),
         // Without a pid namespace of its own the box may have left processes; they end with it.
         cgroup.kill().unwrap_or_default();
     }
+    // What the box left behind may go on writing where it has no cgroup to end it by, and a client
+    // may be stopped: neither keeps the end from being written down.
+    let patience = Deadline::after_seconds(PATIENCE);
     while copy_outputs(&mut watch, &mut clients).map_err(failed)? || clients.are_behind() {
+        if patience.has_passed() {
+            break;
+        }
         if clients.are_behind() {
             clients.turn(&mut watch.streams).map_err(failed)?;
             wait_for_clients(&clients);
         }
+    }
+    if clients.are_behind() {
+        // What they have not taken is in the log, with the rest of what the box has written.
+        clients.drop_those_behind();
+        let patience = Deadline::after_seconds(PATIENCE);
+        while !patience.has_passed() && copy_outputs(&mut watch, &mut clients).map_err(failed)? {}
     }
     let exit = exit(&watch, &state, timed_out);
     if let Ok(Some(cgroup)) = cgroup {
@@ -239,7 +254,7 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(),
 
 fn wait_for_clients(clients: &Clients) {
     let mut fds = Vec::new();
-    clients.interest(&mut fds);
+    clients.interest(true, &mut fds);
     let second = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
     // Only a pause between two tries.
     poll(&mut fds, Some(&second)).unwrap_or_default();
@@ -256,6 +271,11 @@ fn exit(watch: &Watch, state: &State, timed_out: bool) -> Exit {
 
 fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {
     let Some(lock) = watch.dir.lock(Wait::Yes)? else { return Ok(()) };
+    let state = lock.read_state()?;
+    if state.status == Status::Exited || state.process.is_some_and(|process| process != watch.process) {
+        // Written by another, or started again since: neither end nor FIFOs are this monitor's any more.
+        return Ok(());
+    }
     super::streams::remove_all(watch.dir.dir_fd())
         .map_err(|errno| EngineError::system("remove the box's FIFOs", errno))?;
     let state = lock.update_state(|state| {

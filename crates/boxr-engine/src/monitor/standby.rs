@@ -110,7 +110,7 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
     if let Some(lock) = watch.dir.lock(Wait::Yes)? {
         let state = lock.read_state()?;
         let other = state.supervisor.filter(|other| *other != me && other.is_alive());
-        if other.is_some() || state.status == Status::Exited {
+        if other.is_some() || state.status == Status::Exited || state.process != Some(watch.process) {
             // A boxr command was faster.
             return Ok(());
         }

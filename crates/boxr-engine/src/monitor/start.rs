@@ -173,6 +173,7 @@ fn launch(
         (None, None) => streams::none(),
     };
     let terms = Terms::of(request.options, &request.state.name);
+    close_callers_files().map_err(system("close the caller's files"))?;
     standby::title(c"boxr-monitor", &terms.name).map_err(system("name the monitor"))?;
     // The start is over. The descriptor is shared with the starter, which may have been killed.
     rustix::fs::flock(request.dir.dir_fd(), rustix::fs::FlockOperation::Unlock)
@@ -182,7 +183,7 @@ fn launch(
 }
 
 /// A session of its own, no files of the caller's, no signal that ends it by accident.
-pub(super) fn leave_caller() -> Result<Mask, Errno> {
+pub(crate) fn leave_caller() -> Result<Mask, Errno> {
     rustix::process::setsid()?;
     let (signals, _) = signal::take_all()?;
     drop(signals);
@@ -191,6 +192,12 @@ pub(super) fn leave_caller() -> Result<Mask, Errno> {
         boxr_sys::fd::place(null.as_fd(), number)?;
     }
     Ok(signal::nothing_blocked())
+}
+
+/// Closes what the caller had open from 3 on and a box may inherit (`--preserve-fds`): whatever
+/// waits for the end of such a file would wait for the end of the box. boxr's own are close-on-exec.
+pub(super) fn close_callers_files() -> Result<(), Errno> {
+    boxr_sys::fd::close_inherited()
 }
 
 fn note_start(

@@ -84,6 +84,13 @@ impl Child<'_> {
 
     fn join_and_clone(&self) -> Result<Role, StepError> {
         self.await_word(ToChild::Prepared)?;
+        // Through the host's /proc, and before anybody in the joined namespaces can look at this process:
+        // their /proc may be made up (CVE-2025-52881).
+        credentials::apply_through_proc(self.plan)?;
+        if !self.plan.makes(NamespaceKind::Time) {
+            // The offsets of a new one are written through a /proc/self that is the caller's own.
+            hide()?;
+        }
         join_all(self.plan)?;
         let cloned =
             clone3(clone_flags(self.plan), None, Parent::CallersParent).at(Step::Clone, kinds(self.plan))?;
@@ -103,10 +110,6 @@ impl Child<'_> {
         if self.prepared {
             self.await_word(ToChild::Prepared)?;
         }
-        if plan.die_with_parent {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-                .at(Step::Session, "end with parent")?;
-        }
         if let Some(map) = &plan.idmap {
             map.write_from_inside()?;
             credentials::become_root_of_namespace(map)?;
@@ -122,6 +125,12 @@ impl Child<'_> {
     fn finish(&self) -> Result<(), StepError> {
         let plan = self.plan;
         credentials::apply(plan)?;
+        if plan.die_with_parent {
+            // After the ids, a change of which clears it (prctl(2)). Until the command may run, a boxr that
+            // has ended is seen by its closed channel.
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .at(Step::Session, "end with parent")?;
+        }
         self.trace(3);
         // After the ids: the user must be allowed into it (and CVE-2024-21626: it must be inside).
         command::enter_workdir(plan)?;
@@ -134,11 +143,25 @@ impl Child<'_> {
         boxr_sys::fd::close_on_exec_from(first).at(Step::Descriptors, format!("{first} and above"))
     }
 
+    /// In a tree that others made, closes all of that now: `#!/proc/self/fd/N/…` in the box's command
+    /// is resolved before execve(2) closes anything (CVE-2024-21626). Nothing but execve(2) may follow.
+    fn let_go(&self) -> Result<(), StepError> {
+        if !matches!(self.plan.root, RootPlan::Directory { .. }) && !self.plan.joins(NamespaceKind::Mount) {
+            return Ok(());
+        }
+        let first = 3u32.saturating_add(self.plan.preserve_fds);
+        boxr_sys::fd::close_from_but(first, self.channel.as_fd())
+            .at(Step::Descriptors, format!("{first} and above"))
+    }
+
     fn replace(&self) -> StepError {
         if let Err(errno) = boxr_sys::signal::set_mask(self.mask) {
             return StepError::new(Step::Session, "signal mask", errno);
         }
-        command::execute(&self.plan.process)
+        match self.let_go() {
+            Ok(()) => command::execute(&self.plan.process),
+            Err(error) => error,
+        }
     }
 
     fn execute_under_init(self) -> ! {
@@ -156,7 +179,11 @@ impl Child<'_> {
             Ok(Cloned::Parent { pid, pidfd }) => {
                 // Nothing of the host's may stay open in the box; and the command's copy of the
                 // channel alone must keep it open until it executes.
+                let plan = self.plan;
                 drop(self);
+                if plan.makes(NamespaceKind::User) || plan.joins(NamespaceKind::User) {
+                    show();
+                }
                 match boxr_sys::fd::close_all_but(pidfd) {
                     Ok(pidfd) => reaper::run(pid, &pidfd),
                     Err(_) => exit_now(FAILED),
@@ -257,10 +284,29 @@ fn set_up_time(plan: &Plan) -> Result<(), StepError> {
     join(NamespaceKind::Time, &fd.at(Step::Join, link)?)
 }
 
+/// Nobody without `CAP_SYS_PTRACE` over the host may trace this process or look at its `/proc/PID/fd`
+/// and `exe`, until execve(2) makes it the command (ptrace(2), `PR_SET_DUMPABLE`).
+fn hide() -> Result<(), StepError> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .at(Step::Session, "not dumpable")
+}
+
+/// The opposite, for an init that stays: where the box cannot be the host's root, its owner may enter
+/// its namespaces through `/proc/PID/ns`, as those of any other process of theirs.
+fn show() {
+    // Without it only `exec` is refused.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable).unwrap_or_default();
+}
+
 /// oom_score_adj needs the host's /proc, the terminal inside needs the new /dev/pts: both
 /// happen around the change of root.
 fn rootfs_and_terminal(plan: &Plan, channel: &Channel) -> Result<Option<OwnedFd>, StepError> {
-    credentials::apply_through_proc(plan)?;
+    if plan.joined.is_empty() {
+        credentials::apply_through_proc(plan)?;
+    }
+    if matches!(plan.root, RootPlan::Directory { .. }) || !plan.joined.is_empty() {
+        hide()?;
+    }
     rootfs::set_up(plan)?;
     match &plan.stdio {
         crate::stdio::Stdio::TerminalInside => {

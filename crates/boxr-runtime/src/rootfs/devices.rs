@@ -51,15 +51,17 @@ fn make_node(root: BorrowedFd<'_>, device: &DevicePlan) -> Result<(), Errno> {
     let (parent, name) = beneath::open_parent(root, &device.path)?;
     let kind = if device.block { FileType::BlockDevice } else { FileType::CharacterDevice };
     let mode = Mode::from_raw_mode(device.mode);
-    match mknodat(&parent, name, kind, mode, makedev(device.major, device.minor)) {
+    // Without a umask no chmod(2) is needed, which would follow a link that somebody else has put
+    // there meanwhile. One thread runs.
+    let umask = rustix::process::umask(Mode::empty());
+    let made = mknodat(&parent, name, kind, mode, makedev(device.major, device.minor));
+    rustix::process::umask(umask);
+    match made {
         Err(Errno::EXIST) => return Ok(()),
         other => other?,
     }
     let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
-    chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    // The umask was applied by mknodat(2); AT_EMPTY_PATH-style chmod needs no link followed here,
-    // since the node was just made in a tmpfs that only this process sees.
-    rustix::fs::chmodat(&parent, name, mode, AtFlags::empty())
+    chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
 fn bind_from_host(root: BorrowedFd<'_>, device: &DevicePlan) -> Result<(), Errno> {

@@ -1,6 +1,7 @@
 //! boxr from the outside, as a person uses it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod attacks;
 mod cli;
 mod configuration;
 mod crash;
@@ -44,6 +45,7 @@ fn main() -> std::process::ExitCode {
         configuration::TESTS,
         look::TESTS,
         crash::TESTS,
+        attacks::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }
