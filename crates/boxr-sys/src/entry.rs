@@ -29,10 +29,13 @@ macro_rules! entry {
 }
 
 /// What the rest of the program relies on: descriptors 0, 1 and 2 are open, so that no file that is
-/// opened later becomes one of them; and a pipe without a reader is an error (EPIPE), not the end.
+/// opened later becomes one of them; a pipe without a reader is an error (EPIPE), not the end; and
+/// children wait to be reaped, also when the caller had SIGCHLD ignored (waitid(2), ECHILD).
 pub fn begin() {
-    // Fails for a signal that there is not; this one there is.
-    if open_standard_streams().is_err() || set_disposition(libc::SIGPIPE, Disposition::Ignore).is_err() {
+    let signals = set_disposition(libc::SIGPIPE, Disposition::Ignore)
+        .and(set_disposition(libc::SIGCHLD, Disposition::Default));
+    // Fails for a signal that there is not; these there are.
+    if open_standard_streams().and(signals).is_err() {
         std::process::abort();
     }
 }

@@ -14,7 +14,7 @@ use crate::config::grammar::UserSpec;
 use crate::config::{self, Variable};
 use crate::foreground::wants_terminal;
 use crate::join;
-use crate::options::{BoxOptions, Tty};
+use crate::options::{BoxOptions, Root, Tty, User};
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, Status};
 use crate::spec::{self, Situation};
@@ -71,6 +71,11 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     let mut options = merged(&place, &request)?;
     let namespaces = join::all_of(&place.process, &place.name)?;
     let joins_user = namespaces.iter().any(|(kind, _)| *kind == boxr_sys::namespace::NamespaceKind::User);
+    let own_root = matches!(options.root, Root::Directory(_));
+    if options.user.is_none() && own_root && !joins_user && rustix::process::geteuid().is_root() {
+        // Root of the box, without the groups of the caller.
+        options.user = Some(User { uid: 0, gid: 0, groups: Some(Vec::new()) });
+    }
     if options.args.is_empty() {
         options.args = vec![login_shell(&place)];
     }
@@ -211,6 +216,12 @@ fn shell_from_passwd(place: &Place) -> Option<String> {
         rustix::fs::open(format!("/proc/{}/root", place.process.pid), flags, rustix::fs::Mode::empty())
             .ok()?;
     let path = std::path::Path::new("/etc/passwd");
+    let found = boxr_runtime::rootfs::beneath::open(root.as_fd(), path, rustix::fs::OFlags::PATH).ok()?;
+    // The box may have put a device there, which something would come of opening.
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(found).ok()?.st_mode);
+    if kind != rustix::fs::FileType::RegularFile {
+        return None;
+    }
     let read = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
     let file = boxr_runtime::rootfs::beneath::open(root.as_fd(), path, read).ok()?;
     let mut text = String::new();

@@ -88,7 +88,11 @@ fn restart_locked(
     dir: &BoxDir,
     client: Option<OwnedFd>,
 ) -> Result<(State, Started), EngineError> {
-    super::current(dir)?;
+    let before = super::current(dir)?;
+    if super::running(&before).is_err() && before.supervisor.is_some() {
+        // Its end is being written down: the last start's status and cgroup are the monitor's still.
+        super::stop::await_written(dir, &before)?;
+    }
     let missing = || EngineError::system("lock the box", Errno::WOULDBLOCK);
     let lock = dir.lock(Wait::Yes)?.ok_or_else(missing)?;
     let state = lock.read_state()?;

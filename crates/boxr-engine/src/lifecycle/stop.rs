@@ -103,7 +103,7 @@ fn await_end(held: &OwnedFd, deadline: Deadline) -> Result<bool, EngineError> {
 }
 
 /// Returns when the supervisor has written the end down; the next command then sees it.
-fn await_written(dir: &BoxDir, before: &State) -> Result<(), EngineError> {
+pub(super) fn await_written(dir: &BoxDir, before: &State) -> Result<(), EngineError> {
     let deadline = Deadline::after_seconds(10);
     while !deadline.has_passed() {
         // Removed with the box, which is as good.

@@ -20,8 +20,13 @@ pub(super) fn make_inside(channel: &Channel, own_root: bool, plan: &Plan) -> Res
     let step = |errno| StepError::new(Step::Terminal, multiplexer, errno);
     let root =
         rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, rustix::fs::Mode::empty()).map_err(step)?;
-    let master =
-        beneath::open(root.as_fd(), Path::new(multiplexer), OFlags::RDWR | OFlags::NOCTTY).map_err(step)?;
+    let path = Path::new(multiplexer);
+    // Looked at before it is opened: opening another device may do something.
+    let found = beneath::open(root.as_fd(), path, OFlags::PATH).and_then(rustix::fs::fstat).map_err(step)?;
+    if (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev)) != (5, 2) {
+        return Err(step(rustix::io::Errno::NODEV));
+    }
+    let master = beneath::open(root.as_fd(), path, OFlags::RDWR | OFlags::NOCTTY).map_err(step)?;
     rustix::pty::unlockpt(&master).map_err(step)?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let user_side = rustix::pty::ioctl_tiocgptpeer(&master, flags).map_err(step)?;

@@ -23,6 +23,12 @@ pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd,
     }
 }
 
+/// Whether `path` beneath `root` is, or leads through, a symbolic link.
+pub(crate) fn is_link(root: BorrowedFd<'_>, path: &Path) -> bool {
+    let resolve = IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).err() == Some(Errno::LOOP)
+}
+
 /// What a mount target has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -142,6 +148,16 @@ mod tests {
         open_or_create(fd.as_fd(), Path::new("/a/c"), Shape::Directory).unwrap();
         assert!(dir.path().join("a/b/file").is_file());
         assert!(dir.path().join("a/c").is_dir());
+    }
+
+    #[test]
+    fn links_are_told_from_directories() {
+        let (dir, fd) = root();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        symlink("real", dir.path().join("proc")).unwrap();
+        assert!(is_link(fd.as_fd(), Path::new("/proc")));
+        assert!(!is_link(fd.as_fd(), Path::new("/real")));
+        assert!(!is_link(fd.as_fd(), Path::new("/missing")));
     }
 
     #[test]

@@ -32,8 +32,16 @@ pub(crate) fn set_up(plan: &Plan) -> Result<(), StepError> {
             set_up_host_tree(plan, *read_only)
         }
         RootPlan::Directory { path, propagation, read_only } => {
-            set_propagation(*propagation)?;
-            set_up_directory(plan, path, *read_only)
+            // Until the host's tree is out of reach nothing that is mounted here may travel to it.
+            set_propagation(match propagation {
+                None | Some(Propagation::Shared) => Some(Propagation::Slave),
+                other => *other,
+            })?;
+            set_up_directory(plan, path, *read_only)?;
+            match propagation {
+                Some(Propagation::Shared) => set_propagation(*propagation),
+                _ => Ok(()),
+            }
         }
     }
 }

@@ -72,6 +72,10 @@ pub(super) fn attach(
     let place = mount.destination.display();
     set_options(source.as_fd(), mount)?;
     let target = match missing {
+        // A link would put them where masks and the runtime itself do not look (CVE-2023-27561).
+        MissingTarget::Create if is_kernel_view(mount) && beneath::is_link(root, &mount.destination) => {
+            Err(Errno::LOOP)
+        }
         MissingTarget::Create => {
             let shape = shape_of(source.as_fd()).at(Step::MountTarget, place)?;
             beneath::open_or_create(root, &mount.destination, shape)
@@ -99,6 +103,11 @@ fn set_options(source: BorrowedFd<'_>, mount: &MountPlan) -> Result<(), StepErro
         set_attributes(source, c"", recursive, &change).at(Step::MountAttributes, place())?;
     }
     Ok(())
+}
+
+/// procfs and sysfs.
+fn is_kernel_view(mount: &MountPlan) -> bool {
+    matches!(&mount.source, MountSource::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs")
 }
 
 fn shape_of(fd: BorrowedFd<'_>) -> Result<Shape, Errno> {

@@ -1,6 +1,6 @@
 //! Capabilities, no-new-privs, setrlimit(2) and other rights of the command.
 
-use boxr_testing::{Need, Sandbox, Test, test};
+use boxr_testing::{Cmd, Need, Sandbox, Test, test};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     test!(oom_score_is_set),
     test!(a_lower_oom_score_needs_privilege, Need::Unprivileged),
     test!(signals_are_ignored_and_blocked_as_by_the_caller),
+    test!(a_caller_that_ignores_sigchld_gets_the_status),
     test!(new_session_is_a_session),
 ];
 
@@ -96,6 +97,12 @@ fn signals_are_ignored_and_blocked_as_by_the_caller(t: &Sandbox) {
     let masks: Vec<_> = out.lines().iter().map(|line| u64::from_str_radix(&line[8..], 16).unwrap()).collect();
     // glibc's posix_spawn(3), by which the test starts boxr, ignores two signals of its own, 32 and 33.
     assert_eq!([masks[0], masks[1] & !(3 << 31)], [0, 0], "{}", out.story());
+}
+
+fn a_caller_that_ignores_sigchld_gets_the_status(t: &Sandbox) {
+    let script = "trap '' CHLD; exec \"$@\" run -- sh -c 'exit 7'";
+    let cmd = t.surrounded(Cmd::new("sh")).args(["-c", script, "sh"]);
+    cmd.arg(t.program()).args(t.globals()).run().exits(7);
 }
 
 fn new_session_is_a_session(t: &Sandbox) {
