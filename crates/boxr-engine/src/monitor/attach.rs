@@ -1,5 +1,6 @@
 //! The client's side: a terminal or pipes connected to a detached box.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use boxr_sys::signal::{self, Received};
@@ -103,6 +104,7 @@ impl Attachment {
             raw,
             options: options.clone(),
             input: options.input,
+            pending: VecDeque::new(),
         };
         if self.has_terminal {
             session.send_size().map_err(failed)?;
@@ -129,14 +131,19 @@ struct Session {
     raw: Option<RawTerminal>,
     options: AttachOptions,
     input: bool,
+    /// What the monitor has no room for yet. It may itself wait for this side to take output, so
+    /// that neither may block.
+    pending: VecDeque<Vec<u8>>,
 }
 
 impl Session {
     /// `None` when the connection ends without a word.
     fn until_silence(&mut self, signals: &OwnedFd) -> Result<Option<Left>, Errno> {
         loop {
-            let mut fds = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
-            if self.input {
+            let room = if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+            let interest = PollFlags::IN | room;
+            let mut fds = vec![PollFd::new(&self.socket, interest), PollFd::new(signals, PollFlags::IN)];
+            if self.input && self.pending.is_empty() {
                 fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
             }
             match poll(&mut fds, None) {
@@ -155,6 +162,7 @@ impl Session {
                 return Ok(Some(Left::Detached));
             }
             if is(0) {
+                self.flush()?;
                 match self.read_packet()? {
                     Packet::Handled => {}
                     Packet::End(status) => return Ok(Some(Left::Ended(status))),
@@ -210,18 +218,27 @@ impl Session {
         Ok(detached)
     }
 
+    fn send(&mut self, packet: &[u8]) -> Result<(), Errno> {
+        self.pending.push_back(packet.to_vec());
+        self.flush()
+    }
+
     /// A monitor that is gone gets nothing; its end is seen when reading.
-    fn send(&self, packet: &[u8]) -> Result<(), Errno> {
-        loop {
-            match send(&self.socket, packet, SendFlags::NOSIGNAL) {
-                Ok(_) | Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => return Ok(()),
+    fn flush(&mut self) -> Result<(), Errno> {
+        while let Some(packet) = self.pending.front() {
+            match send(&self.socket, packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(_) | Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => {
+                    self.pending.pop_front();
+                }
+                Err(Errno::AGAIN | Errno::NOBUFS) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }
         }
+        Ok(())
     }
 
-    fn send_size(&self) -> Result<(), Errno> {
+    fn send_size(&mut self) -> Result<(), Errno> {
         let size = current_size();
         let (rows, columns) = (size.ws_row.to_le_bytes(), size.ws_col.to_le_bytes());
         self.send(&[WINDOW, rows[0], rows[1], columns[0], columns[1]])
