@@ -1,8 +1,9 @@
 //! What the runtime has decided to do: checked, complete, and not changed any more.
 
 mod describe;
-mod from_spec;
+
 mod mount_options;
+mod spec;
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -17,8 +18,8 @@ use crate::capabilities::Sets;
 use crate::idmap::IdMap;
 use crate::stdio::Stdio;
 
-pub use from_spec::Extras;
 pub use mount_options::MountAttributes;
+pub use spec::Extras;
 
 /// How one container is started.
 #[derive(Debug)]

@@ -1,0 +1,92 @@
+//! `linux.namespaces`, their id maps and clock offsets.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use boxr_sys::namespace::NamespaceKind;
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
+use rustix::fs::{CWD, Mode, OFlags};
+
+use crate::error::{At, Error, Step};
+use crate::idmap::{Extent, IdMap, Writer};
+
+type Joined = Vec<(NamespaceKind, OwnedFd)>;
+
+pub(super) fn namespaces(linux: &Linux, joined: Joined) -> Result<(Vec<NamespaceKind>, Joined), Error> {
+    let (mut new, mut all) = (Vec::new(), joined);
+    let given: Vec<NamespaceKind> = all.iter().map(|(kind, _)| *kind).collect();
+    let mut seen = Vec::new();
+    for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
+        let kind = kind_of(namespace.typ());
+        if seen.contains(&kind) {
+            return Err(Error::field(
+                format!("linux.namespaces[{index}]"),
+                format!("{kind} is listed twice"),
+            ));
+        }
+        seen.push(kind);
+        match namespace.path() {
+            _ if given.contains(&kind) => {}
+            None => new.push(kind),
+            Some(path) => all.push((kind, open_namespace(path, kind)?)),
+        }
+    }
+    Ok((new, all))
+}
+
+/// Opens an nsfs file; setns(2) itself refuses one of the wrong type.
+fn open_namespace(path: &Path, kind: NamespaceKind) -> Result<OwnedFd, Error> {
+    let fd = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    Ok(fd.at(Step::Join, format!("{kind} {}", path.display()))?)
+}
+
+fn kind_of(typ: LinuxNamespaceType) -> NamespaceKind {
+    match typ {
+        LinuxNamespaceType::Mount => NamespaceKind::Mount,
+        LinuxNamespaceType::Cgroup => NamespaceKind::Cgroup,
+        LinuxNamespaceType::Uts => NamespaceKind::Uts,
+        LinuxNamespaceType::Ipc => NamespaceKind::Ipc,
+        LinuxNamespaceType::User => NamespaceKind::User,
+        LinuxNamespaceType::Pid => NamespaceKind::Pid,
+        LinuxNamespaceType::Network => NamespaceKind::Network,
+        LinuxNamespaceType::Time => NamespaceKind::Time,
+    }
+}
+
+pub(super) fn id_map(linux: &Linux, new_user: bool, writer: Writer) -> Result<Option<IdMap>, Error> {
+    let extents = |list: &Option<Vec<LinuxIdMapping>>| -> Vec<Extent> {
+        let one =
+            |m: &LinuxIdMapping| Extent { container: m.container_id(), host: m.host_id(), size: m.size() };
+        list.iter().flatten().map(one).collect()
+    };
+    let map = IdMap { uids: extents(linux.uid_mappings()), gids: extents(linux.gid_mappings()), writer };
+    if !new_user {
+        return match map.uids.is_empty() && map.gids.is_empty() {
+            true => Ok(None),
+            false => Err(Error::field("linux.uidMappings", "mappings need a new user namespace")),
+        };
+    }
+    map.validate()?;
+    Ok(Some(map))
+}
+
+pub(super) fn time_offsets(linux: &Linux, new_time: bool) -> Result<Vec<(&'static str, i64, u32)>, Error> {
+    let mut offsets = Vec::new();
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        if !new_time {
+            return Err(Error::field("linux.timeOffsets", "clock offsets need a new time namespace"));
+        }
+        let clock = match clock.as_str() {
+            "monotonic" => "monotonic",
+            "boottime" => "boottime",
+            other => {
+                return Err(Error::field(
+                    "linux.timeOffsets",
+                    format!("{other}: neither monotonic nor boottime"),
+                ));
+            }
+        };
+        offsets.push((clock, offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
+    }
+    Ok(offsets)
+}
