@@ -5,7 +5,6 @@
 
 pub mod boot;
 pub mod config;
-pub mod deadline;
 pub mod deliver;
 pub mod doctor;
 pub mod foreground;
@@ -20,12 +19,11 @@ pub mod options;
 pub mod outcome;
 pub mod paths;
 pub mod prepare;
-pub mod process;
-pub mod proxy;
 pub mod record;
 pub mod spec;
 pub mod status;
 pub mod store;
 pub mod supervise;
-pub mod terminal;
 pub mod timing;
+
+pub use boxr_runtime::{deadline, identity as process, proxy, terminal};

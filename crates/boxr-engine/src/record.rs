@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use boxr_runtime::identity::ProcessRef;
+
 use crate::options::{BoxOptions, Retention};
 
 /// Version of the files on disk. A reader refuses a newer one and accepts older ones.
@@ -16,15 +18,6 @@ pub struct Record {
     pub id: String,
     /// The options it starts from.
     pub options: BoxOptions,
-}
-
-/// A process that cannot be mistaken for a later one with the same number (DESIGN.md section 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessRef {
-    /// Pid in the host's (the caller's) pid namespace.
-    pub pid: i32,
-    /// Field 22 of proc_pid_stat(5), clock ticks since boot.
-    pub start_time: u64,
 }
 
 /// How the first process of a box ended.

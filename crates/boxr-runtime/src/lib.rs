@@ -5,12 +5,16 @@
 //! lets the command run. ARCHITECTURE.md walks through the path step by step.
 
 pub mod capabilities;
+pub mod deadline;
 pub mod error;
+pub mod identity;
 pub mod idmap;
 pub mod plan;
 pub mod process;
+pub mod proxy;
 pub mod rootfs;
 pub mod stdio;
+pub mod terminal;
 
 pub use error::{Error, Step, StepError};
 pub use plan::Plan;

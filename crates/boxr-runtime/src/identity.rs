@@ -6,7 +6,16 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 
-use crate::record::ProcessRef;
+use serde::{Deserialize, Serialize};
+
+/// A process that cannot be mistaken for a later one with the same number (DESIGN.md section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRef {
+    /// Pid in the host's (the caller's) pid namespace.
+    pub pid: i32,
+    /// Field 22 of proc_pid_stat(5), clock ticks since boot.
+    pub start_time: u64,
+}
 
 /// What proc_pid_stat(5) says that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
