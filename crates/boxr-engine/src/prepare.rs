@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use boxr_cgroup::Need;
-use boxr_runtime::plan::{CgroupPlan, Extras};
+use boxr_runtime::plan::{CgroupPlan, Extras, StartedBy};
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Plan, capabilities};
 use boxr_sys::namespace::NamespaceKind;
@@ -110,6 +110,8 @@ pub fn prepare(
         cgroup: cgroup(options, id, &manner)?,
         stdio: stdio(manner.streams),
         preserve_fds: options.preserve_fds,
+        hooks: None,
+        started_by: StartedBy::Maker,
         init: options.init,
         die_with_parent: options.die_with_parent,
         new_session: options.new_session || manner.monitored,

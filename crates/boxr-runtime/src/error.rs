@@ -5,6 +5,8 @@ use std::fmt;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::hooks::HookError;
+
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
         /// A step of a start. Which one failed is what a remedy depends on.
@@ -137,6 +139,24 @@ impl<T> At<T> for std::io::Result<T> {
     }
 }
 
+/// What the first process reports: one of these ends the start.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Step(#[from] StepError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Step(error) => Self::Step(error),
+            Failure::Hook(error) => Self::Hook(error),
+        }
+    }
+}
+
 /// Why a container could not be planned or started.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -162,6 +182,9 @@ pub enum Error {
         /// Its message, or how it ended.
         reason: String,
     },
+    /// A hook failed; what had been made was taken back.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The first process ended before the command ran and left no reason.
     #[error("the first process ended before the command ran: {how}")]
     ChildLost {

@@ -7,6 +7,7 @@
 pub mod capabilities;
 pub mod deadline;
 pub mod error;
+pub mod hooks;
 pub mod identity;
 pub mod idmap;
 pub mod plan;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use boxr_runtime::Plan;
 use boxr_runtime::idmap::Writer;
-use boxr_runtime::plan::{CgroupPlan, Extras};
+use boxr_runtime::plan::{CgroupPlan, Extras, StartedBy};
 use boxr_runtime::process::parent::spawn;
 use boxr_runtime::stdio::Stdio;
 use boxr_sys::signal;
@@ -95,6 +95,8 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         cgroup: place.cgroup.clone().map_or(CgroupPlan::Inherit, CgroupPlan::Existing),
         stdio,
         preserve_fds: request.preserve_fds,
+        hooks: None,
+        started_by: StartedBy::Maker,
         init: false,
         die_with_parent: false,
         new_session: request.detach,

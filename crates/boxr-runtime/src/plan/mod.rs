@@ -15,6 +15,7 @@ use boxr_sys::namespace::NamespaceKind;
 use rustix::process::{Resource, Rlimit};
 
 use crate::capabilities::Sets;
+use crate::hooks::Hooks;
 use crate::idmap::IdMap;
 use crate::stdio::Stdio;
 
@@ -54,6 +55,10 @@ pub struct Plan {
     pub stdio: Stdio,
     /// How many descriptors from 3 on are inherited.
     pub preserve_fds: u32,
+    /// Programs to run at points of its life.
+    pub hooks: Option<Hooks>,
+    /// Who lets the command run.
+    pub started_by: StartedBy,
     /// Whether the first process is boxr's init.
     pub init: bool,
     /// Whether the box gets SIGKILL when boxr ends.
@@ -74,6 +79,20 @@ impl Plan {
     pub fn joins(&self, kind: NamespaceKind) -> bool {
         self.joined.iter().any(|(joined, _)| *joined == kind)
     }
+}
+
+/// Who says that the command may run.
+#[derive(Debug, Default)]
+pub enum StartedBy {
+    /// The boxr that makes the first process.
+    #[default]
+    Maker,
+    /// A later one, which connects to this listening `SOCK_SEQPACKET` socket
+    /// ([`crate::process::start`]).
+    Another {
+        /// The socket.
+        listener: OwnedFd,
+    },
 }
 
 /// What becomes `/`.

@@ -12,8 +12,9 @@ use rustix::thread::LinkNameSpaceType;
 
 use super::protocol::{Channel, ToChild};
 use super::{command, credentials, reaper, terminal};
-use crate::error::{At, Step, StepError};
-use crate::plan::{Plan, RootPlan};
+use crate::error::{At, Failure, Step, StepError};
+use crate::hooks::HookKind;
+use crate::plan::{Plan, RootPlan, StartedBy};
 use crate::rootfs;
 
 /// Status of a first process that could not do what it was made for; its parent was told why.
@@ -45,19 +46,19 @@ pub(super) fn kinds(plan: &Plan) -> String {
 
 impl Child<'_> {
     /// Becomes the command.
-    pub fn run(self) -> ! {
-        if let Err(error) = self.prepare().and_then(|()| reset_signals()) {
-            self.fail(&error);
+    pub fn run(mut self) -> ! {
+        if let Err(failure) = self.prepare().and_then(|()| Ok(reset_signals()?)) {
+            self.fail(&failure);
         }
         if self.plan.init {
             self.execute_under_init();
         }
         self.trace(4);
-        let error = match self.await_word(ToChild::Go) {
+        let failure = match self.await_go() {
             Ok(()) => self.replace(),
-            Err(error) => error,
+            Err(failure) => failure,
         };
-        self.fail(&error)
+        self.fail(&failure)
     }
 
     /// Joins namespaces, makes the first process in them and steps aside.
@@ -72,13 +73,13 @@ impl Child<'_> {
                     .is_some_and(|map| map.writer != crate::idmap::Writer::FirstProcess);
                 self.run()
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error.into()),
         }
     }
 
-    fn fail(&self, error: &StepError) -> ! {
+    fn fail(&self, failure: &Failure) -> ! {
         // A parent that is gone cannot be told, and then nobody waits for the reason either.
-        self.channel.fail(error).unwrap_or_default();
+        self.channel.fail(failure).unwrap_or_default();
         exit_now(FAILED)
     }
 
@@ -104,7 +105,7 @@ impl Child<'_> {
         }
     }
 
-    fn prepare(&self) -> Result<(), StepError> {
+    fn prepare(&self) -> Result<(), Failure> {
         let plan = self.plan;
         self.trace(0);
         if self.prepared {
@@ -116,10 +117,43 @@ impl Child<'_> {
         }
         set_up_namespaces(plan)?;
         self.trace(1);
-        let inner = rootfs_and_terminal(plan, &self.channel)?;
+        let inner = self.rootfs_and_terminal()?;
         self.trace(2);
         terminal::set_up(plan, inner.as_ref())?;
-        self.finish()
+        Ok(self.finish()?)
+    }
+
+    /// oom_score_adj needs the host's /proc, the terminal inside needs the new /dev/pts: both
+    /// happen around the change of root.
+    fn rootfs_and_terminal(&self) -> Result<Option<OwnedFd>, Failure> {
+        let plan = self.plan;
+        let own_root = matches!(plan.root, RootPlan::Directory { .. });
+        if plan.joined.is_empty() {
+            credentials::apply_through_proc(plan)?;
+        }
+        if own_root || !plan.joined.is_empty() {
+            hide()?;
+        }
+        rootfs::set_up(plan, &|| self.hooks_of_creation())?;
+        match &plan.stdio {
+            crate::stdio::Stdio::TerminalInside => {
+                Ok(Some(terminal::make_inside(&self.channel, own_root, plan)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Hooks that find the mounts made and the root not entered yet.
+    fn hooks_of_creation(&self) -> Result<(), Failure> {
+        let Some(hooks) = &self.plan.hooks else { return Ok(()) };
+        if hooks.has(HookKind::Prestart) || hooks.has(HookKind::CreateRuntime) {
+            match self.channel.await_hooks() {
+                // boxr has ended, or gave up because of a hook.
+                Err(Errno::PIPE | Errno::CONNRESET) => exit_now(FAILED),
+                other => other.at(Step::Channel, "the socket from boxr")?,
+            }
+        }
+        Ok(hooks.run(HookKind::CreateContainer, Some(own_pid()))?)
     }
 
     fn finish(&self) -> Result<(), StepError> {
@@ -154,27 +188,43 @@ impl Child<'_> {
             .at(Step::Descriptors, format!("{first} and above"))
     }
 
-    fn replace(&self) -> StepError {
-        if let Err(errno) = boxr_sys::signal::set_mask(self.mask) {
-            return StepError::new(Step::Session, "signal mask", errno);
-        }
-        match self.let_go() {
-            Ok(()) => command::execute(&self.plan.process),
-            Err(error) => error,
+    fn replace(&self) -> Failure {
+        match self.last_steps() {
+            Ok(()) => command::execute(&self.plan.process).into(),
+            Err(failure) => failure,
         }
     }
 
-    fn execute_under_init(self) -> ! {
-        if let Err(error) = self.await_word(ToChild::Go) {
-            self.fail(&error);
+    fn last_steps(&self) -> Result<(), Failure> {
+        if let Some(hooks) = &self.plan.hooks {
+            hooks.run(HookKind::StartContainer, Some(own_pid()))?;
+        }
+        boxr_sys::signal::set_mask(self.mask).at(Step::Session, "signal mask")?;
+        Ok(self.let_go()?)
+    }
+
+    /// The word to execute: from the boxr that made this process, or from a later one.
+    fn await_go(&mut self) -> Result<(), Failure> {
+        let StartedBy::Another { listener } = &self.plan.started_by else {
+            return Ok(self.await_word(ToChild::Go)?);
+        };
+        self.channel.ready().at(Step::Channel, "the socket to boxr")?;
+        self.await_word(ToChild::Detach)?;
+        self.channel = Channel::accept_go(listener.as_fd()).at(Step::Channel, "the socket for `start`")?;
+        Ok(())
+    }
+
+    fn execute_under_init(mut self) -> ! {
+        if let Err(failure) = self.await_go() {
+            self.fail(&failure);
         }
         match clone3(0, None, Parent::Caller) {
             Ok(Cloned::Child) => {
-                let error = match reaper::in_foreground(self.plan) {
+                let failure = match reaper::in_foreground(self.plan) {
                     Ok(()) => self.replace(),
-                    Err(error) => error,
+                    Err(error) => error.into(),
                 };
-                self.fail(&error)
+                self.fail(&failure)
             }
             Ok(Cloned::Parent { pid, pidfd }) => {
                 // Nothing of the host's may stay open in the box; and the command's copy of the
@@ -191,7 +241,7 @@ impl Child<'_> {
             }
             Err(errno) => {
                 let error = StepError::new(Step::Clone, "the command below init", errno);
-                self.fail(&error)
+                self.fail(&error.into())
             }
         }
     }
@@ -212,6 +262,11 @@ impl Child<'_> {
             self.channel.trace(step, at).unwrap_or_default();
         }
     }
+}
+
+/// As the container's processes see it.
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
 }
 
 enum Role {
@@ -296,25 +351,6 @@ fn hide() -> Result<(), StepError> {
 fn show() {
     // Without it only `exec` is refused.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable).unwrap_or_default();
-}
-
-/// oom_score_adj needs the host's /proc, the terminal inside needs the new /dev/pts: both
-/// happen around the change of root.
-fn rootfs_and_terminal(plan: &Plan, channel: &Channel) -> Result<Option<OwnedFd>, StepError> {
-    if plan.joined.is_empty() {
-        credentials::apply_through_proc(plan)?;
-    }
-    if matches!(plan.root, RootPlan::Directory { .. }) || !plan.joined.is_empty() {
-        hide()?;
-    }
-    rootfs::set_up(plan)?;
-    match &plan.stdio {
-        crate::stdio::Stdio::TerminalInside => {
-            let own = matches!(plan.root, RootPlan::Directory { .. });
-            terminal::make_inside(channel, own, plan).map(Some)
-        }
-        _ => Ok(None),
-    }
 }
 
 /// The Rust runtime ignores SIGPIPE; the command must find the default.

@@ -9,6 +9,13 @@
 //!                              ◀── EOF ─────── the command runs (the socket is close-on-exec)
 //! ```
 //!
+//! Hooks of the specification that the parent runs come before the root is entered: the first process says
+//! `AwaitsHooks` and waits for `HooksDone`.
+//!
+//! A container that is created and started by two boxrs (`create`, `start`) says `Ready` where the
+//! picture has Go; its parent writes the state, says `Detach` and ends. The first process then accepts
+//! connections at a socket in the state directory, and the first that says Go is its new parent side.
+//!
 //! Where namespaces are joined, an intermediate process stands between: it joins them, makes the
 //! first process as its sibling (`CLONE_PARENT`), sends its pidfd and ends. Until `Go` has come
 //! nothing has run that anybody could know of, so a boxr that is killed at any point before leaves
@@ -20,4 +27,5 @@ pub mod init;
 pub mod parent;
 pub(crate) mod protocol;
 mod reaper;
+pub mod start;
 mod terminal;

@@ -11,8 +11,9 @@ use rustix::process::Pid;
 use super::init;
 use super::protocol::{Channel, FromChild, ToChild};
 use crate::error::{At, Error, Step, StepError};
+use crate::hooks::{HookKind, Hooks};
 use crate::idmap::Writer;
-use crate::plan::{CgroupPlan, Plan};
+use crate::plan::{CgroupPlan, Plan, StartedBy};
 
 /// A first process that has been made and waits for [`Spawned::go`].
 #[derive(Debug)]
@@ -138,16 +139,25 @@ fn finish_spawn(
         if maps_from_outside(plan) || (needs_join && !staged) {
             spawned.tell(ToChild::Prepared)?;
         }
+        if let Some(hooks) = &plan.hooks {
+            spawned.run_hooks(hooks)?;
+        }
         if spawned.terminal_comes {
             spawned.receive_terminal()?;
         }
-        Ok(())
+        match plan.started_by {
+            StartedBy::Maker => Ok(()),
+            StartedBy::Another { .. } => spawned.await_ready(),
+        }
     })();
     match result {
         Ok(()) => Ok(spawned),
         Err(error) => {
             // What the child itself says comes first: our own error is often only its echo.
-            let told = spawned.drain_failure();
+            let told = match error {
+                Error::Hook(_) => None,
+                _ => spawned.drain_failure(),
+            };
             spawned.abandon();
             Err(told.unwrap_or(error))
         }
@@ -189,6 +199,22 @@ impl Spawned {
         Ok(Running { pid, pidfd, cgroup, terminal, trace, unconfirmed: Some(channel) })
     }
 
+    /// Leaves the first process to a later boxr, which lets the command run
+    /// ([`super::start::start`]). It was planned with [`StartedBy::Another`].
+    ///
+    /// # Errors
+    /// The first process is gone already. It has been reaped and its cgroup removed.
+    pub fn detach(mut self) -> Result<(), Error> {
+        match self.tell(ToChild::Detach) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = self.drain_failure().unwrap_or(error.into());
+                self.abandon();
+                Err(error)
+            }
+        }
+    }
+
     /// Ends a first process that is not to run after all, and removes its cgroup.
     pub fn abandon(self) {
         let Self { pidfd, cgroup, channel, .. } = self;
@@ -223,6 +249,28 @@ impl Spawned {
                 pidfd::reap(intermediate.as_fd(), true).at(Step::Clone, "the intermediate process")?;
                 Ok(())
             }
+            _ => Err(self.lost()),
+        }
+    }
+
+    /// Runs the hooks that the first process waits for.
+    fn run_hooks(&mut self, hooks: &Hooks) -> Result<(), Error> {
+        let kinds = [HookKind::Prestart, HookKind::CreateRuntime];
+        if !kinds.into_iter().any(|kind| hooks.has(kind)) {
+            return Ok(());
+        }
+        match self.next()? {
+            FromChild::AwaitsHooks => {}
+            _ => return Err(self.lost()),
+        }
+        let pid = Some(self.pid.as_raw_nonzero().get());
+        kinds.into_iter().try_for_each(|kind| hooks.run(kind, pid))?;
+        Ok(self.tell(ToChild::HooksDone)?)
+    }
+
+    fn await_ready(&mut self) -> Result<(), Error> {
+        match self.next()? {
+            FromChild::Ready => Ok(()),
             _ => Err(self.lost()),
         }
     }

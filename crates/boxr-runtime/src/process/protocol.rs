@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, accept_with, recvmsg, sendmsg, socketpair,
 };
 
-use crate::error::{Step, StepError};
+use crate::error::{Failure, Step, StepError};
+use crate::hooks::{HookError, HookKind};
 
 /// One end of the pair.
 #[derive(Debug)]
@@ -24,13 +25,21 @@ pub(crate) enum ToChild {
     Prepared = 1,
     /// The state is on disk: execute.
     Go = 2,
+    /// The hooks that boxr runs are done.
+    HooksDone = 3,
+    /// The state is on disk and this boxr ends: wait for another, which says [`ToChild::Go`].
+    Detach = 4,
 }
 
 /// What the first process, or the intermediate one, says.
 #[derive(Debug)]
 pub(crate) enum FromChild {
-    /// A step failed; nothing more comes.
-    Failed(StepError),
+    /// A step or a hook failed; nothing more comes.
+    Failed(Failure),
+    /// Mounts are made: hooks that boxr runs are due.
+    AwaitsHooks,
+    /// Everything is done but [`ToChild::Go`].
+    Ready,
     /// The first process that the intermediate one made.
     FirstProcess { pid: i32, pidfd: OwnedFd },
     /// The master of the terminal that was made inside.
@@ -48,6 +57,9 @@ const FAILED: u8 = 1;
 const FIRST_PROCESS: u8 = 2;
 const TERMINAL: u8 = 3;
 const TRACE: u8 = 4;
+const AWAITS_HOOKS: u8 = 5;
+const READY: u8 = 6;
+const HOOK_FAILED: u8 = 7;
 /// Longest message; a longer object is cut.
 const SIZE: usize = 4096;
 
@@ -74,12 +86,39 @@ impl Channel {
     }
 
     /// Reports a failure.
-    pub fn fail(&self, error: &StepError) -> Result<(), Errno> {
-        let mut message = vec![FAILED, error.step as u8];
-        message.extend(error.errno.raw_os_error().to_le_bytes());
-        let object = error.object.as_bytes();
-        message.extend(&object[..object.len().min(SIZE - 6)]);
-        self.send(&message, None)
+    pub fn fail(&self, failure: &Failure) -> Result<(), Errno> {
+        let message = match failure {
+            Failure::Step(error) => encode_step(error),
+            Failure::Hook(error) => encode_hook(error),
+        };
+        self.send(&message[..message.len().min(SIZE)], None)
+    }
+
+    /// Asks for the hooks that boxr runs.
+    pub fn await_hooks(&self) -> Result<(), Errno> {
+        self.send(&[AWAITS_HOOKS], None)?;
+        self.await_word(ToChild::HooksDone)
+    }
+
+    /// Reports that only [`ToChild::Go`] is missing.
+    pub fn ready(&self) -> Result<(), Errno> {
+        self.send(&[READY], None)
+    }
+
+    /// Waits for a boxr that starts the container, and for its word. One that goes away without it
+    /// is followed by the next.
+    pub fn accept_go(listener: BorrowedFd<'_>) -> Result<Self, Errno> {
+        loop {
+            let connection = match accept_with(listener, SocketFlags::CLOEXEC) {
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                other => Self(other?),
+            };
+            match connection.await_word(ToChild::Go) {
+                Ok(()) => return Ok(connection),
+                Err(Errno::PIPE | Errno::CONNRESET) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 
     /// Hands the first process over.
@@ -117,8 +156,14 @@ impl Channel {
             ([FAILED, step, e0, e1, e2, e3, object @ ..], _) => {
                 let step = Step::from_number(*step).ok_or(Errno::PROTO)?;
                 let errno = Errno::from_raw_os_error(i32::from_le_bytes([*e0, *e1, *e2, *e3]));
-                Ok(FromChild::Failed(StepError::new(step, String::from_utf8_lossy(object), errno)))
+                let error = StepError::new(step, String::from_utf8_lossy(object), errno);
+                Ok(FromChild::Failed(error.into()))
             }
+            ([HOOK_FAILED, kind, index, text @ ..], _) => {
+                decode_hook(*kind, *index, text).map(|error| FromChild::Failed(error.into()))
+            }
+            ([AWAITS_HOOKS], _) => Ok(FromChild::AwaitsHooks),
+            ([READY], _) => Ok(FromChild::Ready),
             ([FIRST_PROCESS, p0, p1, p2, p3], Some(pidfd)) => {
                 Ok(FromChild::FirstProcess { pid: i32::from_le_bytes([*p0, *p1, *p2, *p3]), pidfd })
             }
@@ -156,6 +201,34 @@ impl AsFd for Channel {
     }
 }
 
+impl From<OwnedFd> for Channel {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
+fn encode_step(error: &StepError) -> Vec<u8> {
+    let mut message = vec![FAILED, error.step as u8];
+    message.extend(error.errno.raw_os_error().to_le_bytes());
+    message.extend(error.object.as_bytes());
+    message
+}
+
+fn encode_hook(error: &HookError) -> Vec<u8> {
+    let mut message = vec![HOOK_FAILED, error.kind as u8, error.index];
+    message.extend(error.path.as_bytes());
+    message.push(0);
+    message.extend(error.why.as_bytes());
+    message
+}
+
+fn decode_hook(kind: u8, index: u8, text: &[u8]) -> Result<HookError, Errno> {
+    let kind = HookKind::from_number(kind).ok_or(Errno::PROTO)?;
+    let end = text.iter().position(|byte| *byte == 0).ok_or(Errno::PROTO)?;
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(HookError { kind, index, path: words(&text[..end]), why: words(&text[end + 1..]) })
+}
+
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -179,7 +252,11 @@ mod tests {
     #[test]
     fn a_failure_arrives_as_it_was() {
         let (parent, child) = Channel::pair().unwrap();
-        let error = StepError::new(Step::MountSource, "/no/such", Errno::NOENT);
+        let error = Failure::from(StepError::new(Step::MountSource, "/no/such", Errno::NOENT));
+        child.fail(&error).unwrap();
+        assert!(matches!(parent.next().unwrap(), FromChild::Failed(got) if got == error));
+        let (path, why) = ("/bin/x".into(), "exit status 1: a\0b".into());
+        let error = Failure::from(HookError { kind: HookKind::StartContainer, index: 2, path, why });
         child.fail(&error).unwrap();
         assert!(matches!(parent.next().unwrap(), FromChild::Failed(got) if got == error));
     }
@@ -188,7 +265,7 @@ mod tests {
     fn a_failure_is_heard_also_when_our_word_was_not() {
         let (parent, child) = Channel::pair().unwrap();
         parent.tell(ToChild::Go).unwrap();
-        let error = StepError::new(Step::Workdir, "/no/such", Errno::NOENT);
+        let error = Failure::from(StepError::new(Step::Workdir, "/no/such", Errno::NOENT));
         child.fail(&error).unwrap();
         drop(child);
         assert!(matches!(parent.next().unwrap(), FromChild::Failed(got) if got == error));

@@ -17,19 +17,23 @@ use boxr_sys::mount::{Change, Propagation, attr, set_attributes};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
 
-use crate::error::{At, Step, StepError};
+use crate::error::{At, Failure, Step, StepError};
 use crate::plan::{MountSource, Plan, RootPlan};
+
+/// What is done when all mounts are made and the root is not entered yet.
+pub(crate) type BeforeEntering<'a> = &'a dyn Fn() -> Result<(), Failure>;
 
 /// Builds the tree of `plan` in the caller's new mount namespace and makes it `/`.
 ///
 /// # Errors
-/// The step and path that the kernel refused.
-pub(crate) fn set_up(plan: &Plan) -> Result<(), StepError> {
+/// The step and path that the kernel refused, and what `before_entering` returned.
+pub(crate) fn set_up(plan: &Plan, before_entering: BeforeEntering<'_>) -> Result<(), Failure> {
     match &plan.root {
-        RootPlan::Unchanged => Ok(()),
+        RootPlan::Unchanged => before_entering(),
         RootPlan::HostTree { propagation, read_only } => {
             set_propagation(*propagation)?;
-            set_up_host_tree(plan, *read_only)
+            set_up_host_tree(plan, *read_only)?;
+            before_entering()
         }
         RootPlan::Directory { path, propagation, read_only } => {
             // Until the host's tree is out of reach nothing that is mounted here may travel to it.
@@ -37,9 +41,9 @@ pub(crate) fn set_up(plan: &Plan) -> Result<(), StepError> {
                 None | Some(Propagation::Shared) => Some(Propagation::Slave),
                 other => *other,
             })?;
-            set_up_directory(plan, path, *read_only)?;
+            set_up_directory(plan, path, *read_only, before_entering)?;
             match propagation {
-                Some(Propagation::Shared) => set_propagation(*propagation),
+                Some(Propagation::Shared) => Ok(set_propagation(*propagation)?),
                 _ => Ok(()),
             }
         }
@@ -92,7 +96,12 @@ fn mount_plain_proc() -> Result<(), StepError> {
     rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None).at(Step::Mount, "/proc")
 }
 
-fn set_up_directory(plan: &Plan, path: &Path, read_only: bool) -> Result<(), StepError> {
+fn set_up_directory(
+    plan: &Plan,
+    path: &Path,
+    read_only: bool,
+    before_entering: BeforeEntering<'_>,
+) -> Result<(), Failure> {
     let below = open_directory(path)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -108,6 +117,7 @@ fn set_up_directory(plan: &Plan, path: &Path, read_only: bool) -> Result<(), Ste
     }
     devices::create(root.as_fd(), plan)?;
     masks::apply(root.as_fd(), plan)?;
+    before_entering()?;
     pivot::enter(&root, path)?;
     if read_only {
         let change = Change { set: attr::RDONLY, ..Change::default() };

@@ -15,8 +15,9 @@ use std::path::{Component, Path, PathBuf};
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{Linux, Process, Spec};
 
-use super::{CgroupPlan, Plan, RootPlan};
+use super::{CgroupPlan, Plan, RootPlan, StartedBy};
 use crate::error::Error;
+use crate::hooks::Hooks;
 use crate::idmap::Writer;
 use crate::stdio::Stdio;
 
@@ -33,6 +34,10 @@ pub struct Extras {
     pub stdio: Stdio,
     /// Descriptors from 3 on that are inherited.
     pub preserve_fds: u32,
+    /// Programs to run, from the same specification.
+    pub hooks: Option<Hooks>,
+    /// Who lets the command run.
+    pub started_by: StartedBy,
     /// boxr's init as first process.
     pub init: bool,
     /// End with boxr.
@@ -101,6 +106,8 @@ impl Plan {
             cgroup: extras.cgroup,
             stdio: extras.stdio,
             preserve_fds: extras.preserve_fds,
+            hooks: extras.hooks,
+            started_by: extras.started_by,
             init: extras.init,
             die_with_parent: extras.die_with_parent,
             new_session: extras.new_session,
@@ -131,6 +138,8 @@ impl Plan {
             cgroup: extras.cgroup,
             stdio: extras.stdio,
             preserve_fds: extras.preserve_fds,
+            hooks: None,
+            started_by: StartedBy::Maker,
             init: false,
             die_with_parent: extras.die_with_parent,
             new_session: extras.new_session,
@@ -143,7 +152,6 @@ impl Plan {
 fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<(), Error> {
     let process = spec.process().as_ref();
     let refused = [
-        ("hooks", spec.hooks().is_some()),
         ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.sysctl", linux.sysctl().as_ref().is_some_and(|map| !map.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
