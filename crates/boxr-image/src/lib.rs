@@ -1,0 +1,8 @@
+//! Images: what they are called, how they are fetched, where they are kept.
+//!
+//! A [`reference::Reference`] names an image; a [`store::Store`] keeps its parts by their digest and
+//! trusts nothing that was not verified.
+
+pub mod digest;
+pub mod reference;
+pub mod store;

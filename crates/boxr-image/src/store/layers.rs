@@ -1,0 +1,163 @@
+//! Layers as files.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use super::lock::{Wait, lock_file};
+use super::{Store, StoreError};
+use crate::digest::Digest;
+
+/// What a layer amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// Bytes in its files, each hard link counted once.
+    pub size: u64,
+    /// Files, directories and all else.
+    pub entries: u64,
+    /// The highest user or group id in it.
+    #[serde(default)]
+    pub highest_id: u32,
+}
+
+/// A layer that is here.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The digest of its tar stream.
+    pub diff_id: Digest,
+    /// What it amounts to.
+    pub info: LayerInfo,
+}
+
+/// What came of asking to unpack a layer.
+#[derive(Debug)]
+pub enum Unpack<'s> {
+    /// It is here.
+    Present(Layer),
+    /// It is to be unpacked; others who want it wait.
+    Write(LayerWriter<'s>),
+    /// Somebody else is unpacking it, and this call was not to wait.
+    Busy,
+}
+
+/// A layer being unpacked. Dropped before [`LayerWriter::commit`], it goes away.
+#[derive(Debug)]
+pub struct LayerWriter<'s> {
+    store: &'s Store,
+    diff_id: Digest,
+    fs: OwnedFd,
+    /// Keeps others out until it is closed.
+    _lock: OwnedFd,
+    committed: bool,
+}
+
+/// Where a layer is, relative to the store's root.
+fn layer_path(diff_id: &Digest) -> String {
+    format!("layers/{}", diff_id.file_name())
+}
+
+pub(super) fn layer_lock_path(diff_id: &str) -> String {
+    format!("ingest/layer.{diff_id}")
+}
+
+fn staging_path(diff_id: &Digest) -> String {
+    format!("staging/{}", diff_id.file_name())
+}
+
+impl Store {
+    /// The layer whose tar stream has this digest; `None` when it is not here.
+    ///
+    /// # Errors
+    /// Its `layer.json` cannot be read or understood.
+    pub fn layer(&self, diff_id: &Digest) -> Result<Option<Layer>, StoreError> {
+        let info = self.read_json(&format!("{}/layer.json", layer_path(diff_id)))?;
+        Ok(info.map(|info| Layer { diff_id: diff_id.clone(), info }))
+    }
+
+    /// Opens the directory that overlayfs takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or it cannot be opened.
+    pub fn open_layer(&self, diff_id: &Digest) -> Result<OwnedFd, StoreError> {
+        let path = format!("{}/fs", layer_path(diff_id));
+        if !self.root.exists(&path)? {
+            return Err(StoreError::Missing(diff_id.clone()));
+        }
+        self.root.open_dir(&path)
+    }
+
+    /// Asks to unpack the layer `diff_id`.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn unpack(&self, diff_id: &Digest, wait: Wait) -> Result<Unpack<'_>, StoreError> {
+        if let Some(layer) = self.layer(diff_id)? {
+            return Ok(Unpack::Present(layer));
+        }
+        let lock_path = layer_lock_path(&diff_id.file_name());
+        let Some(lock) = lock_file(&self.root, &lock_path, wait)? else { return Ok(Unpack::Busy) };
+        if let Some(layer) = self.layer(diff_id)? {
+            self.root.remove_file(&lock_path)?;
+            return Ok(Unpack::Present(layer));
+        }
+        let staging = staging_path(diff_id);
+        // Left by somebody who was killed: he has no lock any more.
+        self.root.remove_tree(&staging)?;
+        self.root.ensure_dir(&staging)?;
+        let fs = format!("{staging}/fs");
+        self.root.ensure_dir(&fs)?;
+        let fs = self.root.open_dir(&fs)?;
+        Ok(Unpack::Write(LayerWriter {
+            store: self,
+            diff_id: diff_id.clone(),
+            fs,
+            _lock: lock,
+            committed: false,
+        }))
+    }
+
+    /// All layers.
+    pub(super) fn layers(&self) -> Result<Vec<Digest>, StoreError> {
+        let names = self.root.names("layers")?;
+        Ok(names.iter().filter_map(|name| Digest::from_file_name(name)).collect())
+    }
+
+    /// Takes a layer out of the way, to `staging`; what is there is removed by [`Store::empty_staging`].
+    pub(super) fn discard_layer(&self, diff_id: &Digest) -> Result<(), StoreError> {
+        let to = format!("staging/gone.{}", diff_id.file_name());
+        self.root.remove_tree(&to)?;
+        self.root.rename(&layer_path(diff_id), &to)
+    }
+}
+
+impl LayerWriter<'_> {
+    /// The directory to unpack into; empty.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.fs.as_fd()
+    }
+
+    /// Makes the layer last and gives it its name. Whoever calls it has verified the digest.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn commit(mut self, info: LayerInfo) -> Result<Layer, StoreError> {
+        let (store, staging) = (self.store, staging_path(&self.diff_id));
+        store.write_json(&format!("{staging}/layer.json"), &info)?;
+        store.flusher.flush(&store.root)?;
+        store.root.rename(&staging, &layer_path(&self.diff_id))?;
+        self.committed = true;
+        store.root.remove_file(&layer_lock_path(&self.diff_id.file_name()))?;
+        Ok(Layer { diff_id: self.diff_id.clone(), info })
+    }
+}
+
+impl Drop for LayerWriter<'_> {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        // What cannot be removed now is removed by the next one, or by a sweep.
+        self.store.root.remove_tree(&staging_path(&self.diff_id)).ok();
+        self.store.root.remove_file(&layer_lock_path(&self.diff_id.file_name())).ok();
+    }
+}

@@ -1,0 +1,138 @@
+//! Where images are kept: content by its digest, and what refers to it.
+//!
+//! ```text
+//! ROOT/format                    which format this is
+//! ROOT/lock                      flock(2): shared to rely on content, exclusive to change records or sweep
+//! ROOT/blobs/sha256/HEX          manifests, configurations, layers as they came; whole and verified
+//! ROOT/layers/sha256.HEX/        a layer unpacked, by the digest of its tar stream (its "diff id")
+//!     fs/                        its files, as overlayfs takes them
+//!     layer.json                 how much that is
+//! ROOT/images/sha256.HEX         an image, by the digest of its manifest: all content it needs
+//! ROOT/names/HEX                 a name and the image it stands for, by the digest of the name
+//! ROOT/holds/NAME                an image that a container uses
+//! ROOT/leases/HEX                locked by a running operation: content that it uses
+//! ROOT/ingest/sha256.HEX         a blob being fetched, locked by whoever fetches it
+//! ROOT/ingest/layer.sha256.HEX   locked by whoever unpacks this layer
+//! ROOT/staging/                  layers being unpacked or removed
+//! ```
+//!
+//! *What can be trusted.* What has its final name is whole: it was written under another name, verified,
+//! made to last (syncfs(2)) and then renamed. Content comes before the record that refers to it, and
+//! that before the name. So a process may be killed and the power may fail at any point: what then
+//! lies in `ingest`, `staging` and `leases` is used by nobody, or continued and verified as a whole.
+//!
+//! *Two at once.* Whoever fetches or unpacks holds the lock of that digest; others wait, and then find
+//! it done. A thread that holds the lock of a blob waits for no other lock.
+//!
+//! *Removal.* Names and records go first. A sweep then marks what images, holds and leases of living
+//! processes refer to, and removes the rest. Whoever wants to rely on content puts its digest on its
+//! lease first, and looks whether it is there after that.
+
+mod blobs;
+mod error;
+mod files;
+mod flush;
+mod layers;
+mod leases;
+mod lock;
+mod records;
+mod steps;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+pub use blobs::{BlobWriter, Ingest};
+pub use error::StoreError;
+pub use layers::{Layer, LayerInfo, LayerWriter, Unpack};
+pub use leases::Lease;
+pub use lock::Wait;
+pub use records::{ImageLayer, ImageRecord, Name};
+pub use sweep::{Swept, Which};
+pub use verify::{Finding, Item, Problem};
+
+use files::Root;
+use flush::Flusher;
+
+/// What this boxr writes to `format`.
+const FORMAT: &str = "1\n";
+
+/// All images of one user.
+#[derive(Debug)]
+pub struct Store {
+    root: Root,
+    flusher: Flusher,
+}
+
+impl Store {
+    /// Opens the store in the directory `path`, making it if it is missing.
+    ///
+    /// # Errors
+    /// The directory cannot be made or opened, or was made by a newer boxr.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let root = Root::open(path)?;
+        let store = Self { root, flusher: Flusher::default() };
+        match store.root.open_file("format")? {
+            Some((file, _)) => store.check_format(file)?,
+            None => store.make()?,
+        }
+        Ok(store)
+    }
+
+    fn check_format(&self, file: std::fs::File) -> Result<(), StoreError> {
+        use std::io::Read;
+        let mut format = String::new();
+        let read = file.take(64).read_to_string(&mut format);
+        read.map_err(|error| {
+            let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
+            self.root.error("read", "format", errno)
+        })?;
+        if format == FORMAT {
+            return Ok(());
+        }
+        Err(StoreError::Format {
+            path: self.root.path(""),
+            format: format.trim().to_owned(),
+            known: FORMAT.trim(),
+        })
+    }
+
+    /// The format comes last: where it is, all the rest is.
+    fn make(&self) -> Result<(), StoreError> {
+        let dirs = [
+            "blobs",
+            "blobs/sha256",
+            "blobs/sha512",
+            "layers",
+            "images",
+            "names",
+            "holds",
+            "leases",
+            "ingest",
+            "staging",
+        ];
+        for dir in dirs {
+            self.root.ensure_dir(dir)?;
+        }
+        // Others may be making it too.
+        let _guard = self.lock(FlockOperation::LockExclusive)?;
+        self.root.write_whole("format", FORMAT.as_bytes())
+    }
+
+    /// Takes the lock of the whole store; it goes with the descriptor.
+    fn lock(&self, operation: FlockOperation) -> Result<OwnedFd, StoreError> {
+        let fd = self.root.open_or_make("lock")?;
+        lock::lock(&fd, operation, Wait::Yes).map_err(|errno| self.root.error("lock", "lock", errno))?;
+        Ok(fd)
+    }
+
+    /// Where something below the store's root is.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root.path(relative)
+    }
+}
