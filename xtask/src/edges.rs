@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // Not part of the product: the harness drives built programs, xtask drives cargo.
-    ("boxr-testing", &[]),
+    ("boxr-testing", &["boxr-sys"]),
     ("xtask", &["boxr", "boxr-testing"]),
 ];
 

@@ -7,6 +7,7 @@ pub mod boot;
 pub mod config;
 pub mod deliver;
 pub mod doctor;
+pub mod exposure;
 pub mod foreground;
 pub mod id;
 pub mod join;

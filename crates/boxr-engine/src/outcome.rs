@@ -34,6 +34,9 @@ pub enum EngineError {
     /// A namespace of a running box.
     #[error(transparent)]
     Join(#[from] crate::join::JoinError),
+    /// boxr's own program, which the box could write to.
+    #[error(transparent)]
+    OwnBinary(#[from] boxr_runtime::own_binary::Error),
     /// A call of boxr's own upkeep.
     #[error("cannot {doing}: {}", boxr_runtime::error::describe(*errno))]
     System {

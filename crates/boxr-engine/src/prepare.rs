@@ -97,6 +97,7 @@ pub fn prepare(
     let situation = Situation {
         name,
         new_user: joined.new_user,
+        other_user: joined.new_user || joined.namespaces.iter().any(|(kind, _)| *kind == NamespaceKind::User),
         privileged,
         caller: (geteuid().as_raw(), getegid().as_raw()),
         terminal: matches!(manner.streams, Streams::Terminal(_) | Streams::TerminalInside),

@@ -48,6 +48,8 @@ pub struct Situation<'a> {
     pub name: &'a str,
     /// Whether a new user namespace is made.
     pub new_user: bool,
+    /// Whether the box is in another user namespace than the caller: a new one, or one that it joins.
+    pub other_user: bool,
     /// Whether the caller has `CAP_SYS_ADMIN` as it is.
     pub privileged: bool,
     /// The caller's effective user and group.
@@ -272,18 +274,19 @@ fn container_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Moun
         // The kernel makes no new /proc of a pid namespace that is not the box's own.
         mount("bind", "/proc", "/proc", &["rbind", "nosuid", "noexec", "nodev"])
     };
-    let sys = if makes(NamespaceKind::Network) || !situation.new_user {
+    let joins_network = matches!(options.namespaces.network, NamespaceMode::Join(_));
+    let sys = if makes(NamespaceKind::Network) || joins_network || !situation.other_user {
         mount("sysfs", "sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"])
     } else {
         mount("bind", "/sys", "/sys", &["rbind", "nosuid", "noexec", "nodev", "rro"])
     };
     let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    if !situation.new_user {
+    if !situation.other_user {
         pts.push("gid=5");
     }
-    // With the caller's ipc namespace in a new user namespace the kernel makes no new instance, and
+    // With the caller's ipc namespace in another user namespace the kernel makes no new instance, and
     // a host without one has none to show.
-    let mqueue = if makes(NamespaceKind::Ipc) || !situation.new_user {
+    let mqueue = if makes(NamespaceKind::Ipc) || !situation.other_user {
         Some(mount("mqueue", "mqueue", "/dev/mqueue", &safe))
     } else {
         let bind = || mount("bind", "/dev/mqueue", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]);
@@ -333,7 +336,7 @@ pub fn process(options: &BoxOptions, situation: &Situation<'_>) -> Result<Proces
         Root::Directory(_) => PathBuf::from("/"),
     }));
     let mut user = SpecUser::default();
-    let (uid, gid) = if situation.new_user { (0, 0) } else { situation.caller };
+    let (uid, gid) = if situation.other_user { (0, 0) } else { situation.caller };
     user.set_uid(options.user.as_ref().map_or(uid, |u| u.uid));
     user.set_gid(options.user.as_ref().map_or(gid, |u| u.gid));
     user.set_umask(options.umask);
@@ -357,7 +360,7 @@ fn capabilities(
     if !own_root && *change == CapabilityChange::default() {
         return Ok(None);
     }
-    let most = if situation.new_user {
+    let most = if situation.other_user {
         Capabilities::all()
     } else {
         Capabilities::of_caller()

@@ -10,6 +10,7 @@ pub mod error;
 pub mod hooks;
 pub mod identity;
 pub mod idmap;
+pub mod own_binary;
 pub mod plan;
 pub mod process;
 pub mod proxy;

@@ -14,6 +14,7 @@ pub mod bad;
 pub mod command;
 pub mod leaks;
 pub mod need;
+pub mod overwrite;
 pub mod probe;
 pub mod processes;
 pub mod registry;

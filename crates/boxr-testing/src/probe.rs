@@ -18,6 +18,7 @@ pub fn main(role: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
         "check-pattern" => check_pattern(),
         "abstract-server" => abstract_server(&words.next().expect("a name")),
         "abstract-client" => abstract_client(&words.next().expect("a name")),
+        "overwrite-runtime" => crate::overwrite::main(words),
         role => panic!("a test program cannot be {role:?}"),
     }
 }

@@ -209,16 +209,24 @@ fn uml() -> PathBuf {
     top().join(".ci/uml/run")
 }
 
-/// The tests about limits, and all of the crate that owns them, on a kernel of their own.
+/// The integration tests that a kernel of its own tells something new about: limits, and what is mounted in
+/// which way, since that one is older than most.
+const IN_UML: &[&str] = &["limits::", "rootfs::", "mounts::", "own_binary::"];
+
+/// Those, and all of the crate that owns the limits, on a kernel of their own.
 fn in_uml(programs: &Programs, filter: Option<&str>, tally: &mut Tally) -> Outcome {
     for program in &programs.tests {
-        let own = if program.package == "boxr-cgroup" { None } else { Some("limits::") };
-        if own.is_some() && !program.integration {
-            continue;
+        let filters: Vec<_> = match filter {
+            Some(filter) => vec![Some(filter)],
+            None if program.package == "boxr-cgroup" => vec![None],
+            None if program.integration => IN_UML.iter().copied().map(Some).collect(),
+            None => Vec::new(),
+        };
+        for filter in filters {
+            let mut command = Command::new(uml());
+            command.arg("--").arg(&program.path).args(filter).current_dir(top());
+            tally.run(&label(program), command)?;
         }
-        let mut command = Command::new(uml());
-        command.arg("--").arg(&program.path).args(filter.or(own)).current_dir(top());
-        tally.run(&label(program), command)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use boxr_sys::signal;
 
 use crate::config::grammar::UserSpec;
 use crate::config::{self, Variable};
+use crate::exposure;
 use crate::foreground::wants_terminal;
 use crate::join;
 use crate::options::{BoxOptions, Root, Tty, User};
@@ -68,6 +69,10 @@ pub enum ExecOutcome {
 /// [`EngineError`]; a paused box is refused, since the process would hang.
 pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome, EngineError> {
     let place = Place::find(target)?;
+    match &place.options {
+        Some(options) => exposure::protect_for(options)?,
+        None => exposure::protect()?,
+    }
     let mut options = merged(&place, &request)?;
     let namespaces = join::all_of(&place.process, &place.name)?;
     let joins_user = namespaces.iter().any(|(kind, _)| *kind == boxr_sys::namespace::NamespaceKind::User);
@@ -83,7 +88,8 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     let (master, stdio) = stdio(&request, has_terminal, &place)?;
     let situation = Situation {
         name: &place.name,
-        new_user: joins_user,
+        new_user: false,
+        other_user: joins_user,
         privileged: !joins_user,
         caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         terminal: has_terminal,

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use boxr_sys::mount::{Change, attr, set_attributes};
-use rustix::fs::{CWD, FileType, OFlags, fstat, major, minor};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -51,16 +51,25 @@ fn mask(
     let step = |errno| StepError::new(Step::Mask, path.display(), errno);
     let Some(target) = open_existing(root, path).map_err(step)? else { return Ok(()) };
     let stat = fstat(&target).map_err(step)?;
-    let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        if empty_directory.is_none() {
-            *empty_directory = Some(new_empty_directory().map_err(step)?);
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return cover(null, &target).map_err(step);
+    }
+    match empty_directory {
+        Some(mounted) => cover(mounted, &target).map_err(step),
+        None => {
+            let mounted = new_empty_directory().map_err(step)?;
+            move_onto(&mounted, target.as_fd()).map_err(step)?;
+            *empty_directory = Some(mounted);
+            Ok(())
         }
-        empty_directory.as_ref().ok_or(Errno::IO).map_err(step)?
-    } else {
-        null
-    };
-    let copy = open_tree(cover, c"", CLONE).map_err(step)?;
-    move_onto(&copy, target.as_fd()).map_err(step)
+    }
+}
+
+/// Mounts a copy of `what` on `target`. The original must be mounted somewhere: before Linux 6.15 one that
+/// is attached nowhere cannot be copied (open_tree(2), `EINVAL`).
+fn cover(what: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
+    let copy = open_tree(what, c"", CLONE)?;
+    move_onto(&copy, target.as_fd())
 }
 
 fn open_existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, Errno> {
@@ -74,9 +83,8 @@ fn open_existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, E
 /// The host's null device: checked to be one, because a container may have replaced its own by
 /// a link to something worth reading (CVE-2025-31133).
 fn host_null() -> Result<OwnedFd, StepError> {
-    let null =
-        open_tree(CWD, c"/dev/null", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
-            .at(Step::Mask, "/dev/null")?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let null = rustix::fs::openat(CWD, c"/dev/null", flags, Mode::empty()).at(Step::Mask, "/dev/null")?;
     let stat = fstat(&null).at(Step::Mask, "/dev/null")?;
     let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);

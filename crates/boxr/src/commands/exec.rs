@@ -6,6 +6,7 @@ use boxr_engine::terminal::DetachKeys;
 
 use crate::boxes;
 use crate::cli::{ExecTarget, Invocation, exec_request};
+use crate::protect;
 use crate::report::Report;
 
 /// Carries out `boxr exec`.
@@ -14,6 +15,7 @@ use crate::report::Report;
 /// Whatever kept the command from running, with docker's statuses (CONVENTIONS.md).
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
+    protect::before_reading(&invocation)?;
     let said = exec_request(invocation)?;
     boxes::check_descriptors(said.preserve_fds)?;
     let exec = ExecRequest {

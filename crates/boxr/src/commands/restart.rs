@@ -5,6 +5,7 @@ use boxr_engine::lifecycle;
 use super::stop;
 use crate::boxes;
 use crate::cli::Invocation;
+use crate::protect;
 use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr restart`.
@@ -13,6 +14,7 @@ use crate::report::{Report, write_stdout};
 /// A value that cannot be, or the store; what fails for one box is reported and the others go on.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let terms = stop::terms(&invocation)?;
+    protect::now()?;
     let store = boxes::open_store(&invocation.globals)?;
     boxes::for_each(invocation.positionals(), |name| {
         let dir = boxes::find(&store, name)?;

@@ -1,6 +1,7 @@
 //! `boxr run`
 
 use boxr_engine::config::Purpose;
+use boxr_engine::exposure;
 use boxr_engine::foreground::{self, RunRequest};
 use boxr_engine::lifecycle::{self, CreateRequest};
 use boxr_engine::monitor::attach::{AttachOptions, Left};
@@ -15,6 +16,7 @@ use super::explain;
 use crate::boxes;
 use crate::cli::Invocation;
 use crate::cli::request::{self, run_request};
+use crate::protect;
 use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr run`.
@@ -23,8 +25,12 @@ use crate::report::{Report, write_stdout};
 /// Whatever kept the box from running, with docker's statuses (CONVENTIONS.md).
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
+    protect::before_reading(&invocation)?;
     let (options, request) = run_request(invocation, Purpose::Run)?;
     boxes::check_descriptors(options.preserve_fds)?;
+    if !request.dry_run {
+        exposure::protect_for(&options).map_err(EngineError::from)?;
+    }
     let store = boxes::open_store(&globals)?;
     if request.explain {
         explain::print(&store, &options, &request)?;

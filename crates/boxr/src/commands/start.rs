@@ -6,6 +6,7 @@ use boxr_engine::monitor::attach::{AttachOptions, Left};
 use super::attach::detach_keys;
 use crate::boxes;
 use crate::cli::Invocation;
+use crate::protect;
 use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr start`.
@@ -14,6 +15,7 @@ use crate::report::{Report, write_stdout};
 /// The store cannot be opened, or an attached box does not start; without `--attach` what fails for
 /// one box is reported and the others go on.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    protect::now()?;
     let store = boxes::open_store(&invocation.globals)?;
     let interactive = invocation.switch("interactive");
     if invocation.switch("attach") || interactive {

@@ -19,7 +19,7 @@ impl Explain for EngineError {
             Self::Runtime(error) => error.report(),
             Self::Cgroup(error) => error.report(),
             Self::Config(error) => error.report(),
-            Self::Log(_) => Report::new(self.to_string()),
+            Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
             Self::Join(error) => error.report(),
             Self::System { .. } | Self::MonitorLost { .. } => Report::new(self.to_string()),

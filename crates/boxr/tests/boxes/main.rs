@@ -16,6 +16,7 @@ mod look;
 mod mounts;
 mod names;
 mod namespaces;
+mod own_binary;
 mod privileges;
 mod rootfs;
 mod signals;
@@ -46,6 +47,7 @@ fn main() -> std::process::ExitCode {
         look::TESTS,
         crash::TESTS,
         attacks::TESTS,
+        own_binary::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

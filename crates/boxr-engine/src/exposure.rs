@@ -1,0 +1,37 @@
+//! Which boxes could reach boxr's own program, which [`boxr_runtime::own_binary`] keeps from them.
+
+use boxr_runtime::own_binary::{self, Error};
+
+use crate::options::{BoxOptions, NamespaceMode, Root};
+
+/// Makes sure that this process runs from a program that the box cannot write, if the box could reach it.
+/// May start the program once more, from its beginning: see [`own_binary::protect`].
+///
+/// # Errors
+/// See [`own_binary::protect`].
+pub fn protect_for(options: &BoxOptions) -> Result<(), Error> {
+    if meets_foreign_processes(options) { protect() } else { Ok(()) }
+}
+
+/// The same for a box of which nothing is known.
+///
+/// # Errors
+/// See [`own_binary::protect`].
+pub fn protect() -> Result<(), Error> {
+    // Root's boxes may be the host's root, and an ordinary user's are that user in any case; whoever else
+    // owns the program is not among the ids that a user can map.
+    let caller = rustix::process::geteuid();
+    if caller.is_root() || own_binary::is_exposed_to(|uid| uid == caller.as_raw())? {
+        own_binary::protect()?;
+    }
+    Ok(())
+}
+
+/// Whether somebody else's program runs in the box while boxr is in it, or can look at it there. A command
+/// of the host's own file tree in namespaces of its own has the program before it as it is.
+fn meets_foreign_processes(options: &BoxOptions) -> bool {
+    let joins = |mode: &NamespaceMode| matches!(mode, NamespaceMode::Join(_));
+    matches!(options.root, Root::Directory(_))
+        || joins(&options.namespaces.mount)
+        || joins(&options.namespaces.pid)
+}
