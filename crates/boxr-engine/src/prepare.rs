@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use boxr_cgroup::Need;
-use boxr_runtime::plan::{CgroupPlan, Extras, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, StartedBy};
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Plan, capabilities};
 use boxr_sys::namespace::NamespaceKind;
@@ -119,6 +119,7 @@ pub fn prepare(
         keep_groups: options.user.as_ref().is_some_and(|user| user.groups.is_none()) && !own_root,
         keep_user: keeps_user,
         trace: manner.trace,
+        oci: OciExtras::default(),
     };
     Ok((Plan::new(&spec, extras)?, spec))
 }

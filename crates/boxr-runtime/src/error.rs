@@ -76,6 +76,16 @@ steps! {
     OomScore = "set oom_score_adj to",
     /// setrlimit(2).
     Rlimit = "set the resource limit",
+    /// The session keyring.
+    Keyring = "join the session keyring",
+    /// A setting below /proc/sys.
+    Sysctl = "set the kernel parameter",
+    /// personality(2).
+    Personality = "set the execution domain to",
+    /// sched_setattr(2), ioprio_set(2), set_mempolicy(2), sched_setaffinity(2).
+    Scheduling = "apply",
+    /// A security module's label.
+    Label = "set",
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     NoNewPrivileges = "set",
     /// capset(2) and the bounding set.

@@ -1,7 +1,7 @@
 //! Id maps of a new user namespace (user_namespaces(7)) and who may write them.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio as ProcessStdio};
 
@@ -209,11 +209,52 @@ pub fn identity() -> Result<(Vec<Extent>, Vec<Extent>), StepError> {
     Ok((read("/proc/self/uid_map")?, read("/proc/self/gid_map")?))
 }
 
+/// The maps of the calling process's own user namespace, to be read when /proc is another one.
+#[derive(Debug)]
+pub(crate) struct OwnMaps(OwnedFd);
+
+impl OwnMaps {
+    /// Must be called while /proc is the host's.
+    pub fn hold() -> Result<Self, StepError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, "/proc/self", flags, Mode::empty()).at(Step::IdMap, "/proc/self").map(Self)
+    }
+
+    /// Whether root is mapped in both.
+    pub fn has_root(&self) -> Result<bool, StepError> {
+        let holds = |extents: Vec<Extent>| extents.iter().any(|extent| extent.holds(0));
+        Ok(holds(self.read("uid_map")?) && holds(self.read("gid_map")?))
+    }
+
+    /// Whether they are those that a specification names beside a user namespace to join.
+    pub fn check(&self, expected: Option<&IdMap>) -> Result<(), StepError> {
+        let Some(expected) = expected else { return Ok(()) };
+        for (name, field, wanted) in
+            [("uid_map", "uidMappings", &expected.uids), ("gid_map", "gidMappings", &expected.gids)]
+        {
+            if !wanted.is_empty() && self.read(name)? != *wanted {
+                let what = format!("linux.{field} (the joined user namespace has others)");
+                return Err(StepError::new(Step::IdMap, what, Errno::INVAL));
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<Extent>, StepError> {
+        let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let text = std::io::read_to_string(fs::File::from(file.at(Step::IdMap, name)?));
+        Ok(text.at(Step::IdMap, name)?.lines().filter_map(parse_line).collect())
+    }
+}
+
+fn parse_line(line: &str) -> Option<Extent> {
+    let mut numbers = line.split_ascii_whitespace().map(|word| word.parse().ok());
+    Some(Extent { container: numbers.next()??, host: numbers.next()??, size: numbers.next()?? })
+}
+
 fn parse_identity_line(line: &str) -> Option<Extent> {
-    let mut fields = line.split_ascii_whitespace();
-    let inside: u32 = fields.next()?.parse().ok()?;
-    let size: u32 = fields.nth(1)?.parse().ok()?;
-    Some(Extent { container: inside, host: inside, size })
+    let own = parse_line(line)?;
+    Some(Extent { host: own.container, ..own })
 }
 
 fn parse_subids(text: &str, uid: u32, name: Option<&str>) -> Vec<Range> {

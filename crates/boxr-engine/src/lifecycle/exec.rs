@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use boxr_runtime::Plan;
 use boxr_runtime::idmap::Writer;
-use boxr_runtime::plan::{CgroupPlan, Extras, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, StartedBy};
 use boxr_runtime::process::parent::spawn;
 use boxr_runtime::stdio::Stdio;
 use boxr_sys::signal;
@@ -109,6 +109,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         keep_groups: options.user.is_none(),
         keep_user: options.user.is_none(),
         trace: false,
+        oci: OciExtras::default(),
     };
     let plan = Plan::for_exec(&process, extras)?;
     let (signals, mask) =

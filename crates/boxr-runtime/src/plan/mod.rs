@@ -4,6 +4,7 @@ mod describe;
 
 mod mount_options;
 mod spec;
+mod tuning;
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -20,7 +21,8 @@ use crate::idmap::IdMap;
 use crate::stdio::Stdio;
 
 pub use mount_options::MountAttributes;
-pub use spec::Extras;
+pub use spec::{Extras, IMPLEMENTED_VERSION, OciExtras};
+pub use tuning::{MemoryPolicy, Tuning};
 
 /// How one container is started.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Plan {
     pub joined: Vec<(NamespaceKind, OwnedFd)>,
     /// Maps of a new user namespace.
     pub idmap: Option<IdMap>,
+    /// Maps that a user namespace which is joined is said to have.
+    pub expected_map: Option<IdMap>,
     /// What becomes `/`.
     pub root: RootPlan,
     /// Mounts, in order.
@@ -47,6 +51,10 @@ pub struct Plan {
     pub domainname: Option<String>,
     /// Offsets of a new time namespace: clock name, seconds, nanoseconds.
     pub time_offsets: Vec<(&'static str, i64, u32)>,
+    /// Kernel parameters of the container's namespaces: path below /proc, value.
+    pub sysctls: Vec<(String, String)>,
+    /// Name of the session keyring; `None` leaves the caller's.
+    pub session_keyring: Option<CString>,
     /// The command.
     pub process: ProcessPlan,
     /// cgroup to be made for it.
@@ -194,6 +202,8 @@ pub struct ProcessPlan {
     pub oom_score_adj: Option<i32>,
     /// File mode creation mask.
     pub umask: Option<u32>,
+    /// Scheduling, memory placement, labels.
+    pub tuning: Tuning,
 }
 
 /// Ids of the command, in the box.

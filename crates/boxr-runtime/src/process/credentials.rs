@@ -2,7 +2,7 @@
 //! ids, capabilities (DESIGN.md section 7).
 
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid, getgid, getuid};
+use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, getgid, getuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::capabilities;
@@ -22,30 +22,66 @@ pub(super) fn become_root_of_namespace(map: &IdMap) -> Result<(), StepError> {
     set_ids(0, 0)
 }
 
-/// After joining a user namespace: root there, where root is mapped.
-pub(super) fn become_root_if_mapped() -> Result<(), StepError> {
-    let mapped = |path: &str| {
-        std::fs::read_to_string(path)
-            .is_ok_and(|map| map.lines().any(|line| line.split_ascii_whitespace().next() == Some("0")))
-    };
-    if mapped("/proc/self/uid_map") && mapped("/proc/self/gid_map") { set_ids(0, 0) } else { Ok(()) }
+/// After joining a user namespace in which root is mapped.
+pub(super) fn become_root() -> Result<(), StepError> {
+    set_ids(0, 0)
 }
 
-/// What is set through the host's /proc, or needs privilege over the host.
+/// What is set through the host's /proc, or needs privilege over the host: in a user namespace of
+/// the container's there is none.
 pub(super) fn apply_through_proc(plan: &Plan) -> Result<(), StepError> {
     if let Some(score) = plan.process.oom_score_adj {
         std::fs::write("/proc/self/oom_score_adj", score.to_string()).at(Step::OomScore, score)?;
     }
+    raise_limits(plan, None)
+}
+
+/// The same for the first process `pid` of a new user namespace, by its parent.
+pub(super) fn apply_from_outside(plan: &Plan, pid: Pid) -> Result<(), StepError> {
+    if let Some(score) = plan.process.oom_score_adj {
+        let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+        std::fs::write(path, score.to_string()).at(Step::OomScore, score)?;
+    }
+    raise_limits(plan, Some(pid))
+}
+
+/// Hard limits above the caller's; low ones could stop the runtime itself and come last.
+fn raise_limits(plan: &Plan, pid: Option<Pid>) -> Result<(), StepError> {
     for (resource, limit) in &plan.process.rlimits {
-        rustix::process::setrlimit(*resource, *limit)
-            .at(Step::Rlimit, format!("{resource:?}").to_uppercase())?;
+        let now = rustix::process::getrlimit(*resource);
+        let is_raised = now.maximum.is_some_and(|now| limit.maximum.is_none_or(|wanted| wanted > now));
+        if is_raised {
+            let raised = Rlimit { current: now.current, maximum: limit.maximum };
+            rustix::process::prlimit(pid, *resource, raised)
+                .map_err(|errno| limit_error(*resource, *limit, errno))?;
+        }
     }
     Ok(())
+}
+
+fn set_limits(plan: &Plan) -> Result<(), StepError> {
+    for (resource, limit) in &plan.process.rlimits {
+        rustix::process::setrlimit(*resource, *limit)
+            .map_err(|errno| limit_error(*resource, *limit, errno))?;
+    }
+    Ok(())
+}
+
+fn limit_error(resource: Resource, limit: Rlimit, errno: Errno) -> StepError {
+    let show = |value: Option<u64>| value.map_or_else(|| "unlimited".to_owned(), |value| value.to_string());
+    let name = format!("{resource:?}").to_uppercase();
+    let hint = match errno {
+        Errno::PERM => " (a hard limit is raised only with CAP_SYS_RESOURCE)",
+        _ => "",
+    };
+    let what = format!("RLIMIT_{name} to {}:{}{hint}", show(limit.current), show(limit.maximum));
+    StepError::new(Step::Rlimit, what, errno)
 }
 
 /// Gives up what the plan does not leave.
 pub(super) fn apply(plan: &Plan) -> Result<(), StepError> {
     let process = &plan.process;
+    set_limits(plan)?;
     if let Some(mask) = process.umask {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
     }

@@ -1,17 +1,17 @@
 //! The first process of a box, from its first instruction to execve(2).
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, OwnedFd};
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
-use boxr_sys::namespace::{NamespaceKind, unshare};
+use boxr_sys::namespace::NamespaceKind;
 use boxr_sys::signal::{Disposition, Mask};
-use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use rustix::thread::LinkNameSpaceType;
 
+use super::procfs::Procfs;
 use super::protocol::{Channel, ToChild};
-use super::{command, credentials, reaper, terminal};
+use super::{command, credentials, namespaces, reaper, terminal, tuning};
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
 use crate::plan::{Plan, RootPlan, StartedBy};
@@ -27,6 +27,8 @@ pub(super) struct Child<'p> {
     pub mask: &'p Mask,
     /// Whether the parent has to do something first.
     pub prepared: bool,
+    /// The host's procfs, where the plan needs it later than it can be reached by its path.
+    pub proc: OnceCell<Procfs>,
 }
 
 /// Namespaces that clone3(2) makes at once. The cgroup namespace comes later, when the process
@@ -88,11 +90,12 @@ impl Child<'_> {
         // Through the host's /proc, and before anybody in the joined namespaces can look at this process:
         // their /proc may be made up (CVE-2025-52881).
         credentials::apply_through_proc(self.plan)?;
+        self.hold_proc()?;
         if !self.plan.makes(NamespaceKind::Time) {
             // The offsets of a new one are written through a /proc/self that is the caller's own.
             hide()?;
         }
-        join_all(self.plan)?;
+        namespaces::join_all(self.plan)?;
         let cloned =
             clone3(clone_flags(self.plan), None, Parent::CallersParent).at(Step::Clone, kinds(self.plan))?;
         match cloned {
@@ -105,6 +108,18 @@ impl Child<'_> {
         }
     }
 
+    /// Keeps the host's /proc at hand for what is written below it when another is at its place.
+    fn hold_proc(&self) -> Result<(), StepError> {
+        let plan = self.plan;
+        let needed = !plan.sysctls.is_empty() || plan.process.tuning.has_label();
+        if needed && self.proc.get().is_none() {
+            let proc = Procfs::open().at(Step::Session, "/proc (not a procfs?)")?;
+            // It was seen to be empty.
+            self.proc.set(proc).unwrap_or_default();
+        }
+        Ok(())
+    }
+
     fn prepare(&self) -> Result<(), Failure> {
         let plan = self.plan;
         self.trace(0);
@@ -115,7 +130,8 @@ impl Child<'_> {
             map.write_from_inside()?;
             credentials::become_root_of_namespace(map)?;
         }
-        set_up_namespaces(plan)?;
+        self.hold_proc()?;
+        namespaces::set_up(plan, self.proc.get())?;
         self.trace(1);
         let inner = self.rootfs_and_terminal()?;
         self.trace(2);
@@ -128,7 +144,7 @@ impl Child<'_> {
     fn rootfs_and_terminal(&self) -> Result<Option<OwnedFd>, Failure> {
         let plan = self.plan;
         let own_root = matches!(plan.root, RootPlan::Directory { .. });
-        if plan.joined.is_empty() {
+        if plan.joined.is_empty() && !plan.makes(NamespaceKind::User) {
             credentials::apply_through_proc(plan)?;
         }
         if own_root || !plan.joined.is_empty() {
@@ -158,6 +174,10 @@ impl Child<'_> {
 
     fn finish(&self) -> Result<(), StepError> {
         let plan = self.plan;
+        tuning::apply(&plan.process.tuning)?;
+        if let Some(proc) = self.proc.get() {
+            tuning::apply_labels(&plan.process.tuning, proc)?;
+        }
         credentials::apply(plan)?;
         if plan.die_with_parent {
             // After the ids, a change of which clears it (prctl(2)). Until the command may run, a boxr that
@@ -272,71 +292,6 @@ fn own_pid() -> i32 {
 enum Role {
     Intermediate,
     First,
-}
-
-/// Joins the user namespace first: it gives the right to join those that it owns. Without one,
-/// or where it owns none of them, the caller's own privilege decides.
-fn join_all(plan: &Plan) -> Result<(), StepError> {
-    let user = plan.joined.iter().filter(|(kind, _)| *kind == NamespaceKind::User);
-    let others = plan.joined.iter().filter(|(kind, _)| *kind != NamespaceKind::User);
-    // The host's procfs is out of reach once the mount namespace has changed: it goes last.
-    let mount = |kind: NamespaceKind| kind == NamespaceKind::Mount;
-    let late = others.clone().filter(|(kind, _)| mount(*kind));
-    for (kind, fd) in user.chain(others.filter(|(kind, _)| !mount(*kind))).chain(late) {
-        join(*kind, fd)?;
-    }
-    Ok(())
-}
-
-fn join(kind: NamespaceKind, fd: &OwnedFd) -> Result<(), StepError> {
-    let typ = match kind {
-        NamespaceKind::Pid => LinkNameSpaceType::ProcessID,
-        NamespaceKind::Network => LinkNameSpaceType::Network,
-        NamespaceKind::Mount => LinkNameSpaceType::Mount,
-        NamespaceKind::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
-        NamespaceKind::Ipc => LinkNameSpaceType::InterProcessCommunication,
-        NamespaceKind::User => LinkNameSpaceType::User,
-        NamespaceKind::Cgroup => LinkNameSpaceType::ControlGroup,
-        NamespaceKind::Time => LinkNameSpaceType::Time,
-    };
-    rustix::thread::move_into_link_name_space(fd.as_fd(), Some(typ)).at(Step::Join, kind)?;
-    if kind == NamespaceKind::User {
-        credentials::become_root_if_mapped()?;
-    }
-    Ok(())
-}
-
-fn set_up_namespaces(plan: &Plan) -> Result<(), StepError> {
-    if plan.makes(NamespaceKind::Cgroup) {
-        unshare(NamespaceKind::Cgroup).at(Step::Unshare, "cgroup")?;
-    }
-    if plan.makes(NamespaceKind::Time) {
-        set_up_time(plan)?;
-    }
-    if let Some(name) = &plan.hostname {
-        rustix::system::sethostname(name.as_bytes()).at(Step::Hostname, name)?;
-    }
-    if let Some(name) = &plan.domainname {
-        rustix::system::setdomainname(name.as_bytes()).at(Step::Domainname, name)?;
-    }
-    if plan.makes(NamespaceKind::Network) {
-        boxr_sys::loopback::bring_up().at(Step::Loopback, "lo")?;
-    }
-    Ok(())
-}
-
-/// Offsets can be written only while nobody is in the namespace (time_namespaces(7)), so it is
-/// unshared for children first and entered afterwards.
-fn set_up_time(plan: &Plan) -> Result<(), StepError> {
-    unshare(NamespaceKind::Time).at(Step::Unshare, "time")?;
-    let path = "/proc/self/timens_offsets";
-    for (clock, secs, nanos) in &plan.time_offsets {
-        let line = format!("{clock} {secs} {nanos}\n");
-        std::fs::write(path, &line).at(Step::TimeOffsets, line.trim_end())?;
-    }
-    let link = "/proc/self/ns/time_for_children";
-    let fd = rustix::fs::openat(CWD, link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    join(NamespaceKind::Time, &fd.at(Step::Join, link)?)
 }
 
 /// Nobody without `CAP_SYS_PTRACE` over the host may trace this process or look at its `/proc/PID/fd`

@@ -24,8 +24,12 @@
 mod command;
 mod credentials;
 pub mod init;
+mod keyring;
+mod namespaces;
 pub mod parent;
+mod procfs;
 pub(crate) mod protocol;
 mod reaper;
 pub mod start;
 mod terminal;
+mod tuning;

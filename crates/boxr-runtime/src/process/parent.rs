@@ -1,15 +1,17 @@
 //! The parent's side of a start.
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use boxr_cgroup::Cgroup;
 use boxr_sys::clone::{Cloned, Parent, clone3};
+use boxr_sys::namespace::NamespaceKind;
 use boxr_sys::pidfd::{self, Ended};
 use boxr_sys::signal::Mask;
 use rustix::process::Pid;
 
-use super::init;
 use super::protocol::{Channel, FromChild, ToChild};
+use super::{credentials, init, tuning};
 use crate::error::{At, Error, Step, StepError};
 use crate::hooks::{HookKind, Hooks};
 use crate::idmap::Writer;
@@ -83,11 +85,18 @@ fn spawn_in(plan: &Plan, cgroup: Option<&Cgroup>, mask: &Mask) -> Result<Spawned
     let (channel, childs) = Channel::pair().at(Step::Channel, "a socket pair")?;
     let staged = !plan.joined.is_empty();
     let needs_join = cgroup.is_some_and(needs_join);
-    let child = init::Child { plan, channel: childs, mask, prepared: needs_join || maps_from_outside(plan) };
+    let child = init::Child {
+        plan,
+        channel: childs,
+        mask,
+        prepared: needs_join || maps_from_outside(plan),
+        proc: OnceCell::new(),
+    };
     let namespaces = if staged { 0 } else { init::clone_flags(plan) };
     let into = cgroup.and_then(Cgroup::clone_into_fd);
-    let cloned = clone3(namespaces, into, Parent::Caller).at(Step::Clone, init::kinds(plan))?;
-    let (pid, pidfd) = match cloned {
+    let processors = tuning::enter_initial(&plan.process.tuning)?;
+    let cloned = clone3(namespaces, into, Parent::Caller).at(Step::Clone, init::kinds(plan));
+    let (pid, pidfd) = match cloned? {
         Cloned::Child => {
             drop(channel);
             if staged { child.join_then_run() } else { child.run() }
@@ -95,6 +104,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&Cgroup>, mask: &Mask) -> Result<Spawned
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(child);
+    tuning::leave_initial(processors)?;
     let spawned = Spawned {
         pid,
         pidfd,
@@ -132,6 +142,9 @@ fn finish_spawn(
             // The intermediate process joins the cgroup, which its sibling is born into.
             spawned.tell(ToChild::Prepared)?;
             spawned.replace_by_first_process()?;
+        }
+        if !staged && plan.makes(NamespaceKind::User) {
+            credentials::apply_from_outside(plan, spawned.pid)?;
         }
         if let Some(map) = plan.idmap.as_ref() {
             map.write_from_outside(spawned.pid)?;

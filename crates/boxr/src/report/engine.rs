@@ -148,9 +148,6 @@ impl Explain for StepError {
             (Step::MountTarget, Errno::LOOP) => {
                 report.detail("it is a symbolic link that leads nowhere in the box's root")
             }
-            (Step::Rlimit, Errno::PERM) => {
-                report.detail("raising a hard limit needs CAP_SYS_RESOURCE, which this process does not have")
-            }
             (Step::OomScore, Errno::ACCESS) => report.detail("lowering it needs CAP_SYS_RESOURCE"),
             (Step::Join, Errno::PERM) => {
                 report.detail("it belongs to a user namespace over which you have no privilege")

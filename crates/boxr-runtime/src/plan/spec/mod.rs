@@ -2,24 +2,33 @@
 //! fields.
 
 mod devices;
+mod labels;
 mod mounts;
 mod namespaces;
+mod numbers;
 mod process;
 mod rlimits;
 mod root;
+mod sysctl;
+mod tuning;
 mod user;
+mod version;
 
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{Linux, Process, Spec};
 
+use self::namespaces::{Maps, UserNamespace};
 use super::{CgroupPlan, Plan, RootPlan, StartedBy};
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::idmap::Writer;
 use crate::stdio::Stdio;
+
+pub use version::IMPLEMENTED as IMPLEMENTED_VERSION;
 
 /// What a start needs besides the specification: open descriptors, and boxr's own options.
 #[derive(Debug)]
@@ -50,6 +59,15 @@ pub struct Extras {
     pub keep_user: bool,
     /// Report the time of each step.
     pub trace: bool,
+    /// What only an OCI runtime is asked for.
+    pub oci: OciExtras,
+}
+
+/// Wishes of the command line of an OCI runtime; without them a container is as a box is.
+#[derive(Debug, Default)]
+pub struct OciExtras {
+    /// Name of a session keyring of the container's own; `None` leaves the caller's.
+    pub session_keyring: Option<String>,
 }
 
 impl Plan {
@@ -62,10 +80,21 @@ impl Plan {
     pub fn new(spec: &Spec, extras: Extras) -> Result<Self, Error> {
         let linux_default = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&linux_default);
-        refuse_unsupported(spec, linux)?;
+        version::check(spec.version())?;
+        refuse_unsupported(linux)?;
         let (new, joined) = namespaces::namespaces(linux, extras.joined)?;
+        let sysctls = sysctl::sysctls(linux.sysctl().as_ref(), |kind| {
+            new.contains(&kind) || namespaces::joins_another(&joined, kind)
+        })?;
         let makes = |kind| new.contains(&kind);
-        let idmap = namespaces::id_map(linux, makes(NamespaceKind::User), extras.map_writer)?;
+        let joins = |kind| joined.iter().any(|(joined, _)| *joined == kind);
+        let user = match (makes(NamespaceKind::User), joins(NamespaceKind::User)) {
+            (true, _) => UserNamespace::New,
+            (false, true) => UserNamespace::Joined,
+            (false, false) => UserNamespace::Callers,
+        };
+        let Maps { new: idmap, expected: expected_map } =
+            namespaces::id_maps(linux, user, extras.map_writer)?;
         let root = root::root(spec.root().as_ref(), linux, makes(NamespaceKind::Mount))?;
         let mounts = mounts::mounts(spec.mounts().as_deref().unwrap_or_default(), &root)?;
         let process = spec
@@ -74,10 +103,11 @@ impl Plan {
             .ok_or_else(|| Error::field("process", "missing; there is nothing to run"))?;
         let own_root = matches!(root, RootPlan::Directory { .. });
         let mut process = process::process_plan(process, &extras.stdio)?;
+        tuning::of_container(&mut process.tuning, linux)?;
         user::finish_user(&mut process, extras.keep_user, extras.keep_groups, idmap.as_ref())?;
         let needs_uts = |field: &str, value: &Option<String>| match value {
-            Some(_) if !makes(NamespaceKind::Uts) => {
-                Err(Error::field(field, "can only be set with a new uts namespace"))
+            Some(_) if !makes(NamespaceKind::Uts) && !joins(NamespaceKind::Uts) => {
+                Err(Error::field(field, "can only be set with a uts namespace of its own"))
             }
             _ => Ok(()),
         };
@@ -88,6 +118,7 @@ impl Plan {
         };
         Ok(Self {
             idmap,
+            expected_map,
             mounts,
             devices: if own_root {
                 devices::devices(linux.devices().as_deref().unwrap_or_default())?
@@ -99,6 +130,8 @@ impl Plan {
             hostname: spec.hostname().clone(),
             domainname: spec.domainname().clone(),
             time_offsets: namespaces::time_offsets(linux, makes(NamespaceKind::Time))?,
+            sysctls,
+            session_keyring: keyring_name(extras.oci.session_keyring)?,
             process,
             root,
             new,
@@ -121,11 +154,15 @@ impl Plan {
     /// [`Error::Field`] for a field of `process`.
     pub fn for_exec(process: &Process, extras: Extras) -> Result<Self, Error> {
         let mut plan = process::process_plan(process, &extras.stdio)?;
+        if let Some(affinity) = process.exec_cpu_affinity() {
+            tuning::affinity(&mut plan.tuning, affinity)?;
+        }
         user::finish_user(&mut plan, extras.keep_user, extras.keep_groups, None)?;
         Ok(Self {
             new: Vec::new(),
             joined: extras.joined,
             idmap: None,
+            expected_map: None,
             root: RootPlan::Unchanged,
             mounts: Vec::new(),
             devices: Vec::new(),
@@ -134,6 +171,8 @@ impl Plan {
             hostname: None,
             domainname: None,
             time_offsets: Vec::new(),
+            sysctls: Vec::new(),
+            session_keyring: keyring_name(extras.oci.session_keyring)?,
             process: plan,
             cgroup: extras.cgroup,
             stdio: extras.stdio,
@@ -149,25 +188,22 @@ impl Plan {
 }
 
 /// What the specification allows and this version does not do yet is refused, never ignored.
-fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<(), Error> {
-    let process = spec.process().as_ref();
+fn refuse_unsupported(linux: &Linux) -> Result<(), Error> {
     let refused = [
         ("linux.seccomp", linux.seccomp().is_some()),
-        ("linux.sysctl", linux.sysctl().as_ref().is_some_and(|map| !map.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.mountLabel", linux.mount_label().is_some()),
-        ("linux.personality", linux.personality().is_some()),
         ("linux.netDevices", linux.net_devices().is_some()),
-        ("process.apparmorProfile", process.is_some_and(|p| p.apparmor_profile().is_some())),
-        ("process.selinuxLabel", process.is_some_and(|p| p.selinux_label().is_some())),
-        ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some())),
-        ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
-        ("process.execCPUAffinity", process.is_some_and(|p| p.exec_cpu_affinity().is_some())),
     ];
     match refused.iter().find(|(_, present)| *present) {
         Some((field, _)) => Err(Error::field(*field, "not supported by this version of boxr")),
         None => Ok(()),
     }
+}
+
+fn keyring_name(name: Option<String>) -> Result<Option<CString>, Error> {
+    name.map(|name| CString::new(name).map_err(|_| Error::field("session keyring", "contains a zero byte")))
+        .transpose()
 }
 
 /// A path of the container must be absolute and free of `..`, so that it means one place.

@@ -10,6 +10,23 @@ use rustix::fs::{CWD, Mode, OFlags};
 use crate::error::{At, Error, Step};
 use crate::idmap::{Extent, IdMap, Writer};
 
+/// How the container comes by its user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UserNamespace {
+    Callers,
+    New,
+    Joined,
+}
+
+/// Id maps by what they are for.
+#[derive(Debug, Default)]
+pub(super) struct Maps {
+    /// Of a new user namespace.
+    pub new: Option<IdMap>,
+    /// That the joined one must turn out to have.
+    pub expected: Option<IdMap>,
+}
+
 type Joined = Vec<(NamespaceKind, OwnedFd)>;
 
 pub(super) fn namespaces(linux: &Linux, joined: Joined) -> Result<(Vec<NamespaceKind>, Joined), Error> {
@@ -53,21 +70,25 @@ fn kind_of(typ: LinuxNamespaceType) -> NamespaceKind {
     }
 }
 
-pub(super) fn id_map(linux: &Linux, new_user: bool, writer: Writer) -> Result<Option<IdMap>, Error> {
+pub(super) fn id_maps(linux: &Linux, user: UserNamespace, writer: Writer) -> Result<Maps, Error> {
     let extents = |list: &Option<Vec<LinuxIdMapping>>| -> Vec<Extent> {
         let one =
             |m: &LinuxIdMapping| Extent { container: m.container_id(), host: m.host_id(), size: m.size() };
         list.iter().flatten().map(one).collect()
     };
     let map = IdMap { uids: extents(linux.uid_mappings()), gids: extents(linux.gid_mappings()), writer };
-    if !new_user {
-        return match map.uids.is_empty() && map.gids.is_empty() {
-            true => Ok(None),
-            false => Err(Error::field("linux.uidMappings", "mappings need a new user namespace")),
-        };
+    let named = !map.uids.is_empty() || !map.gids.is_empty();
+    match user {
+        UserNamespace::Callers if named => {
+            Err(Error::field("linux.uidMappings", "mappings need a new user namespace"))
+        }
+        UserNamespace::Callers => Ok(Maps::default()),
+        UserNamespace::Joined => Ok(Maps { expected: named.then_some(map), ..Maps::default() }),
+        UserNamespace::New => {
+            map.validate()?;
+            Ok(Maps { new: Some(map), ..Maps::default() })
+        }
     }
-    map.validate()?;
-    Ok(Some(map))
 }
 
 pub(super) fn time_offsets(linux: &Linux, new_time: bool) -> Result<Vec<(&'static str, i64, u32)>, Error> {
@@ -89,4 +110,14 @@ pub(super) fn time_offsets(linux: &Linux, new_time: bool) -> Result<Vec<(&'stati
         offsets.push((clock, offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
     }
     Ok(offsets)
+}
+
+/// Whether a namespace of `kind` is joined that is not the one the caller is in.
+pub(super) fn joins_another(joined: &[(NamespaceKind, OwnedFd)], kind: NamespaceKind) -> bool {
+    let id = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let own = rustix::fs::stat(format!("/proc/self/ns/{}", kind.proc_name())).map(id);
+    joined
+        .iter()
+        .filter(|(joined, _)| *joined == kind)
+        .any(|(_, fd)| rustix::fs::fstat(fd).map(id).is_ok_and(|other| own != Ok(other)))
 }

@@ -7,6 +7,7 @@ use oci_spec::runtime::{Capabilities as CapabilityNames, LinuxCapabilities, Proc
 
 use super::super::{ProcessPlan, UserPlan};
 use super::rlimits::rlimits;
+use super::tuning;
 use crate::capabilities::{Capabilities, Sets};
 use crate::error::Error;
 use crate::stdio::Stdio;
@@ -20,6 +21,9 @@ pub(super) fn process_plan(process: &Process, stdio: &Stdio) -> Result<ProcessPl
         return Err(Error::field("process.terminal", "does not agree with the descriptors that were given"));
     }
     let env = process.env().as_deref().unwrap_or_default();
+    if let Some(index) = env.iter().position(|entry| !entry.contains('=')) {
+        return Err(Error::field(format!("process.env[{index}]"), "not in the form NAME=VALUE"));
+    }
     let workdir = process.cwd();
     if !workdir.as_os_str().is_empty() && !workdir.is_absolute() {
         return Err(Error::field("process.cwd", format!("{}: not an absolute path", workdir.display())));
@@ -39,6 +43,7 @@ pub(super) fn process_plan(process: &Process, stdio: &Stdio) -> Result<ProcessPl
         rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         oom_score_adj: oom_score_adj(process.oom_score_adj())?,
         umask: process.user().umask(),
+        tuning: tuning::of_process(process)?,
     })
 }
 

@@ -1,0 +1,22 @@
+//! Bundles as the runtime specification describes them, through the library.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod bundle;
+mod namespaces;
+mod process;
+mod runner;
+mod tuning;
+
+use boxr_testing::{Need, Tool};
+
+/// What every bundle here needs: its root filesystem's programs, and the right to make nodes.
+const BUNDLE: Need = Need::Tool(Tool::Busybox);
+
+fn main() -> std::process::ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|word| word == "--as=oci-run") {
+        return runner::main(&words);
+    }
+    let tests = [namespaces::TESTS, process::TESTS, tuning::TESTS];
+    boxr_testing::main("there is no boxr in these tests", tests.concat())
+}
