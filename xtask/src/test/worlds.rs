@@ -26,11 +26,14 @@ pub enum World {
     Nameless,
     /// Root on a kernel with one cgroup tree of version 2, in User Mode Linux; the tests about limits.
     CgroupV2,
+    /// Root on a machine that systemd runs, in User Mode Linux, with each of its layouts of cgroups; the
+    /// tests about systemd.
+    Systemd,
 }
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Root, Self::User, Self::Nameless, Self::CgroupV2];
+    pub const ALL: [Self; 5] = [Self::Root, Self::User, Self::Nameless, Self::CgroupV2, Self::Systemd];
 
     /// Its name on the command line and in the summary.
     pub fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl World {
             Self::User => "user",
             Self::Nameless => "nameless",
             Self::CgroupV2 => "cgroup2",
+            Self::Systemd => "systemd",
         }
     }
 
@@ -54,6 +58,7 @@ impl World {
             Self::CgroupV2 => {
                 Tool::UserModeLinux.path().is_none().then(|| "user-mode-linux is not installed".to_owned())
             }
+            Self::Systemd => Self::CgroupV2.missing().or_else(no_systemd_root),
         }
     }
 
@@ -65,6 +70,7 @@ impl World {
             Self::Root | Self::User => as_caller(programs, filter, tally),
             Self::Nameless => as_user(programs, &User::nameless(), filter.or(Some("users::")), tally),
             Self::CgroupV2 => in_uml(programs, filter, tally),
+            Self::Systemd => under_systemd(programs, filter, tally),
         }
     }
 }
@@ -229,4 +235,43 @@ fn in_uml(programs: &Programs, filter: Option<&str>, tally: &mut Tally) -> Outco
         }
     }
     Ok(())
+}
+
+/// The root file system of the machine that systemd runs is made on first use.
+fn no_systemd_root() -> Option<String> {
+    let output = Command::new(top().join(".ci/uml/systemd-root")).output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// The tests with `systemd` in their name; a filter chooses among them.
+fn under_systemd(programs: &Programs, filter: Option<&str>, tally: &mut Tally) -> Outcome {
+    for program in programs.tests.iter().filter(|program| program.integration) {
+        let names: Vec<String> = names(program)?
+            .into_iter()
+            .filter(|name| name.contains("systemd") && filter.is_none_or(|filter| name.contains(filter)))
+            .collect();
+        // Booting takes longer than most tests.
+        if names.is_empty() {
+            continue;
+        }
+        for layout in ["unified", "hybrid"] {
+            let mut command = Command::new(uml());
+            command.args(["-s", layout, "-t", "120", "--"]).arg(&program.path).current_dir(top());
+            command.arg(filter.unwrap_or("systemd"));
+            tally.run(&format!("{} ({layout})", label(program)), command)?;
+        }
+    }
+    Ok(())
+}
+
+/// The tests that a program has.
+fn names(program: &Program) -> Result<Vec<String>, String> {
+    let output = Command::new(&program.path).arg("--list").output();
+    let output = output.map_err(|error| format!("{}: {error}", program.path.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
