@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 use crate::need::Need;
 use crate::sandbox::Sandbox;
@@ -123,19 +123,7 @@ fn trial(test: Test) -> Trial {
                 Err(format!("boxr does it right now; remove the mark: defect {defect:?}").into())
             }
             (Err(_), Some(defect)) => Ok(Completion::ignored_with(format!("known defect: {defect}"))),
-            (Err(failed), None) => match unbuilt(&failed) {
-                Some(command) => {
-                    Ok(Completion::ignored_with(format!("boxr {command}: not in this build yet")))
-                }
-                None => Err(failed),
-            },
+            (Err(failed), None) => Err(failed),
         }
     })
-}
-
-/// The command that a failed test needed and that is only a stub so far.
-fn unbuilt(failed: &Failed) -> Option<&str> {
-    let message = failed.message()?;
-    let line = message.lines().find(|line| line.ends_with(": not in this build yet"))?;
-    line.split("boxr ").nth(1)?.split(':').next()
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 
 use boxr_testing::processes::{descendants, status_field};
+use boxr_testing::wait_until;
 use rustix::process::{Pid, getpid};
 
 use super::report::{Report, heading};
@@ -58,11 +59,25 @@ fn private_of_monitor(bench: &Bench) -> Result<(u64, u64), String> {
     bench.ask(&["run", "-d", "--name", "one", "--", "sleep", "100000"])?;
     let all = descendants(getpid());
     let monitor = all.iter().find(|process| process.comm.starts_with("boxr-monitor"));
-    let private =
-        monitor.ok_or("no boxr-monitor is to be found".to_owned()).and_then(|monitor| private(monitor.pid));
+    let private = monitor.ok_or("no boxr-monitor is to be found".to_owned()).and_then(|monitor| {
+        wait_until_at_rest(monitor.pid);
+        private(monitor.pid)
+    });
     bench.ask(&["rm", "-f", "one"])?;
     super::thousand::reap();
     private
+}
+
+/// A monitor lets go of what the start took when the start has been told; then it waits in poll(2).
+fn wait_until_at_rest(monitor: Pid) {
+    let standby_waits = || {
+        descendants(monitor)
+            .iter()
+            .any(|process| process.comm.starts_with("boxr-standby") && process.state == 'S')
+    };
+    wait_until("the monitor is at rest", || {
+        standby_waits() && status_field(monitor, "State").is_some_and(|state| state.starts_with('S'))
+    });
 }
 
 fn private(pid: Pid) -> Result<(u64, u64), String> {

@@ -269,7 +269,7 @@ mod tests {
     fn refusals_name_the_option() {
         assert!(refusal(Version::Two, r#"{"cpu":{"quota":999}}"#).starts_with("--cpus "));
         assert!(refusal(Version::One, r#"{"cpu":{"quota":17592186044416}}"#).contains("express"));
-        assert!(refusal(Version::One, r#"{"cpu":{"period":999}}"#).contains("--cpu-period"));
+        assert!(refusal(Version::One, r#"{"cpu":{"period":999}}"#).contains("--cpus"));
         assert!(refusal(Version::One, r#"{"cpu":{"idle":2}}"#).contains("cpu.idle"));
         assert!(refusal(Version::One, r#"{"cpu":{"quota":5000,"burst":6000}}"#).contains("burst"));
         assert!(refusal(Version::Two, r#"{"cpu":{"realtimeRuntime":5}}"#).contains("--cpu-rt-runtime"));

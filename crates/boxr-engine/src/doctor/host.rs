@@ -21,15 +21,17 @@ pub(super) fn probe() -> Vec<Finding> {
         ("threads-max", "kernel/threads-max"),
         ("inotify-instances", "fs/inotify/max_user_instances"),
     ] {
-        findings.extend(
-            text(&format!("/proc/sys/{file}")).map(|value| Finding::new(AREA, subject, Verdict::Ok, value)),
-        );
+        findings.extend(text(&format!("/proc/sys/{file}")).map(|value| Finding::ok(AREA, subject, value)));
     }
     if let Ok(paths) = Paths::find(None, None) {
         findings.extend([space("space-state", &paths.state), space("space-data", &paths.data)]);
     }
     findings.extend(["pasta", "slirp4netns"].map(helper));
     findings
+}
+
+fn limited(subject: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding::lacking(AREA, subject, Verdict::Limited, detail, remedy)
 }
 
 fn capabilities() -> Finding {
@@ -42,7 +44,7 @@ fn capabilities() -> Finding {
         (_, true) => format!("{} held, CAP_SYS_ADMIN among them", held.count_ones()),
         (_, false) => format!("{} held, not CAP_SYS_ADMIN", held.count_ones()),
     };
-    Finding::new(AREA, "capabilities", Verdict::Ok, detail)
+    Finding::ok(AREA, "capabilities", detail)
 }
 
 fn limit(subject: &str, resource: Resource, least: u64) -> Finding {
@@ -54,21 +56,24 @@ fn limit(subject: &str, resource: Resource, least: u64) -> Finding {
         shown(found.maximum)
     );
     let low = found.maximum.is_some_and(|value| value < least);
-    Finding::new(AREA, subject, if low { Verdict::Limited } else { Verdict::Ok }, detail)
+    if low {
+        return limited(subject, detail, "raise it in /etc/security/limits.conf, and log in again");
+    }
+    Finding::ok(AREA, subject, detail)
 }
 
 fn runtime_directory() -> Finding {
     if rustix::process::geteuid().is_root() {
-        return Finding::new(AREA, "runtime-directory", Verdict::Ok, "/run");
+        return Finding::ok(AREA, "runtime-directory", "/run");
     }
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(path) if std::path::Path::new(&path).is_dir() => {
-            Finding::new(AREA, "runtime-directory", Verdict::Ok, path.to_string_lossy())
+            Finding::ok(AREA, "runtime-directory", path.to_string_lossy())
         }
         _ => {
             let detail =
                 "XDG_RUNTIME_DIR names no directory: boxes are kept elsewhere, and may not survive a logout";
-            Finding::new(AREA, "runtime-directory", Verdict::Limited, detail).remedy("loginctl enable-linger")
+            limited("runtime-directory", detail, "loginctl enable-linger")
         }
     }
 }
@@ -76,9 +81,11 @@ fn runtime_directory() -> Finding {
 fn terminals() -> Finding {
     use rustix::pty::{OpenptFlags, openpt};
     match openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC) {
-        Ok(_) => Finding::new(AREA, "terminals", Verdict::Ok, "/dev/ptmx gives pseudo-terminals"),
+        Ok(_) => Finding::ok(AREA, "terminals", "/dev/ptmx gives pseudo-terminals"),
         Err(errno) => {
-            Finding::new(AREA, "terminals", Verdict::Limited, format!("/dev/ptmx: {errno}: no --tty"))
+            let remedy =
+                "sudo mount -t devpts -o ptmxmode=666 devpts /dev/pts; sudo ln -s pts/ptmx /dev/ptmx";
+            limited("terminals", format!("/dev/ptmx: {errno}: no --tty"), remedy)
         }
     }
 }
@@ -89,11 +96,14 @@ fn space(subject: &str, directory: &std::path::Path) -> Finding {
     match rustix::fs::statvfs(existing) {
         Ok(found) => {
             let free = found.f_bavail.saturating_mul(found.f_frsize);
-            let verdict = if free < LOW_SPACE { Verdict::Limited } else { Verdict::Ok };
-            Finding::new(AREA, subject, verdict, format!("{} MiB free in {}", free >> 20, existing.display()))
+            let detail = format!("{} MiB free in {}", free >> 20, existing.display());
+            if free < LOW_SPACE {
+                return limited(subject, detail, "boxr prune");
+            }
+            Finding::ok(AREA, subject, detail)
         }
         Err(errno) => {
-            Finding::new(AREA, subject, Verdict::Limited, format!("{}: {errno}", existing.display()))
+            limited(subject, format!("{}: {errno}", existing.display()), "boxr --state DIR --root DIR ...")
         }
     }
 }
@@ -101,10 +111,10 @@ fn space(subject: &str, directory: &std::path::Path) -> Finding {
 fn helper(name: &'static str) -> Finding {
     let package = if name == "pasta" { "passt" } else { name };
     match program(name) {
-        Some(path) => Finding::new(AREA, name, Verdict::Ok, path.display().to_string()),
+        Some(path) => Finding::ok(AREA, name, path.display().to_string()),
         None => {
-            Finding::new(AREA, name, Verdict::Limited, "not installed; for networks of unprivileged boxes")
-                .remedy(format!("sudo apt-get install {package}"))
+            let detail = "not installed; for networks of unprivileged boxes";
+            limited(name, detail, format!("sudo apt-get install {package}"))
         }
     }
 }

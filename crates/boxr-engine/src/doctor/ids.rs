@@ -8,7 +8,7 @@ const AREA: &str = "ids";
 
 pub(super) fn probe() -> Vec<Finding> {
     if rustix::process::geteuid().is_root() {
-        return vec![Finding::new(AREA, "ranges", Verdict::Ok, "root maps any ids")];
+        return vec![Finding::ok(AREA, "ranges", "root maps any ids")];
     }
     let uid = rustix::process::getuid().as_raw();
     let name = crate::nsview::Users::read().name(uid);
@@ -24,16 +24,21 @@ fn range(file: &str, name: &str, uid: u32) -> Finding {
     let flag = if file == "subuid" { "subuids" } else { "subgids" };
     let remedy = format!("sudo usermod --add-{flag} 100000-165535 {name}");
     match count {
-        0 => Finding::new(
+        0 => Finding::lacking(
             AREA,
             file,
             Verdict::Limited,
             format!("no range for {name} in /etc/{file}: a box has one id"),
-        )
-        .remedy(remedy),
-        1..65536 => Finding::new(AREA, file, Verdict::Limited, format!("{count} ids; images expect 65536"))
-            .remedy(remedy),
-        _ => Finding::new(AREA, file, Verdict::Ok, format!("{count} ids")),
+            remedy,
+        ),
+        1..65536 => Finding::lacking(
+            AREA,
+            file,
+            Verdict::Limited,
+            format!("{count} ids; images expect 65536"),
+            remedy,
+        ),
+        _ => Finding::ok(AREA, file, format!("{count} ids")),
     }
 }
 
@@ -50,18 +55,18 @@ fn count(text: &str, name: &str, uid: u32) -> u64 {
 
 fn mapper(name: &'static str) -> Finding {
     let Some(path) = program(name) else {
-        return Finding::new(AREA, name, Verdict::Limited, "not installed: a box has one id")
-            .remedy("sudo apt-get install uidmap");
+        let (detail, remedy) = ("not installed: a box has one id", "sudo apt-get install uidmap");
+        return Finding::lacking(AREA, name, Verdict::Limited, detail, remedy);
     };
     let setuid = path.metadata().is_ok_and(|file| file.uid() == 0 && file.permissions().mode() & 0o4000 != 0);
     let mut buffer = [0u8; 64];
     let capable = rustix::fs::getxattr(&path, "security.capability", &mut buffer).is_ok();
     let shown = path.display();
     if setuid || capable {
-        return Finding::new(AREA, name, Verdict::Ok, shown.to_string());
+        return Finding::ok(AREA, name, shown.to_string());
     }
-    Finding::new(AREA, name, Verdict::Limited, format!("{shown} is neither setuid nor has capabilities"))
-        .remedy(format!("sudo chmod u+s {shown}"))
+    let detail = format!("{shown} is neither setuid nor has capabilities");
+    Finding::lacking(AREA, name, Verdict::Limited, detail, format!("sudo chmod u+s {shown}"))
 }
 
 #[cfg(test)]

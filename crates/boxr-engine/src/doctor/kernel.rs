@@ -23,15 +23,26 @@ pub(super) fn probe() -> Vec<Finding> {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
     let version = parse_version(&release);
-    let mut findings = vec![Finding::new(AREA, "version", Verdict::Ok, format!("Linux {release}"))];
+    let mut findings = vec![Finding::ok(AREA, "version", format!("Linux {release}"))];
     findings.extend(SINCE.iter().map(|(feature, since)| {
-        let verdict = if version >= *since { Verdict::Ok } else { Verdict::Limited };
-        Finding::new(AREA, feature, verdict, format!("Linux {}.{} and later have it", since.0, since.1))
+        let detail = format!("Linux {}.{} and later have it", since.0, since.1);
+        match version >= *since {
+            true => Finding::ok(AREA, feature, detail),
+            false => limited(feature, detail, newer(*since)),
+        }
     }));
     findings.extend([clone_and_pidfd(), exit_information(), seccomp()]);
     findings.extend(["overlay", "erofs"].map(|name| filesystem(name, &release)));
     findings.extend(["veth", "bridge", "nf_tables"].map(|name| module(name, &release)));
     findings
+}
+
+fn limited(subject: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding::lacking(AREA, subject, Verdict::Limited, detail, remedy)
+}
+
+fn newer((major, minor): (u32, u32)) -> String {
+    format!("boot Linux {major}.{minor} or later")
 }
 
 /// Major and minor number; 0.0 for a release that begins otherwise.
@@ -42,27 +53,26 @@ fn parse_version(release: &str) -> (u32, u32) {
 
 fn clone_and_pidfd() -> Finding {
     match super::trial::in_child(0, || Ok(())) {
-        Ok(()) => Finding::new(AREA, "clone3-pidfd", Verdict::Ok, "clone3 with a pidfd works"),
-        Err(errno) => Finding::new(AREA, "clone3-pidfd", Verdict::Missing, format!("clone3 fails: {errno}")),
+        Ok(()) => Finding::ok(AREA, "clone3-pidfd", "clone3 with a pidfd works"),
+        Err(errno) => Finding::lacking(
+            AREA,
+            "clone3-pidfd",
+            Verdict::Missing,
+            format!("clone3 fails: {errno}"),
+            format!("{}, and take away a seccomp filter that refuses it", newer((5, 3))),
+        ),
     }
 }
 
 fn exit_information() -> Finding {
     let found = match ended_status() {
         Ok(()) => {
-            return Finding::new(
-                AREA,
-                "pidfd-exit",
-                Verdict::Ok,
-                "the exit status of any process can be read",
-            );
+            return Finding::ok(AREA, "pidfd-exit", "the exit status of any process can be read");
         }
         Err(errno) => errno,
     };
-    let detail = format!(
-        "PIDFD_GET_INFO tells no exit status ({found}): a status nobody saw stays unknown; Linux 6.15 has it"
-    );
-    Finding::new(AREA, "pidfd-exit", Verdict::Limited, detail)
+    let detail = format!("PIDFD_GET_INFO tells no exit status ({found}): a status nobody saw stays unknown");
+    limited("pidfd-exit", detail, newer((6, 15)))
 }
 
 fn ended_status() -> Result<(), Errno> {
@@ -78,17 +88,21 @@ fn ended_status() -> Result<(), Errno> {
 fn seccomp() -> Finding {
     match text("/proc/sys/kernel/seccomp/actions_avail") {
         Some(actions) if actions.contains("user_notif") => {
-            Finding::new(AREA, "seccomp", Verdict::Ok, "filters and notifications")
+            Finding::ok(AREA, "seccomp", "filters and notifications")
         }
-        Some(_) => Finding::new(AREA, "seccomp", Verdict::Limited, "filters, no notifications"),
-        None => Finding::new(AREA, "seccomp", Verdict::Limited, "no sign of seccomp filters in /proc/sys"),
+        Some(_) => limited("seccomp", "filters, no notifications", newer((5, 0))),
+        None => limited(
+            "seccomp",
+            "no sign of seccomp filters in /proc/sys",
+            "boot a kernel built with CONFIG_SECCOMP_FILTER",
+        ),
     }
 }
 
 fn filesystem(name: &str, release: &str) -> Finding {
     let known = text("/proc/filesystems").unwrap_or_default();
     match known.lines().any(|line| line.split_whitespace().last() == Some(name)) {
-        true => Finding::new(AREA, name, Verdict::Ok, "in the kernel"),
+        true => Finding::ok(AREA, name, "in the kernel"),
         false => module(name, release),
     }
 }
@@ -97,18 +111,20 @@ fn filesystem(name: &str, release: &str) -> Finding {
 fn module(name: &str, release: &str) -> Finding {
     let listed =
         |file: &str| text(&format!("/lib/modules/{release}/{file}")).is_some_and(|list| lists(&list, name));
+    let load = format!("sudo modprobe {name}");
     if std::path::Path::new("/sys/module").join(name).exists() || listed("modules.builtin") {
-        Finding::new(AREA, name, Verdict::Ok, "in the kernel")
+        Finding::ok(AREA, name, "in the kernel")
     } else if listed("modules.dep") {
-        Finding::new(AREA, name, Verdict::Limited, "not loaded").remedy(format!("sudo modprobe {name}"))
+        limited(name, "not loaded", load)
     } else if text(&format!("/lib/modules/{release}/modules.dep")).is_none() {
         // A part that is built in need not show under /sys/module.
         let detail = format!(
             "not loaded as a module; without /lib/modules/{release} it cannot be said whether it is built in"
         );
-        Finding::new(AREA, name, Verdict::Limited, detail)
+        limited(name, detail, load)
     } else {
-        Finding::new(AREA, name, Verdict::Limited, "neither loaded nor among the modules of this kernel")
+        let remedy = format!("boot a kernel built with CONFIG_{}", name.to_uppercase());
+        limited(name, "neither loaded nor among the modules of this kernel", remedy)
     }
 }
 

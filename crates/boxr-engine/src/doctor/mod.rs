@@ -46,18 +46,25 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was seen.
     pub detail: String,
-    /// The command to type that changes it, where one is known.
+    /// What to type or to change, wherever the verdict is not ok.
     pub remedy: Option<String>,
 }
 
 impl Finding {
-    fn new(area: &'static str, subject: &str, verdict: Verdict, detail: impl Into<String>) -> Self {
-        Self { area, subject: subject.to_owned(), verdict, detail: detail.into(), remedy: None }
+    /// Something that works.
+    fn ok(area: &'static str, subject: &str, detail: impl Into<String>) -> Self {
+        Self { area, subject: subject.to_owned(), verdict: Verdict::Ok, detail: detail.into(), remedy: None }
     }
 
-    fn remedy(mut self, command: impl Into<String>) -> Self {
-        self.remedy = Some(command.into());
-        self
+    /// Something that does not, and what to do about it.
+    fn lacking(
+        area: &'static str,
+        subject: &str,
+        verdict: Verdict,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { verdict, remedy: Some(remedy.into()), ..Self::ok(area, subject, detail) }
     }
 
     /// The stable name of the fact: `namespaces.user`.
@@ -107,5 +114,6 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), count);
         assert_eq!(probe("nonsense"), Vec::new());
+        assert!(all.iter().all(|finding| (finding.verdict == Verdict::Ok) == finding.remedy.is_none()));
     }
 }

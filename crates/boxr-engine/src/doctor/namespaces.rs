@@ -36,7 +36,7 @@ fn one(kind: NamespaceKind) -> Finding {
         } else {
             "can be made within a user namespace"
         };
-        return Finding::new(AREA, kind.word(), Verdict::Ok, how);
+        return Finding::ok(AREA, kind.word(), how);
     };
     // What a plain run makes; the user namespace only for those who need one.
     let needed = match kind {
@@ -45,16 +45,21 @@ fn one(kind: NamespaceKind) -> Finding {
         _ => false,
     };
     let verdict = if needed { Verdict::Missing } else { Verdict::Limited };
-    limit(kind, verdict)
-        .unwrap_or_else(|| Finding::new(AREA, kind.word(), verdict, format!("cannot be made: {errno}")))
+    limit(kind, verdict).unwrap_or_else(|| {
+        let remedy = match errno {
+            Errno::INVAL => format!("boot a kernel that has {} namespaces", kind.word()),
+            _ => "sudo boxr doctor namespaces, outside of any container".to_owned(),
+        };
+        Finding::lacking(AREA, kind.word(), verdict, format!("cannot be made: {errno}"), remedy)
+    })
 }
 
 /// The sysctl user.max_*_namespaces, where it is 0.
 fn limit(kind: NamespaceKind, verdict: Verdict) -> Option<Finding> {
     let key = format!("max_{}_namespaces", kind.proc_name());
     (text(&format!("/proc/sys/user/{key}"))? == "0").then(|| {
-        Finding::new(AREA, kind.word(), verdict, format!("user.{key} is 0"))
-            .remedy(format!("sudo sysctl -w user.{key}=15000"))
+        let remedy = format!("sudo sysctl -w user.{key}=15000");
+        Finding::lacking(AREA, kind.word(), verdict, format!("user.{key} is 0"), remedy)
     })
 }
 
@@ -67,19 +72,28 @@ pub fn why_user_namespace_refused() -> Option<Finding> {
     let root = rustix::process::geteuid().is_root();
     let verdict = if root { Verdict::Limited } else { Verdict::Missing };
     Some(sysctls(verdict).or_else(|| limit(NamespaceKind::User, verdict)).unwrap_or_else(|| {
-        let found = |detail: String| Finding::new(AREA, "user", verdict, detail);
-        if is_chrooted() {
-            found("boxr runs in a chroot, where the kernel refuses user namespaces".to_owned())
-        } else if errno == Errno::NOSPC || errno == Errno::USERS {
-            found("a limit of namespaces is reached (user.max_user_namespaces, or 32 levels)".to_owned())
-        } else if errno == Errno::INVAL {
-            found("the kernel was built without user namespaces (CONFIG_USER_NS)".to_owned())
-        } else if is_filtered() {
-            found("a seccomp filter is on boxr itself, as in a container, and refuses it".to_owned())
-        } else {
-            found(format!("cannot be made: {errno}{}", selinux()))
-        }
+        let (detail, remedy) = words(errno);
+        Finding::lacking(AREA, "user", verdict, detail, remedy)
     }))
+}
+
+/// What refuses a user namespace where no switch is off, and what to do.
+fn words(errno: Errno) -> (String, &'static str) {
+    if is_chrooted() {
+        let detail = "boxr runs in a chroot, where the kernel refuses user namespaces";
+        (detail.to_owned(), "enter the directory by boxr run --rootfs DIR, not by chroot")
+    } else if errno == Errno::NOSPC || errno == Errno::USERS {
+        let detail = "a limit of namespaces is reached (user.max_user_namespaces, or 32 levels)";
+        (detail.to_owned(), "sudo sysctl -w user.max_user_namespaces=65536")
+    } else if errno == Errno::INVAL {
+        let detail = "the kernel was built without user namespaces";
+        (detail.to_owned(), "boot a kernel built with CONFIG_USER_NS")
+    } else if is_filtered() {
+        let detail = "a seccomp filter is on boxr itself, as in a container, and refuses it";
+        (detail.to_owned(), "docker run --security-opt seccomp=unconfined, or run boxr outside")
+    } else {
+        (format!("cannot be made: {errno}{}", selinux()), "sudo boxr run ...")
+    }
 }
 
 /// The switches of distributions.
@@ -94,8 +108,8 @@ fn sysctls(verdict: Verdict) -> Option<Finding> {
     });
     key.map(|(file, bad, good)| {
         let name = file.replace('/', ".");
-        Finding::new(AREA, "user", verdict, format!("{name} is {bad}: the distribution forbids it to users"))
-            .remedy(format!("sudo sysctl -w {name}={good}"))
+        let detail = format!("{name} is {bad}: the distribution forbids it to users");
+        Finding::lacking(AREA, "user", verdict, detail, format!("sudo sysctl -w {name}={good}"))
     })
 }
 
@@ -135,20 +149,18 @@ fn proc_mount() -> Finding {
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(drop)
     };
     let Err(errno) = in_child(bits, mount) else {
-        return Finding::new(AREA, "proc", Verdict::Ok, "a box can have its own /proc");
+        return Finding::ok(AREA, "proc", "a box can have its own /proc");
     };
     let table = text("/proc/self/mountinfo").unwrap_or_default();
     let covered = covers_of_proc(&table);
-    match covered.first() {
-        Some(first) => Finding::new(
-            AREA,
-            "proc",
-            Verdict::Missing,
-            format!("a new /proc is refused ({errno}): {} parts of /proc are covered here, {first} for one, as in a container", covered.len()),
-        )
-        .remedy("boxr run --pid host -- CMD"),
-        None => Finding::new(AREA, "proc", Verdict::Missing, format!("a new /proc is refused: {errno}")),
-    }
+    let detail = match covered.first() {
+        Some(first) => format!(
+            "a new /proc is refused ({errno}): {} parts of /proc are covered here, {first} for one, as in a container",
+            covered.len()
+        ),
+        None => format!("a new /proc is refused: {errno}"),
+    };
+    Finding::lacking(AREA, "proc", Verdict::Missing, detail, "boxr run --pid host -- CMD")
 }
 
 /// Mount points below /proc that hide a part of it.

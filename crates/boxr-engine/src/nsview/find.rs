@@ -23,7 +23,7 @@ pub enum FindError {
     },
     /// Nothing that can be read has it, and there are processes that cannot be read.
     #[error(
-        "no {kind} namespace has the id {inode} among those that you may see; {unreadable} processes of other users cannot be looked at"
+        "no {kind} namespace has the id {inode} among those that you may see; processes that cannot be looked at: {unreadable}"
     )]
     Hidden {
         /// What was looked for.
