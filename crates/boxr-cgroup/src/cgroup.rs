@@ -1,26 +1,26 @@
 //! The cgroups of one box that exist.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oci_spec::runtime::LinuxResources;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::controller::Controller;
 use crate::error::{Error, Result};
-use crate::host::Host;
-use crate::parent;
-use crate::plan::HostFacts;
-use crate::resources;
-use crate::{Location, create, devices, file, remove};
+use crate::plan::Plan;
+use crate::{Location, file, remove, systemd};
 
 /// The cgroups of one box.
 #[derive(Debug)]
 pub struct Cgroup {
     location: Location,
     unified: Option<OwnedFd>,
+    /// What is still to be done when there is a process, for a scope of systemd's.
+    waiting: Option<Box<Plan>>,
+    /// Below the v2 directory: where the first process ends up.
+    inner: Option<PathBuf>,
 }
 
 impl Cgroup {
@@ -34,17 +34,68 @@ impl Cgroup {
             Some(path) => open_directory(path)?,
             None => None,
         };
-        Ok(Self { location: location.clone(), unified })
+        Ok(Self { location: location.clone(), unified, waiting: None, inner: None })
     }
 
-    /// Where they are.
+    /// One that comes into being with its first process.
+    pub(crate) fn waiting(plan: Plan) -> Self {
+        let location = plan.location.clone();
+        Self { location, unified: None, waiting: Some(Box::new(plan)), inner: None }
+    }
+
+    /// Where they are. Of a scope of systemd's the directories are known when it has been
+    /// [adopted](Cgroup::adopt): keep the location then.
     pub fn location(&self) -> &Location {
         &self.location
     }
 
+    pub(crate) fn set_inner(&mut self, inner: Option<PathBuf>) {
+        self.inner = inner;
+    }
+
+    pub(crate) fn inner(&self) -> Option<&Path> {
+        self.inner.as_deref()
+    }
+
+    /// The v2 directory, open and by its path.
+    pub(crate) fn unified(&self) -> Option<(BorrowedFd<'_>, &Path)> {
+        Some((self.unified.as_ref()?.as_fd(), self.location.unified.as_deref()?))
+    }
+
+    /// Whether [`Cgroup::adopt`] has to be called with the first process before that goes on.
+    pub fn waits_for_process(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Lets systemd make the scope around `pid`, the container's first process, which must not have
+    /// begun its work; then writes limits as [`Plan::create`] does for others. Nothing is done where
+    /// nothing [waits](Cgroup::waits_for_process).
+    ///
+    /// # Errors
+    /// The step that failed. [`Cgroup::remove`] removes what was made.
+    pub fn adopt(&mut self, pid: i32) -> Result<()> {
+        match self.waiting.take() {
+            Some(plan) => systemd::adopt(self, &plan, pid),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of where the scope turned out to be.
+    pub(crate) fn settle(&mut self, location: Location) -> Result<()> {
+        *self = Self { inner: self.inner.take(), ..Self::open(&location)? };
+        Ok(())
+    }
+
     /// Descriptor for clone3(2)'s `CLONE_INTO_CGROUP`, where the box is in the v2 tree.
+    ///
+    /// `None` also for a scope of systemd's in which the caller may put no process itself, an ordinary user
+    /// outside of its manager's tree: [`Cgroup::add`] then asks systemd.
     pub fn clone_into_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.unified.as_ref().map(AsFd::as_fd)
+        let fd = self.unified.as_ref()?.as_fd();
+        match (&self.location.unit, &self.location.unified) {
+            (Some(unit), Some(directory)) => unit.may_be_born_in(directory).then_some(fd),
+            _ => Some(fd),
+        }
     }
 
     /// Puts `pid` (0: the caller) into all of them.
@@ -53,12 +104,19 @@ impl Cgroup {
     /// The first that refuses; the process stays in those that did not.
     pub fn add(&self, pid: i32) -> Result<()> {
         if let Some(unified) = &self.location.unified {
-            join(unified, pid)?;
+            match (join(unified, pid), &self.location.unit) {
+                (Err(Error::System { errno: Errno::ACCESS | Errno::PERM, .. }), Some(unit)) => {
+                    let pid = if pid == 0 { rustix::process::getpid().as_raw_nonzero().get() } else { pid };
+                    systemd::attach(unit, &[pid])?;
+                }
+                (result, _) => result?,
+            }
         }
         self.add_legacy(pid)
     }
 
     /// Puts `pid` (0: the caller) into the v1 ones only: for a process that was cloned into the v2 one.
+    /// [`Cgroup::entrance`] is the fast way.
     ///
     /// # Errors
     /// As [`Cgroup::add`].
@@ -78,58 +136,26 @@ impl Cgroup {
     }
 
     /// Changes limits of a running box, and returns the location, which grows when a limit needs a v1
-    /// controller that the box was not in: keep it.
+    /// controller that the box was not in: keep it. What `resources` do not name stays as it is; device rules
+    /// are changed when there are some, and then `defaults` are allowed with them.
     ///
     /// # Errors
-    /// As for [`Host::plan`]; nothing is changed by values that are refused beforehand. A refusal
-    /// of the kernel's names the file; what was written before it stays.
-    pub fn update(&mut self, resources: &LinuxResources) -> Result<&Location> {
-        let host = Host::detect()?;
-        let facts = HostFacts { host: &host, location: Some(&self.location) };
-        let settings = resources::settings(resources, &facts)?;
-        let device_rules = resources::device_rules(resources, &facts)?;
-        let needs = host.unified_needs(&settings);
-        if let (Some(unified), Some(leaf)) = (&host.unified, &self.location.unified)
-            && !needs.is_empty()
-        {
-            let ready = parent::names(&leaf.join("cgroup.controllers"))?;
-            if !needs.iter().all(|(controller, _)| ready.contains(controller)) {
-                parent::hand_down(&unified.mount, leaf, &needs, &[])?;
-            }
-        }
-        let mut joined = false;
-        for controller in settings.iter().filter_map(|setting| setting.controller) {
-            let known = self.location.legacy.contains_key(controller.legacy_name());
-            if host.legacy.contains_key(&controller) && !known {
-                let pids = self.processes()?;
-                host.add_legacy(controller, &mut self.location)?;
-                self.join_late(controller, &pids)?;
-                joined = true;
-            }
-        }
-        create::apply(&settings, &self.location)?;
-        devices::enforce_at(device_rules.as_deref(), self.location.unified.as_deref())?;
-        if joined {
-            // Memory that was used before it was counted stays uncounted; nothing more can be done.
-            self.unified = Self::open(&self.location)?.unified;
+    /// As for [`Host::plan`](crate::Host::plan); nothing is changed by values that are refused beforehand.
+    /// A refusal of the kernel's names the file; what was written before it stays.
+    pub fn update(
+        &mut self,
+        resources: &LinuxResources,
+        defaults: crate::DeviceDefaults,
+    ) -> Result<&Location> {
+        let location = crate::update::update(self, resources, defaults)?;
+        if location != self.location {
+            self.settle(location)?;
         }
         Ok(&self.location)
     }
 
-    fn join_late(&self, controller: Controller, pids: &[i32]) -> Result<()> {
-        let Some(directory) = self.location.legacy.get(controller.legacy_name()) else { return Ok(()) };
-        for pid in pids {
-            match join(directory, *pid) {
-                // It ended meanwhile.
-                Err(Error::System { errno: Errno::SRCH, .. }) | Ok(()) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes them, and what the box made below them. Waits two seconds for processes that were
-    /// killed and are on their way out; goes on after a failure and reports all.
+    /// Removes them, and what the box made below them; a scope of systemd's is stopped. Waits two seconds
+    /// for processes that were killed and are on their way out; goes on after a failure and reports all.
     ///
     /// # Errors
     /// [`Error::Busy`] with the processes that live; system errors.
@@ -155,7 +181,7 @@ fn open_directory(path: &Path) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn join(directory: &Path, pid: i32) -> Result<()> {
+pub(crate) fn join(directory: &Path, pid: i32) -> Result<()> {
     let path = directory.join("cgroup.procs");
     file::write_raw(&path, &pid.to_string())
         .map_err(|errno| file::system("put the process into", &path, errno))

@@ -29,11 +29,19 @@ pub enum Controller {
     Devices,
     /// Freezing (v1; part of every v2 cgroup).
     Freezer,
+    /// Performance events by cgroup (v1; part of every v2 cgroup).
+    PerfEvent,
+    /// Scarce things of several kinds.
+    Misc,
+    /// Memory of devices (v2).
+    Dmem,
+    /// No controller but the v1 hierarchy in which systemd keeps its units, `name=systemd`.
+    Systemd,
 }
 
 impl Controller {
     /// Every controller.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Cpu,
         Self::Cpuacct,
         Self::Cpuset,
@@ -46,6 +54,10 @@ impl Controller {
         Self::NetPrio,
         Self::Devices,
         Self::Freezer,
+        Self::PerfEvent,
+        Self::Misc,
+        Self::Dmem,
+        Self::Systemd,
     ];
 
     /// Its name in `/proc/self/cgroup` and as a mount option of v1.
@@ -63,6 +75,10 @@ impl Controller {
             Self::NetPrio => "net_prio",
             Self::Devices => "devices",
             Self::Freezer => "freezer",
+            Self::PerfEvent => "perf_event",
+            Self::Misc => "misc",
+            Self::Dmem => "dmem",
+            Self::Systemd => "name=systemd",
         }
     }
 
@@ -70,7 +86,8 @@ impl Controller {
     pub fn unified_name(self) -> Option<&'static str> {
         match self {
             Self::Io => Some("io"),
-            Self::Cpuacct | Self::NetCls | Self::NetPrio | Self::Devices | Self::Freezer => None,
+            Self::Cpuacct | Self::NetCls | Self::NetPrio | Self::Devices => None,
+            Self::Freezer | Self::PerfEvent | Self::Systemd => None,
             other => Some(other.legacy_name()),
         }
     }

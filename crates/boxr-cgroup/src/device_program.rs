@@ -34,11 +34,46 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// A rule about everything.
+    pub const fn everything(allow: bool) -> Self {
+        Self { allow, kind: None, major: None, minor: None, access: ALL_ACCESS }
+    }
+
+    /// Its access in the letters of the specification and of version 1.
+    pub fn letters(&self) -> String {
+        [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')]
+            .into_iter()
+            .filter_map(|(bit, letter)| (self.access & bit != 0).then_some(letter))
+            .collect()
+    }
+
     /// Whether it speaks of every access to every device.
     pub fn is_everything(&self) -> bool {
         let any = self.kind.is_none() && self.major.is_none() && self.minor.is_none();
         any && self.access == ALL_ACCESS
     }
+}
+
+/// The rules that allow something and are not taken back whole; `None` where everything is allowed
+/// that no rule forbids. A rule that takes back a part of a wider one is lost: a list of what is
+/// allowed cannot say it.
+pub(crate) fn allow_list(rules: &[Rule]) -> Option<Vec<Rule>> {
+    let mut open = false;
+    let mut list: Vec<Rule> = Vec::new();
+    for rule in rules {
+        let same =
+            |known: &Rule| (known.kind, known.major, known.minor) == (rule.kind, rule.major, rule.minor);
+        if rule.is_everything() {
+            open = rule.allow;
+            list.clear();
+        } else if rule.allow {
+            list.push(*rule);
+        } else {
+            list.iter_mut().filter(|known| same(known)).for_each(|known| known.access &= !rule.access);
+            list.retain(|known| known.access != 0);
+        }
+    }
+    (!open).then_some(list)
 }
 
 /// Registers: 0 is the answer, 1 the context, the others ours.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::controller::Controller;
+use crate::dbus::BusError;
 use crate::field::Field;
+use crate::systemd::Manager;
 
 /// Why a controller cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +108,12 @@ pub enum Error {
         /// Some of the processes in it.
         pids: Vec<i32>,
     },
+    /// The cgroup that is to be used was frozen by somebody: a process in it would never run.
+    #[error("cgroup {} exists and is frozen", path.display())]
+    Frozen {
+        /// Its directory.
+        path: PathBuf,
+    },
     /// A cgroup cannot be removed because processes live in it.
     #[error("cannot remove cgroup {}: processes in it still live ({})", path.display(), pid_list(pids))]
     Busy {
@@ -137,6 +145,52 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// An annotation of the OCI configuration cannot be followed.
+    #[error("annotation {name}: \"{value}\" {reason}")]
+    BadAnnotation {
+        /// Its name.
+        name: String,
+        /// As given.
+        value: String,
+        /// What is wrong with it, to be read after the value.
+        reason: &'static str,
+    },
+    /// The manager of systemd that is wanted cannot be reached.
+    #[error("cannot reach the {} manager of systemd ({tried})", match manager { Manager::System => "system", Manager::User => "user" })]
+    NoSystemd {
+        /// Which.
+        manager: Manager,
+        /// The sockets, each with the reason.
+        tried: String,
+    },
+    /// systemd refused.
+    #[error("cannot {action} the systemd unit {unit}: {source}")]
+    Systemd {
+        /// What was asked for: `start`, `stop`…
+        action: &'static str,
+        /// On which unit.
+        unit: String,
+        /// Its reason.
+        source: BusError,
+    },
+    /// systemd tried, and said that it did not work.
+    #[error("cannot {action} the systemd unit {unit}: its job ended as \"{result}\"")]
+    JobFailed {
+        /// What was asked for.
+        action: &'static str,
+        /// On which unit.
+        unit: String,
+        /// `failed`, `timeout`, `canceled`…
+        result: String,
+    },
+    /// systemd said that the process is in its scope, and it is not.
+    #[error("the systemd unit {unit} was started, and its process is in {}", path.display())]
+    NotInScope {
+        /// The unit.
+        unit: String,
+        /// Where the process is.
+        path: PathBuf,
     },
     /// A file of the kernel's does not read as its documentation says.
     #[error("cannot understand {}: {text:?}", path.display())]
@@ -172,6 +226,15 @@ impl Error {
                 ),
                 _ => None,
             },
+            Self::Frozen { path } => Some(format!("thaw it: echo 0 >{}/cgroup.freeze", path.display())),
+            Self::NoSystemd { manager: Manager::System, .. } => {
+                Some("leave out --systemd-cgroup where systemd does not run".into())
+            }
+            Self::NoSystemd { manager: Manager::User, .. } => Some(
+                "leave out --systemd-cgroup, or set XDG_RUNTIME_DIR in a session of the user (loginctl enable-linger)"
+                    .into(),
+            ),
+            Self::JobFailed { unit, .. } => Some(format!("see journalctl -u {unit}")),
             Self::Several { errors } => errors.iter().find_map(Self::remedy),
             _ => None,
         }

@@ -91,6 +91,12 @@ impl Cgroup {
     }
 }
 
+/// Whether the cgroup `directory`, of either version, was told to freeze.
+pub(crate) fn is_frozen(directory: &Path) -> Result<bool> {
+    let unified = frozen_unified(directory)?;
+    Ok(unified != Frozen::No || frozen_legacy(directory)? != Frozen::No)
+}
+
 fn frozen_unified(directory: &Path) -> Result<Frozen> {
     let Some(events) = file::read_if_exists(&directory.join("cgroup.events"))? else { return Ok(Frozen::No) };
     if file::keyed(&events, "frozen") == Some(1) {

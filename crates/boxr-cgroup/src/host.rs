@@ -50,6 +50,16 @@ impl Host {
         Ok(Self::from_text(&mounts, &own))
     }
 
+    /// As [`Host::detect`], with [`Hierarchy::own`] being where `pid` is.
+    ///
+    /// # Errors
+    /// As [`Host::detect`]; when the process is gone.
+    pub(crate) fn of_process(pid: i32) -> Result<Self> {
+        let mounts = file::read_all(Path::new("/proc/self/mountinfo"))?;
+        let own = file::read(Path::new(&format!("/proc/{pid}/cgroup")))?;
+        Ok(Self::from_text(&mounts, &own))
+    }
+
     /// As [`Host::detect`], from the text of the two files (proc_pid_mountinfo(5), cgroups(7)).
     fn from_text(mountinfo: &str, own: &str) -> Self {
         let mut host = Self::default();
@@ -74,7 +84,9 @@ impl Host {
 
     /// Which versions are mounted.
     pub fn layout(&self) -> Layout {
-        match (self.unified.is_some(), self.legacy.is_empty()) {
+        // systemd's own hierarchy has no controllers.
+        let legacy = self.legacy.keys().any(|controller| *controller != Controller::Systemd);
+        match (self.unified.is_some(), !legacy) {
             (true, true) => Layout::Unified,
             (true, false) => Layout::Hybrid,
             (false, false) => Layout::Legacy,
@@ -188,7 +200,8 @@ mod tests {
     fn hybrid_layout_with_joint_controllers() {
         let host = Host::from_text(HYBRID, OWN);
         assert_eq!(host.layout(), Layout::Hybrid);
-        assert_eq!(host.legacy.len(), 3);
+        assert_eq!(host.legacy.len(), 4);
+        assert_eq!(host.legacy[&Controller::Systemd].own, Path::new("/sys/fs/cgroup/systemd/x"));
         assert_eq!(host.legacy[&Controller::Memory].own, Path::new("/sys/fs/cgroup/memory/a/b"));
         assert_eq!(host.legacy[&Controller::Cpuacct].own, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
         assert_eq!(host.unified.unwrap().own, Path::new("/sys/fs/cgroup/unified/user"));

@@ -13,8 +13,10 @@
 mod cgroup;
 mod controller;
 mod create;
+mod dbus;
 mod device_program;
 mod devices;
+mod entrance;
 mod error;
 mod field;
 mod file;
@@ -22,10 +24,13 @@ mod freeze;
 mod host;
 mod kill;
 mod parent;
+mod place;
 mod plan;
 mod remove;
 mod resources;
 mod stats;
+mod systemd;
+mod update;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,17 +40,22 @@ use serde::{Deserialize, Serialize};
 
 pub use cgroup::Cgroup;
 pub use controller::Controller;
+pub use dbus::BusError;
+pub use entrance::Entrance;
 pub use error::{Absence, Error, Result};
 pub use field::Field;
 pub use freeze::{FREEZE_PATIENCE, Frozen};
 pub use host::{Hierarchy, Host, Layout};
-pub use plan::{Accounting, Need, Plan, Request};
+pub use plan::{Accounting, Need, Place, Plan, Request};
 pub use resources::cpu::{bandwidth, weight_of_shares};
 pub use resources::cpuset::parse_list;
+pub use resources::devices::DeviceDefaults;
 pub use resources::memory::MINIMUM as MEMORY_MINIMUM;
 pub use stats::{
     CpuStats, IoStats, MemoryStats, PidsStats, Pressure, PressureFigures, PressureLine, Stats, Throttling,
 };
+
+pub use systemd::{Manager, Unit};
 
 /// Where the cgroups of one container are; kept in its state, so that a later command finds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +67,9 @@ pub struct Location {
     /// Directories that boxes share, which go with the last of them.
     #[serde(default)]
     pub parents: Vec<PathBuf>,
+    /// The scope of systemd's that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 impl Location {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 
 use crate::controller::Controller;
@@ -147,6 +148,24 @@ pub(crate) fn evacuate(base: &Base) -> Result<()> {
     Ok(())
 }
 
+/// Lets a user make cgroups below `directory`, and move processes among them: it owns the directory and
+/// the files that the kernel says are safe in its hands (kernel documentation, cgroup-v2, "Delegation").
+pub(crate) fn give(directory: &Path, owner: (u32, u32)) -> Result<()> {
+    const KNOWN: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads";
+    let list = file::read_if_exists(Path::new("/sys/kernel/cgroup/delegate"))?;
+    for name in std::iter::once("").chain(list.as_deref().unwrap_or(KNOWN).lines()) {
+        let path = if name.is_empty() { directory.to_path_buf() } else { directory.join(name) };
+        let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+        match rustix::fs::chown(&path, Some(uid), Some(gid)) {
+            Ok(()) => {}
+            // Of a controller that this cgroup does not have.
+            Err(Errno::NOENT) if !name.is_empty() => {}
+            Err(errno) => return Err(file::system("hand over", &path, errno)),
+        }
+    }
+    Ok(())
+}
+
 /// Lets every cgroup from `base` down to the parent of `leaf` hand out the controllers of `needs`,
 /// and those of `wishes` where that is possible.
 pub(crate) fn hand_down(base: &Path, leaf: &Path, needs: &Needs, wishes: &[Controller]) -> Result<()> {
@@ -176,13 +195,15 @@ fn hand_out(directory: &Path, needs: &Needs, wishes: &[Controller]) -> Result<()
             Err(errno) => return Err(file::system("hand out a controller in", &control, errno)),
         }
     }
-    let missing = |controller: &&Controller| !enabled.contains(controller);
-    for controller in wishes.iter().filter(missing) {
-        if controller.unified_name().is_some()
-            && file::write_raw(&control, &format!("+{controller}")).is_err()
-        {
+    let missing: String =
+        wishes.iter().filter(|wish| !enabled.contains(wish)).map(|wish| format!("+{wish} ")).collect();
+    // One write(2) for all, which the kernel takes whole or not at all; then what can be had of them.
+    if !missing.is_empty() && file::write_raw(&control, missing.trim_end()).is_err() {
+        for wish in missing.split_whitespace() {
             // A wish: figures will lack it, which `Stats` shows as absent.
-            continue;
+            match file::write_raw(&control, wish) {
+                Ok(()) | Err(_) => {}
+            }
         }
     }
     Ok(())

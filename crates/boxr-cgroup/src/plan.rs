@@ -1,7 +1,7 @@
 //! What will be made for one box, decided whole before anything is changed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 
@@ -11,15 +11,10 @@ use crate::error::{Absence, Error, Result};
 use crate::field::Field;
 use crate::host::Host;
 use crate::parent::{self, Base, Needs};
-use crate::resources::{self, Facts, Setting, Version};
-use crate::{Location, file};
-
-/// Directory in which boxes go that were given no path of their own.
-const DEFAULT_PARENT: &str = "boxr";
-
-/// Controllers that [`Accounting::Full`] adds where they can be had.
-const FIGURES: [Controller; 5] =
-    [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Pids, Controller::Io];
+use crate::resources::devices::DeviceDefaults;
+use crate::resources::{self, Asked, Facts, Setting, Version};
+use crate::systemd::{ScopePlan, Unit};
+use crate::{Location, devices, file};
 
 /// Whether a box must have a cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,30 +35,90 @@ pub enum Accounting {
     Limits,
     /// Those that count memory, processor time, tasks and block IO, where they can be had.
     Full,
+    /// All of them, as containers of runc and crun have: in every v1 hierarchy the box has a directory of
+    /// its own, and in v2 all controllers are handed down that are offered. Programs that find a container
+    /// by `/proc/PID/cgroup` (cAdvisor, `podman stats`) reckon with it.
+    Every,
+}
+
+/// Where the cgroups of a box go.
+#[derive(Clone, Debug, Default)]
+pub enum Place<'a> {
+    /// Below `boxr`: as root at the root of the v2 hierarchy, otherwise wherever the caller may make
+    /// cgroups, which is searched for.
+    #[default]
+    Boxr,
+    /// The specification's `cgroupsPath` in its cgroupfs form. Absolute is below the root of each
+    /// hierarchy. Relative is where runc puts it: in v2 beside the caller's own cgroup, whose processes
+    /// would keep it from handing controllers out, in v1 below it. What exists is used as it is, unless
+    /// processes are in it.
+    Path(&'a Path),
+    /// In a scope that systemd is asked for.
+    Scope(Unit),
 }
 
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// Container id; the name of the cgroup where `path` is `None`.
+    /// Container id; the name of the cgroup in [`Place::Boxr`].
     pub name: &'a str,
-    /// The specification's `cgroupsPath` in its cgroupfs form: absolute is below the root of each
-    /// hierarchy, relative below the caller's own cgroup.
-    pub path: Option<&'a Path>,
+    /// Where.
+    pub place: Place<'a>,
     /// Limits; all of them optional.
     pub resources: Option<&'a LinuxResources>,
+    /// Which devices it may use whatever the limits say.
+    pub devices: DeviceDefaults,
     /// Whether to go without.
     pub need: Need,
     /// What to count.
     pub accounting: Accounting,
+    /// Who may make cgroups below the box's in version 2: user and group outside of its user namespace.
+    pub owner: Option<(u32, u32)>,
+    /// Annotations of the specification's configuration. Those that matter here are
+    /// `org.systemd.property.NAME`, `run.oci.systemd.subgroup` and `run.oci.delegate-cgroup` (crun(1)).
+    pub annotations: Option<&'a HashMap<String, String>>,
 }
 
 impl<'a> Request<'a> {
-    /// A required cgroup at the default place, without limits.
+    /// A required cgroup at boxr's place, without limits.
     pub fn new(name: &'a str) -> Self {
-        Self { name, path: None, resources: None, need: Need::Required, accounting: Accounting::Limits }
+        Self {
+            name,
+            place: Place::Boxr,
+            resources: None,
+            devices: DeviceDefaults::None,
+            need: Need::Required,
+            accounting: Accounting::Limits,
+            owner: None,
+            annotations: None,
+        }
+    }
+
+    /// A container of the OCI runtime: found and counted as runc's are.
+    pub fn container(id: &'a str, place: Place<'a>) -> Self {
+        Self { place, devices: DeviceDefaults::Container, accounting: Accounting::Every, ..Self::new(id) }
+    }
+
+    /// An annotation that names a cgroup below the box's.
+    pub(crate) fn subgroup(&self, annotation: &str) -> Result<Option<&'a str>> {
+        match self.annotations.and_then(|annotations| annotations.get(annotation)).map(String::as_str) {
+            None | Some("") => Ok(None),
+            Some(name) if name.contains(['/', '\0', '\n']) || name.starts_with('.') => {
+                Err(Error::BadAnnotation {
+                    name: annotation.to_owned(),
+                    value: name.to_owned(),
+                    reason: "is not the name of a cgroup: it has a slash or begins with a dot",
+                })
+            }
+            Some(name) => Ok(Some(name)),
+        }
     }
 }
+
+/// The cgroup below a systemd scope in which the container is.
+pub(crate) const SUBGROUP: &str = "run.oci.systemd.subgroup";
+/// The cgroup below the container's into which its first process goes when its cgroup namespace is made.
+pub(crate) const DELEGATE: &str = "run.oci.delegate-cgroup";
 
 /// One directory to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +127,17 @@ pub(crate) struct Branch {
     pub base: PathBuf,
     /// The directory of the box, some levels below `base`.
     pub leaf: PathBuf,
+    /// What is done with one that exists.
+    pub existing: Existing,
+}
+
+/// What is done with a directory that exists already and has no processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It is a leftover, and made again so that no old limit stays in force.
+    Replace,
+    /// Somebody made it for the box, with what that set.
+    Use,
 }
 
 /// A checked plan; [`Plan::create`] carries it out.
@@ -86,6 +152,11 @@ pub struct Plan {
     pub(crate) settings: Vec<Setting>,
     /// Device rules that become a program.
     pub(crate) device_rules: Option<Vec<Rule>>,
+    /// The scope, where systemd is asked.
+    pub(crate) scope: Option<ScopePlan>,
+    pub(crate) owner: Option<(u32, u32)>,
+    /// Name of the cgroup below the box's into which the first process goes at last.
+    pub(crate) delegate: Option<String>,
 }
 
 impl Host {
@@ -95,49 +166,16 @@ impl Host {
     /// Any value that no kernel takes, any controller that is missing, any place where nothing may
     /// be made; each names the option.
     pub fn plan(&self, request: &Request<'_>) -> Result<Plan> {
-        let relative = relative_path(request)?;
         let facts = HostFacts { host: self, location: None };
-        let (settings, device_rules) = match request.resources {
-            Some(resources) => {
-                (resources::settings(resources, &facts)?, resources::device_rules(resources, &facts)?)
-            }
-            None => (Vec::new(), None),
-        };
-        let placed = self.place(request, &relative, settings);
-        match placed.map(|plan| Plan { device_rules, ..plan }) {
+        let delegate = request.subgroup(DELEGATE)?.map(str::to_owned);
+        let placed = self.place(request, || resources::ask(request.resources, request.devices, &facts));
+        match placed {
+            Ok(plan) => Ok(Plan { owner: request.owner, delegate, ..plan }),
             Err(error) if request.need == Need::IfPossible && is_refusal_of_place(&error) => {
                 Ok(Plan::default())
             }
-            other => other,
+            Err(error) => Err(error),
         }
-    }
-
-    fn place(&self, request: &Request<'_>, relative: &Path, settings: Vec<Setting>) -> Result<Plan> {
-        if self.unified.is_none() && self.legacy.is_empty() {
-            return Err(no_hierarchy(&settings));
-        }
-        let full = request.accounting == Accounting::Full;
-        let used: BTreeSet<Controller> = settings.iter().filter_map(|setting| setting.controller).collect();
-        let mut plan = Plan { needs: self.unified_needs(&settings), settings, ..Plan::default() };
-        if full {
-            plan.wishes =
-                FIGURES.into_iter().filter(|controller| !self.legacy.contains_key(controller)).collect();
-        }
-        if self.unified.is_some() {
-            self.place_unified(request, relative, &mut plan)?;
-        }
-        let mut joined: BTreeSet<Controller> =
-            used.iter().copied().filter(|controller| self.legacy.contains_key(controller)).collect();
-        if full {
-            joined.extend(FIGURES.into_iter().filter(|controller| self.countable(*controller)));
-        }
-        if plan.unified.is_none() {
-            joined.extend(self.legacy.contains_key(&Controller::Freezer).then_some(Controller::Freezer));
-        }
-        for controller in joined {
-            self.place_legacy(controller, request, relative, &mut plan)?;
-        }
-        Ok(plan)
     }
 
     /// The v2 controllers that `settings` need, each once.
@@ -152,67 +190,25 @@ impl Host {
         }
         needs.into_iter().collect()
     }
-
-    /// Whether a v1 hierarchy is joined for its figures alone. Processor time is not worth it where
-    /// the v2 tree has it for nothing.
-    fn countable(&self, controller: Controller) -> bool {
-        if controller == Controller::Cpu || (controller == Controller::Cpuacct && self.unified.is_some()) {
-            return false;
-        }
-        self.legacy.get(&controller).is_some_and(|hierarchy| file::writable(&hierarchy.own))
-    }
-
-    fn place_unified(&self, request: &Request<'_>, relative: &Path, plan: &mut Plan) -> Result<()> {
-        let unified = self.unified()?;
-        let base = match request.path {
-            Some(path) if path.is_absolute() => explicit_base(&unified.mount, &plan.needs)?,
-            Some(_) => explicit_base(&unified.own, &plan.needs)?,
-            None => match parent::choose(unified, &plan.needs) {
-                Ok(base) => base,
-                // In a hybrid layout the v2 tree is a convenience as long as v1 has what limits need.
-                Err(_) if !self.legacy.is_empty() && plan.needs.is_empty() => return Ok(()),
-                Err(error) => return Err(error),
-            },
-        };
-        let branch = Branch { leaf: base.directory.join(relative), base: base.directory.clone() };
-        plan.location.unified = Some(branch.leaf.clone());
-        note_parent(&mut plan.location, &branch, request);
-        plan.unified = Some((branch, base));
-        Ok(())
-    }
-
-    fn place_legacy(
-        &self,
-        controller: Controller,
-        request: &Request<'_>,
-        relative: &Path,
-        plan: &mut Plan,
-    ) -> Result<()> {
-        let hierarchy = self.legacy.get(&controller).ok_or(Error::NotMounted)?;
-        let base = match request.path {
-            Some(path) if path.is_absolute() => &hierarchy.mount,
-            _ => &hierarchy.own,
-        };
-        let branch = Branch { base: base.clone(), leaf: base.join(relative) };
-        if request.path.is_none() && !file::writable(base) {
-            return Err(refused_legacy(controller, base, &plan.settings));
-        }
-        plan.location.legacy.insert(controller.legacy_name().into(), branch.leaf.clone());
-        note_parent(&mut plan.location, &branch, request);
-        if !plan.legacy.contains(&branch) {
-            plan.legacy.push(branch);
-        }
-        Ok(())
-    }
 }
 
 impl Plan {
+    /// With the limits that were asked for.
+    pub(crate) fn new(asked: Asked, host: &Host) -> Self {
+        Self {
+            needs: host.unified_needs(&asked.settings),
+            device_rules: asked.rules.filter(|_| asked.program),
+            settings: asked.settings,
+            ..Self::default()
+        }
+    }
+
     /// Whether no cgroup is made.
     pub fn is_empty(&self) -> bool {
         self.location == Location::default()
     }
 
-    /// Where the cgroups will be.
+    /// Where the cgroups will be. Of a scope of systemd's only the unit is known yet.
     pub fn location(&self) -> &Location {
         &self.location
     }
@@ -223,6 +219,9 @@ impl Plan {
             return vec!["no group of its own: none may be made here, and no limit needs one".into()];
         }
         let mut lines = Vec::new();
+        if let Some(scope) = &self.scope {
+            lines.push(format!("systemd unit {} in {}", scope.unit.name, scope.unit.slice));
+        }
         if let Some((branch, base)) = &self.unified {
             if !base.evacuate.is_empty() {
                 lines.push(format!(
@@ -243,86 +242,8 @@ impl Plan {
     }
 }
 
-/// Remembers the directory that boxes share, to be removed with the last of them.
-fn note_parent(location: &mut Location, branch: &Branch, request: &Request<'_>) {
-    if request.path.is_some() {
-        return;
-    }
-    if let Some(parent) = branch.leaf.parent()
-        && !location.parents.iter().any(|known| known == parent)
-    {
-        location.parents.push(parent.to_path_buf());
-    }
-}
-
-/// A path that was given is taken as it is; what it needs shows when it is made, except for
-/// controllers that the hierarchy lacks altogether.
-fn explicit_base(directory: &Path, needs: &Needs) -> Result<Base> {
-    if !needs.is_empty() {
-        let offered = parent::names(&directory.join("cgroup.controllers"))?;
-        if let Some((controller, field)) = needs.iter().find(|(controller, _)| !offered.contains(controller))
-        {
-            let absence = Absence::NotDelegated { parent: directory.to_path_buf() };
-            return Err(Error::Missing { field: field.clone(), controller: *controller, absence });
-        }
-    }
-    Ok(Base { directory: directory.to_path_buf(), evacuate: Vec::new() })
-}
-
-/// A v1 directory that is not ours: names the option, if one needs it.
-fn refused_legacy(controller: Controller, base: &Path, settings: &[Setting]) -> Error {
-    match settings.iter().find(|setting| setting.controller == Some(controller)) {
-        Some(setting) => Error::Missing {
-            field: setting.field.clone(),
-            controller,
-            absence: Absence::NotYours { directory: base.to_path_buf() },
-        },
-        None => Error::NotDelegated { directory: base.to_path_buf() },
-    }
-}
-
 fn is_refusal_of_place(error: &Error) -> bool {
     matches!(error, Error::NotDelegated { .. } | Error::NotMounted)
-}
-
-fn no_hierarchy(settings: &[Setting]) -> Error {
-    match settings.first() {
-        Some(Setting { controller: Some(controller), field, .. }) => {
-            Error::Missing { field: field.clone(), controller: *controller, absence: Absence::NotMounted }
-        }
-        _ => Error::NotMounted,
-    }
-}
-
-/// The path of the box's cgroup below its base.
-fn relative_path(request: &Request<'_>) -> Result<PathBuf> {
-    let bad = |path: &Path, reason| Error::BadPath { path: path.to_path_buf(), reason };
-    let Some(path) = request.path else {
-        let name = Path::new(request.name);
-        if request.name.is_empty()
-            || request.name.contains(['/', '\0', '\n'])
-            || request.name.starts_with('.')
-        {
-            return Err(bad(name, "a name is not empty, does not begin with a dot and has no slash"));
-        }
-        if request.name.len() > 255 {
-            return Err(bad(name, "a name has at most 255 bytes"));
-        }
-        return Ok(Path::new(DEFAULT_PARENT).join(name));
-    };
-    let mut relative = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(part) if part.len() <= 255 => relative.push(part),
-            Component::Normal(_) => return Err(bad(path, "a name in it has more than 255 bytes")),
-            Component::ParentDir => return Err(bad(path, "it has a .. in it")),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    if relative.as_os_str().is_empty() {
-        return Err(bad(path, "it is the root"));
-    }
-    Ok(relative)
 }
 
 /// Facts of this host; with a location also the present values of a box.
@@ -361,5 +282,9 @@ impl Facts for HostFacts<'_> {
             Some(directory) => file::read_if_exists(&directory.join(name)),
             None => Ok(None),
         }
+    }
+
+    fn may_rule_devices(&self) -> bool {
+        devices::is_root_of_the_machine()
     }
 }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::cgroup::processes_below;
 use crate::error::{Error, Result};
+use crate::systemd::{self, Unit};
 use crate::{Location, file, wait};
 
 /// How long processes that are ending are waited for.
@@ -23,14 +25,30 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// Removes every directory of `location`; goes on after a failure and reports all of them.
 pub(crate) fn remove_all(location: &Location, patience: Duration) -> Result<()> {
     let patience = Patience::Until(Instant::now() + patience);
-    let mut errors: Vec<Error> =
-        location.directories().into_iter().filter_map(|path| remove_tree(path, patience).err()).collect();
+    let mut errors: Vec<Error> = Vec::new();
+    if let Some(unit) = &location.unit {
+        errors.extend(stop(unit, location, patience).err());
+    }
+    errors.extend(location.directories().into_iter().filter_map(|path| remove_tree(path, patience).err()));
     remove_shared_parents(location);
     match errors.len() {
         0 => Ok(()),
         1 => Err(errors.remove(0)),
         _ => Err(Error::Several { errors }),
     }
+}
+
+/// Lets systemd stop the scope when nobody is in it any more: it would end them in its own time.
+fn stop(unit: &Unit, location: &Location, patience: Patience) -> Result<()> {
+    if let Some(directory) = location.any() {
+        while !processes_below(directory)?.is_empty() {
+            let Patience::Until(deadline) = patience else { return Err(busy(directory)) };
+            if !wait::until_empty(directory, deadline)? {
+                return Err(busy(directory));
+            }
+        }
+    }
+    systemd::stop(unit)
 }
 
 /// Removes the directories that boxes share, if this was the last: the kernel refuses otherwise,

@@ -64,7 +64,7 @@ pub(crate) fn settings(cpu: &LinuxCpu, facts: &dyn Facts) -> Result<Vec<Setting>
         });
     }
     match version {
-        Version::One => bandwidth_one(&bandwidth, &mut list),
+        Version::One => bandwidth_one(&bandwidth, facts, &mut list)?,
         Version::Two => bandwidth_two(&bandwidth, facts, &mut list)?,
     }
     if let Some(idle) = idle {
@@ -140,21 +140,30 @@ fn share_words(quota: i64, period: u64) -> String {
     }
 }
 
-fn bandwidth_one(bandwidth: &Bandwidth, list: &mut Vec<Setting>) {
+fn bandwidth_one(bandwidth: &Bandwidth, facts: &dyn Facts, list: &mut Vec<Setting>) -> Result<()> {
     // The new burst must fit the quota that is in force: none while the quota changes.
     if bandwidth.burst.is_some() && bandwidth.quota.is_some() {
         list.push(Setting::new(Cpu, "cpu.cfs_burst_us", 0, CPU_BURST));
     }
-    if let Some(period) = bandwidth.period {
-        list.push(Setting::new(Cpu, "cpu.cfs_period_us", period, CPU_PERIOD));
-    }
+    let quota_at = list.len();
     if let Some(quota) = bandwidth.quota {
         let words = share_words(quota, bandwidth.period.unwrap_or(DEFAULT_PERIOD));
         list.push(Setting::new(Cpu, "cpu.cfs_quota_us", quota, CPU_QUOTA).words(words));
     }
+    if let Some(period) = bandwidth.period {
+        let now = facts.current(Cpu, "cpu.cfs_period_us")?.and_then(|text| text.trim().parse::<u64>().ok());
+        // The kernel refuses a share above that of the cgroup above, also for an instant: in this order
+        // the share in between is never more than both the old and the new.
+        let first = now.is_none_or(|now| period > now);
+        list.insert(
+            if first { quota_at } else { list.len() },
+            Setting::new(Cpu, "cpu.cfs_period_us", period, CPU_PERIOD),
+        );
+    }
     if let Some(burst) = bandwidth.burst {
         list.push(Setting::new(Cpu, "cpu.cfs_burst_us", burst, CPU_BURST));
     }
+    Ok(())
 }
 
 fn bandwidth_two(bandwidth: &Bandwidth, facts: &dyn Facts, list: &mut Vec<Setting>) -> Result<()> {
@@ -251,6 +260,12 @@ mod tests {
         assert_eq!(
             convert(&Fake::new(Version::Two), json).unwrap(),
             ["cpu.weight=100", "cpu.max.burst=0", "cpu.max=50000 200000", "cpu.max.burst=1000"]
+        );
+        let mut shorter = Fake::new(Version::One);
+        shorter.now.insert("cpu.cfs_period_us", "100000\n");
+        assert_eq!(
+            convert(&shorter, r#"{"cpu":{"quota":5000,"period":50000}}"#).unwrap(),
+            ["cpu.cfs_quota_us=5000", "cpu.cfs_period_us=50000"]
         );
         let mut running = Fake::new(Version::Two);
         running.now.insert("cpu.max", "5000 100000\n");

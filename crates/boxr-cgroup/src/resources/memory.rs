@@ -29,6 +29,9 @@ pub(crate) fn settings(memory: &LinuxMemory, facts: &dyn Facts) -> Result<Vec<Se
         return Err(invalid(&MEMORY_LIMIT, bytes(limit as u64), reason));
     }
     check_swap(limit, swap)?;
+    if memory.check_before_update() == Some(true) {
+        check_usage(limit, facts)?;
+    }
     let mut list = Vec::new();
     for (value, field) in [(limit, MEMORY_LIMIT), (reservation, MEMORY_RESERVATION), (swap, MEMORY_SWAP)] {
         if value.is_some() {
@@ -72,6 +75,23 @@ fn check_swap(limit: Option<i64>, swap: Option<i64>) -> Result<()> {
             Err(invalid(&MEMORY_SWAP, bytes(swap as u64), reason))
         }
         _ => Ok(()),
+    }
+}
+
+/// A container that uses more than the new limit is left as it is, rather than that the kernel
+/// reclaims and then kills. Version 1 refuses such a limit itself.
+fn check_usage(limit: Option<i64>, facts: &dyn Facts) -> Result<()> {
+    let Some(limit) = limit.filter(|limit| *limit > 0) else { return Ok(()) };
+    if facts.version(Memory, &MEMORY_LIMIT)? == Version::One {
+        return Ok(());
+    }
+    let used = facts.current(Memory, "memory.current")?.and_then(|text| text.trim().parse::<i64>().ok());
+    match used.filter(|used| *used > limit) {
+        None => Ok(()),
+        Some(used) => {
+            let reason = format!("is less than the {} that are in use", bytes(used as u64));
+            Err(invalid(&MEMORY_LIMIT, bytes(limit as u64), reason))
+        }
     }
 }
 
@@ -207,6 +227,15 @@ mod tests {
             convert(&fake, json).unwrap(),
             ["memory.memsw.limit_in_bytes=3000000", "memory.limit_in_bytes=2000000"]
         );
+    }
+
+    #[test]
+    fn usage_is_checked_when_that_is_asked_for() {
+        let mut fake = Fake::new(Version::Two);
+        fake.now.insert("memory.current", "2000000\n");
+        let json = |check| format!(r#"{{"memory":{{"limit":1000000,"checkBeforeUpdate":{check}}}}}"#);
+        assert!(convert(&fake, &json("true")).unwrap_err().to_string().contains("in use"));
+        assert!(convert(&fake, &json("false")).is_ok());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::controller::Controller;
 use crate::device_program::Rule;
 use crate::error::{Error, Result};
 use crate::field::Field;
+use devices::DeviceDefaults;
 
 /// Which version of cgroups has a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +38,23 @@ pub(crate) struct Setting {
     pub file: Cow<'static, str>,
     /// What is written.
     pub value: String,
-    /// File and value to use where `file` does not exist.
-    pub otherwise: Option<(&'static str, String)>,
+    /// What is done where `file` does not exist.
+    pub missing: Missing,
     /// Which option asked for it.
     pub field: Field,
     /// For `--explain`: `memory: at most 64 MiB`.
     pub words: String,
+}
+
+/// What is done where the file of a setting does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The option cannot be honoured.
+    Refuse,
+    /// Nothing: the kernel has no such thing, and the option does not depend on it.
+    Skip,
+    /// This value goes into this file.
+    Use(&'static str, String),
 }
 
 impl Setting {
@@ -52,7 +64,7 @@ impl Setting {
             controller: Some(controller),
             file: Cow::Borrowed(file),
             value: value.to_string(),
-            otherwise: None,
+            missing: Missing::Refuse,
             field,
             words: String::new(),
         }
@@ -66,7 +78,13 @@ impl Setting {
 
     /// With another file for kernels that lack the first.
     pub fn or(mut self, file: &'static str, value: impl ToString) -> Self {
-        self.otherwise = Some((file, value.to_string()));
+        self.missing = Missing::Use(file, value.to_string());
+        self
+    }
+
+    /// For kernels that may lack the file.
+    pub fn if_exists(mut self) -> Self {
+        self.missing = Missing::Skip;
         self
     }
 
@@ -87,10 +105,48 @@ pub(crate) trait Facts {
     fn above(&self, controller: Controller, file: &str) -> Result<Option<String>>;
     /// The current text of a file of the box itself; `None` where it has none yet.
     fn current(&self, controller: Controller, file: &str) -> Result<Option<String>>;
+    /// Whether the caller has the say over devices. Others need no rules: whoever lives in a user
+    /// namespace cannot make device nodes, and for those that exist the file permissions decide
+    /// (user_namespaces(7)).
+    fn may_rule_devices(&self) -> bool;
 }
 
-/// Everything `resources` asks for, in the order in which it has to be written.
-pub(crate) fn settings(resources: &LinuxResources, facts: &dyn Facts) -> Result<Vec<Setting>> {
+/// Everything that was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// In the order in which it has to be written.
+    pub settings: Vec<Setting>,
+    /// Which devices may be used, where not all may.
+    pub rules: Option<Vec<Rule>>,
+    /// Whether version 2 needs [`Asked::rules`] as a program; version 1 has them in its settings.
+    pub program: bool,
+}
+
+/// What `resources` and `defaults` come to.
+pub(crate) fn ask(
+    resources: Option<&LinuxResources>,
+    defaults: DeviceDefaults,
+    facts: &dyn Facts,
+) -> Result<Asked> {
+    let mut asked = Asked::default();
+    if let Some(resources) = resources {
+        asked.settings = settings(resources, facts)?;
+    }
+    let given = resources.and_then(|resources| resources.devices().as_deref());
+    asked.rules = devices::rules(given, defaults)?;
+    if let Some(rules) = &asked.rules {
+        match devices::version(facts) {
+            Ok(Version::Two) => asked.program = true,
+            _ if !facts.may_rule_devices() => asked.rules = None,
+            Ok(Version::One) => asked.settings.extend(devices::settings(rules, facts)?),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(asked)
+}
+
+/// Everything `resources` asks for but devices.
+fn settings(resources: &LinuxResources, facts: &dyn Facts) -> Result<Vec<Setting>> {
     let mut list = Vec::new();
     // Memory first: with it in force nothing that follows is charged elsewhere.
     if let Some(memory) = resources.memory() {
@@ -115,21 +171,10 @@ pub(crate) fn settings(resources: &LinuxResources, facts: &dyn Facts) -> Result<
     if let Some(rdma) = resources.rdma() {
         list.extend(other::rdma(rdma, facts)?);
     }
-    if let Some(rules) = resources.devices() {
-        list.extend(devices::settings(rules, facts)?);
-    }
     if let Some(unified) = resources.unified() {
         list.extend(other::unified(unified, facts)?);
     }
     Ok(list)
-}
-
-/// The device rules that version 2 needs as a program; `None` where there are none to enforce.
-pub(crate) fn device_rules(resources: &LinuxResources, facts: &dyn Facts) -> Result<Option<Vec<Rule>>> {
-    match resources.devices() {
-        Some(rules) => devices::program_rules(rules, facts),
-        None => Ok(None),
-    }
 }
 
 /// [`Error::Invalid`]; `reason` reads on from the value.
@@ -192,13 +237,22 @@ pub(crate) mod tests {
         fn current(&self, _: Controller, file: &str) -> Result<Option<String>> {
             Ok(self.now.get(file).map(ToString::to_string))
         }
+        fn may_rule_devices(&self) -> bool {
+            true
+        }
+    }
+
+    /// The settings that `json` asks for.
+    pub(crate) fn settings_of(fake: &Fake, json: &str) -> Vec<Setting> {
+        let resources: LinuxResources = serde_json::from_str(json).unwrap();
+        ask(Some(&resources), DeviceDefaults::None, fake).unwrap().settings
     }
 
     /// `file=value` of everything that `json` asks for.
     pub(crate) fn convert(fake: &Fake, json: &str) -> Result<Vec<String>> {
         let resources: LinuxResources = serde_json::from_str(json).unwrap();
-        let list = settings(&resources, fake)?;
-        Ok(list.iter().map(|setting| format!("{}={}", setting.file, setting.value)).collect())
+        let asked = ask(Some(&resources), DeviceDefaults::None, fake)?;
+        Ok(asked.settings.iter().map(|setting| format!("{}={}", setting.file, setting.value)).collect())
     }
 
     /// The text of the refusal of `json`.

@@ -27,9 +27,12 @@ pub(crate) fn hugepages(limits: &[LinuxHugepageLimit], facts: &dyn Facts) -> Res
             Version::One => "limit_in_bytes",
             Version::Two => "max",
         };
-        let mut setting = Setting::new(Hugetlb, "", bytes, field);
-        setting.file = format!("hugetlb.{size}.{suffix}").into();
-        list.push(setting);
+        let setting =
+            |file: String| Setting { file: file.into(), ..Setting::new(Hugetlb, "", bytes, field.clone()) };
+        list.push(setting(format!("hugetlb.{size}.{suffix}")));
+        // Pages that are promised count too where the kernel knows how (5.7), so that a lack shows in
+        // mmap(2) rather than as SIGBUS.
+        list.push(setting(format!("hugetlb.{size}.rsvd.{suffix}")).if_exists());
     }
     Ok(list)
 }
@@ -84,10 +87,18 @@ pub(crate) fn rdma(devices: &HashMap<String, LinuxRdma>, facts: &dyn Facts) -> R
 pub(crate) fn unified(values: &HashMap<String, String>, facts: &dyn Facts) -> Result<Vec<Setting>> {
     let mut keys: Vec<_> = values.iter().collect();
     keys.sort();
-    keys.into_iter().map(|(key, value)| unified_one(key, value, facts)).collect()
+    let mut list = Vec::new();
+    for (key, value) in keys {
+        let setting = unified_one(key, facts)?;
+        // Files with a line for each device take one line in one write(2).
+        for line in value.trim().split('\n') {
+            list.push(Setting { value: line.to_owned(), ..setting.clone() });
+        }
+    }
+    Ok(list)
 }
 
-fn unified_one(key: &str, value: &str, facts: &dyn Facts) -> Result<Setting> {
+fn unified_one(key: &str, facts: &dyn Facts) -> Result<Setting> {
     let field = Field::dynamic(format!("unified[\"{key}\"]"));
     let prefix = match key.split_once('.') {
         Some((prefix, rest)) if !prefix.is_empty() && !rest.is_empty() && !key.contains(['/', '\0']) => {
@@ -109,10 +120,8 @@ fn unified_one(key: &str, value: &str, facts: &dyn Facts) -> Result<Setting> {
     {
         return Err(unsupported(&field, format!("on this host the {controller} controller is in cgroup v1")));
     }
-    let mut setting = Setting::new(Controller::Cpu, "", value, field);
-    setting.controller = controller;
-    setting.file = key.to_owned().into();
-    Ok(setting)
+    let file = key.to_owned().into();
+    Ok(Setting { controller, file, ..Setting::new(Controller::Cpu, "", "", field) })
 }
 
 #[cfg(test)]
@@ -126,12 +135,21 @@ mod tests {
             "rdma":{"mlx5":{"hcaHandles":3,"hcaObjects":9}}}"#;
         assert_eq!(
             convert(&Fake::new(Version::One), json).unwrap(),
-            ["hugetlb.2MB.limit_in_bytes=4194304", "rdma.max=mlx5 hca_handle=3 hca_object=9"]
+            [
+                "hugetlb.2MB.limit_in_bytes=4194304",
+                "hugetlb.2MB.rsvd.limit_in_bytes=4194304",
+                "rdma.max=mlx5 hca_handle=3 hca_object=9"
+            ]
         );
         let json = r#"{"unified":{"memory.high":"1000000","cgroup.max.depth":"3"}}"#;
         assert_eq!(
             convert(&Fake::new(Version::Two), json).unwrap(),
             ["cgroup.max.depth=3", "memory.high=1000000"]
+        );
+        let json = r#"{"unified":{"io.max":"8:0 rbps=1\n8:16 wbps=2\n","misc.max":"x 1"}}"#;
+        assert_eq!(
+            convert(&Fake::new(Version::Two), json).unwrap(),
+            ["io.max=8:0 rbps=1", "io.max=8:16 wbps=2", "misc.max=x 1"]
         );
         let json = r#"{"network":{"classID":5,"priorities":[{"name":"lo","priority":2}]}}"#;
         assert_eq!(

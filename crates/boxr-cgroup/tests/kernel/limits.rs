@@ -1,6 +1,6 @@
 //! Limits reach the kernel as they were asked for, can be changed, and work.
 
-use boxr_cgroup::{Controller, Error, Host, Request};
+use boxr_cgroup::{Controller, DeviceDefaults, Error, Host, Request};
 
 use crate::support::{Outcome, Shell, Test, TestGroup, ensure, resources, unique, words};
 
@@ -63,16 +63,16 @@ fn updated() -> Outcome {
     // Up beyond the old limit of both, then down below it again.
     for (memory, swap) in [(268_435_456u64, 536_870_912u64), (33_554_432, 50_331_648)] {
         let json = format!(r#"{{"memory":{{"limit":{memory},"swap":{swap}}},"pids":{{"limit":20}}}}"#);
-        group.0.update(&resources(&json)).map_err(words)?;
+        group.0.update(&resources(&json), DeviceDefaults::None).map_err(words)?;
         let expected = if legacy { swap } else { swap - memory };
         ensure!(group.read("memory", limit)? == memory.to_string(), "limit was not set to {memory}");
         ensure!(group.read("memory", both)? == expected.to_string(), "swap was not set to {swap}");
     }
     ensure!(group.read("pids", "pids.max")? == "20", "pids.max was not changed");
-    group.0.update(&resources(r#"{"memory":{"limit":-1}}"#)).map_err(words)?;
+    group.0.update(&resources(r#"{"memory":{"limit":-1}}"#), DeviceDefaults::None).map_err(words)?;
     let stats = group.stats().map_err(words)?;
     ensure!(stats.memory.is_some_and(|memory| memory.limit.is_none()), "the limit was not lifted");
-    let refused = group.0.update(&resources(r#"{"memory":{"limit":1}}"#));
+    let refused = group.0.update(&resources(r#"{"memory":{"limit":1}}"#), DeviceDefaults::None);
     ensure!(matches!(refused, Err(Error::Invalid { .. })), "a limit of one byte was taken");
     Ok(())
 }
@@ -80,7 +80,10 @@ fn updated() -> Outcome {
 fn added_later() -> Outcome {
     let mut group = TestGroup::new("{}")?;
     let shell = Shell::running("exec sleep 1000", &group)?;
-    group.0.update(&resources(r#"{"pids":{"limit":33},"cpu":{"quota":20000}}"#)).map_err(words)?;
+    group
+        .0
+        .update(&resources(r#"{"pids":{"limit":33},"cpu":{"quota":20000}}"#), DeviceDefaults::None)
+        .map_err(words)?;
     ensure!(group.read("pids", "pids.max")? == "33", "pids.max was not set");
     let cpu = if is_legacy(Controller::Cpu)? { "cpu.cfs_quota_us" } else { "cpu.max" };
     ensure!(group.read("cpu", cpu)?.starts_with("20000"), "quota was not set");
@@ -174,7 +177,7 @@ fn least_memory() -> Outcome {
 
 fn device_rules() -> Outcome {
     let mut group = devices_on(&Host::detect().map_err(words)?)?;
-    group.0.update(&resources(&rules("rw"))).map_err(words)?;
+    group.0.update(&resources(&rules("rw")), DeviceDefaults::None).map_err(words)?;
     let mut shell = Shell::running(": >/dev/zero || exit 5; (: </dev/full) && exit 6; exit 0", &group)?;
     let status = shell.wait()?;
     ensure!(status.success(), "rules were not changed: {status}");

@@ -9,12 +9,15 @@ mod life;
 mod limits;
 mod places;
 mod support;
+mod systemd;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
 fn main() -> std::process::ExitCode {
-    if std::env::var_os(delegated::ROLE).is_some() {
-        return delegated::play();
+    match std::env::var(delegated::ROLE).as_deref() {
+        Ok(systemd::ROLE) => return systemd::play(),
+        Ok(_) => return delegated::play(),
+        Err(_) => {}
     }
     let mut arguments = Arguments::from_args();
     // One thread: a test that clones must have no other.
@@ -22,12 +25,15 @@ fn main() -> std::process::ExitCode {
     let root = (!rustix::process::geteuid().is_root()).then_some("needs root");
     let legacy = boxr_cgroup::Host::detect().is_ok_and(|host| !host.legacy.is_empty());
     let legacy = root.or((!legacy).then_some("needs cgroup v1"));
+    let systemd = std::path::Path::new("/run/systemd/system").exists();
+    let systemd = root.or((!systemd).then_some("needs a machine that systemd runs: --world systemd"));
     let groups = [
         (limits::TESTS, root),
         (life::TESTS, root),
         (places::TESTS, root),
         (delegated::TESTS, root),
         (life::LEGACY, legacy),
+        (systemd::TESTS, systemd),
         (places::ANYONE, None),
     ];
     let tests = groups.into_iter().flat_map(|(tests, missing)| tests.iter().map(move |test| (test, missing)));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use boxr_cgroup::{Accounting, Cgroup, Error, Host, Need, Request};
+use boxr_cgroup::{Accounting, Cgroup, Error, Host, Need, Place, Request};
 
 use crate::support::{Outcome, Shell, Test, TestGroup, ensure, resources, unique, words};
 
@@ -94,7 +94,7 @@ fn explicit() -> Outcome {
     let top = unique();
     let path = PathBuf::from(format!("/{top}/middle/box"));
     let asked = resources(r#"{"memory":{"limit":67108864}}"#);
-    let request = Request { resources: Some(&asked), path: Some(&path), ..Request::new("ignored") };
+    let request = Request { resources: Some(&asked), place: Place::Path(&path), ..Request::new("ignored") };
     let group = TestGroup(host.plan(&request).map_err(words)?.create().map_err(words)?);
     let directories = group.directories();
     ensure!(
@@ -166,7 +166,7 @@ fn bad_paths() -> Outcome {
         ensure!(matches!(refused, Err(Error::BadPath { .. })), "the name {name:?} was accepted");
     }
     for path in ["/", "/a/../../b", ".", "../x"] {
-        let refused = host.plan(&Request { path: Some(Path::new(path)), ..Request::new("x") });
+        let refused = host.plan(&Request { place: Place::Path(Path::new(path)), ..Request::new("x") });
         ensure!(matches!(refused, Err(Error::BadPath { .. })), "the path {path:?} was accepted");
     }
     Ok(())

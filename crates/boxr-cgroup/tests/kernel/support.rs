@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use boxr_cgroup::{Cgroup, Host, Request};
+use boxr_cgroup::{Cgroup, Host, Place, Request, Unit};
 use oci_spec::runtime::LinuxResources;
 
 /// What a test returns: its failure in words.
@@ -60,6 +60,24 @@ impl TestGroup {
         Ok(Self(plan.create().map_err(words)?))
     }
 
+    /// A container in a scope of systemd's, with `shell` as its first process.
+    pub fn scope(unit: &Unit, json: &str, shell: &mut Shell) -> Result<Self, String> {
+        let resources = resources(json);
+        let request =
+            Request { resources: Some(&resources), ..Request::container("c", Place::Scope(unit.clone())) };
+        Self::adopting(&request, shell)
+    }
+
+    /// The same for any request.
+    pub fn adopting(request: &Request<'_>, shell: &mut Shell) -> Result<Self, String> {
+        let host = Host::detect().map_err(words)?;
+        let mut this = Self(host.plan(request).map_err(words)?.create().map_err(words)?);
+        ensure!(this.waits_for_process() && this.clone_into_fd().is_none(), "made without a process");
+        this.0.adopt(shell.pid()).map_err(words)?;
+        shell.go()?;
+        Ok(this)
+    }
+
     /// The text of a file of the box, wherever its controller is.
     pub fn read(&self, controller: &str, file: &str) -> Result<String, String> {
         let location = self.0.location();
@@ -86,8 +104,14 @@ impl Deref for TestGroup {
 
 impl Drop for TestGroup {
     fn drop(&mut self) {
-        if self.0.kill().and_then(|()| self.0.remove_within(std::time::Duration::from_secs(5))).is_err() {
-            eprintln!("left behind: {:?}", self.0.location());
+        let killed = match self.0.kill() {
+            // It came to nothing before it had a cgroup.
+            Err(boxr_cgroup::Error::NoCgroup { .. }) => Ok(()),
+            other => other,
+        };
+        let removed = killed.and_then(|()| self.0.remove_within(std::time::Duration::from_secs(5)));
+        if let Err(error) = removed {
+            eprintln!("left behind: {:?}: {error}", self.0.location());
         }
     }
 }
