@@ -1,8 +1,10 @@
 //! Images: what they are called, how they are fetched, where they are kept.
 //!
 //! A [`reference::Reference`] names an image; a [`store::Store`] keeps its parts by their digest and
-//! trusts nothing that was not verified.
+//! trusts nothing that was not verified; a [`registry::Client`] fetches what it lacks.
 
 pub mod digest;
+pub mod oci;
 pub mod reference;
+pub mod registry;
 pub mod store;

@@ -12,6 +12,7 @@
 
 pub mod bad;
 pub mod command;
+pub mod images;
 pub mod leaks;
 pub mod need;
 pub mod overwrite;

@@ -10,6 +10,11 @@ use super::*;
 /// More changes than any operation makes.
 const MANY: u32 = 120;
 
+/// Where syncfs(2) does not wait for what others write to the disk.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Operation {
     Open,
@@ -143,7 +148,7 @@ fn killed_at_every_change() {
     for operation in [Operation::Open, Operation::Put, Operation::Move, Operation::Remove] {
         for disk in [Disk::Stays, Disk::LosesPower] {
             for step in 0..=MANY {
-                let dir = tempfile::tempdir().unwrap();
+                let dir = in_memory();
                 let (store, journal) = (dir.path().join("store"), dir.path().join("journal"));
                 operation.before(&store);
                 if !killed(operation, step, &store, &journal) {
@@ -163,7 +168,7 @@ fn killed_at_every_change() {
 #[test]
 fn a_full_disk_at_every_change_leaves_the_rest_as_it_was() {
     for step in 0..=MANY {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         Operation::Put.before(dir.path());
         let (done, reached) = with_plan(Plan::Full(step), None, || Operation::Put.run(dir.path()));
         if !reached {

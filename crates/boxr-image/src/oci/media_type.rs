@@ -1,0 +1,66 @@
+//! What content is called by its type.
+
+use serde::{Deserialize, Serialize};
+
+/// A media type as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaType(pub String);
+
+/// What a media type stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An image of one platform.
+    Manifest,
+    /// Images of several platforms.
+    Index,
+    /// The configuration of an image.
+    Config,
+    /// A layer.
+    Layer(Compression),
+    /// Docker's manifest of before 2016, which is not read.
+    Schema1,
+    /// Anything else.
+    Other,
+}
+
+/// How a layer's tar stream is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+impl MediaType {
+    /// What it stands for. Parameters after a semicolon do not matter.
+    pub fn kind(&self) -> Kind {
+        match self.0.split(';').next().unwrap_or_default().trim() {
+            OCI_MANIFEST | DOCKER_MANIFEST => Kind::Manifest,
+            OCI_INDEX | DOCKER_LIST => Kind::Index,
+            OCI_CONFIG | "application/vnd.docker.container.image.v1+json" => Kind::Config,
+            "application/vnd.oci.image.layer.v1.tar"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+            | "application/vnd.docker.image.rootfs.diff.tar" => Kind::Layer(Compression::None),
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            | "application/vnd.docker.image.rootfs.diff.tar.gzip"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Kind::Layer(Compression::Gzip),
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Kind::Layer(Compression::Zstd),
+            "application/vnd.docker.distribution.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Kind::Schema1,
+            _ => Kind::Other,
+        }
+    }
+}
