@@ -21,6 +21,8 @@ pub struct Cgroup {
     waiting: Option<Box<Plan>>,
     /// Below the v2 directory: where the first process ends up.
     inner: Option<PathBuf>,
+    /// Whether no process of the caller's may be born in the v2 one.
+    closed: bool,
 }
 
 impl Cgroup {
@@ -34,13 +36,17 @@ impl Cgroup {
             Some(path) => open_directory(path)?,
             None => None,
         };
-        Ok(Self { location: location.clone(), unified, waiting: None, inner: None })
+        let closed = match (&location.unit, &location.unified) {
+            (Some(unit), Some(directory)) => !unit.may_be_born_in(directory)?,
+            _ => false,
+        };
+        Ok(Self { location: location.clone(), unified, waiting: None, inner: None, closed })
     }
 
     /// One that comes into being with its first process.
     pub(crate) fn waiting(plan: Plan) -> Self {
         let location = plan.location.clone();
-        Self { location, unified: None, waiting: Some(Box::new(plan)), inner: None }
+        Self { location, unified: None, waiting: Some(Box::new(plan)), inner: None, closed: false }
     }
 
     /// Where they are. Of a scope of systemd's the directories are known when it has been
@@ -57,45 +63,48 @@ impl Cgroup {
         self.inner.as_deref()
     }
 
+    /// Name of the inner one of a scope that is not yet.
+    pub(crate) fn inner_to_come(&self) -> Option<&str> {
+        self.waiting.as_ref()?.delegate.as_deref()
+    }
+
     /// The v2 directory, open and by its path.
     pub(crate) fn unified(&self) -> Option<(BorrowedFd<'_>, &Path)> {
         Some((self.unified.as_ref()?.as_fd(), self.location.unified.as_deref()?))
     }
 
-    /// Whether [`Cgroup::adopt`] has to be called with the first process before that goes on.
+    /// Whether [`Cgroup::adopt`] has to be called with a process before that goes on: it is not born
+    /// inside, and cannot enter by itself.
     pub fn waits_for_process(&self) -> bool {
-        self.waiting.is_some()
+        self.waiting.is_some() || self.closed
     }
 
     /// Lets systemd make the scope around `pid`, the container's first process, which must not have
-    /// begun its work; then writes limits as [`Plan::create`] does for others. Nothing is done where
-    /// nothing [waits](Cgroup::waits_for_process).
+    /// begun its work; then writes limits as [`Plan::create`] does for others. Into a scope that is there
+    /// already a further process is put, where its parent may not do that itself: an ordinary user outside
+    /// of its manager's tree. Nothing is done where nothing [waits](Cgroup::waits_for_process).
     ///
     /// # Errors
     /// The step that failed. [`Cgroup::remove`] removes what was made.
     pub fn adopt(&mut self, pid: i32) -> Result<()> {
         match self.waiting.take() {
             Some(plan) => systemd::adopt(self, &plan, pid),
+            None if self.closed => self.add_unified(pid),
             None => Ok(()),
         }
     }
 
     /// Takes note of where the scope turned out to be.
     pub(crate) fn settle(&mut self, location: Location) -> Result<()> {
-        *self = Self { inner: self.inner.take(), ..Self::open(&location)? };
+        let inner = self.inner.take();
+        *self = Self { inner, ..Self::open(&location)? };
         Ok(())
     }
 
-    /// Descriptor for clone3(2)'s `CLONE_INTO_CGROUP`, where the box is in the v2 tree.
-    ///
-    /// `None` also for a scope of systemd's in which the caller may put no process itself, an ordinary user
-    /// outside of its manager's tree: [`Cgroup::add`] then asks systemd.
+    /// Descriptor for clone3(2)'s `CLONE_INTO_CGROUP`, where the box is in the v2 tree and does not
+    /// [wait](Cgroup::waits_for_process).
     pub fn clone_into_fd(&self) -> Option<BorrowedFd<'_>> {
-        let fd = self.unified.as_ref()?.as_fd();
-        match (&self.location.unit, &self.location.unified) {
-            (Some(unit), Some(directory)) => unit.may_be_born_in(directory).then_some(fd),
-            _ => Some(fd),
-        }
+        self.unified.as_ref().filter(|_| !self.closed).map(AsFd::as_fd)
     }
 
     /// Puts `pid` (0: the caller) into all of them.
@@ -103,16 +112,20 @@ impl Cgroup {
     /// # Errors
     /// The first that refuses; the process stays in those that did not.
     pub fn add(&self, pid: i32) -> Result<()> {
-        if let Some(unified) = &self.location.unified {
-            match (join(unified, pid), &self.location.unit) {
-                (Err(Error::System { errno: Errno::ACCESS | Errno::PERM, .. }), Some(unit)) => {
-                    let pid = if pid == 0 { rustix::process::getpid().as_raw_nonzero().get() } else { pid };
-                    systemd::attach(unit, &[pid])?;
-                }
-                (result, _) => result?,
-            }
-        }
+        self.add_unified(pid)?;
         self.add_legacy(pid)
+    }
+
+    /// systemd may do it where the caller may not.
+    fn add_unified(&self, pid: i32) -> Result<()> {
+        let Some(unified) = &self.location.unified else { return Ok(()) };
+        match (join(unified, pid), &self.location.unit) {
+            (Err(Error::System { errno: Errno::ACCESS | Errno::PERM, .. }), Some(unit)) => {
+                let pid = if pid == 0 { rustix::process::getpid().as_raw_nonzero().get() } else { pid };
+                systemd::attach(unit, &[pid])
+            }
+            (result, _) => result,
+        }
     }
 
     /// Puts `pid` (0: the caller) into the v1 ones only: for a process that was cloned into the v2 one.

@@ -11,39 +11,72 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::cgroup::Cgroup;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::file;
+use crate::host::Host;
 
 /// Open files of a container's cgroups, through which its first process enters them itself. They are
 /// opened by the parent, whose permissions count; close-on-exec.
 #[derive(Debug, Default)]
 pub struct Entrance {
     legacy: Vec<(OwnedFd, PathBuf)>,
-    inner: Option<(OwnedFd, PathBuf)>,
+    inner: Inner,
+}
+
+/// The cgroup of `run.oci.delegate-cgroup`.
+#[derive(Debug, Default)]
+enum Inner {
+    #[default]
+    None,
+    /// Below the cgroup in which the process finds itself when it is in its scope.
+    Named(String),
+    Open(OwnedFd, PathBuf),
 }
 
 impl Entrance {
     /// Whether there is nothing to enter.
     pub fn is_empty(&self) -> bool {
-        self.legacy.is_empty() && self.inner.is_none()
+        self.legacy.is_empty() && matches!(self.inner, Inner::None)
     }
 
-    /// Enters the v1 cgroups: to be called first by the process that is to be there, with one thread.
+    /// Enters the v1 cgroups: to be called first by the process that is to be there, with one thread. What
+    /// it clones afterwards is there too.
     ///
     /// # Errors
     /// The first that refuses.
-    pub fn enter(&self) -> Result<()> {
-        self.legacy.iter().try_for_each(|(fd, path)| write_self(fd, path))
+    pub fn enter(&mut self) -> Result<()> {
+        self.legacy.drain(..).try_for_each(|(fd, path)| write_self(&fd, &path))
     }
 
-    /// Enters the cgroup of `run.oci.delegate-cgroup`, if there is one: to be called when the process has
-    /// made its cgroup namespace, whose root is then the cgroup above.
+    /// Finds the cgroup of `run.oci.delegate-cgroup`, if there is one: to be called when
+    /// [`Cgroup::adopt`] is done, and before the process makes its cgroup namespace.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn find_inner(&mut self) -> Result<()> {
+        if let Inner::Named(name) = &self.inner {
+            let own = Host::detect()?.unified.ok_or(Error::NotMounted)?.own;
+            self.inner = open_inner(own.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Enters that: to be called when the process has made its cgroup namespace, whose root is then the
+    /// cgroup above.
     ///
     /// # Errors
     /// When it refuses.
-    pub fn enter_inner(&self) -> Result<()> {
-        self.inner.iter().try_for_each(|(fd, path)| write_self(fd, path))
+    pub fn enter_inner(&mut self) -> Result<()> {
+        match std::mem::take(&mut self.inner) {
+            Inner::Open(fd, path) => write_self(&fd, &path),
+            Inner::None | Inner::Named(_) => Ok(()),
+        }
     }
+}
+
+fn open_inner(directory: PathBuf) -> Result<Inner> {
+    let (fd, path) = open(directory.join("cgroup.procs"))?;
+    Ok(Inner::Open(fd, path))
 }
 
 fn write_self(fd: &OwnedFd, path: &Path) -> Result<()> {
@@ -68,7 +101,11 @@ impl Cgroup {
     pub fn entrance(&self) -> Result<Entrance> {
         let directories = self.location().legacy_directories();
         let legacy = directories.into_iter().map(|directory| open(directory.join("tasks")));
-        let inner = self.inner().map(|directory| open(directory.join("cgroup.procs"))).transpose()?;
+        let inner = match (self.inner(), self.inner_to_come()) {
+            (Some(directory), _) => open_inner(directory.to_path_buf())?,
+            (None, Some(name)) => Inner::Named(name.to_owned()),
+            (None, None) => Inner::None,
+        };
         Ok(Entrance { legacy: legacy.collect::<Result<_>>()?, inner })
     }
 }

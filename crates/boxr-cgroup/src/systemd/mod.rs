@@ -14,7 +14,7 @@ mod manager;
 mod properties;
 mod unit;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::controller::Controller;
 use crate::device_program::Rule;
@@ -143,13 +143,11 @@ pub(crate) fn stop(unit: &Unit) -> Result<()> {
 
 impl Unit {
     /// Whether the caller may have a process born in `directory`, which is the unit's.
-    pub(crate) fn may_be_born_in(&self, directory: &Path) -> bool {
-        match self.manager {
-            Manager::System => true,
-            Manager::User => {
-                let own: Option<PathBuf> = Host::detect().ok().and_then(|host| Some(host.unified?.own));
-                own.is_some_and(|own| entrance::may_be_born_in(directory, &own))
-            }
+    pub(crate) fn may_be_born_in(&self, directory: &Path) -> Result<bool> {
+        if self.manager == Manager::System {
+            return Ok(true);
         }
+        let unified = Host::detect()?.unified;
+        Ok(unified.is_some_and(|unified| entrance::may_be_born_in(directory, &unified.own)))
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, OwnedFd};
 
+use boxr_cgroup::Entrance;
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::namespace::NamespaceKind;
 use boxr_sys::signal::{Disposition, Mask};
@@ -27,6 +28,8 @@ pub(super) struct Child<'p> {
     pub mask: &'p Mask,
     /// Whether the parent has to do something first.
     pub prepared: bool,
+    /// The way into cgroups that it is not born into.
+    pub entrance: Entrance,
     /// The host's procfs, where the plan needs it later than it can be reached by its path.
     pub proc: OnceCell<Procfs>,
 }
@@ -75,7 +78,7 @@ impl Child<'_> {
                     .is_some_and(|map| map.writer != crate::idmap::Writer::FirstProcess);
                 self.run()
             }
-            Err(error) => self.fail(&error.into()),
+            Err(failure) => self.fail(&failure),
         }
     }
 
@@ -85,7 +88,8 @@ impl Child<'_> {
         exit_now(FAILED)
     }
 
-    fn join_and_clone(&self) -> Result<Role, StepError> {
+    fn join_and_clone(&mut self) -> Result<Role, Failure> {
+        self.entrance.enter().map_err(not_entered)?;
         self.await_word(ToChild::Prepared)?;
         // Through the host's /proc, and before anybody in the joined namespaces can look at this process:
         // their /proc may be made up (CVE-2025-52881).
@@ -120,18 +124,21 @@ impl Child<'_> {
         Ok(())
     }
 
-    fn prepare(&self) -> Result<(), Failure> {
+    fn prepare(&mut self) -> Result<(), Failure> {
         let plan = self.plan;
+        self.entrance.enter().map_err(not_entered)?;
         self.trace(0);
         if self.prepared {
             self.await_word(ToChild::Prepared)?;
         }
+        self.entrance.find_inner().map_err(not_entered)?;
         if let Some(map) = &plan.idmap {
             map.write_from_inside()?;
             credentials::become_root_of_namespace(map)?;
         }
         self.hold_proc()?;
         namespaces::set_up(plan, self.proc.get())?;
+        self.entrance.enter_inner().map_err(not_entered)?;
         self.trace(1);
         let inner = self.rootfs_and_terminal()?;
         self.trace(2);
@@ -287,6 +294,16 @@ impl Child<'_> {
 /// As the container's processes see it.
 fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Why a cgroup was not entered, as the parent is told.
+fn not_entered(error: boxr_cgroup::Error) -> StepError {
+    match error {
+        boxr_cgroup::Error::System { path, errno, .. } => {
+            StepError::new(Step::Cgroup, path.display().to_string(), errno)
+        }
+        other => StepError::new(Step::Cgroup, other.to_string(), Errno::INVAL),
+    }
 }
 
 enum Role {

@@ -3,7 +3,7 @@
 //! ```text
 //!  boxr (parent)                          first process (init)
 //!    clone3 ─────────────────────────────────▶ waits for Prepared, where the plan needs it
-//!    id maps, cgroup v1        ── Prepared ──▶ namespaces, terminal, mounts, credentials
+//!    id maps, systemd's scope  ── Prepared ──▶ namespaces, terminal, mounts, credentials
 //!    writes the box's state    ── Go ────────▶ execve
 //!                              ◀── Failed ──── at any step: the step, its object, the errno
 //!                              ◀── EOF ─────── the command runs (the socket is close-on-exec)

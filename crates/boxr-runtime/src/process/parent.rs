@@ -61,12 +61,12 @@ pub struct Running {
 pub fn spawn(plan: Plan, mask: &Mask) -> Result<Spawned, Error> {
     let Plan { cgroup, .. } = plan;
     let plan = Plan { cgroup: CgroupPlan::Inherit, ..plan };
-    let (made, entered) = match cgroup {
+    let (mut made, mut entered) = match cgroup {
         CgroupPlan::Inherit => (None, None),
         CgroupPlan::New(request) => (Some(request.create()?), None),
         CgroupPlan::Existing(location) => (None, Some(Cgroup::open(&location)?)),
     };
-    match spawn_in(&plan, made.as_ref().or(entered.as_ref()), mask) {
+    match spawn_in(&plan, made.as_mut().or(entered.as_mut()), mask) {
         Ok(mut spawned) => {
             spawned.cgroup = made;
             Ok(spawned)
@@ -81,19 +81,19 @@ pub fn spawn(plan: Plan, mask: &Mask) -> Result<Spawned, Error> {
     }
 }
 
-fn spawn_in(plan: &Plan, cgroup: Option<&Cgroup>, mask: &Mask) -> Result<Spawned, Error> {
+fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spawned, Error> {
     let (channel, childs) = Channel::pair().at(Step::Channel, "a socket pair")?;
     let staged = !plan.joined.is_empty();
-    let needs_join = cgroup.is_some_and(needs_join);
     let child = init::Child {
         plan,
         channel: childs,
         mask,
-        prepared: needs_join || maps_from_outside(plan),
+        prepared: waits(cgroup.as_deref()) || maps_from_outside(plan),
+        entrance: cgroup.as_deref().map(Cgroup::entrance).transpose()?.unwrap_or_default(),
         proc: OnceCell::new(),
     };
     let namespaces = if staged { 0 } else { init::clone_flags(plan) };
-    let into = cgroup.and_then(Cgroup::clone_into_fd);
+    let into = cgroup.as_deref().and_then(Cgroup::clone_into_fd);
     let processors = tuning::enter_initial(&plan.process.tuning)?;
     let cloned = clone3(namespaces, into, Parent::Caller).at(Step::Clone, init::kinds(plan));
     let (pid, pidfd) = match cloned? {
@@ -117,9 +117,9 @@ fn spawn_in(plan: &Plan, cgroup: Option<&Cgroup>, mask: &Mask) -> Result<Spawned
     finish_spawn(spawned, plan, cgroup, staged)
 }
 
-/// Whether there are cgroups that a process is not born into (cgroup v1).
-fn needs_join(cgroup: &Cgroup) -> bool {
-    !cgroup.location().legacy.is_empty()
+/// Whether the cgroup has to be given the process.
+fn waits(cgroup: Option<&Cgroup>) -> bool {
+    cgroup.is_some_and(Cgroup::waits_for_process)
 }
 
 fn maps_from_outside(plan: &Plan) -> bool {
@@ -130,13 +130,13 @@ fn maps_from_outside(plan: &Plan) -> bool {
 fn finish_spawn(
     mut spawned: Spawned,
     plan: &Plan,
-    cgroup: Option<&Cgroup>,
+    cgroup: Option<&mut Cgroup>,
     staged: bool,
 ) -> Result<Spawned, Error> {
     let result = (|| {
-        let needs_join = cgroup.is_some_and(needs_join);
-        if let Some(cgroup) = cgroup.filter(|_| needs_join) {
-            cgroup.add_legacy(spawned.pid.as_raw_nonzero().get())?;
+        let waits = waits(cgroup.as_deref());
+        if let Some(cgroup) = cgroup.filter(|_| waits) {
+            cgroup.adopt(spawned.pid.as_raw_nonzero().get())?;
         }
         if staged {
             // The intermediate process joins the cgroup, which its sibling is born into.
@@ -149,7 +149,7 @@ fn finish_spawn(
         if let Some(map) = plan.idmap.as_ref() {
             map.write_from_outside(spawned.pid)?;
         }
-        if maps_from_outside(plan) || (needs_join && !staged) {
+        if maps_from_outside(plan) || (waits && !staged) {
             spawned.tell(ToChild::Prepared)?;
         }
         if let Some(hooks) = &plan.hooks {
