@@ -37,6 +37,8 @@ pub struct Host {
     pub unified: Option<Hierarchy>,
     /// Version 1, by controller.
     pub legacy: BTreeMap<Controller, Hierarchy>,
+    /// Hierarchies of version 1 without controllers, by name: systemd's own.
+    pub named: BTreeMap<String, Hierarchy>,
 }
 
 impl Host {
@@ -77,6 +79,11 @@ impl Host {
             for controller in mount.options.split(',').filter_map(Controller::from_legacy_name) {
                 let own = own_directory(&point, mount.root, path_of(own, controller.legacy_name()));
                 host.legacy.entry(controller).or_insert(Hierarchy { mount: point.clone(), own });
+            }
+            for option in mount.options.split(',').filter(|option| option.starts_with("name=")) {
+                let own = own_directory(&point, mount.root, path_of(own, option));
+                let name = option.trim_start_matches("name=").to_owned();
+                host.named.entry(name).or_insert(Hierarchy { mount: point.clone(), own });
             }
         }
         host

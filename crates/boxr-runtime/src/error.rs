@@ -60,6 +60,8 @@ steps! {
     MountTarget = "reach the mount target",
     /// Making a filesystem instance or attaching it.
     Mount = "mount on",
+    /// Files that a tmpfs covers.
+    CopyUp = "copy into the tmpfs on",
     /// Attributes of a mount.
     MountAttributes = "set the mount options of",
     /// A node or link in /dev.

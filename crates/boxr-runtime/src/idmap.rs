@@ -102,7 +102,8 @@ impl IdMap {
     }
 }
 
-fn check_extents(field: &str, extents: &[Extent]) -> Result<(), Error> {
+/// Checks one map of `field`.
+pub(crate) fn check_extents(field: &str, extents: &[Extent]) -> Result<(), Error> {
     if extents.is_empty() {
         return Err(Error::field(field, "a new user namespace needs at least one mapping"));
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use boxr_sys::mount::attr;
 
-use super::{CgroupPlan, MountPlan, MountSource, Plan, RootPlan};
+use super::{CgroupPlan, MountPlan, MountSource, Plan, RootEntry, RootPlan};
 use crate::idmap::{Extent, IdMap, Writer};
 
 impl Plan {
@@ -62,10 +62,15 @@ impl Plan {
                     if *read_only { ", read-only" } else { "" }
                 ));
             }
-            RootPlan::Directory { path, read_only, .. } => {
+            RootPlan::Directory { path, read_only, entry, .. } => {
                 let how = if *read_only { ", read-only" } else { "" };
-                lines.push(format!("root: {} (pivot_root{how})", path.display()));
+                let entry = match entry {
+                    RootEntry::Pivot => "pivot_root",
+                    RootEntry::MoveAndChroot => "moved over the old root, chroot",
+                };
+                lines.push(format!("root: {} ({entry}{how})", path.display()));
             }
+            RootPlan::Chroot { path } => lines.push(format!("root: {} (chroot)", path.display())),
         }
         lines.extend(self.mounts.iter().map(describe_mount));
         for device in &self.devices {
@@ -152,10 +157,12 @@ fn describe_map(map: &IdMap, lines: &mut Vec<String>) {
 
 fn describe_mount(mount: &MountPlan) -> String {
     let what = match &mount.source {
-        MountSource::Bind { path, recursive } => {
+        MountSource::Bind { path, recursive, .. } => {
             format!("{} (bind{})", path.display(), if *recursive { ", with all below" } else { "" })
         }
         MountSource::Filesystem { kind, .. } => format!("new {kind}"),
+        MountSource::Cgroups => "the container's cgroups".to_owned(),
+        MountSource::Remount { .. } => "what is there, anew".to_owned(),
     };
     let set = mount.attributes.set | mount.attributes.recursive_set;
     let words: String = [

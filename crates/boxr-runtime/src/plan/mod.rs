@@ -2,7 +2,9 @@
 
 mod describe;
 
+mod mount;
 mod mount_options;
+mod root;
 mod spec;
 mod tuning;
 
@@ -11,7 +13,6 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use boxr_sys::exec::CVector;
-use boxr_sys::mount::Propagation;
 use boxr_sys::namespace::NamespaceKind;
 use rustix::process::{Resource, Rlimit};
 
@@ -20,7 +21,10 @@ use crate::hooks::Hooks;
 use crate::idmap::IdMap;
 use crate::stdio::Stdio;
 
-pub use mount_options::MountAttributes;
+pub use mount::{Cover, IdShift, MountPlan, MountSource};
+pub(crate) use mount_options::superblock_flag;
+pub use mount_options::{Links, MountAttributes};
+pub use root::{RootEntry, RootPlan, RootPropagation};
 pub use spec::{Extras, IMPLEMENTED_VERSION, OciExtras};
 pub use tuning::{MemoryPolicy, Tuning};
 
@@ -103,61 +107,15 @@ pub enum StartedBy {
     },
 }
 
-/// What becomes `/`.
-#[derive(Debug, PartialEq, Eq)]
-pub enum RootPlan {
-    /// Whatever the mount namespace has: the caller's, or the joined one's.
-    Unchanged,
-    /// The caller's tree in a mount namespace of its own.
-    HostTree {
-        /// Of all its mounts; `None` leaves them.
-        propagation: Option<Propagation>,
-        /// The whole tree is read-only.
-        read_only: bool,
-    },
-    /// A directory, entered by pivot_root(2).
-    Directory {
-        /// Its path on the host.
-        path: PathBuf,
-        /// Of the host's mounts as seen from the container's namespace, before pivoting.
-        propagation: Option<Propagation>,
-        /// The root mount is read-only.
-        read_only: bool,
-    },
-}
-
-/// One mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountPlan {
-    /// Where, absolute in the box.
-    pub destination: PathBuf,
-    /// What.
-    pub source: MountSource,
-    /// With which attributes.
-    pub attributes: MountAttributes,
-    /// How it travels.
-    pub propagation: Option<(Propagation, bool)>,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountSource {
-    /// A file or directory of the host.
-    Bind {
-        /// Its path.
-        path: PathBuf,
-        /// With all mounts below it.
-        recursive: bool,
-    },
-    /// A new instance of a filesystem.
-    Filesystem {
-        /// `proc`, `tmpfs`…
-        kind: String,
-        /// Shown as its source.
-        source: String,
-        /// Options of the filesystem itself; no value means a flag.
-        parameters: Vec<(String, Option<String>)>,
-    },
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// A character device.
+    Character,
+    /// A block device.
+    Block,
+    /// A named pipe.
+    Fifo,
 }
 
 /// A device node.
@@ -165,8 +123,8 @@ pub enum MountSource {
 pub struct DevicePlan {
     /// Where, absolute in the box.
     pub path: PathBuf,
-    /// Whether it is a block device.
-    pub block: bool,
+    /// What it is.
+    pub kind: DeviceKind,
     /// Major number.
     pub major: u32,
     /// Minor number.
@@ -202,6 +160,8 @@ pub struct ProcessPlan {
     pub oom_score_adj: Option<i32>,
     /// File mode creation mask.
     pub umask: Option<u32>,
+    /// Rows and columns of a terminal that is made for it.
+    pub terminal_size: Option<(u16, u16)>,
     /// Scheduling, memory placement, labels.
     pub tuning: Tuning,
 }

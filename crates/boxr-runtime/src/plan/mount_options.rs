@@ -1,6 +1,7 @@
 //! fstab-style mount options (runtime specification, "Linux mount options") as kernel attributes.
 
 use boxr_sys::mount::{Propagation, attr};
+use rustix::mount::MountFlags;
 
 /// Attributes of a mount and, separately, of all mounts below it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,8 +21,27 @@ pub struct MountAttributes {
 pub(super) struct Parsed {
     pub attributes: MountAttributes,
     pub bind: Option<bool>,
+    pub remount: bool,
     pub propagation: Option<(Propagation, bool)>,
+    /// Options of the filesystem; no value means a flag.
     pub parameters: Vec<(String, Option<String>)>,
+    /// A change counter of inodes, which only mount(2) can ask for.
+    pub inode_versions: bool,
+    pub copy_up: bool,
+    pub links: Links,
+    /// Whether ids are shifted, also below.
+    pub idmap: Option<bool>,
+}
+
+/// What is done about symbolic links at the ends of a bind mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// A source that is a link is made again at the destination (`copy-symlink`).
+    pub copy: bool,
+    /// A source that is a link is mounted itself (`src-nofollow`).
+    pub mount_source: bool,
+    /// A destination that is a link is covered itself (`dest-nofollow`).
+    pub cover_destination: bool,
 }
 
 /// Splits options into attributes of the mount, its propagation, and parameters of the filesystem.
@@ -31,17 +51,59 @@ pub(super) fn parse(options: &[String]) -> Parsed {
         match option.as_str() {
             "bind" => parsed.bind = Some(parsed.bind.unwrap_or(false)),
             "rbind" => parsed.bind = Some(true),
-            "defaults" | "" => {}
+            "remount" => parsed.remount = true,
+            "tmpcopyup" => parsed.copy_up = true,
+            "copy-symlink" => parsed.links.copy = true,
+            "src-nofollow" => parsed.links.mount_source = true,
+            "dest-nofollow" => parsed.links.cover_destination = true,
+            "idmap" => parsed.idmap = Some(parsed.idmap.unwrap_or(false)),
+            "ridmap" => parsed.idmap = Some(true),
+            "iversion" => parsed.inode_versions = true,
+            "noiversion" => parsed.inode_versions = false,
+            // What they take back is off from the start.
+            "defaults" | "" | "silent" | "loud" | "norelatime" | "rnorelatime" => {}
             word => {
                 if let Some(propagation) = propagation(word) {
                     parsed.propagation = Some(propagation);
-                } else if !apply_attribute(word, &mut parsed.attributes) {
+                } else if !apply_superblock(word, &mut parsed.parameters)
+                    && !apply_attribute(word, &mut parsed.attributes)
+                {
                     parsed.parameters.push(parameter(word));
                 }
             }
         }
     }
     parsed
+}
+
+/// Flags of every filesystem: the option, the one that takes it back, the kernel's name of it
+/// (fsconfig(2)), its bit in mount(2).
+const SUPERBLOCK: [(&str, &str, &str, MountFlags); 5] = [
+    ("sync", "async", "sync", MountFlags::SYNCHRONOUS),
+    ("dirsync", "nodirsync", "dirsync", MountFlags::DIRSYNC),
+    ("lazytime", "nolazytime", "lazytime", MountFlags::LAZYTIME),
+    ("mand", "nomand", "mand", MountFlags::PERMIT_MANDATORY_FILE_LOCKING),
+    ("acl", "noacl", "posixacl", POSIX_ACL),
+];
+
+/// `MS_POSIXACL`, which rustix lacks.
+const POSIX_ACL: MountFlags = MountFlags::from_bits_retain(1 << 16);
+
+fn apply_superblock(word: &str, parameters: &mut Vec<(String, Option<String>)>) -> bool {
+    let Some((set, _, name, _)) = SUPERBLOCK.iter().find(|(set, clear, ..)| word == *set || word == *clear)
+    else {
+        return false;
+    };
+    parameters.retain(|(key, _)| key != name);
+    if word == *set {
+        parameters.push(((*name).to_owned(), None));
+    }
+    true
+}
+
+/// Whether a parameter is a flag of every filesystem, and which one in mount(2).
+pub(crate) fn superblock_flag(key: &str) -> Option<MountFlags> {
+    SUPERBLOCK.iter().find(|(.., name, _)| *name == key).map(|(.., flag)| *flag)
 }
 
 fn parameter(word: &str) -> (String, Option<String>) {
@@ -85,6 +147,7 @@ const ATTRIBUTES: &[(&str, u64, u64)] = &[
     ("noatime", attr::NOATIME, attr::ATIME_MASK),
     ("atime", attr::RELATIME, attr::ATIME_MASK),
     ("strictatime", attr::STRICTATIME, attr::ATIME_MASK),
+    ("nostrictatime", attr::RELATIME, attr::ATIME_MASK),
 ];
 
 fn apply_attribute(word: &str, attributes: &mut MountAttributes) -> bool {
@@ -123,6 +186,29 @@ mod tests {
         assert_eq!(options(&["ro", "rw"]).attributes.set, 0);
         assert_eq!(options(&["ro", "rw"]).attributes.clear, attr::RDONLY);
         assert_eq!(options(&["rw", "ro"]).attributes.set, attr::RDONLY);
+    }
+
+    #[test]
+    fn flags_of_the_superblock_are_the_kernels_words() {
+        let parsed = options(&["sync", "acl", "mand", "async", "silent", "norelatime", "nomand", "noacl"]);
+        assert!(parsed.parameters.is_empty() && parsed.attributes == MountAttributes::default());
+        assert_eq!(options(&["acl"]).parameters, [("posixacl".into(), None)]);
+        assert_eq!(superblock_flag("posixacl"), Some(POSIX_ACL));
+        assert_eq!(superblock_flag("size"), None);
+    }
+
+    #[test]
+    fn every_option_of_the_specification_is_known() {
+        let bare = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
+            nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow \
+            private rbind relatime remount ro rprivate rshared rslave runbindable rw shared silent slave \
+            strictatime suid symfollow sync unbindable acl noacl tmpcopyup idmap ridmap rro rrw rnosuid rsuid \
+            rnodev rdev rnoexec rexec rnodiratime rdiratime rrelatime rnorelatime rnoatime ratime rstrictatime \
+            rnostrictatime rsymfollow rnosymfollow copy-symlink src-nofollow dest-nofollow";
+        for word in bare.split_whitespace() {
+            let left = options(&[word]).parameters;
+            assert!(left.iter().all(|(key, _)| superblock_flag(key).is_some()), "{word}: {left:?}");
+        }
     }
 
     #[test]

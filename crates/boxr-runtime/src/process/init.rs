@@ -15,7 +15,7 @@ use super::protocol::{Channel, ToChild};
 use super::{command, credentials, namespaces, reaper, terminal, tuning};
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
-use crate::plan::{Plan, RootPlan, StartedBy};
+use crate::plan::{Plan, StartedBy};
 use crate::rootfs;
 
 /// Status of a first process that could not do what it was made for; its parent was told why.
@@ -32,6 +32,8 @@ pub(super) struct Child<'p> {
     pub entrance: Entrance,
     /// The host's procfs, where the plan needs it later than it can be reached by its path.
     pub proc: OnceCell<Procfs>,
+    /// Trees that were opened before there was a first process.
+    pub ahead: rootfs::Ahead,
 }
 
 /// Namespaces that clone3(2) makes at once. The cgroup namespace comes later, when the process
@@ -150,14 +152,14 @@ impl Child<'_> {
     /// happen around the change of root.
     fn rootfs_and_terminal(&self) -> Result<Option<OwnedFd>, Failure> {
         let plan = self.plan;
-        let own_root = matches!(plan.root, RootPlan::Directory { .. });
+        let own_root = plan.root.is_foreign();
         if plan.joined.is_empty() && !plan.makes(NamespaceKind::User) {
             credentials::apply_through_proc(plan)?;
         }
         if own_root || !plan.joined.is_empty() {
             hide()?;
         }
-        rootfs::set_up(plan, &|| self.hooks_of_creation())?;
+        rootfs::set_up(plan, &self.ahead, &|| self.hooks_of_creation())?;
         match &plan.stdio {
             crate::stdio::Stdio::TerminalInside => {
                 Ok(Some(terminal::make_inside(&self.channel, own_root, plan)?))
@@ -207,7 +209,7 @@ impl Child<'_> {
     /// In a tree that others made, closes all of that now: `#!/proc/self/fd/N/…` in the box's command
     /// is resolved before execve(2) closes anything (CVE-2024-21626). Nothing but execve(2) may follow.
     fn let_go(&self) -> Result<(), StepError> {
-        if !matches!(self.plan.root, RootPlan::Directory { .. }) && !self.plan.joins(NamespaceKind::Mount) {
+        if !self.plan.root.is_foreign() && !self.plan.joins(NamespaceKind::Mount) {
             return Ok(());
         }
         let first = 3u32.saturating_add(self.plan.preserve_fds);

@@ -23,6 +23,7 @@
 
 mod command;
 mod credentials;
+pub(crate) mod holder;
 pub mod init;
 mod keyring;
 mod namespaces;

@@ -91,6 +91,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         prepared: waits(cgroup.as_deref()) || maps_from_outside(plan),
         entrance: cgroup.as_deref().map(Cgroup::entrance).transpose()?.unwrap_or_default(),
         proc: OnceCell::new(),
+        ahead: crate::rootfs::Ahead::from_outside(plan)?,
     };
     let namespaces = if staged { 0 } else { init::clone_flags(plan) };
     let into = cgroup.as_deref().and_then(Cgroup::clone_into_fd);
@@ -169,7 +170,14 @@ fn finish_spawn(
             // What the child itself says comes first: our own error is often only its echo.
             let told = match error {
                 Error::Hook(_) => None,
-                _ => spawned.drain_failure(),
+                Error::ChildLost { .. } | Error::Step(StepError { step: Step::Channel, .. }) => {
+                    spawned.drain_failure()
+                }
+                // Ours alone, perhaps: a child that is well would wait for us while we listen to it.
+                _ => {
+                    spawned.kill();
+                    spawned.drain_failure()
+                }
             };
             spawned.abandon();
             Err(told.unwrap_or(error))
@@ -232,12 +240,15 @@ impl Spawned {
     pub fn abandon(self) {
         let Self { pidfd, cgroup, channel, .. } = self;
         drop(channel);
-        // Already gone is what is wanted.
-        boxr_sys::signal::send(pidfd.as_fd(), rustix::process::Signal::KILL.as_raw()).unwrap_or_default();
+        kill(&pidfd);
         pidfd::reap(pidfd.as_fd(), true).unwrap_or_default();
         if let Some(cgroup) = cgroup {
             cgroup.remove().unwrap_or_default();
         }
+    }
+
+    fn kill(&self) {
+        kill(&self.pidfd);
     }
 
     fn tell(&self, message: ToChild) -> Result<(), StepError> {
@@ -326,6 +337,11 @@ impl Running {
     pub fn take_failure(&mut self) -> Option<Error> {
         self.unconfirmed.take().and_then(|channel| drain_failure(&channel))
     }
+}
+
+fn kill(process: &OwnedFd) {
+    // Already gone is what is wanted.
+    boxr_sys::signal::send(process.as_fd(), rustix::process::Signal::KILL.as_raw()).unwrap_or_default();
 }
 
 /// What the other side said before it closed its end.

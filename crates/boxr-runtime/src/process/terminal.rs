@@ -6,6 +6,7 @@ use std::path::Path;
 use boxr_sys::fd::place;
 use rustix::fs::{Gid, OFlags, Uid};
 use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
 
 use super::protocol::Channel;
 use crate::error::{At, Step, StepError};
@@ -31,6 +32,10 @@ pub(super) fn make_inside(channel: &Channel, own_root: bool, plan: &Plan) -> Res
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let user_side = rustix::pty::ioctl_tiocgptpeer(&master, flags).map_err(step)?;
     own(user_side.as_fd(), plan)?;
+    if let Some((rows, columns)) = plan.process.terminal_size {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&user_side, size).at(Step::Terminal, "size")?;
+    }
     channel.terminal(master.as_fd()).map_err(step)?;
     if own_root {
         crate::rootfs::console::bind(root.as_fd(), user_side.as_fd())?;

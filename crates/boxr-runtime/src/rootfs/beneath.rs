@@ -23,10 +23,12 @@ pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd,
     }
 }
 
-/// Whether `path` beneath `root` is, or leads through, a symbolic link.
-pub(crate) fn is_link(root: BorrowedFd<'_>, path: &Path) -> bool {
-    let resolve = IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).err() == Some(Errno::LOOP)
+/// The same where no part of `path` may be a symbolic link.
+///
+/// # Errors
+/// openat2(2); `ELOOP` for a link.
+pub(crate) fn open_without_links(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), IN_ROOT | ResolveFlags::NO_SYMLINKS)
 }
 
 /// What a mount target has to be.
@@ -73,7 +75,11 @@ fn create(root: BorrowedFd<'_>, path: &Path, shape: Shape) -> Result<OwnedFd, Er
 }
 
 /// Makes `name` in `parent`, and opens just that, not what somebody put there meanwhile.
-fn create_one(parent: BorrowedFd<'_>, name: &std::ffi::OsStr, file: bool) -> Result<OwnedFd, Errno> {
+pub(super) fn create_one(
+    parent: BorrowedFd<'_>,
+    name: &std::ffi::OsStr,
+    file: bool,
+) -> Result<OwnedFd, Errno> {
     if is_symlink(parent, name) {
         return Err(Errno::LOOP);
     }
@@ -155,9 +161,10 @@ mod tests {
         let (dir, fd) = root();
         fs::create_dir(dir.path().join("real")).unwrap();
         symlink("real", dir.path().join("proc")).unwrap();
-        assert!(is_link(fd.as_fd(), Path::new("/proc")));
-        assert!(!is_link(fd.as_fd(), Path::new("/real")));
-        assert!(!is_link(fd.as_fd(), Path::new("/missing")));
+        let open = |path: &str| open_without_links(fd.as_fd(), Path::new(path), OFlags::PATH);
+        assert_eq!(open("/proc").err(), Some(Errno::LOOP));
+        assert!(open("/real").is_ok());
+        assert_eq!(open("/missing").err(), Some(Errno::NOENT));
     }
 
     #[test]

@@ -17,5 +17,5 @@ pub(crate) fn bind(root: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result<(),
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let source = open_tree(terminal, c"", flags).map_err(step)?;
-    move_onto(&source, target.as_fd()).map_err(step)
+    move_onto(source.as_fd(), target.as_fd()).map_err(step)
 }

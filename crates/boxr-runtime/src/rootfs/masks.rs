@@ -39,7 +39,7 @@ fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<(), StepError> {
     let copy = open_tree(&target, c"", CLONE | OpenTreeFlags::AT_RECURSIVE).map_err(step)?;
     let change = Change { set: attr::RDONLY, ..Change::default() };
     set_attributes(copy.as_fd(), c"", true, &change).map_err(step)?;
-    move_onto(&copy, target.as_fd()).map_err(step)
+    move_onto(copy.as_fd(), target.as_fd()).map_err(step)
 }
 
 fn mask(
@@ -58,7 +58,7 @@ fn mask(
         Some(mounted) => cover(mounted, &target).map_err(step),
         None => {
             let mounted = new_empty_directory().map_err(step)?;
-            move_onto(&mounted, target.as_fd()).map_err(step)?;
+            move_onto(mounted.as_fd(), target.as_fd()).map_err(step)?;
             *empty_directory = Some(mounted);
             Ok(())
         }
@@ -69,7 +69,7 @@ fn mask(
 /// is attached nowhere cannot be copied (open_tree(2), `EINVAL`).
 fn cover(what: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
     let copy = open_tree(what, c"", CLONE)?;
-    move_onto(&copy, target.as_fd())
+    move_onto(copy.as_fd(), target.as_fd())
 }
 
 fn open_existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, Errno> {

@@ -3,22 +3,31 @@
 //! Nothing beneath the root is ever reached by a path that the host resolves: every target is
 //! opened with openat2(2) and `RESOLVE_IN_ROOT` beneath the root's descriptor (DESIGN.md section 7).
 
+mod ahead;
 pub mod beneath;
+mod cgroups;
 pub(crate) mod console;
+mod copy;
 mod devices;
+mod filesystem;
 mod masks;
 mod mounts;
 mod pivot;
+mod target;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use boxr_sys::mount::{Change, Propagation, attr, set_attributes};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
 
 use crate::error::{At, Failure, Step, StepError};
-use crate::plan::{MountSource, Plan, RootPlan};
+use crate::plan::{MountSource, Plan, RootEntry, RootPlan, RootPropagation};
+pub(crate) use ahead::Ahead;
+use mounts::Tree;
+use target::MissingTarget;
 
 /// What is done when all mounts are made and the root is not entered yet.
 pub(crate) type BeforeEntering<'a> = &'a dyn Fn() -> Result<(), Failure>;
@@ -27,38 +36,62 @@ pub(crate) type BeforeEntering<'a> = &'a dyn Fn() -> Result<(), Failure>;
 ///
 /// # Errors
 /// The step and path that the kernel refused, and what `before_entering` returned.
-pub(crate) fn set_up(plan: &Plan, before_entering: BeforeEntering<'_>) -> Result<(), Failure> {
+pub(crate) fn set_up(plan: &Plan, ahead: &Ahead, before_entering: BeforeEntering<'_>) -> Result<(), Failure> {
     match &plan.root {
         RootPlan::Unchanged => before_entering(),
+        RootPlan::Chroot { path } => {
+            before_entering()?;
+            Ok(pivot::chroot(&open_directory(path)?, path)?)
+        }
         RootPlan::HostTree { propagation, read_only } => {
-            set_propagation(*propagation)?;
+            match propagation {
+                RootPropagation::Unsaid => set_propagation(Propagation::Slave, true)?,
+                RootPropagation::Unchanged => {}
+                RootPropagation::Set(propagation, _) => set_propagation(*propagation, true)?,
+            }
             set_up_host_tree(plan, *read_only)?;
             before_entering()
         }
-        RootPlan::Directory { path, propagation, read_only } => {
+        RootPlan::Directory { path, propagation, read_only, entry } => {
+            let peers = Ahead::keep_peers(plan)?;
             // Until the host's tree is out of reach nothing that is mounted here may travel to it.
-            set_propagation(match propagation {
-                None | Some(Propagation::Shared) => Some(Propagation::Slave),
-                other => *other,
-            })?;
-            set_up_directory(plan, path, *read_only, before_entering)?;
+            set_propagation(before_root(*propagation), true)?;
+            let builder = Builder { plan, ahead, peers: &peers, path };
+            builder.build(*propagation, *entry, before_entering)?;
+            if *read_only {
+                let change = Change { set: attr::RDONLY, ..Change::default() };
+                set_attributes(open_directory(Path::new("/"))?.as_fd(), c"", false, &change)
+                    .at(Step::ReadOnly, "/")?;
+            }
             match propagation {
-                Some(Propagation::Shared) => Ok(set_propagation(*propagation)?),
+                RootPropagation::Set(kind @ (Propagation::Shared | Propagation::Unbindable), _) => {
+                    Ok(set_propagation(*kind, false)?)
+                }
                 _ => Ok(()),
             }
         }
     }
 }
 
-fn set_propagation(propagation: Option<Propagation>) -> Result<(), StepError> {
-    let flags = match propagation {
-        None => return Ok(()),
-        Some(Propagation::Private) => MountPropagationFlags::PRIVATE,
-        Some(Propagation::Slave) => MountPropagationFlags::DOWNSTREAM,
-        Some(Propagation::Shared) => MountPropagationFlags::SHARED,
-        Some(Propagation::Unbindable) => MountPropagationFlags::UNBINDABLE,
+/// Of the host's mounts, as the container's namespace has them, while its root is built.
+fn before_root(propagation: RootPropagation) -> Propagation {
+    match propagation {
+        RootPropagation::Set(Propagation::Private | Propagation::Unbindable, _) => Propagation::Private,
+        _ => Propagation::Slave,
+    }
+}
+
+fn set_propagation(propagation: Propagation, recursive: bool) -> Result<(), StepError> {
+    let mut flags = match propagation {
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Shared => MountPropagationFlags::SHARED,
+        Propagation::Unbindable => MountPropagationFlags::UNBINDABLE,
     };
-    rustix::mount::mount_change(c"/", flags | MountPropagationFlags::REC).at(Step::Propagation, "/")
+    if recursive {
+        flags |= MountPropagationFlags::REC;
+    }
+    rustix::mount::mount_change(c"/", flags).at(Step::Propagation, "/")
 }
 
 /// The caller's own tree: targets must exist, since making them would change the host.
@@ -69,17 +102,26 @@ fn set_up_host_tree(plan: &Plan, read_only: bool) -> Result<(), StepError> {
             return mount_plain_proc();
         }
     }
-    if plan.mounts.is_empty() && !read_only {
+    if plan.mounts.is_empty() && plan.masked.is_empty() && plan.read_only_paths.is_empty() && !read_only {
         return Ok(());
     }
     let root = open_directory(Path::new("/"))?;
-    let opened: Vec<_> = plan.mounts.iter().map(mounts::open_source).collect::<Result<_, _>>()?;
+    // As they are before one of them covers another's source.
+    let opened: Vec<_> = plan
+        .mounts
+        .iter()
+        .map(|mount| match mount.source {
+            MountSource::Bind { .. } => mounts::clone_source(mount).map(Some),
+            _ => Ok(None),
+        })
+        .collect::<Result<_, _>>()?;
     if read_only {
         let change = Change { set: attr::RDONLY, ..Change::default() };
         set_attributes(root.as_fd(), c"", true, &change).at(Step::ReadOnly, "/")?;
     }
-    for (mount, source) in plan.mounts.iter().zip(opened) {
-        mounts::attach(root.as_fd(), mount, source, mounts::MissingTarget::Refuse)?;
+    let tree = Tree { plan, root: root.as_fd(), missing: MissingTarget::Refuse };
+    for (mount, source) in plan.mounts.iter().zip(&opened) {
+        mounts::make(tree, mount, source.as_ref().map(AsFd::as_fd))?;
     }
     masks::apply(root.as_fd(), plan)
 }
@@ -96,34 +138,75 @@ fn mount_plain_proc() -> Result<(), StepError> {
     rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None).at(Step::Mount, "/proc")
 }
 
-fn set_up_directory(
-    plan: &Plan,
-    path: &Path,
-    read_only: bool,
-    before_entering: BeforeEntering<'_>,
-) -> Result<(), Failure> {
-    let below = open_directory(path)?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    let root = open_tree(&below, c"", flags).at(Step::OpenRoot, path.display())?;
-    let slave = Change { propagation: Some(Propagation::Private), ..Change::default() };
-    set_attributes(root.as_fd(), c"", true, &slave).at(Step::Propagation, path.display())?;
-    pivot::attach_root(&root, &below, path)?;
-    for mount in &plan.mounts {
-        let source = mounts::open_source(mount)?;
-        mounts::attach(root.as_fd(), mount, source, mounts::MissingTarget::Create)?;
+/// What a root of the container's own is built from.
+struct Builder<'a> {
+    plan: &'a Plan,
+    ahead: &'a Ahead,
+    /// Sources that stay peers of the host's mounts, by the number of their mount.
+    peers: &'a [(usize, OwnedFd)],
+    path: &'a Path,
+}
+
+impl Builder<'_> {
+    fn build(
+        &self,
+        propagation: RootPropagation,
+        entry: RootEntry,
+        before_entering: BeforeEntering<'_>,
+    ) -> Result<(), Failure> {
+        let (plan, path) = (self.plan, self.path);
+        let cloned;
+        let root = match self.ahead.root() {
+            Some(root) => root,
+            None => {
+                cloned = clone_root(path)?;
+                &cloned
+            }
+        };
+        // One that is to be a slave stays one, of whatever its mount was a peer of.
+        if !matches!(propagation, RootPropagation::Set(Propagation::Slave, _)) {
+            let private = Change { propagation: Some(Propagation::Private), ..Change::default() };
+            set_attributes(root.as_fd(), c"", true, &private).at(Step::Propagation, path.display())?;
+        }
+        pivot::attach_root(root, path)?;
+        let tree = Tree { plan, root: root.as_fd(), missing: MissingTarget::Create };
+        for (index, mount) in plan.mounts.iter().enumerate() {
+            mounts::make(tree, mount, self.source(index))?;
+        }
+        devices::create(root.as_fd(), plan)?;
+        masks::apply(root.as_fd(), plan)?;
+        make_workdir(root, plan)?;
+        before_entering()?;
+        match entry {
+            RootEntry::Pivot => Ok(pivot::enter(root, path)?),
+            RootEntry::MoveAndChroot => Ok(pivot::move_over(root, path)?),
+        }
     }
-    devices::create(root.as_fd(), plan)?;
-    masks::apply(root.as_fd(), plan)?;
-    before_entering()?;
-    pivot::enter(&root, path)?;
-    if read_only {
-        let change = Change { set: attr::RDONLY, ..Change::default() };
-        set_attributes(root.as_fd(), c"", false, &change).at(Step::ReadOnly, "/")?;
+
+    fn source(&self, index: usize) -> Option<BorrowedFd<'_>> {
+        let peer = self.peers.iter().find(|(of, _)| *of == index).map(|(_, tree)| tree.as_fd());
+        peer.or_else(|| self.ahead.source(index))
     }
-    Ok(())
+}
+
+/// As other runtimes do: a missing working directory is made.
+fn make_workdir(root: &OwnedFd, plan: &Plan) -> Result<(), StepError> {
+    match plan.process.workdir.as_deref() {
+        Some(dir) if dir != Path::new("/") => {
+            match beneath::open_or_create(root.as_fd(), dir, beneath::Shape::Directory) {
+                // Entering it will say so, with the rights of its user.
+                Err(Errno::LOOP | Errno::ROFS | Errno::ACCESS | Errno::NOTDIR) => Ok(()),
+                other => other.map(|_| ()).at(Step::Workdir, dir.display()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn clone_root(path: &Path) -> Result<OwnedFd, StepError> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    open_tree(CWD, path, flags).at(Step::OpenRoot, path.display())
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, StepError> {

@@ -1,102 +1,197 @@
 //! One mount: a detached tree from its source, its attributes, attached to its target.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use boxr_sys::mount::{Change, set_attributes};
+use boxr_sys::mount::{Change, attr, set_attributes};
+use boxr_sys::namespace::NamespaceKind;
 use rustix::fs::{CWD, FileType, OFlags, fstat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsPickFlags, MoveMountFlags, OpenTreeFlags, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string,
+    fspick, move_mount, open_tree,
 };
 
 use super::beneath::{self, Shape};
+use super::filesystem::{self, Parameter, Wanted};
+use super::target::{self, MissingTarget};
+use super::{cgroups, copy};
 use crate::error::{At, Step, StepError};
-use crate::plan::{MountPlan, MountSource};
+use crate::plan::{Cover, MountAttributes, MountPlan, MountSource, Plan};
 
-/// What happens when a mount target is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MissingTarget {
-    /// It is made, in a root of the container's own.
-    Create,
-    /// An error: the tree is the host's.
-    Refuse,
+/// The tree that mounts are attached to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tree<'a> {
+    pub plan: &'a Plan,
+    pub root: BorrowedFd<'a>,
+    pub missing: MissingTarget,
 }
 
-/// A detached mount of what `mount` names.
-pub(super) fn open_source(mount: &MountPlan) -> Result<OwnedFd, StepError> {
-    match &mount.source {
-        MountSource::Bind { path, recursive } => {
-            let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-            if *recursive {
-                flags |= OpenTreeFlags::AT_RECURSIVE;
-            }
-            open_tree(CWD, path, flags).at(Step::MountSource, path.display())
-        }
-        MountSource::Filesystem { kind, source, parameters } => {
-            let target = mount.destination.display();
-            create_filesystem(kind, source, parameters)
-                .map_err(|(errno, what)| StepError::new(Step::Mount, format!("{target} ({what})"), errno))
-        }
+/// A detached copy of the tree that a bind mount names.
+pub(super) fn clone_source(mount: &MountPlan) -> Result<OwnedFd, StepError> {
+    let MountSource::Bind { path, recursive, links, .. } = &mount.source else {
+        return Err(StepError::new(Step::MountSource, mount.destination.display(), Errno::INVAL));
+    };
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if *recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
     }
-}
-
-/// A detached instance; an error also says which option the kernel refused.
-fn create_filesystem(
-    kind: &str,
-    source: &str,
-    parameters: &[(String, Option<String>)],
-) -> Result<OwnedFd, (Errno, String)> {
-    let whole = |errno| (errno, kind.to_owned());
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(whole)?;
-    fsconfig_set_string(&context, "source", source).map_err(whole)?;
-    for (key, value) in parameters {
-        match value {
-            Some(value) => fsconfig_set_string(&context, key.as_str(), value.as_str())
-                .map_err(|errno| (errno, format!("{kind} with {key}={value}")))?,
-            None => fsconfig_set_flag(&context, key.as_str())
-                .map_err(|errno| (errno, format!("{kind} with {key}")))?,
-        }
+    if links.mount_source {
+        flags |= OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     }
-    fsconfig_create(&context).map_err(whole)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(whole)
+    open_tree(CWD, path, flags).at(Step::MountSource, path.display())
 }
 
-/// Gives the detached `source` its attributes and puts it at its place beneath `root`.
-pub(super) fn attach(
-    root: BorrowedFd<'_>,
+/// Carries `mount` out. `ahead` is its source, where that was opened before.
+pub(super) fn make(
+    tree: Tree<'_>,
     mount: &MountPlan,
-    source: OwnedFd,
-    missing: MissingTarget,
+    ahead: Option<BorrowedFd<'_>>,
 ) -> Result<(), StepError> {
-    let place = mount.destination.display();
-    set_options(source.as_fd(), mount)?;
-    let target = match missing {
-        // A link would put them where masks and the runtime itself do not look (CVE-2023-27561).
-        MissingTarget::Create if is_kernel_view(mount) && beneath::is_link(root, &mount.destination) => {
-            Err(Errno::LOOP)
+    match &mount.source {
+        MountSource::Bind { path, links, .. } => {
+            if links.copy && copy::link(tree.root, path, &mount.destination)? {
+                return Ok(());
+            }
+            match ahead {
+                Some(source) => bind(tree, mount, source),
+                None => bind(tree, mount, clone_source(mount)?.as_fd()),
+            }
         }
-        MissingTarget::Create => {
-            let shape = shape_of(source.as_fd()).at(Step::MountTarget, place)?;
-            beneath::open_or_create(root, &mount.destination, shape)
-        }
-        MissingTarget::Refuse => beneath::open(root, &mount.destination, OFlags::PATH),
+        MountSource::Filesystem { .. } => mount_new(tree, mount),
+        MountSource::Cgroups => cgroups::mount(tree, mount),
+        MountSource::Remount { parameters } => remount(tree, mount, parameters),
     }
-    .at(Step::MountTarget, mount.destination.display())?;
-    move_onto(&source, target.as_fd()).at(Step::Mount, mount.destination.display())
 }
 
-fn set_options(source: BorrowedFd<'_>, mount: &MountPlan) -> Result<(), StepError> {
-    let place = || mount.destination.display();
-    let attributes = &mount.attributes;
-    if attributes.recursive_set | attributes.recursive_clear != 0 {
-        let change =
-            Change { set: attributes.recursive_set, clear: attributes.recursive_clear, ..Change::default() };
-        set_attributes(source, c"", true, &change).at(Step::MountAttributes, place())?;
+fn bind(tree: Tree<'_>, mount: &MountPlan, source: BorrowedFd<'_>) -> Result<(), StepError> {
+    let place = mount.destination.display();
+    set_options(source, mount)?;
+    let shape = shape_of(source).at(Step::MountTarget, &place)?;
+    let target = target::open(tree.root, mount, shape, tree.missing).at(Step::MountTarget, &place)?;
+    move_onto(source, target.fd.as_fd()).at(Step::Mount, &place)
+}
+
+fn mount_new(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> {
+    let place = mount.destination.display();
+    let target =
+        target::open(tree.root, mount, Shape::Directory, tree.missing).at(Step::MountTarget, &place)?;
+    let MountSource::Filesystem { kind, source, parameters, inode_versions } = &mount.source else {
+        return Err(StepError::new(Step::Mount, place, Errno::INVAL));
+    };
+    let mode = match kind.as_str() {
+        "tmpfs" if target.existed => mode_of(target.fd.as_fd(), parameters).at(Step::Mount, &place)?,
+        _ => None,
+    };
+    let with_mode: Vec<Parameter>;
+    let parameters = match mode {
+        Some(mode) => {
+            with_mode = parameters.iter().cloned().chain([mode]).collect();
+            &with_mode
+        }
+        None => parameters,
+    };
+    let wanted = Wanted {
+        kind,
+        source,
+        parameters,
+        inode_versions: *inode_versions,
+        read_only: (mount.attributes.set | mount.attributes.recursive_set) & attr::RDONLY != 0,
+    };
+    let made = match create(&wanted) {
+        Err(refusal) if refusal.errno == Errno::PERM => match of_host(kind, tree.plan) {
+            Some(path) => return bind_of_host(tree, mount, path),
+            None => Err(refusal),
+        },
+        other => other,
+    };
+    let made = made.map_err(|refusal| {
+        StepError::new(Step::Mount, format!("{place} ({})", refusal.what), refusal.errno)
+    })?;
+    if mount.cover == Cover::CopyUp {
+        copy::up(target.fd.as_fd(), made.as_fd()).at(Step::CopyUp, &place)?;
     }
-    if attributes.set | attributes.clear != 0 {
-        let change = Change { set: attributes.set, clear: attributes.clear, ..Change::default() };
-        set_attributes(source, c"", false, &change).at(Step::MountAttributes, place())?;
+    set_options(made.as_fd(), mount)?;
+    move_onto(made.as_fd(), target.fd.as_fd()).at(Step::Mount, place)
+}
+
+/// A devpts whose group is not mapped here is made without it: group 5 is a convention.
+fn create(wanted: &Wanted<'_>) -> Result<OwnedFd, filesystem::Refusal> {
+    match filesystem::create(wanted) {
+        Err(refusal) if wanted.kind == "devpts" && refusal.errno == Errno::INVAL => {
+            let without: Vec<Parameter> =
+                wanted.parameters.iter().filter(|(key, _)| key != "gid").cloned().collect();
+            if without.len() == wanted.parameters.len() {
+                return Err(refusal);
+            }
+            filesystem::create(&Wanted { parameters: &without, ..*wanted })
+        }
+        other => other,
+    }
+}
+
+/// A tmpfs whose mode is not said has that of the directory that it covers.
+fn mode_of(target: BorrowedFd<'_>, parameters: &[Parameter]) -> Result<Option<Parameter>, Errno> {
+    if parameters.iter().any(|(key, _)| key == "mode") {
+        return Ok(None);
+    }
+    let mode = fstat(target)?.st_mode & 0o7777;
+    Ok(Some(("mode".to_owned(), Some(format!("{mode:o}")))))
+}
+
+/// Who does not own the namespace that a filesystem shows may not make an instance; the host's then
+/// shows the same.
+fn of_host(kind: &str, plan: &Plan) -> Option<&'static Path> {
+    let (path, shows) = match kind {
+        "sysfs" => ("/sys", NamespaceKind::Network),
+        "mqueue" => ("/dev/mqueue", NamespaceKind::Ipc),
+        "proc" => ("/proc", NamespaceKind::Pid),
+        _ => return None,
+    };
+    (!plan.makes(shows) && !plan.joins(shows) || kind == "sysfs").then_some(Path::new(path))
+}
+
+/// With all that is mounted below it: a user namespace cannot take a mount off that hides something.
+fn bind_of_host(tree: Tree<'_>, mount: &MountPlan, path: &Path) -> Result<(), StepError> {
+    let MountAttributes { set, recursive_set, .. } = mount.attributes;
+    let attributes = MountAttributes { recursive_set: set | recursive_set, ..MountAttributes::default() };
+    let source = MountSource::Bind {
+        path: path.to_owned(),
+        recursive: true,
+        links: Default::default(),
+        id_shift: None,
+    };
+    let bound = MountPlan { source, attributes, ..mount.clone() };
+    bind(tree, &bound, clone_source(&bound)?.as_fd())
+}
+
+fn remount(tree: Tree<'_>, mount: &MountPlan, parameters: &[Parameter]) -> Result<(), StepError> {
+    let place = mount.destination.display();
+    let there = beneath::open(tree.root, &mount.destination, OFlags::PATH).at(Step::MountTarget, &place)?;
+    if !parameters.is_empty() {
+        let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+        let context = fspick(&there, c"", flags).at(Step::MountAttributes, &place)?;
+        for (key, value) in parameters {
+            match value {
+                Some(value) => fsconfig_set_string(&context, key.as_str(), value.as_str()),
+                None => fsconfig_set_flag(&context, key.as_str()),
+            }
+            .at(Step::MountAttributes, format!("{place} ({key})"))?;
+        }
+        fsconfig_reconfigure(&context).at(Step::MountAttributes, &place)?;
+    }
+    set_options(there.as_fd(), mount)
+}
+
+/// Gives a mount its attributes and its propagation.
+pub(super) fn set_options(source: BorrowedFd<'_>, mount: &MountPlan) -> Result<(), StepError> {
+    let place = || mount.destination.display();
+    let MountAttributes { set, clear, recursive_set, recursive_clear } = mount.attributes;
+    if recursive_set | recursive_clear != 0 {
+        change(source, true, recursive_set, recursive_clear).at(Step::MountAttributes, place())?;
+    }
+    if set | clear != 0 {
+        change(source, false, set, clear).at(Step::MountAttributes, place())?;
     }
     if let Some((propagation, recursive)) = mount.propagation {
         let change = Change { propagation: Some(propagation), ..Change::default() };
@@ -105,9 +200,17 @@ fn set_options(source: BorrowedFd<'_>, mount: &MountPlan) -> Result<(), StepErro
     Ok(())
 }
 
-/// procfs and sysfs.
-fn is_kernel_view(mount: &MountPlan) -> bool {
-    matches!(&mount.source, MountSource::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs")
+/// In a user namespace, flags that a mount has from outside are locked (mount_namespaces(7)): what is
+/// to be stricter becomes so, and what is to be laxer stays as it is, as other runtimes have it.
+fn change(source: BorrowedFd<'_>, recursive: bool, set: u64, clear: u64) -> Result<(), Errno> {
+    let whole = Change { set, clear, ..Change::default() };
+    match set_attributes(source, c"", recursive, &whole) {
+        Err(Errno::PERM) if clear != 0 => {
+            let stricter = Change { set: set & !attr::ATIME_MASK, ..Change::default() };
+            set_attributes(source, c"", recursive, &stricter)
+        }
+        other => other,
+    }
 }
 
 fn shape_of(fd: BorrowedFd<'_>) -> Result<Shape, Errno> {
@@ -119,7 +222,7 @@ fn shape_of(fd: BorrowedFd<'_>) -> Result<Shape, Errno> {
 }
 
 /// Attaches a detached mount on top of what `target` refers to.
-pub(super) fn move_onto(source: &OwnedFd, target: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(super) fn move_onto(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(source, c"", target, c"", flags)
 }

@@ -1,6 +1,6 @@
 //! A bundle that a test changes and runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use boxr_testing::{Cmd, Output, Sandbox};
 use serde_json::{Value, json};
@@ -37,6 +37,11 @@ impl Bundle {
         self.config["linux"]["namespaces"].as_array_mut().unwrap().push(entry);
     }
 
+    /// Takes the mount at `destination` out.
+    pub fn no_mount(&mut self, destination: &str) {
+        self.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != destination);
+    }
+
     /// Takes a namespace out.
     pub fn no_namespace(&mut self, kind: &str) {
         self.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|entry| entry["type"] != kind);
@@ -48,6 +53,19 @@ impl Bundle {
         let map = json!([{ "containerID": 0, "hostID": host, "size": size }]);
         self.config["linux"]["uidMappings"] = map.clone();
         self.config["linux"]["gidMappings"] = map;
+    }
+
+    /// Makes the user with this id the owner of all in the root filesystem.
+    pub fn give_root_to(&self, id: u32) {
+        let owner = format!("{id}:{id}");
+        let status = std::process::Command::new("chown").args(["-hR", &owner]).arg(self.in_root("")).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Adds a mount.
+    pub fn mount(&mut self, destination: &str, kind: &str, source: &str, options: &[&str]) {
+        let entry = json!({ "destination": destination, "type": kind, "source": source, "options": options });
+        self.config["mounts"].as_array_mut().unwrap().push(entry);
     }
 
     /// Runs a shell script in it.
@@ -75,6 +93,13 @@ impl Bundle {
     pub fn write(&self) {
         std::fs::write(self.dir.join("config.json"), self.config.to_string()).unwrap();
     }
+}
+
+/// Makes a file with its directories.
+#[track_caller]
+pub fn file(path: &Path, contents: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, contents).unwrap();
 }
 
 fn default_config() -> Value {

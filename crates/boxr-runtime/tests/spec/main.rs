@@ -1,9 +1,13 @@
 //! Bundles as the runtime specification describes them, through the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod attacks;
 mod bundle;
+mod devices;
+mod mounts;
 mod namespaces;
 mod process;
+mod root;
 mod runner;
 mod tuning;
 
@@ -17,6 +21,14 @@ fn main() -> std::process::ExitCode {
     if words.first().is_some_and(|word| word == "--as=oci-run") {
         return runner::main(&words);
     }
-    let tests = [namespaces::TESTS, process::TESTS, tuning::TESTS];
+    let tests = [
+        namespaces::TESTS,
+        mounts::TESTS,
+        root::TESTS,
+        attacks::TESTS,
+        devices::TESTS,
+        process::TESTS,
+        tuning::TESTS,
+    ];
     boxr_testing::main("there is no boxr in these tests", tests.concat())
 }

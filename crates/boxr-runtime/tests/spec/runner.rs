@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use boxr_runtime::idmap::Writer;
-use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, RootEntry, StartedBy};
 use boxr_runtime::process::parent::spawn;
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Error, Plan};
@@ -41,7 +41,10 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         keep_groups: false,
         keep_user: false,
         trace: false,
-        oci: OciExtras { session_keyring: has("--keyring").then(|| "_ses.test".to_owned()) },
+        oci: OciExtras {
+            session_keyring: has("--keyring").then(|| "_ses.test".to_owned()),
+            root_entry: if has("--no-pivot") { RootEntry::MoveAndChroot } else { RootEntry::Pivot },
+        },
     };
     let running = spawn(Plan::new(&spec, extras)?, &boxr_sys::signal::nothing_blocked())?.go()?;
     Ok(reap(running.as_fd(), true).unwrap().unwrap())

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
 
-use super::super::DevicePlan;
-use super::absolute;
+use super::super::{DeviceKind, DevicePlan};
+use super::clean;
 use crate::error::Error;
 
+/// Devices that the specification promises, and what `extra` adds or replaces.
 pub(super) fn devices(extra: &[LinuxDevice]) -> Result<Vec<DevicePlan>, Error> {
     let character = |name: &str, major, minor| DevicePlan {
         path: Path::new("/dev").join(name),
-        block: false,
+        kind: DeviceKind::Character,
         major,
         minor,
         mode: 0o666,
@@ -27,32 +28,48 @@ pub(super) fn devices(extra: &[LinuxDevice]) -> Result<Vec<DevicePlan>, Error> {
         character("tty", 5, 0),
     ];
     for (index, device) in extra.iter().enumerate() {
-        let field = format!("linux.devices[{index}]");
-        let block = match device.typ() {
-            LinuxDeviceType::B => true,
-            LinuxDeviceType::C | LinuxDeviceType::U => false,
-            other => {
-                return Err(Error::field(
-                    field,
-                    format!("{other:?}: neither a character nor a block device"),
-                ));
-            }
-        };
-        let number = |value: i64| {
-            u32::try_from(value)
-                .map_err(|_| Error::field(field.clone(), format!("{value}: not a device number")))
-        };
-        let path = absolute(&field, device.path())?;
-        all.retain(|known| known.path != path);
-        all.push(DevicePlan {
-            path,
-            block,
-            major: number(device.major())?,
-            minor: number(device.minor())?,
-            mode: device.file_mode().unwrap_or(0o666),
-            uid: device.uid().unwrap_or(0),
-            gid: device.gid().unwrap_or(0),
-        });
+        let one = device_plan(&format!("linux.devices[{index}]"), device)?;
+        all.retain(|known| known.path != one.path);
+        all.push(one);
     }
     Ok(all)
+}
+
+fn device_plan(field: &str, device: &LinuxDevice) -> Result<DevicePlan, Error> {
+    let kind = match device.typ() {
+        LinuxDeviceType::B => DeviceKind::Block,
+        LinuxDeviceType::C | LinuxDeviceType::U => DeviceKind::Character,
+        LinuxDeviceType::P => DeviceKind::Fifo,
+        LinuxDeviceType::A => {
+            return Err(Error::field(format!("{field}.type"), "a: not a type of device"));
+        }
+    };
+    let number = |part: &str, value: i64| match u32::try_from(value) {
+        Ok(number) => Ok(number),
+        Err(_) if kind == DeviceKind::Fifo => Ok(0),
+        Err(_) => Err(Error::field(format!("{field}.{part}"), format!("{value}: not a device number"))),
+    };
+    let path = clean(device.path());
+    if path.parent().is_none() {
+        return Err(Error::field(format!("{field}.path"), "missing"));
+    }
+    Ok(DevicePlan {
+        path,
+        kind,
+        major: number("major", device.major())?,
+        minor: number("minor", device.minor())?,
+        // Some callers leave the type's bits in.
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
+    })
+}
+
+/// Whether the host's /dev is the container's: then nothing is made in it.
+pub(super) fn has_dev_of_host(mounts: &[Mount]) -> bool {
+    mounts.iter().any(|mount| {
+        let is_bind = mount.typ().as_deref() == Some("bind")
+            || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind");
+        is_bind && clean(mount.destination()) == Path::new("/dev")
+    })
 }

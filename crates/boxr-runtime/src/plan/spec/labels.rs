@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use oci_spec::runtime::{Linux, Spec};
+
 use crate::error::Error;
 
 /// `process.apparmorProfile`. `unconfined` is what everything is without AppArmor.
@@ -26,4 +28,20 @@ pub(super) fn selinux(field: &str, label: Option<&str>) -> Result<Option<String>
         return Ok(Some(label.to_owned()));
     }
     Err(Error::field(field, format!("{label}: SELinux is not enabled on this host")))
+}
+
+/// Which attribute mountLabel is given with; crun's annotation chooses another than `context`.
+const CONTEXT_TYPE: &str = "run.oci.mount_context_type";
+
+/// Attribute and value of `linux.mountLabel` for mount(8).
+pub(super) fn mount_context(spec: &Spec, linux: &Linux) -> Result<Option<(String, String)>, Error> {
+    let Some(label) = selinux("linux.mountLabel", linux.mount_label().as_deref())? else { return Ok(None) };
+    let annotated = spec.annotations().as_ref().and_then(|map| map.get(CONTEXT_TYPE));
+    let attribute = annotated.map_or("context", String::as_str);
+    if !matches!(attribute, "context" | "fscontext" | "defcontext" | "rootcontext") {
+        let field = format!("annotations.{CONTEXT_TYPE}");
+        let why = format!("{attribute}: not context, fscontext, defcontext or rootcontext");
+        return Err(Error::field(field, why));
+    }
+    Ok(Some((attribute.to_owned(), label)))
 }

@@ -21,8 +21,9 @@ use std::path::{Component, Path, PathBuf};
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{Linux, Process, Spec};
 
-use self::namespaces::{Maps, UserNamespace};
-use super::{CgroupPlan, Plan, RootPlan, StartedBy};
+use self::mounts::Surroundings;
+use self::namespaces::{Maps, MountNamespace, UserNamespace};
+use super::{CgroupPlan, Plan, RootEntry, RootPlan, StartedBy};
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::idmap::Writer;
@@ -68,6 +69,8 @@ pub struct Extras {
 pub struct OciExtras {
     /// Name of a session keyring of the container's own; `None` leaves the caller's.
     pub session_keyring: Option<String>,
+    /// How the root is entered.
+    pub root_entry: RootEntry,
 }
 
 impl Plan {
@@ -95,8 +98,15 @@ impl Plan {
         };
         let Maps { new: idmap, expected: expected_map } =
             namespaces::id_maps(linux, user, extras.map_writer)?;
-        let root = root::root(spec.root().as_ref(), linux, makes(NamespaceKind::Mount))?;
-        let mounts = mounts::mounts(spec.mounts().as_deref().unwrap_or_default(), &root)?;
+        let mount = match makes(NamespaceKind::Mount) {
+            true => MountNamespace::New,
+            false => MountNamespace::CallersOrJoined,
+        };
+        let root = root::root(spec.root().as_ref(), linux, mount, extras.oci.root_entry)?;
+        let list = spec.mounts().as_deref().unwrap_or_default();
+        let surroundings = Surroundings { root: &root, user, context: labels::mount_context(spec, linux)? };
+        let mounts = mounts::mounts(list, &surroundings)?;
+        refuse_without_mounts(linux, &root)?;
         let process = spec
             .process()
             .as_ref()
@@ -120,10 +130,9 @@ impl Plan {
             idmap,
             expected_map,
             mounts,
-            devices: if own_root {
-                devices::devices(linux.devices().as_deref().unwrap_or_default())?
-            } else {
-                vec![]
+            devices: match own_root && !devices::has_dev_of_host(list) {
+                true => devices::devices(linux.devices().as_deref().unwrap_or_default())?,
+                false => Vec::new(),
             },
             masked: paths(linux.masked_paths()),
             read_only_paths: paths(linux.readonly_paths()),
@@ -192,11 +201,27 @@ fn refuse_unsupported(linux: &Linux) -> Result<(), Error> {
     let refused = [
         ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.mountLabel", linux.mount_label().is_some()),
         ("linux.netDevices", linux.net_devices().is_some()),
     ];
     match refused.iter().find(|(_, present)| *present) {
         Some((field, _)) => Err(Error::field(*field, "not supported by this version of boxr")),
+        None => Ok(()),
+    }
+}
+
+/// What is done by mounts would be done to the host.
+fn refuse_without_mounts(linux: &Linux, root: &RootPlan) -> Result<(), Error> {
+    if root.has_own_mounts() {
+        return Ok(());
+    }
+    let is_some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let refused = [
+        ("linux.maskedPaths", is_some(linux.masked_paths())),
+        ("linux.readonlyPaths", is_some(linux.readonly_paths())),
+        ("linux.devices", linux.devices().as_ref().is_some_and(|list| !list.is_empty())),
+    ];
+    match refused.iter().find(|(_, present)| *present) {
+        Some((field, _)) => Err(Error::field(*field, "needs a new mount namespace")),
         None => Ok(()),
     }
 }
@@ -206,13 +231,18 @@ fn keyring_name(name: Option<String>) -> Result<Option<CString>, Error> {
         .transpose()
 }
 
-/// A path of the container must be absolute and free of `..`, so that it means one place.
-fn absolute(field: &str, path: &Path) -> Result<PathBuf, Error> {
-    if !path.is_absolute() {
-        return Err(Error::field(field, format!("{}: not an absolute path", path.display())));
+/// A path of the container without `.` and `..`, which are resolved by their letters, and with `/`
+/// before it where it has none: other runtimes take such paths, and mean this by them.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            _ => {}
+        }
     }
-    if path.components().any(|part| part == Component::ParentDir) {
-        return Err(Error::field(field, format!("{}: contains ..", path.display())));
-    }
-    Ok(path.to_owned())
+    clean
 }

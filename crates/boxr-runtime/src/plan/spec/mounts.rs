@@ -4,48 +4,118 @@ use std::path::Path;
 
 use oci_spec::runtime::Mount;
 
-use super::super::{MountPlan, MountSource, RootPlan, mount_options};
-use super::absolute;
+use super::super::mount_options::Parsed;
+use super::super::{Cover, IdShift, MountPlan, MountSource, RootPlan, mount_options};
+use super::clean;
+use super::namespaces::{UserNamespace, extents};
 use crate::error::Error;
 
-pub(super) fn mounts(list: &[Mount], root: &RootPlan) -> Result<Vec<MountPlan>, Error> {
-    if !list.is_empty() && *root == RootPlan::Unchanged {
-        return Err(Error::field("mounts", "mounts need a new mount namespace"));
-    }
-    list.iter().enumerate().map(|(index, mount)| mount_plan(index, mount)).collect()
+/// What of the container a mount can refer to.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    pub root: &'a RootPlan,
+    pub user: UserNamespace,
+    /// Attribute and label that filesystems are mounted with (SELinux).
+    pub context: Option<(String, String)>,
 }
 
-fn mount_plan(index: usize, mount: &Mount) -> Result<MountPlan, Error> {
-    let field = |part: &str| format!("mounts[{index}].{part}");
-    let destination = absolute(&field("destination"), mount.destination())?;
-    let parsed = mount_options::parse(mount.options().as_deref().unwrap_or_default());
-    let kind = mount.typ().clone().unwrap_or_else(|| "none".to_owned());
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        return Err(Error::field(field("uidMappings"), "not supported by this version of boxr"));
+pub(super) fn mounts(list: &[Mount], surroundings: &Surroundings<'_>) -> Result<Vec<MountPlan>, Error> {
+    if !list.is_empty() && !surroundings.root.has_own_mounts() {
+        return Err(Error::field("mounts", "mounts need a new mount namespace"));
     }
-    let source = match parsed.bind.or((kind == "bind").then_some(false)) {
-        Some(recursive) => {
-            let path = mount.source().clone().ok_or_else(|| Error::field(field("source"), "missing"))?;
-            if let Some((word, _)) = parsed.parameters.first() {
-                return Err(Error::field(field("options"), format!("{word}: not an option of a bind mount")));
-            }
-            MountSource::Bind { path, recursive }
+    list.iter().enumerate().map(|(index, mount)| mount_plan(index, mount, surroundings)).collect()
+}
+
+fn mount_plan(index: usize, mount: &Mount, surroundings: &Surroundings<'_>) -> Result<MountPlan, Error> {
+    let field = |part: &str| format!("mounts[{index}].{part}");
+    let destination = clean(mount.destination());
+    let parsed = mount_options::parse(mount.options().as_deref().unwrap_or_default());
+    let cover = match (parsed.copy_up, parsed.links.cover_destination) {
+        (true, _) if mount.typ().as_deref() != Some("tmpfs") => {
+            return Err(Error::field(field("options"), "tmpcopyup: only a tmpfs is copied into"));
         }
-        None => MountSource::Filesystem {
-            source: mount
-                .source()
-                .as_ref()
-                .map_or_else(|| kind.clone(), |s| s.to_string_lossy().into_owned()),
-            kind,
-            parameters: parsed.parameters,
-        },
+        (true, _) => Cover::CopyUp,
+        (false, true) => Cover::Link,
+        (false, false) => Cover::Hide,
     };
+    let (attributes, propagation) = (parsed.attributes, parsed.propagation);
+    let source = source(&field, mount, parsed, surroundings)?;
     check_place(&field("destination"), &destination, &source)?;
-    Ok(MountPlan { destination, source, attributes: parsed.attributes, propagation: parsed.propagation })
+    Ok(MountPlan { destination, source, attributes, propagation, cover })
+}
+
+fn source(
+    field: &dyn Fn(&str) -> String,
+    mount: &Mount,
+    parsed: Parsed,
+    surroundings: &Surroundings<'_>,
+) -> Result<MountSource, Error> {
+    let kind = mount.typ().clone().filter(|kind| !kind.is_empty()).unwrap_or_else(|| "none".to_owned());
+    let id_shift = id_shift(field, mount, parsed.idmap, surroundings.user)?;
+    let bind = parsed.bind.or((kind == "bind").then_some(false));
+    if id_shift.is_some() && (bind.is_none() || parsed.remount) {
+        return Err(Error::field(field("uidMappings"), "only bind mounts can show other ids"));
+    }
+    if parsed.remount {
+        // Beside `bind` only the mount changes, not the filesystem.
+        let parameters = if bind.is_some() { Vec::new() } else { parsed.parameters };
+        return Ok(MountSource::Remount { parameters });
+    }
+    if let Some(recursive) = bind {
+        let path = mount.source().clone().ok_or_else(|| Error::field(field("source"), "missing"))?;
+        let unknown = parsed.parameters.iter().find(|(key, _)| mount_options::superblock_flag(key).is_none());
+        if let Some((word, _)) = unknown {
+            return Err(Error::field(field("options"), format!("{word}: not an option of a bind mount")));
+        }
+        return Ok(MountSource::Bind { path, recursive, links: parsed.links, id_shift });
+    }
+    if matches!(kind.as_str(), "cgroup" | "cgroup2") {
+        return Ok(MountSource::Cgroups);
+    }
+    let mut parameters = parsed.parameters;
+    if let Some((attribute, label)) = surroundings.context.as_ref().filter(|_| takes_label(&kind)) {
+        parameters.push((attribute.clone(), Some(label.clone())));
+    }
+    let source = mount.source().as_ref().filter(|source| !source.as_os_str().is_empty());
+    Ok(MountSource::Filesystem {
+        source: source.map_or_else(|| kind.clone(), |source| source.to_string_lossy().into_owned()),
+        kind,
+        parameters,
+        inode_versions: parsed.inode_versions,
+    })
+}
+
+/// Filesystems whose files the policy labels by itself.
+fn takes_label(kind: &str) -> bool {
+    !matches!(kind, "proc" | "sysfs")
+}
+
+fn id_shift(
+    field: &dyn Fn(&str) -> String,
+    mount: &Mount,
+    option: Option<bool>,
+    user: UserNamespace,
+) -> Result<Option<IdShift>, Error> {
+    let recursive = option.unwrap_or(false);
+    let (uids, gids) = (extents(mount.uid_mappings()), extents(mount.gid_mappings()));
+    match (uids.is_empty(), gids.is_empty()) {
+        (false, false) => {
+            crate::idmap::check_extents(&field("uidMappings"), &uids)?;
+            crate::idmap::check_extents(&field("gidMappings"), &gids)?;
+            Ok(Some(IdShift { maps: Some((uids, gids)), recursive }))
+        }
+        (true, true) if option.is_none() => Ok(None),
+        (true, true) if user == UserNamespace::Callers => {
+            Err(Error::field(field("options"), "idmap: needs mappings, here or of a user namespace"))
+        }
+        (true, true) => Ok(Some(IdShift { maps: None, recursive })),
+        (true, false) => Err(Error::field(field("uidMappings"), "missing beside gidMappings")),
+        (false, true) => Err(Error::field(field("gidMappings"), "missing beside uidMappings")),
+    }
 }
 
 /// Files of /proc that may be covered: each shows figures that something like lxcfs(1) narrows.
-const COVERABLE: [&str; 9] = [
+const COVERABLE: [&str; 10] = [
     "/proc/cpuinfo",
     "/proc/diskstats",
     "/proc/meminfo",
@@ -55,6 +125,7 @@ const COVERABLE: [&str; 9] = [
     "/proc/loadavg",
     "/proc/slabinfo",
     "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
 ];
 
 /// The root cannot be covered, and /proc only by a procfs: what runs in the box, and the runtime
@@ -66,6 +137,9 @@ fn check_place(field: &str, destination: &Path, source: &MountSource) -> Result<
     let is_proc = match source {
         MountSource::Filesystem { kind, .. } => kind == "proc",
         MountSource::Bind { path, .. } => path == Path::new("/proc"),
+        // Nothing new comes there.
+        MountSource::Remount { .. } => return Ok(()),
+        MountSource::Cgroups => false,
     };
     let covers = destination == Path::new("/proc") && !is_proc;
     let inside = destination.starts_with("/proc") && destination != Path::new("/proc");

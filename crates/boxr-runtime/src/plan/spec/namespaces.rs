@@ -10,12 +10,25 @@ use rustix::fs::{CWD, Mode, OFlags};
 use crate::error::{At, Error, Step};
 use crate::idmap::{Extent, IdMap, Writer};
 
+/// Mappings as extents.
+pub(super) fn extents(list: &Option<Vec<LinuxIdMapping>>) -> Vec<Extent> {
+    let one = |m: &LinuxIdMapping| Extent { container: m.container_id(), host: m.host_id(), size: m.size() };
+    list.iter().flatten().map(one).collect()
+}
+
 /// How the container comes by its user namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UserNamespace {
     Callers,
     New,
     Joined,
+}
+
+/// Whether the container may change mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MountNamespace {
+    New,
+    CallersOrJoined,
 }
 
 /// Id maps by what they are for.
@@ -71,11 +84,6 @@ fn kind_of(typ: LinuxNamespaceType) -> NamespaceKind {
 }
 
 pub(super) fn id_maps(linux: &Linux, user: UserNamespace, writer: Writer) -> Result<Maps, Error> {
-    let extents = |list: &Option<Vec<LinuxIdMapping>>| -> Vec<Extent> {
-        let one =
-            |m: &LinuxIdMapping| Extent { container: m.container_id(), host: m.host_id(), size: m.size() };
-        list.iter().flatten().map(one).collect()
-    };
     let map = IdMap { uids: extents(linux.uid_mappings()), gids: extents(linux.gid_mappings()), writer };
     let named = !map.uids.is_empty() || !map.gids.is_empty();
     match user {

@@ -43,6 +43,10 @@ pub(super) fn process_plan(process: &Process, stdio: &Stdio) -> Result<ProcessPl
         rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         oom_score_adj: oom_score_adj(process.oom_score_adj())?,
         umask: process.user().umask(),
+        terminal_size: process.console_size().map(|size| {
+            let cells = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+            (cells(size.height()), cells(size.width()))
+        }),
         tuning: tuning::of_process(process)?,
     })
 }

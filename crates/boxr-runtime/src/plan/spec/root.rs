@@ -2,43 +2,52 @@
 
 use std::path::Path;
 
-use boxr_sys::mount::Propagation;
 use oci_spec::runtime::{Linux, Root};
 
-use super::super::{RootPlan, mount_options};
+use super::super::{RootEntry, RootPlan, RootPropagation, mount_options};
+use super::namespaces::MountNamespace;
 use crate::error::Error;
 
-pub(super) fn root(root: Option<&Root>, linux: &Linux, new_mount: bool) -> Result<RootPlan, Error> {
-    let propagation = match linux.rootfs_propagation().as_deref() {
-        None | Some("") => Some(Propagation::Slave),
-        Some("unchanged") => None,
-        Some(word) => {
-            let (propagation, _) = mount_options::propagation(word).ok_or_else(|| {
-                Error::field(
-                    "linux.rootfsPropagation",
-                    format!("{word}: not private, slave, shared or unbindable"),
-                )
-            })?;
-            Some(propagation)
+pub(super) fn root(
+    root: Option<&Root>,
+    linux: &Linux,
+    mount: MountNamespace,
+    entry: RootEntry,
+) -> Result<RootPlan, Error> {
+    let propagation = propagation(linux.rootfs_propagation().as_deref())?;
+    let new_mount = mount == MountNamespace::New;
+    let read_only = root.and_then(Root::readonly).unwrap_or(false);
+    match root {
+        Some(_) if read_only && !new_mount => {
+            Err(Error::field("root.readonly", "needs a new mount namespace"))
         }
-    };
-    let Some(root) = root else {
-        return Ok(if new_mount {
-            RootPlan::HostTree { propagation, read_only: false }
-        } else {
-            RootPlan::Unchanged
-        });
-    };
-    let read_only = root.readonly().unwrap_or(false);
-    if root.path() == Path::new("/") {
-        return match (new_mount, read_only) {
-            (true, _) => Ok(RootPlan::HostTree { propagation, read_only }),
-            (false, false) => Ok(RootPlan::Unchanged),
-            (false, true) => Err(Error::field("root.readonly", "needs a new mount namespace")),
-        };
+        None if new_mount => Ok(RootPlan::HostTree { propagation, read_only: false }),
+        None => Ok(RootPlan::Unchanged),
+        Some(root) if root.path().as_os_str().is_empty() => Err(Error::field("root.path", "missing")),
+        Some(root) if root.path() == Path::new("/") && new_mount => {
+            Ok(RootPlan::HostTree { propagation, read_only })
+        }
+        Some(root) if root.path() == Path::new("/") => Ok(RootPlan::Unchanged),
+        Some(root) => {
+            let path = root.path().clone();
+            Ok(match new_mount {
+                true => RootPlan::Directory { path, propagation, read_only, entry },
+                false => RootPlan::Chroot { path },
+            })
+        }
     }
-    if !new_mount {
-        return Err(Error::field("root.path", "a root of its own needs a new mount namespace"));
+}
+
+fn propagation(word: Option<&str>) -> Result<RootPropagation, Error> {
+    match word {
+        None | Some("") => Ok(RootPropagation::Unsaid),
+        Some("unchanged") => Ok(RootPropagation::Unchanged),
+        Some(word) => match mount_options::propagation(word) {
+            Some((propagation, recursive)) => Ok(RootPropagation::Set(propagation, recursive)),
+            None => Err(Error::field(
+                "linux.rootfsPropagation",
+                format!("{word}: not private, slave, shared or unbindable"),
+            )),
+        },
     }
-    Ok(RootPlan::Directory { path: root.path().clone(), propagation, read_only })
 }

@@ -1,0 +1,79 @@
+//! One mount of a plan.
+
+use std::path::PathBuf;
+
+use boxr_sys::mount::Propagation;
+
+use super::mount_options::{Links, MountAttributes};
+use crate::idmap::Extent;
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPlan {
+    /// Where, absolute in the box.
+    pub destination: PathBuf,
+    /// What.
+    pub source: MountSource,
+    /// With which attributes.
+    pub attributes: MountAttributes,
+    /// How it travels.
+    pub propagation: Option<(Propagation, bool)>,
+    /// What it may cover.
+    pub cover: Cover,
+}
+
+/// What is found where a filesystem is mounted, and what becomes of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cover {
+    /// It is hidden.
+    #[default]
+    Hide,
+    /// It is copied into the new filesystem first (`tmpcopyup`).
+    CopyUp,
+    /// It is hidden, and a symbolic link is not followed (`dest-nofollow`).
+    Link,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Bind {
+        /// Its path.
+        path: PathBuf,
+        /// With all mounts below it.
+        recursive: bool,
+        /// What is done if it is a symbolic link.
+        links: Links,
+        /// Ids of its files are shown as others.
+        id_shift: Option<IdShift>,
+    },
+    /// A new instance of a filesystem.
+    Filesystem {
+        /// `proc`, `tmpfs`…
+        kind: String,
+        /// Shown as its source.
+        source: String,
+        /// Options of the filesystem itself; no value means a flag.
+        parameters: Vec<(String, Option<String>)>,
+        /// A change counter of inodes (`MS_I_VERSION` of mount(2)).
+        inode_versions: bool,
+    },
+    /// The container's own cgroups, in the versions that the host has.
+    Cgroups,
+    /// What is mounted there already gets other attributes and parameters.
+    Remount {
+        /// Of the filesystem.
+        parameters: Vec<(String, Option<String>)>,
+    },
+}
+
+/// How ids of files are shown as others (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdShift {
+    /// Own maps: from the id on disk (`container`) to the one that is shown (`host`). `None` takes
+    /// those of the container's user namespace.
+    pub maps: Option<(Vec<Extent>, Vec<Extent>)>,
+    /// Also of mounts below it.
+    pub recursive: bool,
+}

@@ -1,0 +1,70 @@
+//! What becomes `/`, and how.
+
+use std::path::PathBuf;
+
+use boxr_sys::mount::Propagation;
+
+/// What becomes `/`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RootPlan {
+    /// Whatever the mount namespace has: the caller's, or the joined one's.
+    Unchanged,
+    /// The caller's tree in a mount namespace of its own.
+    HostTree {
+        /// Of all its mounts.
+        propagation: RootPropagation,
+        /// The whole tree is read-only.
+        read_only: bool,
+    },
+    /// A directory in a mount namespace of its own.
+    Directory {
+        /// Its path on the host.
+        path: PathBuf,
+        /// Of the host's mounts as seen from the container's namespace, and of the container's root.
+        propagation: RootPropagation,
+        /// The root mount is read-only.
+        read_only: bool,
+        /// How it becomes the root.
+        entry: RootEntry,
+    },
+    /// A directory of the caller's mount namespace or a joined one, as it is: nothing is mounted in it.
+    Chroot {
+        /// Its path in the caller's mount namespace.
+        path: PathBuf,
+    },
+}
+
+impl RootPlan {
+    /// Whether others have made what becomes `/`, so that nothing in it can be believed.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Directory { .. } | Self::Chroot { .. })
+    }
+
+    /// Whether mounts can be made that nobody else sees.
+    pub fn has_own_mounts(&self) -> bool {
+        matches!(self, Self::HostTree { .. } | Self::Directory { .. })
+    }
+}
+
+/// How mounts travel between the host and a container (`linux.rootfsPropagation`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RootPropagation {
+    /// Nothing is said: mounts of the host arrive in what is bound, none leaves.
+    #[default]
+    Unsaid,
+    /// The host's mounts stay what they are (boxr's own `unchanged`).
+    Unchanged,
+    /// This, and whether of all mounts.
+    Set(Propagation, bool),
+}
+
+/// How a directory becomes the root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RootEntry {
+    /// pivot_root(2): nothing of the host is left in the mount namespace.
+    #[default]
+    Pivot,
+    /// Moved over the old root and entered by chroot(2), for hosts that run from a ramdisk, which
+    /// pivot_root(2) refuses (`--no-pivot`). The old root stays below.
+    MoveAndChroot,
+}

@@ -1,0 +1,148 @@
+//! Trees that are cloned before the container's namespaces are entered, or before the host's mounts
+//! lose their peers: later they could not be reached, or not as they are meant.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use boxr_sys::mount::{Change, Propagation, attr, set_attributes};
+use boxr_sys::namespace::NamespaceKind;
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::mounts::clone_source;
+use crate::error::{At, Error, Step, StepError};
+use crate::idmap::{Extent, IdMap, Writer};
+use crate::plan::{IdShift, MountPlan, MountSource, Plan, RootPlan, RootPropagation};
+use crate::process::holder;
+
+/// Detached trees, made ahead of their use.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// By the number of their mount in the plan.
+    sources: Vec<(usize, OwnedFd)>,
+    root: Option<OwnedFd>,
+}
+
+type Maps = (Vec<Extent>, Vec<Extent>);
+
+impl Ahead {
+    /// What only boxr itself can open, with its privileges over the host: mounts that show other
+    /// ids, and everything that root of a user namespace may not reach by its path.
+    ///
+    /// # Errors
+    /// The mount whose source cannot be opened or shown.
+    pub fn from_outside(plan: &Plan) -> Result<Self, Error> {
+        let mut ahead = Self::default();
+        let shifted = plan.makes(NamespaceKind::User) || plan.joins(NamespaceKind::User);
+        let own_root = matches!(plan.root, RootPlan::Directory { .. });
+        let mut namespaces = Vec::new();
+        for (index, mount) in plan.mounts.iter().enumerate() {
+            let MountSource::Bind { links, id_shift, .. } = &mount.source else { continue };
+            if id_shift.is_none() && !(shifted && own_root && !links.copy) {
+                continue;
+            }
+            let Some(tree) = clone_if_allowed(mount)? else { continue };
+            if let Some(shift) = id_shift {
+                show_other_ids(&tree, mount, shift, plan, &mut namespaces)?;
+            }
+            if shifted {
+                follow_host(&tree).at(Step::Propagation, mount.destination.display())?;
+            }
+            ahead.sources.push((index, tree));
+        }
+        if let RootPlan::Directory { path, .. } = &plan.root
+            && shifted
+        {
+            ahead.root = clone_root(path)?;
+        }
+        Ok(ahead)
+    }
+
+    /// In a container whose root is shared, binds that are to be shared stay peers of the host's
+    /// mounts: they are cloned while those still are.
+    ///
+    /// # Errors
+    /// The mount whose source cannot be opened.
+    pub fn keep_peers(plan: &Plan) -> Result<Vec<(usize, OwnedFd)>, StepError> {
+        let RootPlan::Directory { propagation: RootPropagation::Set(Propagation::Shared, _), .. } = plan.root
+        else {
+            return Ok(Vec::new());
+        };
+        let shared = |mount: &&MountPlan| matches!(mount.propagation, Some((Propagation::Shared, _)));
+        let numbered = plan.mounts.iter().enumerate();
+        numbered
+            .filter(|(_, mount)| shared(mount) && matches!(mount.source, MountSource::Bind { .. }))
+            .map(|(index, mount)| Ok((index, clone_source(mount)?)))
+            .collect()
+    }
+
+    /// The tree for the mount with this number.
+    pub fn source(&self, index: usize) -> Option<BorrowedFd<'_>> {
+        self.sources.iter().find(|(of, _)| *of == index).map(|(_, tree)| tree.as_fd())
+    }
+
+    /// The container's root.
+    pub fn root(&self) -> Option<&OwnedFd> {
+        self.root.as_ref()
+    }
+}
+
+/// `None` where boxr has no privilege over its own mounts: then the first process may try.
+fn clone_if_allowed(mount: &MountPlan) -> Result<Option<OwnedFd>, StepError> {
+    match clone_source(mount) {
+        Err(StepError { errno: Errno::PERM, .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn clone_root(path: &Path) -> Result<Option<OwnedFd>, StepError> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    match open_tree(rustix::fs::CWD, path, flags) {
+        Err(Errno::PERM) => Ok(None),
+        other => {
+            let tree = other.at(Step::OpenRoot, path.display())?;
+            follow_host(&tree).at(Step::Propagation, path.display())?;
+            Ok(Some(tree))
+        }
+    }
+}
+
+/// What is mounted there in the container must not travel to the host.
+fn follow_host(tree: &OwnedFd) -> Result<(), Errno> {
+    let change = Change { propagation: Some(Propagation::Slave), ..Change::default() };
+    set_attributes(tree.as_fd(), c"", true, &change)
+}
+
+fn show_other_ids(
+    tree: &OwnedFd,
+    mount: &MountPlan,
+    shift: &IdShift,
+    plan: &Plan,
+    made: &mut Vec<(Maps, OwnedFd)>,
+) -> Result<(), Error> {
+    let of_container = || plan.idmap.as_ref().map(|map| (map.uids.clone(), map.gids.clone()));
+    let joined = plan.joined.iter().find(|(kind, _)| *kind == NamespaceKind::User);
+    let namespace = match (shift.maps.clone().or_else(of_container), joined) {
+        (Some(maps), _) => namespace_with(maps, made)?,
+        (None, Some((_, joined))) => joined.as_fd(),
+        (None, None) => return Err(Error::field("mounts", "idmap: the container has no user namespace")),
+    };
+    let change = Change { set: attr::IDMAP, user_namespace: Some(namespace), ..Change::default() };
+    let what = || format!("{} (idmap)", mount.destination.display());
+    Ok(set_attributes(tree.as_fd(), c"", shift.recursive, &change).at(Step::MountAttributes, what())?)
+}
+
+/// A user namespace for its maps only; one for all mounts with the same.
+fn namespace_with(maps: Maps, made: &mut Vec<(Maps, OwnedFd)>) -> Result<BorrowedFd<'_>, Error> {
+    let known = made.iter().position(|(known, _)| *known == maps);
+    let index = match known {
+        Some(index) => index,
+        None => {
+            let map = IdMap { uids: maps.0.clone(), gids: maps.1.clone(), writer: Writer::Boxr };
+            made.push((maps, holder::user_namespace(&map)?));
+            made.len() - 1
+        }
+    };
+    made.get(index).map(|(_, fd)| fd.as_fd()).ok_or_else(|| Error::field("mounts", "no user namespace"))
+}

@@ -1,0 +1,113 @@
+//! Files of the container that are copied: into a tmpfs that covers them, and links that are made again.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, chownat,
+    fchmod, fchown, futimens, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat,
+};
+use rustix::io::Errno;
+
+use super::beneath;
+use crate::error::{At, Step, StepError};
+
+/// Makes the link that `source` is again at `destination` beneath `root`; `false` when it is no link.
+pub(super) fn link(root: BorrowedFd<'_>, source: &Path, destination: &Path) -> Result<bool, StepError> {
+    let text = match readlinkat(CWD, source, Vec::new()) {
+        Err(Errno::INVAL) => return Ok(false),
+        other => other.at(Step::MountSource, source.display())?,
+    };
+    let place = || destination.display();
+    let (parent, name) = beneath::open_parent(root, destination).at(Step::MountTarget, place())?;
+    match symlinkat(&text, &parent, name) {
+        Err(Errno::EXIST) if readlinkat(&parent, name, Vec::new()).as_ref() == Ok(&text) => Ok(true),
+        other => other.map(|()| true).at(Step::MountTarget, place()),
+    }
+}
+
+/// Copies what is in the directory `from`, which may only be a path descriptor, to `to`. Nothing
+/// outside of it is reached: no link is followed and no mount entered.
+pub(super) fn up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let stat = rustix::fs::fstat(from)?;
+    let to = open_directory(to, ".".as_ref())?;
+    let (uid, gid) = owner(&stat);
+    fchown(&to, Some(uid), Some(gid))?;
+    directory(open_directory(from, ".".as_ref())?.as_fd(), to.as_fd())
+}
+
+fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    for entry in Dir::read_from(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        copy_entry(from, to, name, &stat)?;
+    }
+    Ok(())
+}
+
+fn copy_entry(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &std::ffi::CStr,
+    stat: &Stat,
+) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+    match kind {
+        FileType::Directory => {
+            mkdirat(to, name, Mode::RWXU)?;
+            let made = open_directory(to, path)?;
+            directory(open_directory(from, path)?.as_fd(), made.as_fd())?;
+            return finish(&made, stat, mode);
+        }
+        FileType::RegularFile => {
+            let source = open_inside(from, path, OFlags::RDONLY)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = openat(to, name, flags, Mode::RUSR | Mode::WUSR)?;
+            let (mut reader, mut writer) = (std::fs::File::from(source), std::fs::File::from(made));
+            std::io::copy(&mut reader, &mut writer)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            return finish(&writer, stat, mode);
+        }
+        FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?, to, name)?,
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice => {
+            mknodat(to, name, kind, mode, stat.st_rdev)?;
+        }
+        FileType::Unknown => return Err(Errno::NOTSUP),
+    }
+    let (uid, gid) = owner(stat);
+    chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Owner, mode and times, in the order in which each survives the next.
+fn finish(file: impl AsFd, stat: &Stat, mode: Mode) -> Result<(), Errno> {
+    let (uid, gid) = owner(stat);
+    fchown(&file, Some(uid), Some(gid))?;
+    fchmod(&file, mode)?;
+    let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as i64 };
+    let times = Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    };
+    futimens(&file, &times)
+}
+
+fn owner(stat: &Stat) -> (Uid, Gid) {
+    (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))
+}
+
+fn open_directory(dir: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
+    open_inside(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+fn open_inside(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    openat2(dir, name, flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty(), resolve)
+}

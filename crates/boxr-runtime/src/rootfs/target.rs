@@ -1,0 +1,87 @@
+//! Where a mount is put: opened beneath the root, and never a part of procfs that a link led to.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat2};
+use rustix::io::Errno;
+
+use super::beneath::{self, Shape};
+use crate::plan::{Cover, MountPlan, MountSource};
+
+/// What happens when a mount target is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MissingTarget {
+    /// It is made, in a root of the container's own.
+    Create,
+    /// An error: the tree is the host's.
+    Refuse,
+}
+
+/// A place to mount on.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub fd: OwnedFd,
+    /// Whether it was there before.
+    pub existed: bool,
+}
+
+/// Opens the destination of `mount`, and makes it first where that is allowed.
+///
+/// # Errors
+/// `ELOOP` when a link stands where procfs or sysfs goes (CVE-2023-27561) or leads into a procfs
+/// (CVE-2019-16884).
+pub(super) fn open(
+    root: BorrowedFd<'_>,
+    mount: &MountPlan,
+    shape: Shape,
+    missing: MissingTarget,
+) -> Result<Target, Errno> {
+    if mount.cover == Cover::Link {
+        return open_itself(root, mount, shape, missing);
+    }
+    let path = mount.destination.as_path();
+    // Without a link on the way the destination means what the plan has checked.
+    let link = match beneath::open_without_links(root, path, OFlags::PATH) {
+        Ok(fd) => return Ok(Target { fd, existed: true }),
+        Err(Errno::LOOP) if missing == MissingTarget::Create && is_kernel_view(mount) => {
+            return Err(Errno::LOOP);
+        }
+        Err(Errno::LOOP) => true,
+        Err(Errno::NOENT) if missing == MissingTarget::Create => false,
+        Err(errno) => return Err(errno),
+    };
+    let target = match (beneath::open(root, path, OFlags::PATH), missing) {
+        (Err(Errno::NOENT), MissingTarget::Create) => {
+            Target { fd: beneath::open_or_create(root, path, shape)?, existed: false }
+        }
+        (opened, _) => Target { fd: opened?, existed: true },
+    };
+    if link && fstatfs(&target.fd)?.f_type == PROC_SUPER_MAGIC {
+        return Err(Errno::LOOP);
+    }
+    Ok(target)
+}
+
+/// The last name itself, also where it is a link.
+fn open_itself(
+    root: BorrowedFd<'_>,
+    mount: &MountPlan,
+    shape: Shape,
+    missing: MissingTarget,
+) -> Result<Target, Errno> {
+    let (parent, name) = beneath::open_parent(root, &mount.destination)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat2(&parent, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
+        Ok(fd) => Ok(Target { fd, existed: true }),
+        Err(Errno::NOENT) if missing == MissingTarget::Create => Ok(Target {
+            fd: beneath::create_one(parent.as_fd(), name, shape == Shape::File)?,
+            existed: false,
+        }),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// procfs and sysfs: behind a link they would be where masks and the runtime itself do not look.
+fn is_kernel_view(mount: &MountPlan) -> bool {
+    matches!(&mount.source, MountSource::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs")
+}
