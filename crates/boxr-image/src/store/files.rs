@@ -215,7 +215,7 @@ pub(crate) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr)) -> R
 
 /// Removes what is at `path`, and everything below it, without following links. Directories that
 /// nobody may write, which images have, are no obstacle.
-fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+pub(crate) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
     match fs::unlinkat(at, path, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         // EPERM is what some filesystems say for a directory (unlink(2)).

@@ -56,6 +56,8 @@ pub use records::{ImageLayer, ImageRecord, Name};
 pub use sweep::{Swept, Which};
 pub use verify::{Finding, Item, Problem};
 
+pub(crate) use files::remove_tree;
+
 use files::Root;
 use flush::Flusher;
 

@@ -108,6 +108,8 @@ fn lose_power(store: &Path, journal: &Path) {
     for path in dirty {
         let path = store.join(path);
         if path.exists() {
+            // Layers have files that nobody may write.
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
             std::fs::File::create(path).unwrap();
         }
     }
