@@ -18,6 +18,7 @@ mod device_program;
 mod devices;
 mod entrance;
 mod error;
+pub mod events;
 mod field;
 mod file;
 mod freeze;

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::controller::Controller;
 use crate::error::{Absence, Error, Result};
-use crate::host::{Hierarchy, Host};
+use crate::host::{Hierarchy, Host, Layout};
 use crate::parent::{self, Base, Needs};
 use crate::plan::{Accounting, Branch, Existing, Need, Place, Plan, Request, SUBGROUP};
 use crate::resources::{Asked, Setting};
@@ -59,6 +59,8 @@ impl Host {
         let list: &[Controller] = match accounting {
             Accounting::Limits => &[],
             Accounting::Full => &FIGURES,
+            // Beside version 1 nobody looks for figures in the v2 tree, whose root is left as it is.
+            Accounting::Every if self.layout() != Layout::Unified => &[],
             Accounting::Every => &Controller::ALL,
         };
         let absent = |controller: &&Controller| {

@@ -291,7 +291,7 @@ fn io_two(text: &str) -> IoStats {
     sum
 }
 
-fn pressure(directory: &Path) -> Result<Pressure> {
+pub(crate) fn pressure(directory: &Path) -> Result<Pressure> {
     let figures = |name: &str| -> Result<Option<PressureFigures>> {
         match read_if_exists(&directory.join(name)) {
             Ok(text) => Ok(text.map(|text| pressure_figures(&text))),

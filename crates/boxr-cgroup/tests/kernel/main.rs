@@ -4,6 +4,7 @@
 //! They make groups named `boxr-test-…` and remove them. Without root they are shown as ignored,
 //! except for what a user may try too; so are those of version 1 where there is none.
 
+mod container;
 mod delegated;
 mod life;
 mod limits;
@@ -31,6 +32,7 @@ fn main() -> std::process::ExitCode {
         (limits::TESTS, root),
         (life::TESTS, root),
         (places::TESTS, root),
+        (container::TESTS, root),
         (delegated::TESTS, root),
         (life::LEGACY, legacy),
         (systemd::TESTS, systemd),
