@@ -5,6 +5,7 @@
 
 pub mod digest;
 pub mod oci;
+pub mod pull;
 pub mod reference;
 pub mod registry;
 pub mod store;

@@ -149,6 +149,14 @@ impl Client {
         Ok(Raw { bytes, digest, document })
     }
 
+    /// The manifest with this digest, as it comes and verified.
+    ///
+    /// # Errors
+    /// It is not there, or is something else.
+    pub fn manifest_bytes(&self, endpoint: &Endpoint, digest: &Digest) -> Result<Vec<u8>, RegistryError> {
+        self.document(endpoint, &digest.to_string(), Some(digest)).map(|raw| raw.bytes)
+    }
+
     /// Content of at most `limit` bytes, verified.
     ///
     /// # Errors

@@ -52,6 +52,11 @@ impl Patience {
         asked.unwrap_or(doubled).min(self.longest_wait)
     }
 
+    /// Waits before attempt `next`, counted from 0.
+    pub(crate) fn pause(&self, next: u32) {
+        std::thread::sleep(self.wait(next, None));
+    }
+
     /// Asks until there is an answer, a refusal, or no patience.
     pub(super) fn ask<T>(&self, mut question: impl FnMut() -> Result<T, Failed>) -> Result<T, RegistryError> {
         let mut next = 1;

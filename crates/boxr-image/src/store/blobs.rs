@@ -96,12 +96,21 @@ impl Store {
     /// It cannot be written.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if let Ingest::Write(mut writer) = self.ingest(&digest, bytes.len() as u64, Wait::Yes)? {
+        self.put_blob_as(&digest, bytes)?;
+        Ok(digest)
+    }
+
+    /// Writes small content that is at hand and has this digest.
+    ///
+    /// # Errors
+    /// It has another, or cannot be written.
+    pub fn put_blob_as(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        if let Ingest::Write(mut writer) = self.ingest(digest, bytes.len() as u64, Wait::Yes)? {
             writer.restart()?;
             writer.write(bytes)?;
             writer.commit()?;
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// Asks to write the blob `digest`, of which it was said that it has `size` bytes.
@@ -216,17 +225,30 @@ impl BlobWriter<'_> {
     /// # Errors
     /// [`StoreError::WrongSize`], [`StoreError::WrongDigest`]: nothing of it is kept. It cannot be written.
     pub fn commit(mut self) -> Result<(), StoreError> {
+        self.verify()?;
+        self.store.flusher.flush(&self.store.root)?;
+        self.publish()
+    }
+
+    /// Verifies the whole.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongSize`], [`StoreError::WrongDigest`]: nothing of it is kept.
+    pub fn verify(&mut self) -> Result<(), StoreError> {
         if self.position != self.size {
             return Err(self.wrong_size(self.position));
         }
         let found = self.hasher.clone().finish();
         if found != self.digest {
             self.restart()?;
-            return Err(StoreError::WrongDigest { what: "a blob", expected: self.digest, found });
+            return Err(StoreError::WrongDigest { what: "a blob", expected: self.digest.clone(), found });
         }
-        let store = self.store;
-        store.flusher.flush(&store.root)?;
-        store.root.rename(&ingest_path(&self.digest), &blob_path(&self.digest))
+        Ok(())
+    }
+
+    /// Gives it its name, once it is verified and lasts.
+    pub(super) fn publish(self) -> Result<(), StoreError> {
+        self.store.root.rename(&ingest_path(&self.digest), &blob_path(&self.digest))
     }
 
     fn wrong_size(&self, found: u64) -> StoreError {

@@ -139,6 +139,14 @@ impl Root {
             .map_err(|errno| self.error("write to the disk", "", errno))
     }
 
+    /// Writes a small file, which does not last yet.
+    pub(super) fn write_new(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let fd = self.open_or_make(path)?;
+        before(Change::Write(path))
+            .and_then(|()| write_all(&fd, bytes))
+            .map_err(|errno| self.error("write", path, errno))
+    }
+
     /// Writes a small file whole and makes it last: a reader sees the old contents or the new ones,
     /// and so does whoever comes after a power loss.
     pub(super) fn write_whole(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 
 use super::lock::{Wait, lock_file};
-use super::{Store, StoreError};
+use super::{BlobWriter, Store, StoreError};
 use crate::digest::Digest;
 
 /// What a layer amounts to.
@@ -140,10 +140,26 @@ impl LayerWriter<'_> {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn commit(mut self, info: LayerInfo) -> Result<Layer, StoreError> {
+    pub fn commit(self, info: LayerInfo) -> Result<Layer, StoreError> {
+        self.finish(info, None)
+    }
+
+    /// The same, and for the blob that it came from: verified, made to last and named together.
+    ///
+    /// # Errors
+    /// The blob is not what it should be; it cannot be written.
+    pub fn commit_with(self, mut blob: BlobWriter<'_>, info: LayerInfo) -> Result<Layer, StoreError> {
+        blob.verify()?;
+        self.finish(info, Some(blob))
+    }
+
+    fn finish(mut self, info: LayerInfo, blob: Option<BlobWriter<'_>>) -> Result<Layer, StoreError> {
         let (store, staging) = (self.store, staging_path(&self.diff_id));
-        store.write_json(&format!("{staging}/layer.json"), &info)?;
+        store.write_unsynced(&format!("{staging}/layer.json"), &info)?;
         store.flusher.flush(&store.root)?;
+        if let Some(blob) = blob {
+            blob.publish()?;
+        }
         store.root.rename(&staging, &layer_path(&self.diff_id))?;
         self.committed = true;
         store.root.remove_file(&layer_lock_path(&self.diff_id.file_name()))?;

@@ -245,9 +245,26 @@ impl Store {
         parsed.map(Some).map_err(|reason| StoreError::Damaged { path: self.root.path(path), reason })
     }
 
+    /// The images whose records can be read.
+    pub(crate) fn readable_images(&self) -> Result<Vec<ImageRecord>, StoreError> {
+        let mut all = Vec::new();
+        for name in self.record_names("images")? {
+            all.extend(self.read_json(&format!("images/{name}")).ok().flatten());
+        }
+        Ok(all)
+    }
+
+    /// Writes a file that nobody looks for yet; whoever calls this makes it last.
+    pub(super) fn write_unsynced(&self, path: &str, value: &impl Serialize) -> Result<(), StoreError> {
+        self.root.write_new(path, &self.encode(path, value)?)
+    }
+
     pub(super) fn write_json(&self, path: &str, value: &impl Serialize) -> Result<(), StoreError> {
+        self.root.write_whole(path, &self.encode(path, value)?)
+    }
+
+    fn encode(&self, path: &str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
         let encoded = serde_json::to_vec(value);
-        let bytes = encoded.map_err(|reason| StoreError::Encode { path: self.root.path(path), reason })?;
-        self.root.write_whole(path, &bytes)
+        encoded.map_err(|reason| StoreError::Encode { path: self.root.path(path), reason })
     }
 }

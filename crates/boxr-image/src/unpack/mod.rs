@@ -127,6 +127,17 @@ pub struct LeftOut {
     pub owners: u64,
 }
 
+impl LeftOut {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            xattrs: self.xattrs + other.xattrs,
+            devices: self.devices + other.devices,
+            owners: self.owners + other.owners,
+        }
+    }
+}
+
 /// Unpacks the layer `from`, compressed or not, into the empty directory `dir`.
 ///
 /// # Errors

@@ -1,0 +1,191 @@
+//! One layer.
+
+use std::sync::atomic::AtomicBool;
+
+use super::stream::{Failure, Stream};
+use super::{Event, Pull, PullError};
+use crate::registry::Fetched;
+use crate::store::{BlobWriter, ImageLayer, Ingest, LayerWriter, StoreError, Unpack, Wait};
+use crate::unpack::{LeftOut, UnpackError, Unpacked, unpack};
+
+/// What is to become of what an earlier attempt has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leftover {
+    Continue,
+    Discard,
+}
+
+/// Has the layer here, blob and files.
+pub(super) fn fetch(
+    pull: &Pull<'_>,
+    fetched: &Fetched,
+    layer: &ImageLayer,
+    given_up: &AtomicBool,
+) -> Result<LeftOut, PullError> {
+    let work = Work { pull, fetched, layer, given_up };
+    let writer = match work.wait_for_layer()? {
+        Unpack::Write(writer) => writer,
+        Unpack::Present(_) | Unpack::Busy => {
+            work.blob_alone()?;
+            work.tell(Event::Present);
+            return Ok(LeftOut::default());
+        }
+    };
+    let left_out = match work.unpack(writer, Leftover::Continue)? {
+        Attempt::Done(left_out) => left_out,
+        // What was left was not a beginning of this blob. Now from its beginning.
+        Attempt::LeftoverWasWrong => match work.wait_for_layer()? {
+            Unpack::Write(writer) => match work.unpack(writer, Leftover::Discard)? {
+                Attempt::Done(left_out) => left_out,
+                Attempt::LeftoverWasWrong => return Err(PullError::GivenUp),
+            },
+            Unpack::Present(_) | Unpack::Busy => LeftOut::default(),
+        },
+    };
+    work.tell(Event::Done);
+    Ok(left_out)
+}
+
+/// Whether what was unpacked is what the image says.
+pub(super) fn check(layer: &ImageLayer, unpacked: &Unpacked) -> Result<(), PullError> {
+    if unpacked.diff_id == layer.diff_id {
+        return Ok(());
+    }
+    Err(PullError::WrongContents {
+        digest: layer.blob.clone(),
+        expected: layer.diff_id.clone(),
+        found: unpacked.diff_id.clone(),
+    })
+}
+
+enum Attempt {
+    Done(LeftOut),
+    LeftoverWasWrong,
+}
+
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    pull: &'a Pull<'a>,
+    fetched: &'a Fetched,
+    layer: &'a ImageLayer,
+    given_up: &'a AtomicBool,
+}
+
+impl<'a> Work<'a> {
+    fn tell(&self, event: Event) {
+        self.pull.progress.layer(&self.layer.blob, event);
+    }
+
+    fn wait_for_layer(&self) -> Result<Unpack<'a>, PullError> {
+        let store = self.pull.store;
+        match store.unpack(&self.layer.diff_id, Wait::No)? {
+            Unpack::Busy => {
+                self.tell(Event::Waiting);
+                Ok(store.unpack(&self.layer.diff_id, Wait::Yes)?)
+            }
+            known => Ok(known),
+        }
+    }
+
+    fn wait_for_blob(&self) -> Result<Ingest<'a>, PullError> {
+        let (store, layer) = (self.pull.store, self.layer);
+        match store.ingest(&layer.blob, layer.size, Wait::No)? {
+            Ingest::Busy => {
+                self.tell(Event::Waiting);
+                Ok(store.ingest(&layer.blob, layer.size, Wait::Yes)?)
+            }
+            known => Ok(known),
+        }
+    }
+
+    fn unpack(&self, writer: LayerWriter<'a>, leftover: Leftover) -> Result<Attempt, PullError> {
+        match self.wait_for_blob()? {
+            Ingest::Write(blob) => self.unpack_fetched(writer, blob, leftover),
+            Ingest::Present | Ingest::Busy => {
+                self.tell(Event::Unpacking);
+                let (file, _) = self.pull.store.open_blob(&self.layer.blob)?;
+                let unpacked =
+                    unpack(file, writer.dir(), &self.pull.how).map_err(|error| self.failed(error))?;
+                check(self.layer, &unpacked)?;
+                writer.commit(unpacked.info)?;
+                Ok(Attempt::Done(unpacked.left_out))
+            }
+        }
+    }
+
+    fn unpack_fetched(
+        &self,
+        writer: LayerWriter<'a>,
+        mut blob: BlobWriter<'a>,
+        leftover: Leftover,
+    ) -> Result<Attempt, PullError> {
+        if leftover == Leftover::Discard {
+            blob.restart()?;
+        }
+        let continues = blob.left() > 0;
+        let mut stream = self.stream(blob);
+        let unpacked = unpack(&mut stream, writer.dir(), &self.pull.how);
+        let (mut blob, failure) = stream.end();
+        let done = match (failure, unpacked) {
+            // A reader's error comes back in another's clothes; this is what happened.
+            (Some(failure), _) => Err(failure),
+            (None, Err(error)) => Err(self.failed(error)),
+            (None, Ok(unpacked)) => blob.verify().map(|()| unpacked).map_err(PullError::from),
+        };
+        let unpacked = match done.and_then(|unpacked| check(self.layer, &unpacked).map(|()| unpacked)) {
+            Ok(unpacked) => unpacked,
+            Err(error) if continues && is_about_contents(&error) => {
+                blob.restart()?;
+                return Ok(Attempt::LeftoverWasWrong);
+            }
+            Err(error) => {
+                // What cannot be used is not to be continued.
+                if is_about_contents(&error) {
+                    blob.restart()?;
+                }
+                return Err(error);
+            }
+        };
+        writer.commit_with(blob, unpacked.info)?;
+        Ok(Attempt::Done(unpacked.left_out))
+    }
+
+    /// The files are here; the blob may be another than the one they came from.
+    fn blob_alone(&self) -> Result<(), PullError> {
+        let Ingest::Write(blob) = self.wait_for_blob()? else { return Ok(()) };
+        let mut stream = self.stream(blob);
+        let read = std::io::copy(&mut stream, &mut std::io::sink());
+        let (mut blob, failure) = stream.end();
+        match (failure, read) {
+            (Some(failure), _) => return Err(failure),
+            (None, Err(error)) => return Err(self.failed(error.into())),
+            (None, Ok(_)) => {}
+        }
+        if let Err(error) = blob.verify() {
+            // The next attempt begins anew.
+            blob.restart()?;
+            return Err(error.into());
+        }
+        Ok(blob.commit()?)
+    }
+
+    fn stream(&self, blob: BlobWriter<'a>) -> Stream<'a> {
+        let Self { pull, fetched, given_up, .. } = *self;
+        Stream::new(pull.client, &fetched.endpoint, blob, given_up, pull.progress)
+    }
+
+    fn failed(&self, source: UnpackError) -> PullError {
+        PullError::Unpack { digest: self.layer.blob.clone(), source }
+    }
+}
+
+/// Whether the bytes themselves are wrong, not the way to them or the disk.
+fn is_about_contents(error: &Failure) -> bool {
+    match error {
+        PullError::WrongContents { .. } | PullError::Store(StoreError::WrongDigest { .. }) => true,
+        PullError::Unpack { source, .. } => {
+            !matches!(source, UnpackError::System { .. } | UnpackError::Owner { .. })
+        }
+        _ => false,
+    }
+}
