@@ -15,8 +15,10 @@ pub mod plan;
 pub mod process;
 pub mod proxy;
 pub mod rootfs;
+pub mod signal_names;
 pub mod stdio;
 pub mod terminal;
+pub mod timestamp;
 
 pub use error::{Error, Step, StepError};
 pub use plan::Plan;
