@@ -1,10 +1,9 @@
 //! From "join that one's namespace" to an open descriptor of it.
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use boxr_runtime::namespaces::{self, is_own};
 use boxr_sys::namespace::NamespaceKind;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -116,17 +115,11 @@ fn needs_privilege(wanted: &Namespaces) -> bool {
 /// # Errors
 /// [`JoinError::Open`] when the process ends meanwhile or is another user's.
 pub fn all_of(process: &ProcessRef, name: &str) -> Result<Vec<(NamespaceKind, OwnedFd)>, JoinError> {
-    let mut namespaces = Vec::new();
-    for kind in NamespaceKind::ALL {
-        let fd = match open_of_process(kind, process.pid, name) {
-            // A kernel without time namespaces has no file for them.
-            Err(JoinError::Open { errno: Errno::NOENT, .. }) if kind == NamespaceKind::Time => continue,
-            other => other?,
-        };
-        if !is_own(kind, &fd) {
-            namespaces.push((kind, fd));
-        }
-    }
+    let namespaces = namespaces::of_process(process.pid).map_err(|(kind, errno)| JoinError::Open {
+        kind,
+        target: name.to_owned(),
+        errno,
+    })?;
     if process.is_alive() { Ok(namespaces) } else { Err(JoinError::NotRunning { name: name.to_owned() }) }
 }
 
@@ -145,8 +138,7 @@ fn open(kind: NamespaceKind, target: &JoinTarget, find: &FindBox<'_>) -> Result<
 }
 
 fn open_of_process(kind: NamespaceKind, pid: i32, whose: &str) -> Result<OwnedFd, JoinError> {
-    let path = PathBuf::from(format!("/proc/{pid}/ns/{}", kind.proc_name()));
-    open_path(&path).map_err(|errno| JoinError::Open { kind, target: whose.to_owned(), errno })
+    namespaces::open(kind, pid).map_err(|errno| JoinError::Open { kind, target: whose.to_owned(), errno })
 }
 
 fn open_file(kind: NamespaceKind, path: &Path) -> Result<OwnedFd, JoinError> {
@@ -161,16 +153,6 @@ fn open_file(kind: NamespaceKind, path: &Path) -> Result<OwnedFd, JoinError> {
 
 fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
-}
-
-/// Whether the caller is in that namespace already; joining its own user namespace is refused
-/// by the kernel, and joining the others changes nothing.
-fn is_own(kind: NamespaceKind, fd: &OwnedFd) -> bool {
-    let own = File::open(format!("/proc/self/ns/{}", kind.proc_name())).and_then(|file| file.metadata());
-    match (own, fstat(fd)) {
-        (Ok(own), Ok(other)) => (own.ino(), own.dev()) == (other.st_ino, other.st_dev),
-        _ => false,
-    }
 }
 
 /// The user namespace, other than the caller's, that owns joined namespaces.

@@ -18,7 +18,6 @@ pub mod names;
 pub mod nsview;
 pub mod options;
 pub mod outcome;
-pub mod paths;
 pub mod prepare;
 pub mod record;
 pub mod spec;
@@ -27,4 +26,4 @@ pub mod store;
 pub mod supervise;
 pub mod timing;
 
-pub use boxr_runtime::{deadline, identity as process, proxy, terminal};
+pub use boxr_runtime::{deadline, identity as process, paths, proxy, terminal};

@@ -15,7 +15,7 @@ use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::foreground::{RunRequest, exit_of};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
-use crate::proxy::{Proxy, Typed};
+use crate::proxy::{self, Proxy, Ready, Typed};
 use crate::record::{Exit, State};
 use crate::store::BoxDir;
 use crate::terminal::DetachKeys;
@@ -223,33 +223,8 @@ impl Core {
     }
 
     fn wait(&self) -> Result<Ready, Errno> {
-        let mut fds =
-            vec![PollFd::new(&self.running.pidfd, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
-        if let Some(proxy) = &self.proxy {
-            match proxy.interest() {
-                // poll(2) tells of a hang-up also where nothing was asked for, again and again.
-                nothing if nothing.is_empty() => fds.push(PollFd::new(&self.signals, nothing)),
-                interest => fds.push(PollFd::new(proxy.master(), interest)),
-            }
-            if proxy.wants_input() {
-                fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
-            }
-        }
         let timeout = self.stop.next().map(|deadline| deadline.remaining());
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-        let has =
-            |index: usize, flags: PollFlags| fds.get(index).is_some_and(|fd| fd.revents().intersects(flags));
-        let some = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
-        Ok(Ready {
-            ended: has(0, some),
-            signal: has(1, some),
-            output: has(2, some),
-            room: has(2, PollFlags::OUT),
-            input: has(3, some),
-        })
+        proxy::wait(&self.running.pidfd, &self.signals, self.proxy.as_ref(), timeout.as_ref())
     }
 
     fn on_signal(&mut self, received: Received) -> Result<(), Errno> {
@@ -337,15 +312,6 @@ fn drain_until_end(master: &OwnedFd, process: &OwnedFd) -> Result<(), Errno> {
             Err(errno) => return Err(errno),
         }
     }
-}
-
-#[derive(Debug)]
-struct Ready {
-    ended: bool,
-    signal: bool,
-    output: bool,
-    room: bool,
-    input: bool,
 }
 
 impl Stop {

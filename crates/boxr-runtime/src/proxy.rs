@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
 
@@ -184,6 +184,58 @@ impl Proxy {
         }
         Ok(())
     }
+}
+
+/// What [`wait`] found.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// The process has ended.
+    pub ended: bool,
+    /// A signal has come.
+    pub signal: bool,
+    /// The box has written, or closed its terminal.
+    pub output: bool,
+    /// The box's terminal takes more input.
+    pub room: bool,
+    /// The person has typed.
+    pub input: bool,
+}
+
+/// Waits until something happens with a process that is looked after, or for `timeout`.
+///
+/// # Errors
+/// poll(2), other than `EINTR`.
+pub fn wait(
+    process: &OwnedFd,
+    signals: &OwnedFd,
+    proxy: Option<&Proxy>,
+    timeout: Option<&Timespec>,
+) -> Result<Ready, Errno> {
+    let mut fds = vec![PollFd::new(process, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+    if let Some(proxy) = proxy {
+        match proxy.interest() {
+            // poll(2) tells of a hang-up also where nothing was asked for, again and again.
+            nothing if nothing.is_empty() => fds.push(PollFd::new(signals, nothing)),
+            interest => fds.push(PollFd::new(&proxy.master, interest)),
+        }
+        if proxy.wants_input() {
+            fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
+        }
+    }
+    match poll(&mut fds, timeout) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(errno),
+    }
+    let has =
+        |index: usize, flags: PollFlags| fds.get(index).is_some_and(|fd| fd.revents().intersects(flags));
+    let some = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+    Ok(Ready {
+        ended: has(0, some),
+        signal: has(1, some),
+        output: has(2, some),
+        room: has(2, PollFlags::OUT),
+        input: has(3, some),
+    })
 }
 
 /// Writes everything, waiting where the other side is slow. What nobody reads any more is dropped.

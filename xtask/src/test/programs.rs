@@ -1,5 +1,6 @@
 //! The test programs that cargo builds.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -25,8 +26,8 @@ pub struct Program {
 pub struct Programs {
     /// The test programs, in a fixed order.
     pub tests: Vec<Program>,
-    /// The built `boxr`.
-    pub boxr: PathBuf,
+    /// The built programs, by the package that has a program of its own name.
+    pub built: BTreeMap<String, PathBuf>,
 }
 
 /// Builds all tests of the workspace in the debug profile.
@@ -69,8 +70,8 @@ impl Programs {
                 path,
                 integration,
             });
-        } else if name == "boxr" && kind == "bin" {
-            self.boxr = path;
+        } else if kind == "bin" {
+            self.built.insert(name.to_owned(), path);
         }
     }
 }

@@ -123,10 +123,12 @@ impl User {
 fn as_user(programs: &Programs, user: &User, filter: Option<&str>, tally: &mut Tally) -> Outcome {
     let dir = tempfile::Builder::new().prefix("boxr-world-").tempdir().map_err(|error| error.to_string())?;
     let home = Home::make(&dir, user).map_err(|error| format!("{}: {error}", dir.path().display()))?;
-    let boxr = home.copy(&programs.boxr)?;
     for program in programs.tests.iter().filter(|program| program.integration) {
         let mut command = home.command(user);
-        command.arg(home.copy(&program.path)?).args(filter).env("BOXR_TEST_BIN", &boxr);
+        command.arg(home.copy(&program.path)?).args(filter);
+        if let Some(built) = programs.built.get(&program.package) {
+            command.env("BOXR_TEST_BIN", home.copy(built)?);
+        }
         tally.run(&label(program), command)?;
     }
     Ok(())

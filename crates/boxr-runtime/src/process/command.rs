@@ -34,13 +34,43 @@ pub(super) fn execute(process: &ProcessPlan) -> StepError {
     StepError::new(Step::Exec, name.to_string_lossy(), errno)
 }
 
+/// Looks whether the command can be executed, as far as that can be told beforehand: for a container
+/// that is started later, whose maker is to hear of it now.
+pub(super) fn check(process: &ProcessPlan) -> Result<(), StepError> {
+    let Some(name) = process.argv.strings().first() else { return Ok(()) };
+    let found = if name.as_bytes().contains(&b'/') {
+        check_file(name)
+    } else {
+        let mut seen = Errno::NOENT;
+        let found = process.search_path.iter().any(|dir| match check_file(&joined(dir, name)) {
+            Ok(()) => true,
+            Err(Errno::NOENT | Errno::NOTDIR) => false,
+            Err(errno) => {
+                seen = errno;
+                false
+            }
+        });
+        if found { Ok(()) } else { Err(seen) }
+    };
+    found.at(Step::Exec, name.to_string_lossy())
+}
+
+fn check_file(path: &CStr) -> Result<(), Errno> {
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
+    if is_directory(path) { Err(Errno::ISDIR) } else { Ok(()) }
+}
+
+fn joined(dir: &CStr, name: &CStr) -> CString {
+    // Neither part has a zero byte.
+    CString::new([dir.to_bytes(), b"/", name.to_bytes()].concat()).unwrap_or_default()
+}
+
 /// As execvp(3): the first match in `PATH` that can be executed; a match that cannot is
 /// remembered, since "not executable" says more than "not found".
 fn search(name: &CStr, process: &ProcessPlan) -> Errno {
     let mut seen = Errno::NOENT;
     for dir in &process.search_path {
-        let path = [dir.as_bytes(), b"/", name.to_bytes()].concat();
-        let Ok(path) = CString::new(path) else { continue };
+        let path = joined(dir, name);
         match accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS) {
             Err(Errno::ACCESS) => seen = Errno::ACCESS,
             Err(_) => {}

@@ -237,6 +237,7 @@ impl Child<'_> {
         let StartedBy::Another { listener } = &self.plan.started_by else {
             return Ok(self.await_word(ToChild::Go)?);
         };
+        command::check(&self.plan.process)?;
         self.channel.ready().at(Step::Channel, "the socket to boxr")?;
         self.await_word(ToChild::Detach)?;
         self.channel = Channel::accept_go(listener.as_fd()).at(Step::Channel, "the socket for `start`")?;

@@ -1,0 +1,71 @@
+//! A bundle: a directory with a config.json (runtime specification, "Filesystem Bundle").
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+use crate::error::Error;
+
+/// A bundle that was read.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its directory, absolute.
+    pub path: PathBuf,
+    /// config.json as it was read.
+    pub text: Vec<u8>,
+    /// config.json.
+    pub spec: Spec,
+}
+
+/// A bundle's config.json, not looked into yet.
+#[derive(Debug)]
+pub struct Text {
+    path: PathBuf,
+    text: Vec<u8>,
+}
+
+impl Text {
+    /// Whether `uidMappings` occurs, without which no new user namespace can be asked for.
+    pub fn mentions_id_maps(&self) -> bool {
+        memchr::memmem::find(&self.text, b"\"uidMappings\"").is_some()
+    }
+
+    /// Looks into it.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn parse(self) -> Result<Bundle, Error> {
+        let spec = parse(&self.path.join(CONFIG), &self.text)?;
+        Ok(Bundle { path: self.path, text: self.text, spec })
+    }
+}
+
+const CONFIG: &str = "config.json";
+
+impl Bundle {
+    /// Reads the config.json of the bundle in `path`; of the caller's own directory if not given.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn text(path: Option<&Path>) -> Result<Text, Error> {
+        let given = path.unwrap_or(Path::new("."));
+        let path = given.canonicalize().map_err(|error| Error::io("open the bundle", given, error))?;
+        let config = path.join(CONFIG);
+        let text = std::fs::read(&config).map_err(|error| Error::io("read", &config, error))?;
+        Ok(Text { path, text })
+    }
+
+    /// Where the specification's root is on the host.
+    pub fn rootfs(&self) -> PathBuf {
+        self.spec.root().as_ref().map_or_else(|| self.path.clone(), |root| self.path.join(root.path()))
+    }
+}
+
+/// A specification in JSON, with paths as they are written.
+///
+/// # Errors
+/// [`Error::Config`] with line and column, or with the version that is not understood.
+pub fn parse(path: &Path, text: &[u8]) -> Result<Spec, Error> {
+    serde_json::from_slice(text)
+        .map_err(|error| Error::Config { path: path.to_owned(), why: error.to_string() })
+}

@@ -1,0 +1,152 @@
+//! Every command and flag, as runc has them.
+
+use super::Command;
+use super::flag::Flag;
+use super::words::Order;
+use crate::commands;
+
+const HELP: Flag = Flag::switch("help", "show help").short('h');
+const BUNDLE: Flag =
+    Flag::value("bundle", "path to the root of the bundle directory, defaults to the current directory")
+        .short('b');
+const CONSOLE: Flag = Flag::value(
+    "console-socket",
+    "AF_UNIX socket which will receive the master end of the container's pseudo-terminal",
+);
+const PID_FILE: Flag = Flag::value("pid-file", "file to write the process id to");
+const PRESERVE: Flag =
+    Flag::value("preserve-fds", "number of further descriptors that the container inherits, from 3 on");
+const NO_PIVOT: Flag =
+    Flag::switch("no-pivot", "do not use pivot_root: for a root file system that is on a ramdisk");
+const NO_KEYRING: Flag =
+    Flag::switch("no-new-keyring", "keep the caller's session keyring rather than making one");
+const DETACH: Flag = Flag::switch("detach", "do not wait for the process").short('d');
+const NO_SUBREAPER: Flag =
+    Flag::switch("no-subreaper", "do not reap processes that lose their parent in the container");
+
+/// Flags before the command.
+pub(super) const GLOBALS: &[Flag] = &[
+    Flag::switch("debug", "log what is done"),
+    Flag::value("log", "file to write the log to (default: standard error)"),
+    Flag::value("log-format", "format of the log: text (default) or json"),
+    Flag::value("root", "directory for the state of containers; should be in memory"),
+    Flag::value("criu", "ignored: criu is looked up in PATH"),
+    Flag::switch("systemd-cgroup", "have systemd make cgroups; cgroupsPath is slice:prefix:name"),
+    Flag::value("rootless", "put up with missing rights to cgroups: true, false or auto (default)"),
+    HELP,
+    Flag::switch("version", "print the version").short('v'),
+];
+
+const fn command(
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    flags: &'static [Flag],
+    run: commands::Run,
+) -> Command {
+    Command { name, arguments, about, order: Order::Anywhere, flags, failure_status: 1, run }
+}
+
+pub(super) const COMMANDS: &[Command] = &[
+    command(
+        "create",
+        "CONTAINER-ID",
+        "create a container",
+        &[BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE, HELP],
+        commands::create::run,
+    ),
+    command(
+        "delete",
+        "CONTAINER-ID",
+        "delete all that a container holds",
+        &[Flag::switch("force", "also of a running one, which gets SIGKILL").short('f'), HELP],
+        commands::delete::run,
+    ),
+    Command {
+        order: Order::FlagsFirst,
+        failure_status: 255,
+        ..command(
+            "exec",
+            "CONTAINER-ID COMMAND [ARG...] | -p PROCESS.JSON CONTAINER-ID",
+            "run a further process in a container",
+            &[
+                CONSOLE,
+                Flag::value("cwd", "working directory in the container"),
+                Flag::value("env", "KEY=VALUE of the environment").short('e'),
+                Flag::switch("tty", "give it a pseudo-terminal").short('t'),
+                Flag::value("user", "UID[:GID]").short('u'),
+                Flag::value("additional-gids", "further group ids").short('g'),
+                Flag::value("process", "file with the process in JSON").short('p'),
+                DETACH,
+                PID_FILE,
+                Flag::value("process-label", "SELinux label of the process"),
+                Flag::value("apparmor", "AppArmor profile of the process"),
+                Flag::switch("no-new-privs", "execve(2) grants it nothing"),
+                Flag::value("cap", "capability to add").short('c'),
+                PRESERVE,
+                Flag::value("cgroup", "[CONTROLLER:]PATH of an existing cgroup below the container's"),
+                Flag::switch("ignore-paused", "also in a paused container"),
+                Flag::value("pidfd-socket", "AF_UNIX socket which will receive a pidfd of the process"),
+                HELP,
+            ],
+            commands::exec::run,
+        )
+    },
+    command(
+        "kill",
+        "CONTAINER-ID [SIGNAL]",
+        "send a signal, SIGTERM if not given, to a container's first process",
+        &[Flag::switch("all", "to all its processes").short('a'), HELP],
+        commands::kill::run,
+    ),
+    command(
+        "list",
+        "",
+        "list containers",
+        &[
+            Flag::value("format", "table (default) or json").short('f'),
+            Flag::switch("quiet", "only ids").short('q'),
+            HELP,
+        ],
+        commands::list::run,
+    ),
+    command("pause", "CONTAINER-ID", "suspend all processes of a container", &[HELP], commands::pause::pause),
+    Command {
+        order: Order::FlagsFirst,
+        ..command(
+            "ps",
+            "CONTAINER-ID [PS OPTIONS]",
+            "show the processes of a container",
+            &[Flag::value("format", "table (default) or json").short('f'), HELP],
+            commands::ps::run,
+        )
+    },
+    command("resume", "CONTAINER-ID", "let a suspended container go on", &[HELP], commands::pause::resume),
+    command(
+        "run",
+        "CONTAINER-ID",
+        "create and start a container, and wait for its end",
+        &[
+            BUNDLE,
+            CONSOLE,
+            DETACH,
+            Flag::switch("keep", "do not delete the container at its end"),
+            PID_FILE,
+            NO_SUBREAPER,
+            NO_PIVOT,
+            NO_KEYRING,
+            PRESERVE,
+            HELP,
+        ],
+        commands::run::run,
+    ),
+    command(
+        "spec",
+        "",
+        "write a config.json to start from",
+        &[BUNDLE, Flag::switch("rootless", "one for a container without privileges"), HELP],
+        commands::spec::run,
+    ),
+    command("start", "CONTAINER-ID", "run the command of a created container", &[HELP], commands::start::run),
+    command("state", "CONTAINER-ID", "print the state of a container", &[HELP], commands::state::run),
+];

@@ -1,0 +1,102 @@
+//! `run`: create, start, wait, delete.
+
+use boxr_runtime::hooks::HookKind;
+use boxr_runtime::process::parent::Running;
+use rustix::process::getpid;
+
+use super::delete;
+use crate::cli::Globals;
+use crate::cli::words::Words;
+use crate::creation::{Creation, Made, Starter, run_regardless, wants_terminal};
+use crate::error::Error;
+use crate::foreground::Foreground;
+
+/// What boxr does when the command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// It waits, and deletes the container.
+    WaitAndDelete,
+    /// It waits.
+    Wait,
+    /// It ends.
+    Leave,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The step that failed; nothing is left behind.
+pub fn run(globals: &Globals, words: &Words) -> Result<u8, Error> {
+    run_container(globals, words).map_err(Error::failed("boxr-oci run"))
+}
+
+fn run_container(globals: &Globals, words: &Words) -> Result<u8, Error> {
+    let then = match (words.on("detach"), words.on("keep")) {
+        (true, _) => Then::Leave,
+        (false, true) => Then::Wait,
+        (false, false) => Then::WaitAndDelete,
+    };
+    let creation = Creation::read(words, "run", Starter::This)?;
+    check_terminal(&creation, then)?;
+    let pid_file = creation.pid_file.clone();
+    if then != Then::Leave && !words.on("no-subreaper") {
+        rustix::process::set_child_subreaper(Some(getpid())).map_err(Error::system("become a subreaper"))?;
+    }
+    let made = creation.make(globals)?;
+    let result = start(globals, made, then);
+    if then == Then::WaitAndDelete
+        && let Some(file) = pid_file
+    {
+        // Of a container that is no more; perhaps its reader has removed it.
+        std::fs::remove_file(file).unwrap_or_default();
+    }
+    result
+}
+
+fn start(globals: &Globals, made: Made, then: Then) -> Result<u8, Error> {
+    let Made { container, state, mut spawned, hooks, signals } = made;
+    container.unlock()?;
+    if then == Then::Leave {
+        spawned.terminal = None;
+    }
+    // Whoever stays hears of a command that cannot be executed at its end.
+    let must_know = then == Then::Leave || hooks.as_ref().is_some_and(|hooks| hooks.has(HookKind::Poststart));
+    let started = if must_know { spawned.go() } else { spawned.release() };
+    let finished = started.map_err(Error::from).and_then(|running| {
+        let pid = Some(running.pid.as_raw_nonzero().get());
+        run_regardless(hooks.as_ref(), HookKind::Poststart, pid, &globals.log);
+        wait(running, signals, then)
+    });
+    let failed = finished.is_err();
+    if then == Then::WaitAndDelete || failed {
+        let deleted = delete::delete(globals, &container, &state);
+        return match (finished, deleted) {
+            (Ok(status), Ok(())) => Ok(status),
+            (Ok(_), Err(error)) | (Err(error), Ok(())) => Err(error),
+            (Err(first), Err(second)) => Err(Error::Several(vec![first, second])),
+        };
+    }
+    finished
+}
+
+fn wait(running: Running, signals: std::os::fd::OwnedFd, then: Then) -> Result<u8, Error> {
+    match then {
+        Then::Leave => Ok(0),
+        Then::Wait | Then::WaitAndDelete => Foreground::new(running, signals)?.run(),
+    }
+}
+
+fn check_terminal(creation: &Creation, then: Then) -> Result<(), Error> {
+    let terminal = wants_terminal(&creation.bundle.spec);
+    let leaves = then == Then::Leave;
+    let mistake = match (&creation.console_socket, terminal) {
+        (None, true) if leaves => {
+            "cannot allocate tty if boxr-oci will detach without setting console socket"
+        }
+        (Some(_), _) if !leaves || !terminal => {
+            "cannot use console socket if boxr-oci will not detach or allocate tty"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Usage(mistake.to_owned()))
+}

@@ -1,0 +1,40 @@
+//! `start`: the command of a created container runs.
+
+use boxr_runtime::hooks::{HookKind, Hooks};
+use boxr_runtime::process::start;
+use oci_spec::runtime::Spec;
+
+use crate::cli::Globals;
+use crate::cli::words::Words;
+use crate::container::{Container, State, Status};
+use crate::creation::run_regardless;
+use crate::error::Error;
+
+/// Runs the command.
+///
+/// # Errors
+/// The container is not waiting, or its command could not be executed.
+pub fn run(globals: &Globals, words: &Words) -> Result<u8, Error> {
+    let container = Container::open(&globals.root, words.only_id("start")?)?;
+    container.lock()?;
+    let state = container.state()?;
+    match container.status(&state)? {
+        Status::Created => {}
+        Status::Stopped => {
+            return Err(Error::WrongState("cannot start a container that has stopped".into()));
+        }
+        _ => return Err(Error::WrongState("cannot start an already running container".into())),
+    }
+    start::start(container.dir())?;
+    container.note_started()?;
+    poststart(globals, &container.spec()?, &state)?;
+    Ok(0)
+}
+
+/// Hooks after the start; what fails there is told and gone past (runtime specification, "Lifecycle").
+fn poststart(globals: &Globals, spec: &Spec, state: &State) -> Result<(), Error> {
+    let hooks = Hooks::new(spec, &state.id, state.bundle.clone())?;
+    let pid = state.process.map(|process| process.pid);
+    run_regardless(hooks.as_ref(), HookKind::Poststart, pid, &globals.log);
+    Ok(())
+}

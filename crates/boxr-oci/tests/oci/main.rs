@@ -1,0 +1,13 @@
+//! boxr-oci from the outside, as the programs that drive an OCI runtime use it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod bundle;
+mod exec;
+mod hooks;
+mod life;
+mod mistakes;
+
+fn main() -> std::process::ExitCode {
+    let tests = [life::TESTS, exec::TESTS, hooks::TESTS, mistakes::TESTS];
+    boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
+}
