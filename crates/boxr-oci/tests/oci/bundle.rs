@@ -86,7 +86,9 @@ impl<'t> Bundle<'t> {
         }
         let test = self.t.layout().state.parent().unwrap().file_name().unwrap().to_str().unwrap();
         let mut config = self.config.clone();
-        config["linux"]["cgroupsPath"] = json!(format!("{test}-{id}"));
+        if rustix::process::geteuid().is_root() {
+            config["linux"]["cgroupsPath"] = json!(format!("{test}-{id}"));
+        }
         std::fs::write(path, serde_json::to_vec(&config).unwrap()).unwrap();
     }
 
