@@ -1,15 +1,16 @@
 //! From a bundle to a first process that waits: what `create`, `run` and `restore` have in common.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use boxr_cgroup::{Manager, Need, Place, Unit};
 use boxr_runtime::Plan;
 use boxr_runtime::capabilities;
 use boxr_runtime::hooks::{HookKind, Hooks};
 use boxr_runtime::identity::ProcessRef;
 use boxr_runtime::idmap::Writer;
 use boxr_runtime::own_binary;
-use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, RootEntry, StartedBy};
 use boxr_runtime::process::parent::{Spawned, spawn};
 use boxr_runtime::process::start;
 use boxr_runtime::stdio::Stdio;
@@ -19,7 +20,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::bundle::Bundle;
 use crate::cli::words::{Words, text};
-use crate::cli::{Globals, Rootless};
+use crate::cli::{CgroupManager, Globals, Rootless};
 use crate::console;
 use crate::container::{Container, FORMAT, State, write_pid_file};
 use crate::error::Error;
@@ -43,6 +44,8 @@ pub struct Creation {
     pub starter: Starter,
     /// Whose session keyring it has.
     pub keyring: Keyring,
+    /// How its root is entered.
+    pub root_entry: RootEntry,
 }
 
 /// Whose session keyring a container has (session-keyring(7)).
@@ -100,7 +103,8 @@ impl Creation {
         let preserve_fds = words.number::<u32>("preserve-fds")?.unwrap_or(0).saturating_add(listen_fds()?);
         let bundle = read_protected(words.path("bundle").as_deref())?;
         let keyring = if words.on("no-new-keyring") { Keyring::Callers } else { Keyring::New };
-        Ok(Self { id, bundle, console_socket, pid_file, preserve_fds, starter, keyring })
+        let root_entry = if words.on("no-pivot") { RootEntry::MoveAndChroot } else { RootEntry::Pivot };
+        Ok(Self { id, bundle, console_socket, pid_file, preserve_fds, starter, keyring, root_entry })
     }
 
     /// Makes the container, up to its command. On an error nothing is left behind.
@@ -194,7 +198,7 @@ impl Creation {
             keep_groups: annotation(spec, "run.oci.keep_original_groups").is_some_and(|value| value == "1"),
             keep_user: false,
             trace: false,
-            oci: OciExtras { session_keyring: self.keyring.name(&self.id) },
+            oci: OciExtras { session_keyring: self.keyring.name(&self.id), root_entry: self.root_entry },
         };
         Ok(Plan::new(spec, extras)?)
     }
@@ -232,7 +236,7 @@ impl Creation {
 
 /// Reads a bundle in a process whose program its container cannot write, where that is in question. As
 /// it starts anew for that it is done before the specification is read, if that is clear beforehand.
-fn read_protected(path: Option<&std::path::Path>) -> Result<Bundle, Error> {
+fn read_protected(path: Option<&Path>) -> Result<Bundle, Error> {
     let text = Bundle::text(path)?;
     let may_have_user_namespace = text.mentions_id_maps();
     if !may_have_user_namespace {
@@ -258,7 +262,7 @@ pub fn protect() -> Result<(), Error> {
 
 impl Made {
     /// Takes back what was made, for an error after it.
-    pub fn undo(self, pid_file: Option<&std::path::Path>, log: &Log) {
+    pub fn undo(self, pid_file: Option<&Path>, log: &Log) {
         self.spawned.abandon();
         clean_up(&self.container, self.hooks.as_ref(), pid_file, log);
     }
@@ -266,7 +270,7 @@ impl Made {
 
 /// What is left when there is no first process any more: the specification has the hooks of the
 /// end run here too.
-pub fn clean_up(container: &Container, hooks: Option<&Hooks>, pid_file: Option<&std::path::Path>, log: &Log) {
+pub fn clean_up(container: &Container, hooks: Option<&Hooks>, pid_file: Option<&Path>, log: &Log) {
     if let Some(file) = pid_file {
         // Perhaps never written.
         std::fs::remove_file(file).unwrap_or_default();
@@ -295,11 +299,16 @@ pub fn cgroup(globals: &Globals, id: &str, spec: &Spec) -> Result<CgroupPlan, Er
         Rootless::No => false,
         Rootless::Auto => !capabilities::is_privileged().map_err(Error::system("read my capabilities"))?,
     };
+    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    let place = match globals.cgroups {
+        CgroupManager::Cgroupfs => Place::Path(path.unwrap_or(Path::new(id))),
+        CgroupManager::Systemd => Place::Scope(Unit::parse(path, id, Manager::of_caller())?),
+    };
     let request = boxr_cgroup::Request {
-        path: linux.and_then(|linux| linux.cgroups_path().as_deref()),
         resources: linux.and_then(|linux| linux.resources().as_ref()),
-        need: if rootless { boxr_cgroup::Need::IfPossible } else { boxr_cgroup::Need::Required },
-        ..boxr_cgroup::Request::new(id)
+        need: if rootless { Need::IfPossible } else { Need::Required },
+        annotations: spec.annotations().as_ref(),
+        ..boxr_cgroup::Request::container(id, place)
     };
     let plan = boxr_cgroup::Host::detect()?.plan(&request)?;
     Ok(if plan.is_empty() { CgroupPlan::Inherit } else { CgroupPlan::New(Box::new(plan)) })

@@ -46,7 +46,6 @@ impl<'t> Bundle<'t> {
         config["process"]["args"] = json!(["sh", "-c", script]);
         config["root"] = json!({"path": shared});
         config["process"].as_object_mut().unwrap().remove("rlimits");
-        config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "cgroup");
         if !rustix::process::geteuid().is_root() {
             make_rootless(&mut config);
         }

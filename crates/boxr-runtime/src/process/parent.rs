@@ -168,8 +168,6 @@ fn finish_spawn(
         Ok(()) => Ok(spawned),
         Err(error) => {
             // What the child itself says comes first: our own error is often only its echo.
-            // It may be waiting for a word of ours that will not come.
-            spawned.channel.hang_up().unwrap_or_default();
             let told = match error {
                 Error::Hook(_) => None,
                 Error::ChildLost { .. } | Error::Step(StepError { step: Step::Channel, .. }) => {

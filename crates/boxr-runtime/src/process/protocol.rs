@@ -7,8 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, accept_with, recvmsg, sendmsg,
-    shutdown, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, accept_with, recvmsg, sendmsg, socketpair,
 };
 
 use crate::error::{Failure, Step, StepError};
@@ -74,11 +73,6 @@ impl Channel {
     /// Tells the child.
     pub fn tell(&self, message: ToChild) -> Result<(), Errno> {
         self.send(&[message as u8], None)
-    }
-
-    /// Says nothing more; the other side, if it waits, goes on with an error.
-    pub fn hang_up(&self) -> Result<(), Errno> {
-        shutdown(&self.0, Shutdown::Write)
     }
 
     /// Waits for one particular word of the parent.
@@ -275,17 +269,6 @@ mod tests {
         child.fail(&error).unwrap();
         drop(child);
         assert!(matches!(parent.next().unwrap(), FromChild::Failed(got) if got == error));
-        assert!(matches!(parent.next().unwrap(), FromChild::Closed));
-    }
-
-    #[test]
-    fn who_hangs_up_still_hears_the_other_side() {
-        let (parent, child) = Channel::pair().unwrap();
-        parent.hang_up().unwrap();
-        assert_eq!(child.await_word(ToChild::Prepared), Err(Errno::PIPE));
-        child.trace(0, 7).unwrap();
-        drop(child);
-        assert!(matches!(parent.next().unwrap(), FromChild::Trace { .. }));
         assert!(matches!(parent.next().unwrap(), FromChild::Closed));
     }
 
