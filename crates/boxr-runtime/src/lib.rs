@@ -5,6 +5,7 @@
 //! lets the command run. ARCHITECTURE.md walks through the path step by step.
 
 pub mod capabilities;
+pub mod config;
 pub mod deadline;
 pub mod error;
 pub mod hooks;

@@ -2,14 +2,14 @@
 
 use std::ffi::{CStr, CString};
 
-use boxr_sys::exec::execve;
+use boxr_sys::exec::{CVector, execve};
 use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, statat};
 use rustix::io::Errno;
 
 use crate::error::{At, Step, StepError};
 use crate::plan::{Plan, ProcessPlan};
 
-/// Enters the working directory, as the user that the command runs as.
+/// Enters the working directory.
 ///
 /// A descriptor of the host's tree that was left open could make it one outside the root
 /// (CVE-2024-21626); the kernel then shows its path as unreachable.
@@ -24,13 +24,16 @@ pub(super) fn enter_workdir(plan: &Plan) -> Result<(), StepError> {
     }
 }
 
-/// Replaces this process by the command; returns only with the reason why not.
-pub(super) fn execute(process: &ProcessPlan) -> StepError {
+/// Replaces this process by the command, with the environment `env`; returns only with the reason why not.
+pub(super) fn execute(process: &ProcessPlan, env: &CVector) -> StepError {
     let Some(name) = process.argv.strings().first() else {
         return StepError::new(Step::Exec, "nothing", Errno::INVAL);
     };
-    let errno =
-        if name.as_bytes().contains(&b'/') { try_execute(name, process) } else { search(name, process) };
+    let errno = if name.as_bytes().contains(&b'/') {
+        try_execute(name, process, env)
+    } else {
+        search(name, process, env)
+    };
     StepError::new(Step::Exec, name.to_string_lossy(), errno)
 }
 
@@ -67,14 +70,14 @@ fn joined(dir: &CStr, name: &CStr) -> CString {
 
 /// As execvp(3): the first match in `PATH` that can be executed; a match that cannot is
 /// remembered, since "not executable" says more than "not found".
-fn search(name: &CStr, process: &ProcessPlan) -> Errno {
+fn search(name: &CStr, process: &ProcessPlan, env: &CVector) -> Errno {
     let mut seen = Errno::NOENT;
     for dir in &process.search_path {
         let path = joined(dir, name);
         match accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS) {
             Err(Errno::ACCESS) => seen = Errno::ACCESS,
             Err(_) => {}
-            Ok(()) => match try_execute(&path, process) {
+            Ok(()) => match try_execute(&path, process, env) {
                 Errno::NOENT | Errno::NOTDIR => {}
                 Errno::ISDIR | Errno::ACCESS => seen = Errno::ACCESS,
                 errno => return errno,
@@ -84,8 +87,8 @@ fn search(name: &CStr, process: &ProcessPlan) -> Errno {
     seen
 }
 
-fn try_execute(path: &CStr, process: &ProcessPlan) -> Errno {
-    let errno = execve(path, &process.argv, &process.env);
+fn try_execute(path: &CStr, process: &ProcessPlan, env: &CVector) -> Errno {
+    let errno = execve(path, &process.argv, env);
     match errno {
         // The kernel says EACCES for a directory, which would hide the reason.
         Errno::ACCESS if is_directory(path) => Errno::ISDIR,

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use boxr_cgroup::Entrance;
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::exec::CVector;
 use boxr_sys::namespace::NamespaceKind;
 use boxr_sys::signal::{Disposition, Mask};
 use rustix::io::Errno;
@@ -12,7 +13,7 @@ use rustix::process::Signal;
 
 use super::procfs::Procfs;
 use super::protocol::{Channel, ToChild};
-use super::{command, credentials, namespaces, reaper, terminal, tuning};
+use super::{command, credentials, home, namespaces, reaper, terminal, tuning};
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
 use crate::plan::{Plan, StartedBy};
@@ -32,6 +33,8 @@ pub(super) struct Child<'p> {
     pub entrance: Entrance,
     /// The host's procfs, where the plan needs it later than it can be reached by its path.
     pub proc: OnceCell<Procfs>,
+    /// The environment, where it is not that of the plan.
+    pub env: OnceCell<CVector>,
     /// Trees that were opened before there was a first process.
     pub ahead: rootfs::Ahead,
 }
@@ -187,6 +190,13 @@ impl Child<'_> {
         if let Some(proc) = self.proc.get() {
             tuning::apply_labels(&plan.process.tuning, proc)?;
         }
+        if let Some(env) = home::complete(&plan.process) {
+            // It was not set before.
+            self.env.set(env).unwrap_or_default();
+        }
+        // Root of the container may enter what its user may not, and some users only what root may not
+        // (a network filesystem); either will do, as in other runtimes.
+        let entered = command::enter_workdir(plan);
         credentials::apply(plan)?;
         if plan.die_with_parent {
             // After the ids, a change of which clears it (prctl(2)). Until the command may run, a boxr that
@@ -195,8 +205,10 @@ impl Child<'_> {
                 .at(Step::Session, "end with parent")?;
         }
         self.trace(3);
-        // After the ids: the user must be allowed into it (and CVE-2024-21626: it must be inside).
-        command::enter_workdir(plan)?;
+        match entered {
+            Err(StepError { errno: Errno::ACCESS, .. }) => command::enter_workdir(plan)?,
+            other => other?,
+        }
         self.close_descriptors()
     }
 
@@ -218,8 +230,9 @@ impl Child<'_> {
     }
 
     fn replace(&self) -> Failure {
+        let process = &self.plan.process;
         match self.last_steps() {
-            Ok(()) => command::execute(&self.plan.process).into(),
+            Ok(()) => command::execute(process, self.env.get().unwrap_or(&process.env)).into(),
             Err(failure) => failure,
         }
     }

@@ -24,6 +24,7 @@
 mod command;
 mod credentials;
 pub(crate) mod holder;
+mod home;
 pub mod init;
 mod keyring;
 mod namespaces;

@@ -91,6 +91,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         prepared: waits(cgroup.as_deref()) || maps_from_outside(plan),
         entrance: cgroup.as_deref().map(Cgroup::entrance).transpose()?.unwrap_or_default(),
         proc: OnceCell::new(),
+        env: OnceCell::new(),
         ahead: crate::rootfs::Ahead::from_outside(plan)?,
     };
     let namespaces = if staged { 0 } else { init::clone_flags(plan) };

@@ -78,6 +78,12 @@ impl Bundle {
     #[track_caller]
     pub fn run(&mut self, args: &[&str]) -> Output {
         self.config["process"]["args"] = json!(args);
+        self.start_runner()
+    }
+
+    /// Runs what config says.
+    #[track_caller]
+    pub fn start_runner(&self) -> Output {
         self.start(Cmd::new(std::env::current_exe().unwrap()).arg("--as=oci-run"))
     }
 

@@ -9,7 +9,6 @@ use boxr_runtime::process::parent::spawn;
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Error, Plan};
 use boxr_sys::pidfd::{Ended, reap};
-use oci_spec::runtime::Spec;
 
 /// Runs it and ends like its command; 125 and the reason on stderr where it could not.
 pub fn main(words: &[String]) -> ExitCode {
@@ -24,7 +23,11 @@ pub fn main(words: &[String]) -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<Ended, Error> {
-    let spec: Spec = serde_json::from_slice(&std::fs::read("config.json").unwrap()).unwrap();
+    let read = boxr_runtime::config::read_spec(&std::fs::read("config.json").unwrap())?;
+    for warning in read.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let spec = read.value;
     let privileged = rustix::process::geteuid().is_root();
     let has = |word: &str| words.iter().any(|given| given == word);
     let extras = Extras {
