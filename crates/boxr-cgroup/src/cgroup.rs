@@ -167,13 +167,12 @@ impl Cgroup {
         Ok(&self.location)
     }
 
-    /// Removes them, and what the box made below them; a scope of systemd's is stopped. Waits two seconds
-    /// for processes that were killed and are on their way out; goes on after a failure and reports all.
+    /// As [`Location::remove`].
     ///
     /// # Errors
-    /// [`Error::Busy`] with the processes that live; system errors.
+    /// As [`Location::remove`].
     pub fn remove(self) -> Result<()> {
-        self.remove_within(remove::PATIENCE)
+        self.location.remove()
     }
 
     /// As [`Cgroup::remove`], with a patience of the caller's.

@@ -78,16 +78,26 @@ impl Plan {
     }
 }
 
-/// Writes `settings`, in order.
+/// Writes `settings`, in order; those that follow each other into the same file by one descriptor.
 pub(crate) fn apply(settings: &[Setting], location: &Location) -> Result<()> {
-    settings.iter().try_for_each(|setting| write(setting, location))
+    let same_file = |a: &Setting, b: &Setting| (a.controller, &a.file) == (b.controller, &b.file);
+    for run in settings.chunk_by(same_file) {
+        let Some(directory) = location.directory(run[0].controller) else {
+            return Err(Error::NoCgroup { goal: "limited" });
+        };
+        let path = directory.join(&*run[0].file);
+        let opened = file::open_for_writing(&path);
+        for setting in run {
+            let written =
+                opened.as_ref().map_err(|errno| *errno).and_then(|fd| file::write_to(fd, &setting.value));
+            written.or_else(|errno| otherwise(setting, errno, directory, &path))?;
+        }
+    }
+    Ok(())
 }
 
-fn write(setting: &Setting, location: &Location) -> Result<()> {
-    let Some(directory) = location.directory(setting.controller) else {
-        return Err(Error::NoCgroup { goal: "limited" });
-    };
-    let path = directory.join(&*setting.file);
+/// What becomes of a setting that could not be written to `path`.
+fn otherwise(setting: &Setting, errno: Errno, directory: &Path, path: &Path) -> Result<()> {
     let refused = |value: &str, file: &Path, errno| match errno {
         Errno::NOENT if file::exists(directory) => Error::Unsupported {
             field: setting.field.clone(),
@@ -100,14 +110,13 @@ fn write(setting: &Setting, location: &Location) -> Result<()> {
             errno,
         },
     };
-    match (file::write_raw(&path, &setting.value), &setting.missing) {
-        (Ok(()), _) => Ok(()),
-        (Err(Errno::NOENT), Missing::Skip) => Ok(()),
-        (Err(Errno::NOENT), Missing::Use(name, value)) => {
+    match (errno, &setting.missing) {
+        (Errno::NOENT, Missing::Skip) => Ok(()),
+        (Errno::NOENT, Missing::Use(name, value)) => {
             let path = directory.join(name);
             file::write_raw(&path, value).map_err(|errno| refused(value, &path, errno))
         }
-        (Err(errno), _) => Err(refused(&setting.value, &path, errno)),
+        (errno, _) => Err(refused(&setting.value, path, errno)),
     }
 }
 

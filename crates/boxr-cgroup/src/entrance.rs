@@ -7,8 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
@@ -80,14 +79,11 @@ fn open_inner(directory: PathBuf) -> Result<Inner> {
 }
 
 fn write_self(fd: &OwnedFd, path: &Path) -> Result<()> {
-    retry_on_intr(|| rustix::io::write(fd, b"0"))
-        .map(drop)
-        .map_err(|errno| file::system("enter", path, errno))
+    file::write_to(fd, "0").map_err(|errno| file::system("enter", path, errno))
 }
 
 fn open(path: PathBuf) -> Result<(OwnedFd, PathBuf)> {
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    match retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty())) {
+    match file::open_for_writing(&path) {
         Ok(fd) => Ok((fd, path)),
         Err(errno) => Err(file::system("open", &path, errno)),
     }

@@ -1,5 +1,6 @@
 //! Reading and writing the kernel's cgroup files, whole, with the path in every error.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -54,11 +55,20 @@ pub(crate) fn read_if_exists(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Writes `value` in one write(2), as cgroup files want it.
-pub(crate) fn write_raw(path: &Path, value: &str) -> std::result::Result<(), Errno> {
+/// Opens a cgroup file that values are written to.
+pub(crate) fn open_for_writing(path: &Path) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let fd = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
-    retry_on_intr(|| rustix::io::write(&fd, value.as_bytes())).map(drop)
+    retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// Writes `value` in one write(2), as cgroup files want it.
+pub(crate) fn write_to(fd: &OwnedFd, value: &str) -> std::result::Result<(), Errno> {
+    retry_on_intr(|| rustix::io::write(fd, value.as_bytes())).map(drop)
+}
+
+/// Both.
+pub(crate) fn write_raw(path: &Path, value: &str) -> std::result::Result<(), Errno> {
+    write_to(&open_for_writing(path)?, value)
 }
 
 /// [`write_raw`] with the path in the error.

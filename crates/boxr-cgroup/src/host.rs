@@ -7,6 +7,9 @@ use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::file;
 
+/// `f_type` of a cgroup2 file system (`<linux/magic.h>`).
+const CGROUP2_SUPER_MAGIC: rustix::fs::FsWord = 0x6367_7270;
+
 /// Which versions of cgroups are mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -37,19 +40,45 @@ pub struct Host {
     pub unified: Option<Hierarchy>,
     /// Version 1, by controller.
     pub legacy: BTreeMap<Controller, Hierarchy>,
-    /// Hierarchies of version 1 without controllers, by name: systemd's own.
+    /// Hierarchies of version 1 without controllers, by name, but systemd's own, which is
+    /// [`Controller::Systemd`].
     pub named: BTreeMap<String, Hierarchy>,
 }
 
 impl Host {
-    /// Reads `/proc/self/mountinfo` and `/proc/self/cgroup`: 2 opens, 2 closes and the reads.
+    /// Looks where everybody has the v2 tree, and else reads `/proc/self/mountinfo`, which is long where many
+    /// containers run; then `/proc/self/cgroup`. 4 system calls in the first case, 5 below the root.
     ///
     /// # Errors
     /// When these files cannot be read. No hierarchy at all is [`Layout::None`], not an error.
     pub fn detect() -> Result<Self> {
-        let mounts = file::read_all(Path::new("/proc/self/mountinfo"))?;
-        let own = file::read(Path::new("/proc/self/cgroup"))?;
-        Ok(Self::from_text(&mounts, &own))
+        Self::as_seen_by("self")
+    }
+
+    fn as_seen_by(process: &str) -> Result<Self> {
+        let own = file::read(Path::new(&format!("/proc/{process}/cgroup")))?;
+        if let Some(host) = Self::in_the_usual_place(&own) {
+            return Ok(host);
+        }
+        Ok(Self::from_text(&file::read_all(Path::new("/proc/self/mountinfo"))?, &own))
+    }
+
+    /// The v2 tree alone, at its usual place. `None` also where only a part of it is mounted there, as in
+    /// containers without a cgroup namespace: the own cgroup is then not where its path says.
+    fn in_the_usual_place(own: &str) -> Option<Self> {
+        const USUAL: &str = "/sys/fs/cgroup";
+        let filesystem = rustix::fs::statfs(USUAL).ok()?.f_type;
+        if filesystem != CGROUP2_SUPER_MAGIC {
+            return None;
+        }
+        let mount = PathBuf::from(USUAL);
+        let path = path_of(own, "");
+        let directory = own_directory(&mount, "/", path);
+        let outside = directory == mount && path != "/";
+        if outside || (directory != mount && !file::exists(&directory)) {
+            return None;
+        }
+        Some(Self { unified: Some(Hierarchy { mount, own: directory }), ..Self::default() })
     }
 
     /// As [`Host::detect`], with [`Hierarchy::own`] being where `pid` is.
@@ -57,9 +86,7 @@ impl Host {
     /// # Errors
     /// As [`Host::detect`]; when the process is gone.
     pub(crate) fn of_process(pid: i32) -> Result<Self> {
-        let mounts = file::read_all(Path::new("/proc/self/mountinfo"))?;
-        let own = file::read(Path::new(&format!("/proc/{pid}/cgroup")))?;
-        Ok(Self::from_text(&mounts, &own))
+        Self::as_seen_by(&pid.to_string())
     }
 
     /// As [`Host::detect`], from the text of the two files (proc_pid_mountinfo(5), cgroups(7)).
@@ -80,7 +107,9 @@ impl Host {
                 let own = own_directory(&point, mount.root, path_of(own, controller.legacy_name()));
                 host.legacy.entry(controller).or_insert(Hierarchy { mount: point.clone(), own });
             }
-            for option in mount.options.split(',').filter(|option| option.starts_with("name=")) {
+            let is_other =
+                |option: &&str| option.starts_with("name=") && Controller::from_legacy_name(option).is_none();
+            for option in mount.options.split(',').filter(is_other) {
                 let own = own_directory(&point, mount.root, path_of(own, option));
                 let name = option.trim_start_matches("name=").to_owned();
                 host.named.entry(name).or_insert(Hierarchy { mount: point.clone(), own });

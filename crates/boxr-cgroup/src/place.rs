@@ -19,6 +19,10 @@ const DEFAULT_PARENT: &str = "boxr";
 const FIGURES: [Controller; 5] =
     [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Pids, Controller::Io];
 
+/// The v2 controllers that [`Accounting::Every`] hands down. Others only count what they limit.
+const COUNTING: [Controller; 5] =
+    [Controller::Cpu, Controller::Cpuset, Controller::Memory, Controller::Pids, Controller::Io];
+
 impl Host {
     /// A plan for what `ask` says is wanted, which is not asked where the path is refused already.
     pub(crate) fn place(&self, request: &Request<'_>, ask: impl FnOnce() -> Result<Asked>) -> Result<Plan> {
@@ -61,7 +65,7 @@ impl Host {
             Accounting::Full => &FIGURES,
             // Beside version 1 nobody looks for figures in the v2 tree, whose root is left as it is.
             Accounting::Every if self.layout() != Layout::Unified => &[],
-            Accounting::Every => &Controller::ALL,
+            Accounting::Every => &COUNTING,
         };
         let absent = |controller: &&Controller| {
             controller.unified_name().is_some() && !self.legacy.contains_key(controller)

@@ -36,8 +36,9 @@ pub enum Accounting {
     /// Those that count memory, processor time, tasks and block IO, where they can be had.
     Full,
     /// All of them, as containers of runc and crun have: in every v1 hierarchy the box has a directory of
-    /// its own, and where there is no version 1 all controllers are handed down that are offered. Programs
-    /// that find a container by `/proc/PID/cgroup` (cAdvisor, `podman stats`) reckon with it.
+    /// its own, and where there is no version 1 processors, processor time, memory, tasks and block IO are
+    /// counted as far as they are offered. Programs that find a container by `/proc/PID/cgroup` (cAdvisor,
+    /// `podman stats`) reckon with it.
     Every,
 }
 

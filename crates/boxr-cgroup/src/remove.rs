@@ -22,6 +22,18 @@ pub(crate) enum Patience {
 /// How long processes that were killed are waited for, where the caller says nothing else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
+impl Location {
+    /// Removes the cgroups there, and what the box made below them; a scope of systemd's is stopped. Waits
+    /// two seconds for processes that were killed and are on their way out; goes on after a failure and
+    /// reports all. That they are gone is fine.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] with the processes that live; system errors.
+    pub fn remove(&self) -> Result<()> {
+        remove_all(self, PATIENCE)
+    }
+}
+
 /// Removes every directory of `location`; goes on after a failure and reports all of them.
 pub(crate) fn remove_all(location: &Location, patience: Duration) -> Result<()> {
     let patience = Patience::Until(Instant::now() + patience);

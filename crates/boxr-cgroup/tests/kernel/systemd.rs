@@ -200,7 +200,7 @@ fn gone() -> Outcome {
 fn failed() -> Outcome {
     let unit = unit()?;
     let annotations: HashMap<String, String> =
-        [("org.systemd.property.RuntimeMaxUSec", "uint64 1000")].map(|(k, v)| (k.into(), v.into())).into();
+        [("org.systemd.property.RuntimeMaxUSec", "uint64 2000000")].map(|(k, v)| (k.into(), v.into())).into();
     let request =
         Request { annotations: Some(&annotations), ..Request::container("c", Place::Scope(unit.clone())) };
     let mut shell = Shell::waiting("exec sleep 1000")?;
