@@ -14,7 +14,7 @@ use crate::options::{BoxOptions, Tty};
 use crate::outcome::EngineError;
 use crate::prepare::{self, Manner, Streams};
 use crate::record::{Exit, FORMAT, ProcessRef, Record, State, Status};
-use crate::status::StatusSink;
+use crate::status::{NamespaceIds, StatusSink, namespaces_of};
 use crate::store::{BoxDir, Store};
 use crate::supervise::{Finish, Supervision};
 use crate::terminal::{self, DetachKeys};
@@ -63,7 +63,8 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let name = claim.name().to_owned();
     mark("state directory");
     let (master, streams) = streams(&request.options)?;
-    let manner = Manner { streams, monitored: false, trace: request.timing };
+    let told = request.timing || request.status.is_some();
+    let manner = Manner { streams, monitored: false, trace: told };
     let find = find_box(store);
     let (plan, _) = prepare::prepare(&request.options, &name, claim.id().as_str(), manner, &find)?;
     mark("plan");
@@ -77,14 +78,19 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     mark("state files");
     let (signals, mask) =
         signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
-    let spawned = spawn(plan, &mask)?;
+    let mut spawned = spawn(plan, &mask)?;
     mark("clone");
-    if let Err(error) = note_start(&claim, &request, &spawned, &mut state) {
-        spawned.abandon();
-        return Err(error);
-    }
+    let noted = note_start(&claim, &request, &spawned, &mut state)
+        .and_then(|()| namespaces(&mut spawned, request.status.as_ref()));
+    let namespaces = match noted {
+        Ok(namespaces) => namespaces,
+        Err(error) => {
+            spawned.abandon();
+            remove_files(&request);
+            return Err(error);
+        }
+    };
     mark("state");
-    let told = request.timing || request.status.is_some();
     let running = if told { spawned.go() } else { spawned.release() };
     let running = running.inspect_err(|_| remove_files(&request))?;
     mark("execute");
@@ -93,16 +99,35 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
         running.trace.iter().for_each(|(step, at)| timing.mark_in_box(step, *at));
     }
     let (running, master) = take_terminal(running, master);
-    let id = state.id.clone();
-    if let Some(status) = &mut request.status {
-        status.started(&id, &name, running.pid.as_raw_nonzero().get())?;
-    }
+    let (id, pid) = (state.id.clone(), running.pid.as_raw_nonzero().get());
     let supervision = Supervision::new(&request, running, signals, master, dir, state)?;
+    if let Some(status) = &mut request.status
+        && let Err(error) = status.started(&id, &name, pid, &namespaces)
+    {
+        supervision.abandon()?;
+        remove_files(&request);
+        return Err(error);
+    }
     let finish = supervision.run().inspect_err(|_| remove_files(&request))?;
     if let (Some(status), Finish::Ended(exit)) = (&mut request.status, &finish) {
         status.ended(&id, *exit)?;
     }
     Ok(Ran { finish, name, timing })
+}
+
+/// The namespaces of the first process, if somebody is to be told.
+///
+/// # Errors
+/// The step that failed in it.
+pub(crate) fn namespaces(
+    spawned: &mut Spawned,
+    status: Option<&StatusSink>,
+) -> Result<NamespaceIds, EngineError> {
+    if status.is_none() {
+        return Ok(NamespaceIds::new());
+    }
+    spawned.await_prepared()?;
+    Ok(namespaces_of(spawned.pid.as_raw_nonzero().get()))
 }
 
 /// The first process of a running box, by whatever addresses it.

@@ -9,6 +9,17 @@ use rustix::io::Errno;
 use crate::outcome::EngineError;
 use crate::record::Exit;
 
+/// The numbers of a process's namespaces, by their words.
+pub type NamespaceIds = serde_json::Map<String, serde_json::Value>;
+
+/// The namespaces of a process that waits to run its command.
+pub fn namespaces_of(pid: i32) -> NamespaceIds {
+    NamespaceKind::ALL
+        .into_iter()
+        .filter_map(|kind| Some((kind.word().to_owned(), namespace_id(pid, kind)?.into())))
+        .collect()
+}
+
 /// Where events go.
 #[derive(Debug)]
 pub struct StatusSink(std::fs::File);
@@ -24,15 +35,17 @@ impl StatusSink {
         Ok(Self(fd.into()))
     }
 
-    /// The command runs.
+    /// The command runs. `namespaces` were looked up before it did: it may have ended already.
     ///
     /// # Errors
     /// write(2).
-    pub fn started(&mut self, id: &str, name: &str, pid: i32) -> Result<(), EngineError> {
-        let namespaces: serde_json::Map<_, _> = NamespaceKind::ALL
-            .into_iter()
-            .filter_map(|kind| Some((kind.word().to_owned(), namespace_id(pid, kind)?.into())))
-            .collect();
+    pub fn started(
+        &mut self,
+        id: &str,
+        name: &str,
+        pid: i32,
+        namespaces: &NamespaceIds,
+    ) -> Result<(), EngineError> {
         self.write(&serde_json::json!({
             "event": "started", "id": id, "name": name, "pid": pid, "namespaces": namespaces,
         }))

@@ -75,7 +75,7 @@ impl Supervision {
     /// Takes over what a start has made.
     ///
     /// # Errors
-    /// The terminal cannot be put into raw mode.
+    /// The terminal cannot be put into raw mode; the box is ended.
     pub fn new(
         request: &RunRequest,
         running: Running,
@@ -85,7 +85,24 @@ impl Supervision {
         state: State,
     ) -> Result<Self, EngineError> {
         let keys = request.detach_keys.clone();
-        Ok(Self { core: Core::new(running, signals, master, keys, &request.options)?, dir, state })
+        let proxy = match proxy(master, keys) {
+            Ok(proxy) => proxy,
+            Err(error) => {
+                end(&running);
+                clear_up(running, &dir, &state)?;
+                return Err(error);
+            }
+        };
+        Ok(Self { core: Core::new(running, signals, proxy, &request.options), dir, state })
+    }
+
+    /// Ends the box and clears up after it, when something of boxr's own has failed.
+    ///
+    /// # Errors
+    /// What cannot be cleared up.
+    pub fn abandon(self) -> Result<(), EngineError> {
+        end(&self.core.running);
+        self.clear_up()
     }
 
     /// Waits for the end and clears up after it.
@@ -101,8 +118,7 @@ impl Supervision {
                 failure.map_or(Ok(Finish::Ended(exit)), |error| Err(error.into()))
             }
             Err(errno) => {
-                self.core.end();
-                self.clear_up()?;
+                self.abandon()?;
                 Err(EngineError::system("look after the box", errno))
             }
         }
@@ -111,13 +127,7 @@ impl Supervision {
     fn clear_up(self) -> Result<(), EngineError> {
         let Self { core: Core { running, proxy, .. }, dir, state } = self;
         drop(proxy);
-        let removed = running.cgroup.map_or(Ok(()), |cgroup| {
-            // Without a pid namespace of its own, what the command left behind ends with it.
-            cgroup.kill()?;
-            cgroup.remove()
-        });
-        crate::lifecycle::forget(&dir, &state)?;
-        Ok(removed?)
+        clear_up(running, &dir, &state)
     }
 
     fn hand_over(self) -> Result<Finish, EngineError> {
@@ -128,6 +138,29 @@ impl Supervision {
     }
 }
 
+fn clear_up(running: Running, dir: &BoxDir, state: &State) -> Result<(), EngineError> {
+    let removed = running.cgroup.map_or(Ok(()), |cgroup| {
+        // Without a pid namespace of its own, what the command left behind ends with it.
+        cgroup.kill()?;
+        cgroup.remove()
+    });
+    crate::lifecycle::forget(dir, state)?;
+    Ok(removed?)
+}
+
+/// The person's terminal, where the command has one.
+fn proxy(master: Option<OwnedFd>, keys: DetachKeys) -> Result<Option<Proxy>, EngineError> {
+    let proxy = master.map(|master| Proxy::new(master, keys)).transpose();
+    proxy.map_err(|errno| EngineError::system("set up the terminal", errno))
+}
+
+/// Ends the command after a failure of boxr's own.
+pub(crate) fn end(running: &Running) {
+    // Already gone is what is wanted.
+    signal::send(running.pidfd.as_fd(), Signal::KILL.as_raw()).unwrap_or_default();
+    pidfd::reap(running.pidfd.as_fd(), true).unwrap_or_default();
+}
+
 impl Guest {
     /// Waits for the end.
     ///
@@ -135,7 +168,8 @@ impl Guest {
     /// poll(2) or the terminal; the process is ended first.
     pub fn run(self, options: &BoxOptions) -> Result<Finish, EngineError> {
         let Self { running, signals, master, detach_keys } = self;
-        let mut core = Core::new(running, signals, master, detach_keys, options)?;
+        let proxy = proxy(master, detach_keys).inspect_err(|_| end(&running))?;
+        let mut core = Core::new(running, signals, proxy, options);
         match core.until_end() {
             Ok(Finish::Detached) => {
                 core.leave().map_err(|errno| EngineError::system("leave the terminal", errno))?;
@@ -143,7 +177,7 @@ impl Guest {
             }
             Ok(ended) => Ok(ended),
             Err(errno) => {
-                core.end();
+                end(&core.running);
                 Err(EngineError::system("look after the process", errno))
             }
         }
@@ -151,24 +185,9 @@ impl Guest {
 }
 
 impl Core {
-    fn new(
-        running: Running,
-        signals: OwnedFd,
-        master: Option<OwnedFd>,
-        keys: DetachKeys,
-        options: &BoxOptions,
-    ) -> Result<Self, EngineError> {
-        let proxy = master.map(|master| Proxy::new(master, keys)).transpose();
-        let proxy = proxy.map_err(|errno| EngineError::system("set up the terminal", errno))?;
+    fn new(running: Running, signals: OwnedFd, proxy: Option<Proxy>, options: &BoxOptions) -> Self {
         let shares_terminal = proxy.is_none() && !options.new_session;
-        Ok(Self { running, signals, proxy, stop: Stop::new(options), shares_terminal })
-    }
-
-    /// Ends the command after a failure of boxr's own.
-    fn end(&self) {
-        // Already gone is what is wanted.
-        signal::send(self.running.pidfd.as_fd(), Signal::KILL.as_raw()).unwrap_or_default();
-        pidfd::reap(self.running.pidfd.as_fd(), true).unwrap_or_default();
+        Self { running, signals, proxy, stop: Stop::new(options), shares_terminal }
     }
 
     /// The person has left: somebody has to hold the terminal and take its output until the

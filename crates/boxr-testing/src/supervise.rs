@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use boxr_sys::signal::Disposition;
 use libtest_mimic::Failed;
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
@@ -53,6 +54,10 @@ pub fn run(test: Test) -> Result<(), Failed> {
 pub fn supervise(test: Test) -> ExitCode {
     let dir = PathBuf::from(std::env::var_os(DIR_VARIABLE).expect("the supervisor's directory"));
     rustix::process::set_child_subreaper(Some(getpid())).unwrap();
+    // A shell's background command ignores the first two, and what a test starts would as well.
+    for signal in [Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM, Signal::CHILD] {
+        boxr_sys::signal::set_disposition(signal.as_raw(), Disposition::Default).unwrap();
+    }
     let layout = Layout::make(&dir);
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--as=test", test.name])

@@ -9,6 +9,7 @@ use crate::monitor::attach::{AttachOptions, Attachment, Left};
 use crate::monitor::{self, StartRequest, Started};
 use crate::outcome::EngineError;
 use crate::record::State;
+use crate::status::StatusSink;
 use crate::store::{BoxDir, Store, Wait};
 
 /// Whether a started box is attached to.
@@ -24,12 +25,17 @@ pub enum StartMode {
 ///
 /// # Errors
 /// [`EngineError`]; nothing is left behind.
-pub fn run_detached(store: &Store, request: CreateRequest) -> Result<(State, Started), EngineError> {
-    let (_, state, started) = launch(store, request, None)?;
-    Ok((state, started))
+pub fn run_detached(
+    store: &Store,
+    request: CreateRequest,
+    status: Option<StatusSink>,
+) -> Result<State, EngineError> {
+    let (_, state, _) = launch(store, request, status, None)?;
+    Ok(state)
 }
 
-/// `run --keep` in the foreground: a box under a monitor, with this boxr attached.
+/// `run --keep` in the foreground: a box under a monitor, with this boxr attached. Gives its id and how it
+/// was left.
 ///
 /// # Errors
 /// [`EngineError`]; a box that did not start leaves nothing behind.
@@ -37,17 +43,18 @@ pub fn run_kept(
     store: &Store,
     request: CreateRequest,
     attach: &AttachOptions,
-    mut on_start: impl FnMut(&State, Started) -> Result<(), EngineError>,
-) -> Result<Left, EngineError> {
+    status: Option<StatusSink>,
+) -> Result<(String, Left), EngineError> {
     let (attachment, client) = Attachment::pair()?;
-    let (dir, state, started) = launch(store, request, Some(client))?;
-    on_start(&state, started)?;
-    attachment.with_process(started.process, state.tty).run(&dir, attach)
+    let (dir, state, started) = launch(store, request, status, Some(client))?;
+    let left = attachment.with_process(started.process, state.tty).run(&dir, attach)?;
+    Ok((state.id, left))
 }
 
 fn launch(
     store: &Store,
     request: CreateRequest,
+    status: Option<StatusSink>,
     client: Option<OwnedFd>,
 ) -> Result<(BoxDir, State, Started), EngineError> {
     let (claim, state) = create::claim(store, &request)?;
@@ -57,6 +64,7 @@ fn launch(
         options: &request.options,
         state: state.clone(),
         cidfile: request.cidfile,
+        status,
         client,
     })?;
     Ok((claim.commit()?, state, started))
@@ -100,7 +108,14 @@ fn restart_locked(
         return Err(EngineError::Wrong { name: state.name, is: "is running already".into() });
     }
     let record = lock.read_record()?;
-    let request =
-        StartRequest { store, dir, options: &record.options, state: state.clone(), cidfile: None, client };
+    let request = StartRequest {
+        store,
+        dir,
+        options: &record.options,
+        state: state.clone(),
+        cidfile: None,
+        status: None,
+        client,
+    };
     Ok((state, monitor::start(request)?))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use boxr_runtime::Plan;
 use boxr_runtime::error::{Step, StepError};
-use boxr_runtime::process::parent::spawn;
+use boxr_runtime::process::parent::{Running, Spawned, spawn};
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::signal::{self, Mask};
 use rustix::io::Errno;
@@ -13,13 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use super::serve::{self, Terms, Watch};
 use super::{standby, streams};
-use crate::foreground::{find_box, now, remove_files_for_caller, wants_terminal, write_files_for_caller};
+use crate::foreground::{
+    find_box, namespaces, now, remove_files_for_caller, wants_terminal, write_files_for_caller,
+};
 use crate::logs::LogWriter;
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::prepare::{self, Manner};
 use crate::record::{ProcessRef, State, Status};
+use crate::status::{NamespaceIds, StatusSink};
 use crate::store::{BoxDir, Store};
+use crate::supervise;
 use crate::terminal;
 
 /// A start of a box whose record and state exist, and whose lock is held.
@@ -35,6 +39,8 @@ pub struct StartRequest<'a> {
     pub state: State,
     /// A file that gets the id.
     pub cidfile: Option<PathBuf>,
+    /// Whom to tell when the command runs.
+    pub status: Option<StatusSink>,
     /// The monitor's end of a client that is attached from the first byte on.
     pub client: Option<OwnedFd>,
 }
@@ -65,7 +71,7 @@ pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
     let (streams, ends) = make_streams(&request).map_err(failed)?;
     let name = request.state.name.clone();
     let id = request.state.id.clone();
-    let manner = Manner { streams: ends, monitored: true, trace: false };
+    let manner = Manner { streams: ends, monitored: true, trace: request.status.is_some() };
     let find = find_box(request.store);
     let (plan, _) = prepare::prepare(request.options, &name, &id, manner, &find)?;
     drop(find);
@@ -137,20 +143,17 @@ fn be_monitor(
 }
 
 fn launch(
-    request: StartRequest<'_>,
+    mut request: StartRequest<'_>,
     plan: Plan,
     streams: Option<streams::Streams>,
     log: LogWriter,
 ) -> Result<Watch, EngineError> {
     let system = |doing: &'static str| move |errno| EngineError::system(doing, errno);
     let mask = leave_caller().map_err(system("leave the caller's session"))?;
-    let spawned = spawn(plan, &mask)?;
-    let (pid, terminal) = (spawned.pid.as_raw_nonzero().get(), spawned.terminal.as_ref());
-    if let Some(master) = terminal {
-        terminal::copy_size(master.as_fd()).map_err(system("set the size of the terminal"))?;
-    }
-    let result = note_start(&request, pid, spawned.cgroup.as_ref());
-    let (process, dir) = match result {
+    let mut spawned = spawn(plan, &mask)?;
+    let noted = note_start(&request, &spawned)
+        .and_then(|noted| Ok((noted, namespaces(&mut spawned, request.status.as_ref())?)));
+    let ((process, dir), namespaces) = match noted {
         Ok(noted) => noted,
         Err(error) => {
             spawned.abandon();
@@ -167,19 +170,47 @@ fn launch(
             return Err(error.into());
         }
     };
+    let terms = Terms::of(request.options, &request.state.name);
+    match settle(&mut request, &mut running, streams, &terms, &namespaces) {
+        Ok(streams) => Ok(Watch { dir, process, pidfd: running.pidfd, streams, log, ending: None, terms }),
+        Err(error) => {
+            supervise::end(&running);
+            if let Some(cgroup) = running.cgroup {
+                cgroup.kill()?;
+                cgroup.remove()?;
+            }
+            remove_files_for_caller(request.options.pidfile.as_deref(), request.cidfile.as_deref());
+            let back = State { cgroup: None, error: Some(error.to_string()), ..request.state };
+            request.dir.write_state(&back)?;
+            Err(error)
+        }
+    }
+}
+
+/// What remains to be done when the command runs already; what fails here ends it.
+fn settle(
+    request: &mut StartRequest<'_>,
+    running: &mut Running,
+    streams: Option<streams::Streams>,
+    terms: &Terms,
+    namespaces: &NamespaceIds,
+) -> Result<streams::Streams, EngineError> {
+    let system = |doing: &'static str| move |errno| EngineError::system(doing, errno);
     let streams = match (streams, running.terminal.take()) {
         (Some(streams), _) => streams,
         (None, Some(master)) => streams::of_terminal(master).map_err(system("open the terminal"))?,
         (None, None) => streams::none(),
     };
-    let terms = Terms::of(request.options, &request.state.name);
+    if let Some(status) = &mut request.status {
+        let pid = running.pid.as_raw_nonzero().get();
+        status.started(&request.state.id, &request.state.name, pid, namespaces)?;
+    }
     close_callers_files().map_err(system("close the caller's files"))?;
     standby::title(c"boxr-monitor", &terms.name).map_err(system("name the monitor"))?;
     // The start is over. The descriptor is shared with the starter, which may have been killed.
     rustix::fs::flock(request.dir.dir_fd(), rustix::fs::FlockOperation::Unlock)
         .map_err(system("give the box's lock back"))?;
-    let pidfd = running.pidfd;
-    Ok(Watch { dir, process, pidfd, streams, log, ending: None, terms })
+    Ok(streams)
 }
 
 /// A session of its own, no files of the caller's, no signal that ends it by accident.
@@ -200,11 +231,12 @@ pub(super) fn close_callers_files() -> Result<(), Errno> {
     boxr_sys::fd::close_inherited()
 }
 
-fn note_start(
-    request: &StartRequest<'_>,
-    pid: i32,
-    cgroup: Option<&boxr_cgroup::Cgroup>,
-) -> Result<(ProcessRef, BoxDir), EngineError> {
+fn note_start(request: &StartRequest<'_>, spawned: &Spawned) -> Result<(ProcessRef, BoxDir), EngineError> {
+    if let Some(master) = &spawned.terminal {
+        terminal::copy_size(master.as_fd())
+            .map_err(|errno| EngineError::system("set the size of the terminal", errno))?;
+    }
+    let (pid, cgroup) = (spawned.pid.as_raw_nonzero().get(), spawned.cgroup.as_ref());
     let process = ProcessRef::of(pid)?
         .ok_or_else(|| EngineError::from(StepError::new(Step::Clone, "the first process", Errno::SRCH)))?;
     let state = State {

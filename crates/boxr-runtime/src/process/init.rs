@@ -60,10 +60,10 @@ impl Child<'_> {
         if let Err(failure) = self.prepare().and_then(|()| Ok(reset_signals()?)) {
             self.fail(&failure);
         }
+        self.trace(4);
         if self.plan.init {
             self.execute_under_init();
         }
-        self.trace(4);
         let failure = match self.await_go() {
             Ok(()) => self.replace(),
             Err(failure) => failure,

@@ -10,7 +10,7 @@ use boxr_sys::pidfd::{self, Ended};
 use boxr_sys::signal::Mask;
 use rustix::process::Pid;
 
-use super::protocol::{Channel, FromChild, ToChild};
+use super::protocol::{Channel, FromChild, READY_STEP, ToChild};
 use super::{credentials, init, tuning};
 use crate::error::{At, Error, Step, StepError};
 use crate::hooks::{HookKind, Hooks};
@@ -32,6 +32,7 @@ pub struct Spawned {
     pub trace: Vec<(&'static str, u64)>,
     channel: Channel,
     terminal_comes: bool,
+    traced: bool,
 }
 
 /// A first process whose command runs.
@@ -114,6 +115,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         terminal: None,
         trace: Vec::new(),
         channel,
+        traced: plan.trace,
         terminal_comes: matches!(plan.stdio, crate::stdio::Stdio::TerminalInside),
     };
     finish_spawn(spawned, plan, cgroup, staged)
@@ -187,6 +189,22 @@ fn finish_spawn(
 }
 
 impl Spawned {
+    /// Waits until the first process has done everything but execute, so that its namespaces are what they will
+    /// be. A plan that asks for no [`crate::Plan::trace`] gives no sign, and is not waited for.
+    ///
+    /// # Errors
+    /// The step that failed in the child, which is still to be abandoned.
+    pub fn await_prepared(&mut self) -> Result<(), Error> {
+        while self.traced && self.trace.last().is_none_or(|(step, _)| *step != READY_STEP) {
+            match self.channel.next().at(Step::Channel, "the socket from the first process")? {
+                FromChild::Trace { step, at } => self.trace.push((step, at)),
+                FromChild::Failed(failure) => return Err(failure.into()),
+                _ => return Err(self.lost()),
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the command run, and returns when it does.
     ///
     /// # Errors
@@ -319,7 +337,11 @@ impl Spawned {
         }
     }
 
+    /// What the first process said last. It is told first that no word of ours will come any more: one that waits
+    /// for it would never close its end.
     fn drain_failure(&mut self) -> Option<Error> {
+        // A socket whose other end is gone cannot be shut down, and need not be.
+        self.channel.say_no_more().unwrap_or_default();
         drain_failure(&self.channel)
     }
 

@@ -51,7 +51,10 @@ pub(crate) enum FromChild {
 }
 
 /// Steps that are timed, by number.
-pub(crate) const TRACED: [&str; 5] = ["start", "namespaces", "files", "credentials", "ready"];
+pub(crate) const TRACED: [&str; 5] = ["start", "namespaces", "files", "credentials", READY_STEP];
+
+/// The last of them.
+pub(crate) const READY_STEP: &str = "ready";
 
 const FAILED: u8 = 1;
 const FIRST_PROCESS: u8 = 2;
@@ -73,6 +76,11 @@ impl Channel {
     /// Tells the child.
     pub fn tell(&self, message: ToChild) -> Result<(), Errno> {
         self.send(&[message as u8], None)
+    }
+
+    /// Ends this direction: whoever waits for a word on the other side learns that none comes.
+    pub fn say_no_more(&self) -> Result<(), Errno> {
+        rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write)
     }
 
     /// Waits for one particular word of the parent.

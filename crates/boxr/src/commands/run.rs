@@ -76,18 +76,17 @@ fn in_foreground(store: &Store, options: BoxOptions, request: request::RunReques
 }
 
 fn detached(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
-    let mut status = request.status_fd.map(StatusSink::open).transpose()?;
+    let status = request.status_fd.map(StatusSink::open).transpose()?;
     let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
-    let (state, started) = lifecycle::run_detached(store, create)?;
-    if let Some(status) = &mut status {
-        status.started(&state.id, &state.name, started.process.pid)?;
-    }
+    let state = lifecycle::run_detached(store, create, status)?;
     write_stdout(&format!("{}\n", state.id))?;
     Ok(0)
 }
 
 /// A foreground box that is kept has a log, and with it a monitor, from the start.
 fn kept(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
+    // One for the monitor, which sees the start, and one for this boxr, which sees the end.
+    let monitors = request.status_fd.map(StatusSink::open).transpose()?;
     let mut status = request.status_fd.map(StatusSink::open).transpose()?;
     let attach = AttachOptions {
         input: options.interactive || foreground::wants_terminal(&options),
@@ -95,11 +94,7 @@ fn kept(store: &Store, options: BoxOptions, request: request::RunRequest) -> Res
         detach_keys: DetachKeys::new(request.detach_keys),
     };
     let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
-    let mut id = String::new();
-    let left = lifecycle::run_kept(store, create, &attach, |state, started| {
-        id.clone_from(&state.id);
-        status.as_mut().map_or(Ok(()), |status| status.started(&state.id, &state.name, started.process.pid))
-    })?;
+    let (id, left) = lifecycle::run_kept(store, create, &attach, monitors)?;
     match left {
         Left::Detached => Ok(0),
         Left::Ended(code) => {

@@ -1,6 +1,6 @@
 //! The life of a detached box (issue 3, point 4).
 
-use boxr_testing::{Sandbox, Test, test, wait_until};
+use boxr_testing::{Cmd, Sandbox, Test, test, wait_until};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -288,6 +288,23 @@ fn status_fd_tells_a_program(t: &Sandbox) {
     let lines = out.lines();
     assert!(lines.iter().all(|line| line.starts_with('{') && line.ends_with('}')), "{lines:?}");
     assert!(lines[0].contains("\"pid\"") && lines.last().unwrap().contains('6'), "{lines:?}");
+    // A command that has ended before anybody looks had namespaces all the same.
+    for flags in [&[][..], &["--init"], &["--keep"], &["-d"]] {
+        let out =
+            t.run(["--status-fd", "2"]).args(flags).args(["--time-ns", "host", "--", "true"]).run().ok();
+        let kinds = ["pid", "network", "mount", "uts", "ipc", "user", "cgroup", "time"];
+        for kind in kinds {
+            assert!(out.errors().contains(&format!("\"{kind}\":402")), "{kind}: {}", out.story());
+        }
+    }
+    t.boxr(["rm", "-f", "--all"]).run().ok();
+    // Whom nobody can be told of is not left running.
+    for flags in ["", "-d", "--keep"] {
+        let script = format!("exec \"$@\" {flags} --status-fd 8 -- sleep 1000 8>/dev/full");
+        let cmd = t.surrounded(Cmd::new("sh")).args(["-c", &script, "sh"]).arg(t.program());
+        cmd.args(t.globals()).arg("run").run().exits(125).blames("--status-fd");
+        t.assert_nothing_left();
+    }
     t.run(["--status-fd", "99", "--", "true"]).run().exits(125).blames("99");
 }
 

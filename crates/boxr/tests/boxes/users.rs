@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     test!(map_self_keeps_the_caller, Need::UserNamespaces),
     test!(files_made_inside_are_the_callers),
     test!(userns_host_without_privilege_says_why, Need::Unprivileged),
+    test!(maps_that_the_helper_refuses_are_named, Need::Unprivileged, Need::SubordinateIds),
     test!(an_unmapped_user_is_refused, Need::Unprivileged),
     test!(root_becomes_another_user, Need::Root),
     test!(groups_are_what_was_asked_for, Need::Root),
@@ -66,6 +67,13 @@ fn files_made_inside_are_the_callers(t: &Sandbox) {
 fn userns_host_without_privilege_says_why(t: &Sandbox) {
     let out = t.run(["--userns", "host", "--", "true"]).run().exits(125);
     out.blames("EPERM").blames("--userns").blames("try:");
+    t.assert_nothing_left();
+}
+
+/// The first process waits for its map meanwhile, and must not be waited for in turn.
+fn maps_that_the_helper_refuses_are_named(t: &Sandbox) {
+    let maps = ["--uidmap", "0:5:10", "--gidmap", "0:5:10"];
+    t.run(maps).args(["--", "true"]).run().exits(125).blames("newuidmap");
     t.assert_nothing_left();
 }
 
