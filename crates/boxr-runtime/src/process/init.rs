@@ -190,7 +190,9 @@ impl Child<'_> {
         if let Some(proc) = self.proc.get() {
             tuning::apply_labels(&plan.process.tuning, proc)?;
         }
-        if let Some(env) = home::complete(&plan.process) {
+        // In a tree that others made; a box in the caller's own has the environment it is given.
+        let foreign = plan.root.is_foreign() || plan.joins(NamespaceKind::Mount);
+        if let Some(env) = foreign.then(|| home::complete(&plan.process)).flatten() {
             // It was not set before.
             self.env.set(env).unwrap_or_default();
         }
