@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod edges;
 mod manual;
+mod syscalls;
 mod test;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ usage: cargo xtask COMMAND
   check-edges                   who depends on whom, and where unsafe stands (DESIGN.md section 3)
   man                           manual pages into target/man
   completions                   completion scripts into target/completions
+  syscalls [--write] HEADERS    the table of system calls against the kernel's headers
   bench [--rounds N] [--boxes N] [start|memory|exec|thousand]...
                                 speed and memory beside other programs, against the targets
 ";
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         "check-edges" => edges::main(),
         "man" => manual::man(),
         "completions" => manual::completions(),
+        "syscalls" => syscalls::main(rest),
         "bench" => bench::main(rest),
         _ => Err(USAGE.to_owned()),
     };

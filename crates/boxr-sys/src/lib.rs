@@ -19,5 +19,6 @@ pub mod nsfs;
 pub mod personality;
 pub mod pidfd;
 pub mod scheduler;
+pub mod seccomp;
 pub mod signal;
 pub mod title;

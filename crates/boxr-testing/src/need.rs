@@ -65,11 +65,13 @@ pub enum Tool {
     Runc,
     Crun,
     UserModeLinux,
+    /// Not a program: what C programs are built with against libseccomp.
+    LibseccompDev,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
@@ -80,6 +82,7 @@ impl Tool {
         Self::Runc,
         Self::Crun,
         Self::UserModeLinux,
+        Self::LibseccompDev,
     ];
 
     /// The name of the program.
@@ -95,6 +98,7 @@ impl Tool {
             Self::Runc => "runc",
             Self::Crun => "crun",
             Self::UserModeLinux => "linux.uml",
+            Self::LibseccompDev => "seccomp.h",
         }
     }
 
@@ -111,12 +115,14 @@ impl Tool {
             Self::Runc => "runc",
             Self::Crun => "crun",
             Self::UserModeLinux => "user-mode-linux",
+            Self::LibseccompDev => "libseccomp-dev",
         }
     }
 
     /// Where it is installed.
     pub fn path(self) -> Option<PathBuf> {
-        let dirs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        let dirs =
+            ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/include"];
         dirs.iter().map(|dir| Path::new(dir).join(self.program())).find(|path| path.exists())
     }
 }
