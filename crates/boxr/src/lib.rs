@@ -9,6 +9,7 @@ pub mod boxes;
 pub mod cli;
 pub mod commands;
 pub mod format;
+pub mod images;
 pub mod protect;
 pub mod report;
 pub mod trace;

@@ -4,6 +4,7 @@
 mod config;
 mod engine;
 mod errno;
+mod image;
 mod lifecycle;
 mod store;
 

@@ -200,6 +200,14 @@ impl Client {
         self.session(endpoint).ask(&self.options, ask, then)
     }
 
+    /// Whether the registry `host`, a name as files of passwords have it, lets one in with this password.
+    ///
+    /// # Errors
+    /// It does not, or cannot be reached.
+    pub fn knock_at(&self, host: &str) -> Result<(), RegistryError> {
+        self.knock(&Endpoint::of_registry(host, self.options.tls_verify))
+    }
+
     /// Whether the registry of `endpoint` lets one in with this password.
     ///
     /// # Errors

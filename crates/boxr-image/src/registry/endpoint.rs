@@ -30,6 +30,15 @@ pub struct Endpoint {
     pub insecure: bool,
 }
 
+impl Endpoint {
+    /// The registry itself, without a repository.
+    pub fn of_registry(host: &str, verify: TlsVerify) -> Self {
+        let mut found = endpoint(host, false);
+        found.insecure = is_insecure(&found, verify);
+        found
+    }
+}
+
 /// What registries.conf says.
 #[derive(Clone, Debug, Default)]
 pub struct Registries {
@@ -152,11 +161,7 @@ impl Registries {
             None => all.push(endpoint(&name, false)),
         }
         for endpoint in &mut all {
-            endpoint.insecure = match verify {
-                TlsVerify::Always => false,
-                TlsVerify::Never => true,
-                TlsVerify::ByRegistry => endpoint.insecure || is_loopback(&endpoint.host),
-            };
+            endpoint.insecure = is_insecure(endpoint, verify);
         }
         Ok(all)
     }
@@ -187,6 +192,14 @@ fn endpoint(location: &str, insecure: bool) -> Endpoint {
     // Docker Hub's name is not its host's.
     let host = if host == DOCKER_HUB { "registry-1.docker.io" } else { host };
     Endpoint { host: host.to_owned(), repository: repository.to_owned(), insecure }
+}
+
+fn is_insecure(endpoint: &Endpoint, verify: TlsVerify) -> bool {
+    match verify {
+        TlsVerify::Always => false,
+        TlsVerify::Never => true,
+        TlsVerify::ByRegistry => endpoint.insecure || is_loopback(&endpoint.host),
+    }
 }
 
 /// Whether the registry is on this machine.

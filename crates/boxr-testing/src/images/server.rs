@@ -1,9 +1,9 @@
 //! A registry on the loopback interface that fails as it is told to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use super::{Image, MANIFEST, digest};
@@ -35,6 +35,8 @@ pub enum Fault {
     NoRanges,
     /// Not HTTP.
     Garbage,
+    /// Nothing comes after this many bytes of the body, until the client is gone.
+    StallAfter(usize),
     /// Says that the body has this length, and sends nothing of it.
     Length(u64),
 }
@@ -47,13 +49,20 @@ struct State {
     faults: VecDeque<(String, Fault)>,
     log: Vec<String>,
     tokens: u32,
+    stalls: u32,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    stalled: Condvar,
 }
 
 /// The registry; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -69,19 +78,19 @@ impl Server {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
+        let shared = Arc::new(Shared::default());
+        let served = shared.clone();
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                let state = shared.clone();
-                if state.lock().unwrap().auth == Auth::Basic(END.into()) {
+                let shared = served.clone();
+                if shared.state.lock().unwrap().auth == Auth::Basic(END.into()) {
                     return;
                 }
-                std::thread::spawn(move || serve(stream, &state, address));
+                std::thread::spawn(move || serve(stream, &shared, address));
             }
         });
-        Self { address, state, thread: Some(thread) }
+        Self { address, shared, thread: Some(thread) }
     }
 
     /// `127.0.0.1:PORT`
@@ -128,8 +137,17 @@ impl Server {
         std::mem::take(&mut self.state().log)
     }
 
+    /// Waits until an answer has come to a stop ([`Fault::StallAfter`]).
+    pub fn wait_for_stall(&self) {
+        let wait =
+            self.shared.stalled.wait_timeout_while(self.state(), crate::PATIENCE, |state| state.stalls == 0);
+        let (mut state, timeout) = wait.unwrap();
+        assert!(!timeout.timed_out(), "no answer has come to a stop");
+        state.stalls -= 1;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.shared.state.lock().unwrap()
     }
 }
 
@@ -148,10 +166,10 @@ impl Drop for Server {
 }
 
 /// Answers requests on one connection until it ends.
-fn serve(stream: TcpStream, state: &Mutex<State>, address: SocketAddr) {
+fn serve(stream: TcpStream, shared: &Shared, address: SocketAddr) {
     let mut reader = BufReader::new(&stream);
     while let Some(request) = read(&mut reader) {
-        if !answer(&request, &stream, state, address) {
+        if !answer(&request, &stream, shared, address) {
             break;
         }
     }
@@ -179,8 +197,8 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
 }
 
 /// False when the connection is to end.
-fn answer(request: &Request, stream: &TcpStream, state: &Mutex<State>, address: SocketAddr) -> bool {
-    let mut state = state.lock().unwrap();
+fn answer(request: &Request, stream: &TcpStream, shared: &Shared, address: SocketAddr) -> bool {
+    let mut state = shared.state.lock().unwrap();
     let range = request.headers.get("range").map(|range| format!(" {range}")).unwrap_or_default();
     state.log.push(format!("{} {}{range}", request.method, request.path));
     let at = state.faults.iter().position(|(part, _)| request.path.contains(part.as_str()));
@@ -206,9 +224,16 @@ fn answer(request: &Request, stream: &TcpStream, state: &Mutex<State>, address: 
     let mut bytes = reply.head.into_bytes();
     bytes.extend(reply.body);
     match fault {
-        Some(Fault::CutAfter(length)) => {
+        Some(Fault::CutAfter(length) | Fault::StallAfter(length)) => {
             let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
             send(stream, &bytes[..bytes.len().min(head + length)]);
+            if matches!(fault, Some(Fault::StallAfter(_))) {
+                shared.state.lock().unwrap().stalls += 1;
+                shared.stalled.notify_all();
+                // Ends with the connection, in whatever way.
+                let mut from = stream;
+                from.read_exact(&mut [0; 1]).ok();
+            }
             false
         }
         _ => send(stream, &bytes),

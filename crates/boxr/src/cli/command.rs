@@ -72,19 +72,22 @@ pub enum Section {
     Life,
     /// Looking at boxes.
     Look,
+    /// Images and registries.
+    Images,
     /// The host, and boxr itself.
     System,
 }
 
 impl Section {
     /// In the order in which help shows them.
-    pub const ALL: [Self; 3] = [Self::Life, Self::Look, Self::System];
+    pub const ALL: [Self; 4] = [Self::Life, Self::Look, Self::Images, Self::System];
 
     /// The heading.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Life => "Run boxes",
             Self::Look => "Look at boxes",
+            Self::Images => "Images",
             Self::System => "The host and boxr",
         }
     }

@@ -15,6 +15,9 @@ use super::table::{COMMANDS, GLOBAL, HELP};
 /// Lists names of boxes, for any shell.
 const NAMES: &str = "boxr ps --all --format '{{.Names}}' 2>/dev/null";
 
+/// Lists names of images, for any shell.
+const IMAGES: &str = "boxr images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null";
+
 /// The commands that are offered.
 fn commands() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().copied().filter(|command| !command.hidden)

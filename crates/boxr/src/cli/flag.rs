@@ -28,6 +28,8 @@ pub enum Complete {
     Directory,
     /// Names of boxes.
     Container,
+    /// Names of images.
+    Image,
     /// Commands of the host.
     Program,
     /// Names of boxr's commands.

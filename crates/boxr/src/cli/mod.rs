@@ -78,6 +78,17 @@ fn dispatch(command: &'static Command, mut globals: Globals, words: Vec<String>)
     (command.run)(Invocation { command, globals, matches })
 }
 
+/// Runs the command that the first positional argument calls, after the word of its group.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_member(invocation: Invocation) -> Result<u8, Report> {
+    let mut words = invocation.matches.positionals.into_iter();
+    let word = words.next().unwrap_or_default();
+    let command = table::find_member(invocation.command.name, &word)?;
+    dispatch(command, invocation.globals, words.collect())
+}
+
 /// Whether there are as many positional arguments as the command takes.
 fn check_arity(command: &Command, matches: &Matches) -> Result<(), UsageError> {
     let given = matches.positionals.len();

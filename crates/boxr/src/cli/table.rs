@@ -1,6 +1,7 @@
 //! All commands. A flag or a command that is not in these tables does not exist; one that is
 //! has help, manual and completions.
 
+mod images;
 mod life;
 mod look;
 mod run;
@@ -52,6 +53,15 @@ pub static COMMANDS: &[&Command] = &[
     &look::LOGS,
     &look::TOP,
     &look::STATS,
+    &images::PULL,
+    &images::IMAGES,
+    &images::RMI,
+    &images::TAG,
+    &images::HISTORY,
+    &images::LOGIN,
+    &images::LOGOUT,
+    &images::IMAGE,
+    &images::STORE,
     &system::NS,
     &system::DOCTOR,
     &system::CONFIG,
@@ -71,28 +81,33 @@ static LATER: &[&str] = &[
     "diff",
     "events",
     "export",
-    "history",
-    "image",
-    "images",
     "import",
     "info",
     "load",
-    "login",
-    "logout",
     "network",
     "pod",
     "port",
-    "pull",
     "push",
-    "rmi",
     "save",
     "search",
     "secret",
     "system",
-    "tag",
     "update",
     "volume",
 ];
+
+/// The command that `word` calls after the word `group`.
+///
+/// # Errors
+/// An unknown word, with the nearest known one.
+pub fn find_member(group: &str, word: &str) -> Result<&'static Command, UsageError> {
+    let members = || images::MEMBERS.iter().filter(|(of, _, _)| *of == group);
+    if let Some((_, _, command)) = members().find(|(_, name, _)| *name == word) {
+        return Ok(command);
+    }
+    let nearest = nearest(word, members().map(|(_, name, _)| *name));
+    Err(UsageError::UnknownCommand { word: format!("{group} {word}"), nearest })
+}
 
 /// The command that `word` calls.
 ///

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod exec;
 mod explain;
 pub mod help;
+pub mod image;
 pub mod inspect;
 pub mod kill;
 pub mod logs;

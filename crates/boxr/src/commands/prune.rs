@@ -10,6 +10,8 @@ use crate::cli::Invocation;
 use crate::format::{size, time};
 use crate::report::{Report, write_stdout};
 
+const QUESTION: &str = "This removes all boxes that do not run, with their logs. Go on? [y/N] ";
+
 /// Which boxes are meant; all conditions must hold.
 #[derive(Debug, Default)]
 struct Filters {
@@ -32,7 +34,7 @@ struct Label {
 /// A filter that cannot be used; nobody to ask; a store that cannot be listed.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let filters = Filters::read(invocation.values("filter"), time::now())?;
-    if !invocation.switch("force") && !agreed()? {
+    if !invocation.switch("force") && !agreed("boxr prune", QUESTION)? {
         return Ok(0);
     }
     let store = boxes::open_store(&invocation.globals)?;
@@ -49,13 +51,16 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
 }
 
 /// Asks whoever is at the terminal.
-fn agreed() -> Result<bool, Report> {
+///
+/// # Errors
+/// There is no terminal.
+pub fn agreed(command: &str, question: &str) -> Result<bool, Report> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(Report::new("boxr prune: there is no terminal to ask on").suggest("boxr prune --force"));
+        return Err(Report::new(format!("{command}: there is no terminal to ask on"))
+            .suggest(format!("{command} --force")));
     }
     let mut stderr = std::io::stderr().lock();
-    let question = "This removes all boxes that do not run, with their logs. Go on? [y/N] ";
     let failed =
         |error| Report::new(format!("cannot ask on the terminal: {}", crate::report::io_text(&error)));
     stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(failed)?;

@@ -34,7 +34,7 @@ fn help_goes_to_stdout(t: &Sandbox) {
 fn mistakes_are_named_and_nothing_is_printed(t: &Sandbox) {
     for (words, told) in [
         (&["rnu", "--", "sh"][..], "the nearest command is run"),
-        (&["pull", "alpine"], "pull is not in this version"),
+        (&["push", "alpine"], "push is not in this version"),
         (&["run", "--hostnam", "x", "--", "sh"], "the nearest flag is --hostname"),
         (&["run", "-read-only", "--", "sh"], "the nearest flag is --read-only"),
         (&["run", "-p", "80:80", "--", "sh"], "-p is not in this version"),

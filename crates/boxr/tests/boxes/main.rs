@@ -11,6 +11,7 @@ mod environment;
 mod exec;
 mod exits;
 mod harness;
+mod images;
 mod limits;
 mod look;
 mod mounts;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         crash::TESTS,
         attacks::TESTS,
         own_binary::TESTS,
+        images::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

@@ -1,6 +1,6 @@
 //! Completions for bash, without the bash-completion package.
 
-use super::{COMMANDS, Command, NAMES, commands, flags, spellings, takes_next};
+use super::{COMMANDS, Command, IMAGES, NAMES, commands, flags, spellings, takes_next};
 use crate::cli::command::FlagOrder;
 use crate::cli::flag::{Complete, Flag};
 use crate::cli::table::GLOBAL;
@@ -84,7 +84,9 @@ pub fn bash() -> String {
     }
     text.push_str("    esac\n");
     text.push_str(TAIL);
-    text.push_str(&format!("    names) COMPREPLY=($(compgen -W \"$({NAMES})\" -- \"$cur\")) ;;\n"));
+    for (word, list) in [("names", NAMES), ("images", IMAGES)] {
+        text.push_str(&format!("    {word}) COMPREPLY=($(compgen -W \"$({list})\" -- \"$cur\")) ;;\n"));
+    }
     text.push_str(END);
     text
 }
@@ -129,6 +131,7 @@ fn offer(complete: Complete) -> String {
         Complete::File => "file".to_owned(),
         Complete::Directory => "directory".to_owned(),
         Complete::Container => "names".to_owned(),
+        Complete::Image => "images".to_owned(),
         Complete::Program => "program".to_owned(),
         Complete::Command => {
             let words: Vec<&str> = commands().map(|command| command.name).collect();

@@ -1,6 +1,6 @@
 //! Completions for fish.
 
-use super::{COMMANDS, Command, NAMES, commands, flags, spellings};
+use super::{COMMANDS, Command, IMAGES, NAMES, commands, flags, spellings};
 use crate::cli::command::FlagOrder;
 use crate::cli::flag::{Complete, Flag, Takes};
 use crate::cli::table::{ALONE, GLOBAL};
@@ -49,6 +49,7 @@ complete -c boxr -f
 pub fn fish() -> String {
     let mut text = HEAD.to_owned();
     text.push_str(&format!("\nfunction __boxr_names\n    {NAMES}\nend\n\n"));
+    text.push_str(&format!("function __boxr_images\n    {IMAGES}\nend\n\n"));
     for command in commands() {
         let help = quote(command.summary);
         text.push_str(&format!(
@@ -105,6 +106,7 @@ fn action(complete: Complete) -> String {
         Complete::File => " -F".to_owned(),
         Complete::Directory => " -a '(__fish_complete_directories)'".to_owned(),
         Complete::Container => " -a '(__boxr_names)'".to_owned(),
+        Complete::Image => " -a '(__boxr_images)'".to_owned(),
         Complete::Program => " -a '(__fish_complete_command)'".to_owned(),
         Complete::Command => {
             let words: Vec<&str> = commands().map(|command| command.name).collect();

@@ -1,6 +1,6 @@
 //! Completions for zsh, by its `_arguments`.
 
-use super::{COMMANDS, Command, NAMES, commands, flags, spellings};
+use super::{COMMANDS, Command, IMAGES, NAMES, commands, flags, spellings};
 use crate::cli::command::{Arg, FlagOrder};
 use crate::cli::flag::{Complete, Flag, Takes};
 use crate::cli::table::{ALONE, GLOBAL};
@@ -10,6 +10,7 @@ pub fn zsh() -> String {
     let mut text = format!(
         "#compdef boxr\n# Completions of boxr for zsh. Written by `boxr completion zsh`.\n\n\
          _boxr_containers() {{\n  local -a names\n  names=(${{(f)\"$({NAMES})\"}})\n  compadd -a names\n}}\n\n\
+         _boxr_images() {{\n  local -a names\n  names=(${{(f)\"$({IMAGES})\"}})\n  compadd -a names\n}}\n\n\
          _boxr_commands() {{\n  local -a commands=(\n"
     );
     for command in commands() {
@@ -97,6 +98,7 @@ fn action(complete: Complete) -> String {
         Complete::File => "_files".to_owned(),
         Complete::Directory => "_files -/".to_owned(),
         Complete::Container => "_boxr_containers".to_owned(),
+        Complete::Image => "_boxr_images".to_owned(),
         Complete::Program => "_command_names -e".to_owned(),
         Complete::Command => "_boxr_commands".to_owned(),
         Complete::Words(words) => format!("({})", colons(&words.join(" "))),

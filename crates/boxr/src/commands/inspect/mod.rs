@@ -74,7 +74,7 @@ fn look(store: &Store, dir: &BoxDir, size: bool) -> Result<View, Report> {
 }
 
 /// An array with docker's indent, or, with `--format json`, without any.
-fn as_json(views: &[View], compact: bool) -> Result<String, Report> {
+pub(super) fn as_json(views: &[impl Serialize], compact: bool) -> Result<String, Report> {
     let mut bytes = Vec::new();
     let done = if compact {
         views.serialize(&mut serde_json::Serializer::new(&mut bytes))
@@ -88,7 +88,7 @@ fn as_json(views: &[View], compact: bool) -> Result<String, Report> {
 }
 
 fn unprintable(error: &serde_json::Error) -> Report {
-    Report::new(format!("cannot write this box as JSON: {error}")).status(1)
+    Report::new(format!("cannot write it as JSON: {error}")).status(1)
 }
 
 /// As a value that is there, or `null`.

@@ -1,0 +1,197 @@
+//! Commands about images.
+
+use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
+use crate::cli::flag::{Complete, Flag};
+use crate::commands::image;
+
+/// Of all commands that ask a registry.
+const REGISTRY: &[Flag] = &[
+    Flag::switch("tls-verify", "Verify certificates; --tls-verify=false takes any, and plain http")
+        .group("Registry"),
+    Flag::value("cert-dir", "DIR", "Certificates to trust, and ours, in this directory")
+        .complete(Complete::Directory)
+        .group("Registry")
+        .doc("The default is certs.d/HOST in ~/.config/containers, /etc/containers and /etc/docker."),
+    Flag::value("authfile", "FILE", "The passwords in this file")
+        .complete(Complete::File)
+        .group("Registry")
+        .doc("The default is podman's and docker's files of passwords, whichever knows the registry."),
+    Flag::value("creds", "NAME:PASSWORD", "This password, whatever files say").group("Registry"),
+];
+
+/// Of all commands that take the name of an image.
+const SHORT_NAMES: &[Flag] =
+    &[Flag::value("registry", "HOST", "The registry of names without one (default docker.io)")];
+
+pub(super) static PULL: Command = Command {
+    usage: &["pull [FLAGS] IMAGE"],
+    about: &[
+        "Fetches an image from its registry: all layers side by side, each unpacked as it comes. A pull \
+            that was cut short is continued by the next. Prints the image's full name.",
+    ],
+    args: &[Arg::one("IMAGE", Complete::Image)],
+    flags: &[
+        &[
+            Flag::switch("quiet", "Only the name of the image").short('q'),
+            Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine"),
+        ],
+        SHORT_NAMES,
+        REGISTRY,
+    ],
+    examples: &[
+        Example { line: "boxr pull alpine", what: "docker.io/library/alpine:latest" },
+        Example { line: "boxr pull --platform linux/arm64 quay.io/org/app:1", what: "for another machine" },
+    ],
+    ..Command::new("pull", Section::Images, "Fetch an image", image::pull::run)
+};
+
+pub(super) static IMAGES: Command = Command {
+    usage: &["images [FLAGS] [REPOSITORY[:TAG]]"],
+    about: &["Lists the images that are here."],
+    args: &[Arg::optional("REPOSITORY", Complete::Image)],
+    flags: &[
+        &[
+            Flag::switch("all", "As it is: all images are shown").short('a'),
+            Flag::switch("quiet", "Only ids").short('q'),
+            Flag::switch("digests", "The digests that registries know them by, too"),
+            Flag::value("filter", "KEY=VALUE", "Only images that match").short('f').repeat().doc(
+                "Keys: dangling, reference, label, before, since. All of them must match; several \
+                references are alternatives.",
+            ),
+            Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Tag}}'"),
+            Flag::switch("no-trunc", "Do not shorten ids"),
+        ],
+        SHORT_NAMES,
+    ],
+    examples: &[Example {
+        line: "boxr images -q --filter dangling=true",
+        what: "ids of images without a name",
+    }],
+    ..Command::new("images", Section::Images, "List images", image::list::run)
+};
+
+pub(super) static RMI: Command = Command {
+    usage: &["rmi [FLAGS] IMAGE..."],
+    about: &[
+        "Takes names away from images; an image goes with its last name, and with it what no other image \
+            needs. An image that a container uses stays.",
+    ],
+    args: &[Arg::some("IMAGE", Complete::Image)],
+    flags: &[&[Flag::switch("force", "Also an image with several names").short('f')], SHORT_NAMES],
+    examples: &[Example { line: "boxr rmi alpine:3.19", what: "one name" }],
+    ..Command::new("rmi", Section::Images, "Remove images", image::rmi::run)
+};
+
+pub(super) static TAG: Command = Command {
+    usage: &["tag [FLAGS] IMAGE NAME"],
+    about: &["Gives an image another name. If another image has it, that loses it."],
+    args: &[Arg::one("IMAGE", Complete::Image), Arg::one("NAME", Complete::Nothing)],
+    flags: &[SHORT_NAMES],
+    examples: &[Example { line: "boxr tag alpine quay.io/org/base:1", what: "a second name" }],
+    ..Command::new("tag", Section::Images, "Give an image another name", image::tag::run)
+};
+
+pub(super) static HISTORY: Command = Command {
+    usage: &["history [FLAGS] IMAGE"],
+    about: &["Shows how an image was made, the last step first."],
+    args: &[Arg::one("IMAGE", Complete::Image)],
+    flags: &[
+        &[
+            Flag::switch("quiet", "Only ids").short('q'),
+            Flag::value("format", "FORMAT", "json, table, or a template such as '{{.CreatedBy}}'"),
+            Flag::switch("human", "Sizes and times for people (the default)").short('H'),
+            Flag::switch("no-trunc", "Do not shorten commands"),
+        ],
+        SHORT_NAMES,
+    ],
+    ..Command::new("history", Section::Images, "Show how an image was made", image::history::run)
+};
+
+pub(super) static LOGIN: Command = Command {
+    usage: &["login [FLAGS] [REGISTRY]"],
+    about: &["Tries a password for a registry and keeps it where docker and podman find it too."],
+    args: &[Arg::optional("REGISTRY", Complete::Nothing)],
+    flags: &[
+        &[
+            Flag::value("username", "NAME", "The name; without it, the terminal is asked").short('u'),
+            Flag::value("password", "PASSWORD", "The password; others can see it in ps(1)").short('p'),
+            Flag::switch("password-stdin", "Read the password from stdin"),
+        ],
+        REGISTRY,
+    ],
+    examples: &[Example {
+        line: "boxr login -u me --password-stdin quay.io",
+        what: "the password from a pipe",
+    }],
+    ..Command::new("login", Section::Images, "Keep the password for a registry", image::login::run)
+};
+
+pub(super) static LOGOUT: Command = Command {
+    usage: &["logout [FLAGS] [REGISTRY]"],
+    about: &["Forgets the password for a registry."],
+    args: &[Arg::optional("REGISTRY", Complete::Nothing)],
+    flags: &[REGISTRY],
+    ..Command::new("logout", Section::Images, "Forget the password for a registry", image::logout::run)
+};
+
+static INSPECT: Command = Command {
+    usage: &["image inspect [FLAGS] IMAGE..."],
+    about: &["Prints all that is known of images as a JSON array."],
+    args: &[Arg::some("IMAGE", Complete::Image)],
+    flags: &[
+        &[Flag::value("format", "TEMPLATE", "A template such as '{{.Config.Cmd}}', or json").short('f')],
+        SHORT_NAMES,
+    ],
+    ..Command::new("image inspect", Section::Images, "Show all that is known of images", image::inspect::run)
+};
+
+static PRUNE: Command = Command {
+    usage: &["image prune [FLAGS]"],
+    about: &["Removes images without a name, what no image needs, and what cancelled pulls have left."],
+    flags: &[&[
+        Flag::switch("all", "All images that no container uses").short('a'),
+        Flag::switch("force", "Do not ask").short('f'),
+    ]],
+    ..Command::new("image prune", Section::Images, "Remove images that nobody uses", image::prune::run)
+};
+
+static VERIFY: Command = Command {
+    usage: &["store verify [FLAGS]"],
+    about: &["Reads every image that is here and names what is damaged."],
+    flags: &[&[Flag::switch("repair", "Fetch again what is damaged, and only that")], REGISTRY],
+    ..Command::new("store verify", Section::Images, "Look for damaged images", image::verify::run)
+};
+
+/// The commands that follow a word of theirs.
+pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
+    ("image", "history", &HISTORY),
+    ("image", "inspect", &INSPECT),
+    ("image", "list", &IMAGES),
+    ("image", "ls", &IMAGES),
+    ("image", "prune", &PRUNE),
+    ("image", "pull", &PULL),
+    ("image", "rm", &RMI),
+    ("image", "tag", &TAG),
+    ("store", "verify", &VERIFY),
+];
+
+pub(super) static IMAGE: Command = Command {
+    usage: &["image history|inspect|ls|prune|pull|rm|tag [FLAGS] [ARG...]"],
+    about: &["Commands about images. `boxr image COMMAND --help` tells more of one."],
+    args: &[
+        Arg::one("COMMAND", Complete::Words(&["history", "inspect", "ls", "prune", "pull", "rm", "tag"])),
+        Arg::any("ARG", Complete::Image),
+    ],
+    order: FlagOrder::BeforeArguments,
+    examples: &[Example { line: "boxr image inspect -f '{{.Config.Cmd}}' alpine", what: "one field" }],
+    ..Command::new("image", Section::Images, "Commands about images", image::group)
+};
+
+pub(super) static STORE: Command = Command {
+    usage: &["store verify [FLAGS]"],
+    about: &["Commands about where images are kept. `boxr store COMMAND --help` tells more of one."],
+    args: &[Arg::one("COMMAND", Complete::Words(&["verify"])), Arg::any("ARG", Complete::Nothing)],
+    order: FlagOrder::BeforeArguments,
+    examples: &[Example { line: "boxr store verify --repair", what: "mend what is damaged" }],
+    ..Command::new("store", Section::Images, "Look after the images on disk", image::group)
+};

@@ -1,0 +1,82 @@
+//! `boxr image inspect`
+
+use boxr_image::reference::Reference;
+use boxr_image::store::Store;
+use serde_json::{Value, json};
+
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::commands::inspect::as_json;
+use crate::format::template::Template;
+use crate::format::time;
+use crate::images::{self, Image};
+use crate::report::{Explain, Report, write_stdout};
+
+/// Carries out `boxr image inspect`: those that are there are printed, whatever is wrong with others.
+///
+/// # Errors
+/// A template that cannot be used; a store that cannot be opened.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let template = match invocation.value("format") {
+        None | Some("json") => None,
+        Some(text) => Some(Template::parse(text)?),
+    };
+    let store = images::open_store(&invocation.globals)?;
+    let mut views = Vec::new();
+    let mut status = boxes::for_each(invocation.positionals(), |word| {
+        let (image, _) = images::find(&store, &invocation, word)?;
+        views.push(view(&store, &image)?);
+        Ok(())
+    })?;
+    let mut text = String::new();
+    match template {
+        None => text = as_json(&views, invocation.value("format").is_some())?,
+        Some(template) => {
+            for view in &views {
+                if let Err(error) = template.render(view, &mut text) {
+                    error.report().print();
+                    status = 1;
+                    break;
+                }
+                text.push('\n');
+            }
+        }
+    }
+    write_stdout(&text)?;
+    Ok(status)
+}
+
+/// Docker's keys.
+fn view(store: &Store, image: &Image) -> Result<Value, Report> {
+    let (config, raw) = images::config(store, &image.record)?;
+    let record = &image.record;
+    let familiar = |names: &[Reference]| names.iter().map(Reference::familiar).collect::<Vec<_>>();
+    let dirs: Vec<String> = record
+        .layers
+        .iter()
+        .rev()
+        .map(|layer| store.path(&format!("layers/{}/fs", layer.diff_id.file_name())).display().to_string())
+        .collect();
+    let mut view = json!({
+        "Id": record.config,
+        "RepoTags": familiar(&image.names),
+        "RepoDigests": familiar(&record.sources),
+        "Parent": "",
+        "Comment": "",
+        "Created": config.created,
+        "DockerVersion": "",
+        "Author": config.author.unwrap_or_default(),
+        "Config": raw.get("config").cloned().unwrap_or_default(),
+        "Architecture": config.platform.architecture,
+        "Os": config.platform.os,
+        "Size": images::size(store, record)?,
+        "GraphDriver": {"Name": "overlayfs", "Data": {"LowerDir": dirs.join(":")}},
+        "RootFS": {"Type": "layers", "Layers": config.rootfs.diff_ids},
+        "Metadata": {"LastTagTime": time::rfc3339(record.added)},
+        "Digest": record.manifest,
+    });
+    if let (Some(variant), Some(view)) = (config.platform.variant, view.as_object_mut()) {
+        view.insert("Variant".to_owned(), Value::from(variant));
+    }
+    Ok(view)
+}

@@ -1,0 +1,21 @@
+//! `boxr logout`
+
+use super::login::registry;
+use crate::cli::Invocation;
+use crate::images;
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr logout`: forgets the password, wherever it is.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let registry = registry(&invocation);
+    let places = images::client(&invocation)?.options().credentials.forget(&registry)?;
+    let text = match places.is_empty() {
+        true => format!("Not logged in to {registry}\n"),
+        false => format!("Removing login credentials for {registry}\n"),
+    };
+    write_stdout(&text)?;
+    Ok(0)
+}

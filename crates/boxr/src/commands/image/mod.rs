@@ -1,0 +1,24 @@
+//! Commands about images, and the words `boxr image`, `boxr store` and `boxr system` before some of them.
+
+pub mod history;
+pub mod inspect;
+pub mod list;
+pub mod login;
+pub mod logout;
+mod progress;
+pub mod prune;
+pub mod pull;
+pub mod rmi;
+pub mod tag;
+pub mod verify;
+
+use crate::cli::{Invocation, run_member};
+use crate::report::Report;
+
+/// Carries out `boxr image COMMAND`, `boxr store COMMAND` and so on.
+///
+/// # Errors
+/// A word that is no command there, and what that command reports.
+pub fn group(invocation: Invocation) -> Result<u8, Report> {
+    run_member(invocation)
+}

@@ -1,0 +1,47 @@
+//! `boxr image prune`
+
+use boxr_image::store::Which;
+
+use crate::cli::Invocation;
+use crate::commands::prune::agreed;
+use crate::format::size;
+use crate::images;
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr image prune`: images without a name go or, with `--all`, all that no container
+/// uses; and what no image needs, and what cancelled pulls have left.
+///
+/// # Errors
+/// Nobody to ask; a store that cannot be read.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let all = invocation.switch("all");
+    let question = match all {
+        true => "This removes all images that no container uses. Go on? [y/N] ",
+        false => "This removes all images without a name. Go on? [y/N] ",
+    };
+    if !invocation.switch("force") && !agreed("boxr image prune", question)? {
+        return Ok(0);
+    }
+    let store = images::open_store(&invocation.globals)?;
+    let partial = store.partial_bytes()?;
+    let mut text = String::new();
+    for image in images::all(&store)? {
+        let is_meant = all || image.names.is_empty();
+        // One that is in use stays; that is no failure.
+        if is_meant && store.forget_image(&image.record.manifest)?.is_none() {
+            for name in &image.names {
+                text.push_str(&format!("untagged: {}\n", name.familiar()));
+            }
+            text.push_str(&format!("deleted: {}\n", image.record.config));
+        }
+    }
+    let swept = store.sweep(Which::AlsoPartial)?;
+    text.extend(swept.layers.iter().map(|layer| format!("deleted: {layer}\n")));
+    if !text.is_empty() {
+        text = format!("Deleted Images:\n{text}\n");
+    }
+    let bytes = swept.bytes + partial.saturating_sub(store.partial_bytes()?);
+    text.push_str(&format!("Total reclaimed space: {}\n", size::decimal_precise(bytes)));
+    write_stdout(&text)?;
+    Ok(0)
+}

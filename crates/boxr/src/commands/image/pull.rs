@@ -1,0 +1,79 @@
+//! `boxr pull`: the full name of what is there now on stdout, how it goes on stderr.
+
+use std::io::{IsTerminal, Write};
+
+use boxr_image::pull::{Progress, Pull, Pulled, Silent};
+use boxr_image::reference::{DEFAULT_TAG, Reference};
+
+use super::progress::{Bars, Lines};
+use crate::cli::Invocation;
+use crate::images;
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr pull`.
+///
+/// # Errors
+/// The image is not there afterwards, unless it was before.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let reference = images::reference(&invocation, invocation.first())?;
+    let platform = images::platform(&invocation)?;
+    let client = images::client(&invocation)?;
+    let store = images::open_store(&invocation.globals)?;
+    let how = images::how(&store)?;
+    let quiet = invocation.switch("quiet");
+    let (bars, lines) = (Bars::default(), Lines);
+    let progress: &dyn Progress = match (quiet, std::io::stderr().is_terminal()) {
+        (true, _) => &Silent,
+        (false, true) => &bars,
+        (false, false) => &lines,
+    };
+    if !quiet {
+        begin(invocation.first(), &reference);
+    }
+    let pull =
+        Pull { store: &store, client: &client, reference: &reference, platform: &platform, how, progress };
+    let pulled = pull.run().map_err(|error| Report::from(error).status(1));
+    bars.finish();
+    let pulled = pulled?;
+    if !quiet {
+        end(&reference, &pulled);
+        warn(&pulled, &platform);
+    }
+    write_stdout(&format!("{reference}\n"))?;
+    Ok(0)
+}
+
+/// Says something that is no result. Whoever cannot be told is not told.
+fn say(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+fn begin(typed: &str, reference: &Reference) {
+    let implied = reference.tag() == Some(DEFAULT_TAG) && !typed.ends_with(DEFAULT_TAG);
+    if implied && reference.digest().is_none() {
+        say(&format!("Using default tag: {DEFAULT_TAG}"));
+    }
+    say(&format!("{}: Pulling from {}", reference.version(), reference.repository()));
+}
+
+fn end(reference: &Reference, pulled: &Pulled) {
+    say(&format!("Digest: {}", pulled.source));
+    let status = if pulled.is_new { "Downloaded newer image for" } else { "Image is up to date for" };
+    say(&format!("Status: {status} {}", reference.familiar()));
+}
+
+fn warn(pulled: &Pulled, wanted: &boxr_image::oci::Platform) {
+    if pulled.platform.fitness(wanted).is_none() {
+        say(&format!("warning: the image is for {}, not for {wanted}", pulled.platform));
+    }
+    let left_out = &pulled.left_out;
+    for (count, what) in [
+        (left_out.owners, "files belong to other users in the image, and to you here"),
+        (left_out.devices, "devices are empty files here: making them needs root"),
+        (left_out.xattrs, "extended attributes could not be set here"),
+    ] {
+        if count > 0 {
+            say(&format!("warning: {count} {what}"));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `boxr rmi`: a name goes; with its last name the image, and what no other image needs.
+
+use boxr_image::store::{Store, Swept, Which};
+
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::images::{self, Image, Meant};
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr rmi`: images that could not be removed do not stop the others.
+///
+/// # Errors
+/// The store cannot be opened.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let store = images::open_store(&invocation.globals)?;
+    let force = invocation.switch("force");
+    let mut status = 0;
+    boxes::for_each(invocation.positionals(), |word| {
+        let (image, meant) = match images::find(&store, &invocation, word) {
+            Ok(found) => found,
+            Err(report) => {
+                // docker's: a script that removes what it finds may find nothing.
+                status = if force { status } else { 1 };
+                report.print();
+                return Ok(());
+            }
+        };
+        if let Err(report) = remove(&store, &image, &meant, force) {
+            status = 1;
+            report.print();
+        }
+        Ok(())
+    })?;
+    Ok(status)
+}
+
+fn remove(store: &Store, image: &Image, meant: &Meant, force: bool) -> Result<(), Report> {
+    if let Meant::Name(name) = meant
+        && image.names.len() > 1
+    {
+        store.untag(name)?;
+        return write_stdout(&format!("Untagged: {}\n", name.familiar()));
+    }
+    if image.names.len() > 1 && !force {
+        let names: Vec<String> = image.names.iter().map(|name| name.familiar()).collect();
+        return Err(Report::new(format!("image {} has several names", image.record.config.short()))
+            .detail(names.join(", "))
+            .suggest(format!("boxr rmi {}", names[0]))
+            .suggest(format!("boxr rmi --force {}", image.record.config.short())));
+    }
+    let holder = store.forget_image(&image.record.manifest)?;
+    let mut text = String::new();
+    if let Some(holder) = holder {
+        let short = holder.get(..12).unwrap_or(&holder);
+        if !force {
+            return Err(Report::new(format!(
+                "image {} is in use by container {short}",
+                image.record.config.short()
+            ))
+            .suggest(format!("boxr rm {short}"))
+            .suggest(format!("boxr rmi --force {}", image.record.config.short())));
+        }
+        // The names go; the image goes when the container does.
+        for name in &image.names {
+            store.untag(name)?;
+            text.push_str(&format!("Untagged: {}\n", name.familiar()));
+        }
+        return write_stdout(&text);
+    }
+    for name in image.names.iter().chain(&image.record.sources) {
+        text.push_str(&format!("Untagged: {}\n", name.familiar()));
+    }
+    text.push_str(&format!("Deleted: {}\n", image.record.config));
+    let Swept { layers, .. } = store.sweep(Which::Unreferenced)?;
+    text.extend(layers.iter().map(|layer| format!("Deleted: {layer}\n")));
+    write_stdout(&text)
+}

@@ -1,0 +1,23 @@
+//! `boxr tag`
+
+use crate::cli::Invocation;
+use crate::images;
+use crate::report::Report;
+
+/// Carries out `boxr tag`: the image has one name more.
+///
+/// # Errors
+/// No such image; a name that cannot be.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let store = images::open_store(&invocation.globals)?;
+    let (image, _) = images::find(&store, &invocation, invocation.first())?;
+    let target = invocation.positionals().get(1).map_or("", String::as_str);
+    let reference = images::reference(&invocation, target).map_err(|report| report.status(1))?;
+    if reference.digest().is_some() {
+        return Err(
+            Report::new(format!("{target} cannot be the name of an image here: it has a digest")).status(1)
+        );
+    }
+    store.tag(&reference, &image.record.manifest)?;
+    Ok(0)
+}

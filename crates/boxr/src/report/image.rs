@@ -1,0 +1,61 @@
+//! Errors about images, told to a person. Each says itself what was done and what would help.
+
+use boxr_image::oci::PlatformError;
+use boxr_image::pull::PullError;
+use boxr_image::reference::ReferenceError;
+use boxr_image::registry::credentials::CredentialError;
+use boxr_image::registry::{RegistriesError, RegistryError};
+use boxr_image::store::StoreError;
+use boxr_image::unpack::UnpackError;
+
+use super::{Explain, Report, errno_text};
+
+/// The first line is what happened, the others explain it.
+fn told(error: &dyn std::error::Error) -> Report {
+    let text = error.to_string();
+    let mut lines = text.lines();
+    let report = Report::new(lines.next().unwrap_or_default());
+    lines.fold(report, |report, line| report.detail(line.trim()))
+}
+
+macro_rules! told {
+    ($($error:ty)*) => {
+        $(impl Explain for $error {
+            fn report(&self) -> Report {
+                told(self)
+            }
+        })*
+    };
+}
+
+told! { PlatformError ReferenceError RegistriesError RegistryError CredentialError }
+
+impl Explain for StoreError {
+    fn report(&self) -> Report {
+        match self {
+            Self::System { action, path, errno } => {
+                Report::new(format!("cannot {action} {}: {}", path.display(), errno_text(*errno)))
+            }
+            Self::Full { action, path, errno } => {
+                Report::new(format!("cannot {action} {}: {}", path.display(), errno_text(*errno)))
+                    .suggest(format!("df -h {}", path.parent().unwrap_or(path).display()))
+                    .suggest("boxr image prune")
+            }
+            Self::Damaged { .. } | Self::Missing(_) => told(self).suggest("boxr store verify --repair"),
+            other => told(other),
+        }
+    }
+}
+
+impl Explain for PullError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Registry(error) => error.report(),
+            Self::Store(error) => error.report(),
+            Self::Unpack { digest, source: UnpackError::System { action, name, errno } } => Report::new(
+                format!("layer {}: cannot {action} {name:?}: {}", digest.short(), errno_text(*errno)),
+            ),
+            other => told(other),
+        }
+    }
+}
