@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::cgroup::processes_below;
+use crate::cgroup::{Cgroup, processes_below};
 use crate::error::{Error, Result};
 use crate::systemd::{self, Unit};
 use crate::{Location, file, wait};
@@ -31,6 +31,21 @@ impl Location {
     /// [`Error::Busy`] with the processes that live; system errors.
     pub fn remove(&self) -> Result<()> {
         remove_all(self, PATIENCE)
+    }
+
+    /// As [`Location::remove`], after whoever is left there was killed. Of an empty one this is one system
+    /// call for each directory.
+    ///
+    /// # Errors
+    /// As [`Location::remove`] and [`Cgroup::kill`].
+    pub fn kill_and_remove(&self) -> Result<()> {
+        if self.unit.is_none() && remove_all(self, Duration::ZERO).is_ok() {
+            return Ok(());
+        }
+        match Cgroup::open(self)?.kill() {
+            Ok(()) | Err(Error::NoCgroup { .. }) => self.remove(),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use boxr_cgroup::{Manager, Need, Place, Unit};
 use boxr_runtime::Plan;
 use boxr_runtime::capabilities;
 use boxr_runtime::hooks::{HookKind, Hooks};
@@ -19,8 +18,9 @@ use boxr_sys::signal::{self, Mask};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::bundle::Bundle;
+use crate::cgroup::cgroup;
+use crate::cli::Globals;
 use crate::cli::words::{Words, text};
-use crate::cli::{CgroupManager, Globals, Rootless};
 use crate::console;
 use crate::container::{Container, FORMAT, State, write_pid_file};
 use crate::error::Error;
@@ -175,6 +175,10 @@ impl Creation {
     fn note(&self, container: &Container, state: &mut State, spawned: &Spawned) -> Result<(), Error> {
         let pid = spawned.pid.as_raw_nonzero().get();
         state.process = ProcessRef::of(pid)?;
+        if let Some(cgroup) = &spawned.cgroup {
+            // Where a scope of systemd's is turns out when it is made.
+            state.cgroup = Some(cgroup.location().clone());
+        }
         container.write_state(state)?;
         match &self.pid_file {
             Some(file) => write_pid_file(file, pid),
@@ -286,32 +290,6 @@ pub fn run_regardless(hooks: Option<&Hooks>, kind: HookKind, pid: Option<i32>, l
     for error in hooks.iter().flat_map(|hooks| hooks.run_regardless(kind, pid)) {
         log.warn(&error.to_string());
     }
-}
-
-/// Where the container's cgroup is, or is to be.
-///
-/// # Errors
-/// A limit that cannot be had, or no place.
-pub fn cgroup(globals: &Globals, id: &str, spec: &Spec) -> Result<CgroupPlan, Error> {
-    let linux = spec.linux().as_ref();
-    let rootless = match globals.rootless {
-        Rootless::Yes => true,
-        Rootless::No => false,
-        Rootless::Auto => !capabilities::is_privileged().map_err(Error::system("read my capabilities"))?,
-    };
-    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-    let place = match globals.cgroups {
-        CgroupManager::Cgroupfs => Place::Path(path.unwrap_or(Path::new(id))),
-        CgroupManager::Systemd => Place::Scope(Unit::parse(path, id, Manager::of_caller())?),
-    };
-    let request = boxr_cgroup::Request {
-        resources: linux.and_then(|linux| linux.resources().as_ref()),
-        need: if rootless { Need::IfPossible } else { Need::Required },
-        annotations: spec.annotations().as_ref(),
-        ..boxr_cgroup::Request::container(id, place)
-    };
-    let plan = boxr_cgroup::Host::detect()?.plan(&request)?;
-    Ok(if plan.is_empty() { CgroupPlan::Inherit } else { CgroupPlan::New(Box::new(plan)) })
 }
 
 /// Whether the specification asks for a terminal.

@@ -5,6 +5,7 @@
 //! bundle to a first process.
 
 pub mod bundle;
+pub mod cgroup;
 pub mod cli;
 pub mod commands;
 pub mod console;

@@ -22,6 +22,7 @@ pub mod signal_names;
 pub mod stdio;
 pub mod terminal;
 pub mod timestamp;
+pub mod units;
 
 pub use error::{Error, Step, StepError};
 pub use plan::Plan;

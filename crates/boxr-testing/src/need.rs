@@ -21,6 +21,8 @@ pub enum Need {
     NoController(Controller),
     /// The one cgroup tree is version 2.
     CgroupV2,
+    /// systemd is the first process.
+    Systemd,
     /// A program is installed.
     Tool(Tool),
     /// The kernel is at least this one.
@@ -143,6 +145,8 @@ impl Need {
                 .then(|| format!("cgroup controller {} is not to be had here", controller.name())),
             Self::NoController(controller) => may_use(controller)
                 .then(|| format!("cgroup controller {} is to be had here", controller.name())),
+            Self::Systemd => (!Path::new("/run/systemd/system").exists())
+                .then(|| "needs a machine that systemd runs (cargo xtask test --world systemd)".into()),
             Self::CgroupV2 => {
                 (!is_cgroup_v2()).then(|| "the cgroup tree here is not a single one of version 2".into())
             }

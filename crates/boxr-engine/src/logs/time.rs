@@ -19,7 +19,7 @@ pub struct NotATime(pub String);
 pub fn parse(text: &str, now: i64) -> Result<i64, NotATime> {
     let found = rfc3339(text)
         .or_else(|| unix_seconds(text))
-        .or_else(|| duration(text).and_then(|ago| now.checked_sub(ago)));
+        .or_else(|| boxr_runtime::units::duration(text).and_then(|ago| now.checked_sub(ago)));
     found.ok_or_else(|| NotATime(text.to_owned()))
 }
 
@@ -68,40 +68,6 @@ fn unix_seconds(text: &str) -> Option<i64> {
     let (seconds, part) = text.split_once('.').map_or((text, None), |(s, f)| (s, Some(f)));
     let fraction = part.map_or(Some(0), fraction)?;
     number(seconds, 0)?.checked_mul(SECOND)?.checked_add(fraction)
-}
-
-/// A duration as Go writes them, in nanoseconds: `1h30m`, `1.5h`, `300ms`.
-fn duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("ns", 1),
-        ("us", 1000),
-        ("µs", 1000),
-        ("ms", 1_000_000),
-        ("s", SECOND),
-        ("m", 60 * SECOND),
-        ("h", 3600 * SECOND),
-    ];
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let mut sum = 0i64;
-    while !rest.is_empty() || sum == 0 {
-        let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (count, tail) = rest.split_at(unit_at);
-        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(end);
-        let size = UNITS.iter().find(|(name, _)| *name == unit)?.1;
-        let (whole, part) = count.split_once('.').map_or((count, None), |(w, f)| (w, Some(f)));
-        let part = part.map_or(Some(0), fraction)?;
-        let part = i64::try_from(i128::from(part) * i128::from(size) / i128::from(SECOND)).ok()?;
-        sum = sum.checked_add(number(whole, 0)?.checked_mul(size)?)?.checked_add(part)?;
-        if tail.is_empty() {
-            break;
-        }
-        rest = tail;
-    }
-    Some(sign * sum)
 }
 
 /// A decimal number with exactly `length` digits, or any from 1 on when that is 0.

@@ -1,6 +1,6 @@
 //! The command line: global flags, a command, its flags, its words.
 
-mod flag;
+pub(crate) mod flag;
 mod help;
 mod table;
 pub mod words;

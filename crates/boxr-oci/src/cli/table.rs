@@ -62,6 +62,17 @@ pub(super) const COMMANDS: &[Command] = &[
         &[Flag::switch("force", "also of a running one, which gets SIGKILL").short('f'), HELP],
         commands::delete::run,
     ),
+    command(
+        "events",
+        "CONTAINER-ID",
+        "print figures of a container every 5 seconds, and when its memory runs out",
+        &[
+            Flag::value("interval", "time between two lines of figures (default: 5s)"),
+            Flag::switch("stats", "print the figures once"),
+            HELP,
+        ],
+        commands::events::run,
+    ),
     Command {
         order: Order::FlagsFirst,
         failure_status: 255,
@@ -149,4 +160,37 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     command("start", "CONTAINER-ID", "run the command of a created container", &[HELP], commands::start::run),
     command("state", "CONTAINER-ID", "print the state of a container", &[HELP], commands::state::run),
+    command(
+        "update",
+        "CONTAINER-ID",
+        "change limits of a container",
+        &[
+            Flag::value(
+                "resources",
+                "file with linux.resources of the specification, or -; then no other flag counts",
+            )
+            .short('r'),
+            Flag::value("blkio-weight", "weight of its block IO, 10 to 1000"),
+            Flag::value("cpu-period", "period of a quota, microseconds"),
+            Flag::value("cpu-quota", "processor time in a period, microseconds; -1 is no limit"),
+            Flag::value("cpu-burst", "unused processor time that may be caught up on, microseconds"),
+            Flag::value("cpu-share", "weight of its processor time, 2 to 262144"),
+            Flag::value("cpu-rt-period", "period of real-time processes, microseconds (cgroup v1)"),
+            Flag::value(
+                "cpu-rt-runtime",
+                "time of real-time processes in a period, microseconds (cgroup v1)",
+            ),
+            Flag::value("cpu-idle", "1: only processor time that nobody else wants"),
+            Flag::value("cpuset-cpus", "processors, such as 0-2,5"),
+            Flag::value("cpuset-mems", "memory nodes"),
+            Flag::value("kernel-memory", "without effect, as kernels no longer have this limit"),
+            Flag::value("kernel-memory-tcp", "limit of the buffers of TCP (cgroup v1)"),
+            Flag::value("memory", "limit of memory, such as 512m; -1 is none"),
+            Flag::value("memory-reservation", "memory that is kept under pressure"),
+            Flag::value("memory-swap", "limit of memory and swap together; -1 is none"),
+            Flag::value("pids-limit", "limit of tasks; -1 is none"),
+            HELP,
+        ],
+        commands::update::run,
+    ),
 ];

@@ -11,10 +11,11 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::kill;
+use crate::cgroup::cgroup;
 use crate::cli::Globals;
 use crate::cli::words::Words;
 use crate::container::{Container, State, Status};
-use crate::creation::{cgroup, run_regardless};
+use crate::creation::run_regardless;
 use crate::error::Error;
 
 /// Whether a container that runs is ended.
@@ -124,9 +125,5 @@ pub fn delete(globals: &Globals, container: &Container, state: &State) -> Result
 
 /// What outlived the first process, which happens without a pid namespace of its own, ends here.
 fn remove_cgroup(location: &boxr_cgroup::Location) -> Result<(), Error> {
-    let cgroup = Cgroup::open(location)?;
-    if !cgroup.processes()?.is_empty() {
-        cgroup.kill()?;
-    }
-    Ok(cgroup.remove()?)
+    Ok(location.kill_and_remove()?)
 }

@@ -85,7 +85,7 @@ impl<'t> Bundle<'t> {
         }
         let test = self.t.layout().state.parent().unwrap().file_name().unwrap().to_str().unwrap();
         let mut config = self.config.clone();
-        if rustix::process::geteuid().is_root() {
+        if rustix::process::geteuid().is_root() && config["linux"]["cgroupsPath"].is_null() {
             config["linux"]["cgroupsPath"] = json!(format!("{test}-{id}"));
         }
         std::fs::write(path, serde_json::to_vec(&config).unwrap()).unwrap();
@@ -106,6 +106,12 @@ impl<'t> Bundle<'t> {
     /// `boxr-oci create ID`, with output to nowhere: the container has it until its end.
     #[track_caller]
     pub fn create(&self, id: &str) {
+        self.create_with(&[], id);
+    }
+
+    /// The same with flags before the command.
+    #[track_caller]
+    pub fn create_with(&self, globals: &[&str], id: &str) {
         self.place(id);
         let script = r#"exec "$@" >/dev/null 2>err </dev/null"#;
         let out = self
@@ -114,6 +120,7 @@ impl<'t> Bundle<'t> {
             .args(["-c", script, "sh"])
             .arg(self.t.program())
             .args(["--root".as_ref(), self.t.layout().state.as_os_str()])
+            .args(globals)
             .args(["create", "--bundle", self.path(), id])
             .run();
         let said = std::fs::read_to_string(self.t.path("err")).unwrap_or_default();

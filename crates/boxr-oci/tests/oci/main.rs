@@ -5,9 +5,11 @@ mod bundle;
 mod exec;
 mod hooks;
 mod life;
+mod limits;
 mod mistakes;
+mod systemd;
 
 fn main() -> std::process::ExitCode {
-    let tests = [life::TESTS, exec::TESTS, hooks::TESTS, mistakes::TESTS];
+    let tests = [life::TESTS, exec::TESTS, hooks::TESTS, mistakes::TESTS, limits::TESTS, systemd::TESTS];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }

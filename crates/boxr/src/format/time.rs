@@ -120,45 +120,10 @@ pub const ACCEPTED: &str =
 /// it has no offset), seconds since 1970 with a fraction, or a duration before `now`. Nanoseconds
 /// since 1970 UTC; `None` for anything else.
 pub fn parse(text: &str, now: i64) -> Option<i64> {
-    if let Some(duration) = parse_duration(text) {
+    if let Some(duration) = boxr_runtime::units::duration(text) {
         return now.checked_sub(duration);
     }
     parse_unix(text).or_else(|| parse_calendar(text))
-}
-
-/// Go's durations, in nanoseconds: `1h30m`, `1.5s`, `300ms`.
-pub fn parse_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let mut total = 0i64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(number_end);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let unit = match unit {
-            "ns" => 1,
-            "us" | "µs" => 1000,
-            "ms" => 1_000_000,
-            "s" => SECOND,
-            "m" => 60 * SECOND,
-            "h" => 3600 * SECOND,
-            _ => return None,
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() {
-            return None;
-        }
-        let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        total = total.checked_add(whole.checked_mul(unit)?)?.checked_add(fraction_of(fraction, unit)?)?;
-        rest = tail;
-    }
-    Some(if negative { -total } else { total })
 }
 
 /// `0.FRACTION` of `unit`; digits beyond the ninth do not count.

@@ -1,7 +1,7 @@
 //! Times: seconds with a unit, and offsets of clocks.
 
-use super::cgroup::decimal;
 use crate::config::value::Invalid;
+use boxr_runtime::units::decimal;
 
 /// Seconds: `90`, `90s`, `5m`, `1h`, `2d`, as timeout(1) reads them, without fractions.
 pub fn seconds(text: &str) -> Result<u64, Invalid> {
