@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use boxr_runtime::config::{self, Read};
 use oci_spec::runtime::Spec;
 
 use crate::error::Error;
@@ -15,6 +16,8 @@ pub struct Bundle {
     pub text: Vec<u8>,
     /// config.json.
     pub spec: Spec,
+    /// What of it is left out.
+    pub warnings: Vec<String>,
 }
 
 /// A bundle's config.json, not looked into yet.
@@ -35,8 +38,8 @@ impl Text {
     /// # Errors
     /// It is not understood.
     pub fn parse(self) -> Result<Bundle, Error> {
-        let spec = parse(&self.path.join(CONFIG), &self.text)?;
-        Ok(Bundle { path: self.path, text: self.text, spec })
+        let Read { value: spec, warnings } = parse(&self.path.join(CONFIG), &self.text)?;
+        Ok(Bundle { path: self.path, text: self.text, spec, warnings })
     }
 }
 
@@ -64,8 +67,7 @@ impl Bundle {
 /// A specification in JSON, with paths as they are written.
 ///
 /// # Errors
-/// [`Error::Config`] with line and column, or with the version that is not understood.
-pub fn parse(path: &Path, text: &[u8]) -> Result<Spec, Error> {
-    serde_json::from_slice(text)
-        .map_err(|error| Error::Config { path: path.to_owned(), why: error.to_string() })
+/// [`Error::Config`] with the field, or with line and column.
+pub fn parse(path: &Path, text: &[u8]) -> Result<Read<Spec>, Error> {
+    config::read_spec(text).map_err(|error| Error::Config { path: path.to_owned(), why: error.to_string() })
 }

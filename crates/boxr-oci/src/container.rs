@@ -55,6 +55,9 @@ pub struct State {
     pub user_namespace: bool,
     /// Its cgroup.
     pub cgroup: Option<Location>,
+    /// Name of its session keyring, where it has one of its own.
+    #[serde(default)]
+    pub session_keyring: Option<String>,
 }
 
 /// What a container is doing, in the specification's words.
@@ -208,7 +211,7 @@ impl Container {
     pub fn spec(&self) -> Result<Spec, Error> {
         let path = self.path.join(CONFIG);
         let text = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
-        bundle::parse(&path, &text)
+        Ok(bundle::parse(&path, &text)?.value)
     }
 
     /// Whether it waits for `start`.

@@ -9,7 +9,7 @@ use boxr_runtime::hooks::{HookKind, Hooks};
 use boxr_runtime::identity::ProcessRef;
 use boxr_runtime::idmap::Writer;
 use boxr_runtime::own_binary;
-use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, RootEntry, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootEntry, StartedBy};
 use boxr_runtime::process::parent::{Spawned, spawn};
 use boxr_runtime::process::start;
 use boxr_runtime::stdio::Stdio;
@@ -112,6 +112,7 @@ impl Creation {
     /// # Errors
     /// Every step has its own.
     pub fn make(self, globals: &Globals) -> Result<Made, Error> {
+        self.bundle.warnings.iter().for_each(|warning| globals.log.warn(warning));
         self.check_terminal()?;
         // Relative paths of the specification are the bundle's.
         std::env::set_current_dir(&self.bundle.path)
@@ -202,7 +203,11 @@ impl Creation {
             keep_groups: annotation(spec, "run.oci.keep_original_groups").is_some_and(|value| value == "1"),
             keep_user: false,
             trace: false,
-            oci: OciExtras { session_keyring: self.keyring.name(&self.id), root_entry: self.root_entry },
+            oci: OciExtras {
+                session_keyring: self.keyring.name(&self.id),
+                root_entry: self.root_entry,
+                home: Home::FromPasswd,
+            },
         };
         Ok(Plan::new(spec, extras)?)
     }
@@ -220,6 +225,7 @@ impl Creation {
             process: None,
             user_namespace: has_namespace(&self.bundle.spec, LinuxNamespaceType::User),
             cgroup: None,
+            session_keyring: self.keyring.name(&self.id),
         }
     }
 

@@ -4,10 +4,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use boxr_runtime::Plan;
+use boxr_runtime::config;
 use boxr_runtime::identity::ProcessRef;
 use boxr_runtime::idmap::Writer;
 use boxr_runtime::namespaces;
-use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, StartedBy};
 use boxr_runtime::process::parent::{Spawned, spawn};
 use boxr_runtime::stdio::Stdio;
 use boxr_sys::signal;
@@ -127,7 +128,11 @@ fn plan(
         keep_groups: annotation(spec, "run.oci.keep_original_groups").is_some_and(|value| value == "1"),
         keep_user: false,
         trace: false,
-        oci: OciExtras::default(),
+        oci: OciExtras {
+            session_keyring: state.session_keyring.clone(),
+            home: Home::FromPasswd,
+            ..OciExtras::default()
+        },
     };
     Ok(Plan::for_exec(process, extras)?)
 }
@@ -172,7 +177,8 @@ fn add_sub_cgroup(location: &mut boxr_cgroup::Location, said: &str) -> Result<()
 fn process(spec: &Spec, words: &Words, args: Vec<String>) -> Result<Process, Error> {
     if let Some(file) = words.path("process") {
         let text = std::fs::read(&file).map_err(|error| Error::io("read", &file, error))?;
-        return serde_json::from_slice(&text)
+        return config::read_process(&text)
+            .map(|read| read.value)
             .map_err(|error| Error::Config { path: file, why: error.to_string() });
     }
     if args.is_empty() {

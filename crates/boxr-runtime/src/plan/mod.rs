@@ -25,7 +25,7 @@ pub use mount::{Cover, IdShift, MountPlan, MountSource};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{Links, MountAttributes};
 pub use root::{RootEntry, RootPlan, RootPropagation};
-pub use spec::{Extras, IMPLEMENTED_VERSION, OciExtras};
+pub use spec::{Extras, Home, IMPLEMENTED_VERSION, OciExtras};
 pub use tuning::{MemoryPolicy, Tuning};
 
 /// How one container is started.
@@ -59,6 +59,8 @@ pub struct Plan {
     pub sysctls: Vec<(String, String)>,
     /// Name of the session keyring; `None` leaves the caller's.
     pub session_keyring: Option<CString>,
+    /// What is done about a missing `HOME`.
+    pub home: Home,
     /// The command.
     pub process: ProcessPlan,
     /// cgroup to be made for it.

@@ -16,7 +16,7 @@ use super::protocol::{Channel, ToChild};
 use super::{command, credentials, home, namespaces, reaper, terminal, tuning};
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
-use crate::plan::{Plan, StartedBy};
+use crate::plan::{Home, Plan, StartedBy};
 use crate::rootfs;
 
 /// Status of a first process that could not do what it was made for; its parent was told why.
@@ -190,9 +190,9 @@ impl Child<'_> {
         if let Some(proc) = self.proc.get() {
             tuning::apply_labels(&plan.process.tuning, proc)?;
         }
-        // In a tree that others made; a box in the caller's own has the environment it is given.
-        let foreign = plan.root.is_foreign() || plan.joins(NamespaceKind::Mount);
-        if let Some(env) = foreign.then(|| home::complete(&plan.process)).flatten() {
+        if plan.home == Home::FromPasswd
+            && let Some(env) = home::complete(&plan.process)
+        {
             // It was not set before.
             self.env.set(env).unwrap_or_default();
         }

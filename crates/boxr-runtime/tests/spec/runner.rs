@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use boxr_runtime::idmap::Writer;
-use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, RootEntry, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootEntry, StartedBy};
 use boxr_runtime::process::parent::spawn;
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Error, Plan};
@@ -46,6 +46,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         trace: false,
         oci: OciExtras {
             session_keyring: has("--keyring").then(|| "_ses.test".to_owned()),
+            home: Home::FromPasswd,
             root_entry: if has("--no-pivot") { RootEntry::MoveAndChroot } else { RootEntry::Pivot },
         },
     };

@@ -71,6 +71,18 @@ pub struct OciExtras {
     pub session_keyring: Option<String>,
     /// How the root is entered.
     pub root_entry: RootEntry,
+    /// What is done about a missing `HOME`.
+    pub home: Home,
+}
+
+/// Where a command's `HOME` comes from when its environment has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Home {
+    /// It has none then.
+    #[default]
+    AsGiven,
+    /// From the container's /etc/passwd, or else `/`.
+    FromPasswd,
 }
 
 impl Plan {
@@ -141,6 +153,7 @@ impl Plan {
             time_offsets: namespaces::time_offsets(linux, makes(NamespaceKind::Time))?,
             sysctls,
             session_keyring: keyring_name(extras.oci.session_keyring)?,
+            home: extras.oci.home,
             process,
             root,
             new,
@@ -182,6 +195,7 @@ impl Plan {
             time_offsets: Vec::new(),
             sysctls: Vec::new(),
             session_keyring: keyring_name(extras.oci.session_keyring)?,
+            home: extras.oci.home,
             process: plan,
             cgroup: extras.cgroup,
             stdio: extras.stdio,
