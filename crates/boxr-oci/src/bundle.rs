@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use boxr_runtime::config::{self, Read};
 use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::Error;
 
@@ -54,7 +56,7 @@ impl Bundle {
         let given = path.unwrap_or(Path::new("."));
         let path = given.canonicalize().map_err(|error| Error::io("open the bundle", given, error))?;
         let config = path.join(CONFIG);
-        let text = std::fs::read(&config).map_err(|error| Error::io("read", &config, error))?;
+        let text = read_whole(&config)?;
         Ok(Text { path, text })
     }
 
@@ -62,6 +64,28 @@ impl Bundle {
     pub fn rootfs(&self) -> PathBuf {
         self.spec.root().as_ref().map_or_else(|| self.path.clone(), |root| self.path.join(root.path()))
     }
+}
+
+/// Reads a regular file whole: a short read is its end.
+///
+/// # Errors
+/// open(2), read(2).
+pub fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
+    let read = || -> Result<Vec<u8>, Errno> {
+        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut text = Vec::new();
+        let mut length = 0;
+        loop {
+            text.resize(length + (length.max(16 << 10)), 0);
+            let count = retry_on_intr(|| rustix::io::read(&file, &mut text[length..]))?;
+            length += count;
+            if length < text.len() {
+                text.truncate(length);
+                return Ok(text);
+            }
+        }
+    };
+    read().map_err(|errno| Error::at("read", path, errno))
 }
 
 /// A specification in JSON, with paths as they are written.

@@ -17,11 +17,11 @@ use boxr_cgroup::{Cgroup, Frozen, Location};
 use boxr_runtime::identity::{Liveness, ProcessRef};
 use boxr_runtime::process::start::SOCKET;
 use oci_spec::runtime::Spec;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::bundle;
+use crate::bundle::{self, read_whole};
 use crate::error::Error;
 use crate::store;
 
@@ -169,9 +169,9 @@ impl Container {
     /// newer than this program.
     pub fn state(&self) -> Result<State, Error> {
         let path = self.path.join(STATE);
-        let text = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoSuchContainer),
-            other => other.map_err(|error| Error::io("read", &path, error))?,
+        let text = match read_whole(&path) {
+            Err(Error::Io { errno: Errno::NOENT, .. }) => return Err(Error::NoSuchContainer),
+            other => other?,
         };
         let wrong = |why: String| Error::Config { path: path.clone(), why };
         let state: State = serde_json::from_slice(&text)
@@ -183,14 +183,22 @@ impl Container {
         Ok(state)
     }
 
+    /// Writes the first state, which nobody reads while the container is locked and being made.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write_first_state(&self, state: &State) -> Result<(), Error> {
+        let path = self.path.join(STATE);
+        write_private(&path, &encode(&path, state)?)
+    }
+
     /// Writes the state: whole, or not at all.
     ///
     /// # Errors
     /// The disk.
     pub fn write_state(&self, state: &State) -> Result<(), Error> {
         let path = self.path.join(STATE);
-        let text = serde_json::to_vec(state)
-            .map_err(|error| Error::Config { path: path.clone(), why: error.to_string() })?;
+        let text = encode(&path, state)?;
         let temporary = self.path.join("state.json.new");
         write_private(&temporary, &text)?;
         std::fs::rename(&temporary, &path).map_err(|error| Error::io("write", path, error))
@@ -210,14 +218,13 @@ impl Container {
     /// It is missing or damaged.
     pub fn spec(&self) -> Result<Spec, Error> {
         let path = self.path.join(CONFIG);
-        let text = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+        let text = read_whole(&path)?;
         Ok(bundle::parse(&path, &text)?.value)
     }
 
     /// Whether it waits for `start`.
     pub fn waits(&self) -> bool {
-        rustix::fs::accessat(&self.dir, SOCKET, rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty())
-            .is_ok()
+        rustix::fs::accessat(&self.dir, SOCKET, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
     /// Removes the sign that it waits.
@@ -225,7 +232,7 @@ impl Container {
     /// # Errors
     /// unlink(2).
     pub fn note_started(&self) -> Result<(), Error> {
-        match rustix::fs::unlinkat(&self.dir, SOCKET, rustix::fs::AtFlags::empty()) {
+        match rustix::fs::unlinkat(&self.dir, SOCKET, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(Error::at("remove", self.path.join(SOCKET), errno)),
         }
@@ -260,6 +267,16 @@ impl Container {
     /// # Errors
     /// The disk.
     pub fn remove(&self) -> Result<(), Error> {
+        // What there usually is, without reading the directory.
+        for name in [STATE, CONFIG, SOCKET] {
+            match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR | Errno::PERM) => {}
+                Err(errno) => return Err(Error::at("remove", self.path.join(name), errno)),
+            }
+        }
+        if rustix::fs::rmdir(&self.path).is_ok() {
+            return Ok(());
+        }
         match std::fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io("remove", &self.path, error))
@@ -267,6 +284,10 @@ impl Container {
             _ => Ok(()),
         }
     }
+}
+
+fn encode(path: &Path, state: &State) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(state).map_err(|error| Error::Config { path: path.to_owned(), why: error.to_string() })
 }
 
 fn is_frozen(state: &State) -> Result<bool, Error> {

@@ -145,7 +145,7 @@ impl Creation {
         }
         container.write_config(&self.bundle.text)?;
         // Before anything is made: who is killed from here on leaves a container that can be deleted.
-        container.write_state(&state)?;
+        container.write_first_state(&state)?;
         let (signals, mask) = signal::take_all().map_err(Error::system("receive signals"))?;
         let spawned = self.spawn(plan, &mask)?;
         match self.note(container, &mut state, &spawned) {

@@ -98,24 +98,40 @@ fn end(state: &State) -> Result<(), Error> {
     }
 }
 
-/// Removes all of a container that has ended; goes on after a failure and reports what failed.
+/// Removes all of a container that has ended, by what its files say of it.
 ///
 /// # Errors
 /// Of each part.
-pub fn delete(globals: &Globals, container: &Container, state: &State) -> Result<(), Error> {
+fn delete(globals: &Globals, container: &Container, state: &State) -> Result<(), Error> {
+    // Read before they are gone; without them there is nothing to run.
+    match container.spec().and_then(|spec| Ok(Hooks::new(&spec, &state.id, state.bundle.clone())?)) {
+        Ok(hooks) => delete_with(globals, container, state, hooks.as_ref()),
+        Err(error) => {
+            globals.log.warn(&format!("no poststop hooks are run: {error}"));
+            delete_with(globals, container, state, None)
+        }
+    }
+}
+
+/// Removes all of a container that has ended and runs its last hooks; goes on after a failure and
+/// reports what failed.
+///
+/// # Errors
+/// Of each part.
+pub fn delete_with(
+    globals: &Globals,
+    container: &Container,
+    state: &State,
+    hooks: Option<&Hooks>,
+) -> Result<(), Error> {
     let mut errors = Vec::new();
     if let Some(location) = &state.cgroup {
         errors.extend(remove_cgroup(location).err());
     }
-    // Read before it is gone; without it there is nothing to run.
-    let hooks = container.spec().and_then(|spec| Ok(Hooks::new(&spec, &state.id, state.bundle.clone())?));
     if errors.is_empty() {
         errors.extend(container.remove().err());
     }
-    match hooks {
-        Ok(hooks) => run_regardless(hooks.as_ref(), HookKind::Poststop, None, &globals.log),
-        Err(error) => globals.log.warn(&format!("no poststop hooks are run: {error}")),
-    }
+    run_regardless(hooks, HookKind::Poststop, None, &globals.log);
     match errors.len() {
         0 => Ok(()),
         1 => Err(errors.remove(0)),

@@ -69,7 +69,7 @@ fn start(globals: &Globals, made: Made, then: Then) -> Result<u8, Error> {
     });
     let failed = finished.is_err();
     if then == Then::WaitAndDelete || failed {
-        let deleted = delete::delete(globals, &container, &state);
+        let deleted = delete::delete_with(globals, &container, &state, hooks.as_ref());
         return match (finished, deleted) {
             (Ok(status), Ok(())) => Ok(status),
             (Ok(_), Err(error)) | (Err(error), Ok(())) => Err(error),

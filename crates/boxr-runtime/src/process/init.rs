@@ -1,7 +1,7 @@
 //! The first process of a box, from its first instruction to execve(2).
 
 use std::cell::OnceCell;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use boxr_cgroup::Entrance;
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
@@ -216,19 +216,31 @@ impl Child<'_> {
 
     /// 0, 1, 2 and what was asked for stay open; everything else ends with execve(2).
     fn close_descriptors(&self) -> Result<(), StepError> {
-        let first = 3u32.saturating_add(self.plan.preserve_fds);
+        if self.lets_go() && self.plan.hooks.is_none() {
+            return Ok(());
+        }
+        let first = self.first_closed();
         boxr_sys::fd::close_on_exec_from(first).at(Step::Descriptors, format!("{first} and above"))
+    }
+
+    fn first_closed(&self) -> u32 {
+        3u32.saturating_add(self.plan.preserve_fds)
+    }
+
+    /// Whether descriptors are closed before execve(2) rather than by it.
+    fn lets_go(&self) -> bool {
+        self.plan.root.is_foreign() || self.plan.joins(NamespaceKind::Mount)
     }
 
     /// In a tree that others made, closes all of that now: `#!/proc/self/fd/N/…` in the box's command
     /// is resolved before execve(2) closes anything (CVE-2024-21626). Nothing but execve(2) may follow.
     fn let_go(&self) -> Result<(), StepError> {
-        if !self.plan.root.is_foreign() && !self.plan.joins(NamespaceKind::Mount) {
-            return Ok(());
-        }
-        let first = 3u32.saturating_add(self.plan.preserve_fds);
-        boxr_sys::fd::close_from_but(first, self.channel.as_fd())
-            .at(Step::Descriptors, format!("{first} and above"))
+        if self.lets_go() { self.close_but(self.channel.as_fd()) } else { Ok(()) }
+    }
+
+    fn close_but(&self, keep: BorrowedFd<'_>) -> Result<(), StepError> {
+        let first = self.first_closed();
+        boxr_sys::fd::close_from_but(first, keep).at(Step::Descriptors, format!("{first} and above"))
     }
 
     fn replace(&self) -> Failure {
@@ -255,7 +267,11 @@ impl Child<'_> {
         command::check(&self.plan.process)?;
         self.channel.ready().at(Step::Channel, "the socket to boxr")?;
         self.await_word(ToChild::Detach)?;
-        self.channel = Channel::accept_go(listener.as_fd()).at(Step::Channel, "the socket for `start`")?;
+        // It may wait for days: nothing of the host's is held for so long.
+        self.close_but(listener.as_fd())?;
+        let started = Channel::accept_go(listener.as_fd()).at(Step::Channel, "the socket for `start`")?;
+        // Closed above; its number may be that of the new one.
+        std::mem::forget(std::mem::replace(&mut self.channel, started));
         Ok(())
     }
 

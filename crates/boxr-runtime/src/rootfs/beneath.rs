@@ -1,9 +1,10 @@
 //! Paths of the container, resolved by the kernel as if its root were `/`.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 /// In the root, and never through a magic link of procfs.
@@ -52,67 +53,43 @@ pub fn open_or_create(root: BorrowedFd<'_>, path: &Path, shape: Shape) -> Result
     }
 }
 
-fn create(root: BorrowedFd<'_>, path: &Path, shape: Shape) -> Result<OwnedFd, Errno> {
-    let names: Vec<_> = path
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name),
-            _ => None,
-        })
-        .collect();
-    let mut parent = open(root, Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
-    let mut walked = PathBuf::from("/");
-    for (index, name) in names.iter().enumerate() {
-        walked.push(name);
-        let last = index + 1 == names.len();
-        parent = match open(root, &walked, OFlags::PATH) {
-            Ok(found) => found,
-            Err(Errno::NOENT) => create_one(parent.as_fd(), name, last && shape == Shape::File)?,
-            Err(errno) => return Err(errno),
-        };
-    }
-    Ok(parent)
+/// Makes `path`, which is not there, and the directories above it which are not there either.
+///
+/// # Errors
+/// As [`open_or_create`].
+pub(super) fn create(root: BorrowedFd<'_>, path: &Path, shape: Shape) -> Result<OwnedFd, Errno> {
+    let (parent, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
+    let parent = match open(root, parent, OFlags::PATH) {
+        Err(Errno::NOENT) => create(root, parent, Shape::Directory),
+        other => other,
+    };
+    create_one(parent?.as_fd(), name, shape)
 }
 
-/// Makes `name` in `parent`, and opens just that, not what somebody put there meanwhile.
-pub(super) fn create_one(
-    parent: BorrowedFd<'_>,
-    name: &std::ffi::OsStr,
-    file: bool,
-) -> Result<OwnedFd, Errno> {
-    if is_symlink(parent, name) {
-        return Err(Errno::LOOP);
-    }
-    if file {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
-        match rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)) {
-            Ok(_) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
+/// Makes `name` in `parent`, and opens just that, not what somebody put there meanwhile: a link, also one
+/// that was there before, is `ELOOP`.
+pub(super) fn create_one(parent: BorrowedFd<'_>, name: &OsStr, shape: Shape) -> Result<OwnedFd, Errno> {
+    let made = match shape {
+        Shape::Directory => rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)),
+        Shape::File => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+            rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(|_| ())
         }
-    } else {
-        match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
-        }
+    };
+    match made {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
     }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Not `NOFOLLOW`: with `PATH` it would open a link itself.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    openat2(parent, name, flags, Mode::empty(), resolve)
-}
-
-fn is_symlink(parent: BorrowedFd<'_>, name: &std::ffi::OsStr) -> bool {
-    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+    openat2(parent, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 /// The directory that holds `path`, beneath `root`, and its last name.
 ///
 /// # Errors
 /// `EINVAL` for the root itself, otherwise as [`open_or_create`].
-pub fn open_parent<'p>(
-    root: BorrowedFd<'_>,
-    path: &'p Path,
-) -> Result<(OwnedFd, &'p std::ffi::OsStr), Errno> {
+pub fn open_parent<'p>(root: BorrowedFd<'_>, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), Errno> {
     let (parent, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
     Ok((open_or_create(root, parent, Shape::Directory)?, name))
 }

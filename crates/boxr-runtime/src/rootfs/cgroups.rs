@@ -1,7 +1,7 @@
 //! `/sys/fs/cgroup` of a container: of the versions that the host has, what is its own.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use boxr_cgroup::{Hierarchy, Host, Layout};
@@ -14,6 +14,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use super::beneath::Shape;
 use super::filesystem::{self, Parameter, Wanted};
 use super::mounts::{Tree, move_onto, set_options};
+use super::scratch::Scratch;
 use super::target;
 use crate::error::{At, Step, StepError};
 use crate::plan::{MountAttributes, MountPlan};
@@ -50,9 +51,11 @@ pub(super) fn mount(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> 
         parameters: &parameters,
         inode_versions: false,
         read_only: false,
+        attributes: 0,
     };
     let above = filesystem::create(&wanted)
-        .map_err(|refusal| StepError::new(Step::Mount, format!("{} (tmpfs)", place()), refusal.errno))?;
+        .map_err(|refusal| StepError::new(Step::Mount, format!("{} (tmpfs)", place()), refusal.errno))?
+        .fd;
     // It is filled before it may become read-only.
     let MountAttributes { set, .. } = mount.attributes;
     let writable = MountAttributes { set: set & !attr::RDONLY, ..mount.attributes };
@@ -68,7 +71,7 @@ pub(super) fn mount(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> 
 
 /// A directory for each hierarchy of version 1, named as on the host, and one for version 2 where
 /// it is mounted beside them.
-fn fill(above: &OwnedFd, host: &Host, view: View, mount: &MountPlan) -> Result<(), StepError> {
+fn fill(above: &Scratch, host: &Host, view: View, mount: &MountPlan) -> Result<(), StepError> {
     for (name, (hierarchy, options)) in legacy_hierarchies(host) {
         let step = |errno| StepError::new(Step::Mount, mount.destination.join(&name).display(), errno);
         let made = legacy_tree(hierarchy, &options, view).map_err(step)?;
@@ -90,7 +93,7 @@ fn fill(above: &OwnedFd, host: &Host, view: View, mount: &MountPlan) -> Result<(
     Ok(())
 }
 
-fn put(above: &OwnedFd, tree: &OwnedFd, name: &str) -> Result<(), Errno> {
+fn put(above: &Scratch, tree: &Scratch, name: &str) -> Result<(), Errno> {
     mkdirat(above, name, Mode::from_raw_mode(0o755))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let place = openat(above, name, flags, Mode::empty())?;
@@ -110,7 +113,7 @@ fn legacy_hierarchies(host: &Host) -> BTreeMap<String, (&Hierarchy, Vec<String>)
     all
 }
 
-fn legacy_tree(hierarchy: &Hierarchy, options: &[String], view: View) -> Result<OwnedFd, Errno> {
+fn legacy_tree(hierarchy: &Hierarchy, options: &[String], view: View) -> Result<Scratch, Errno> {
     if view == View::Host {
         return clone(&hierarchy.own);
     }
@@ -129,7 +132,7 @@ fn legacy_tree(hierarchy: &Hierarchy, options: &[String], view: View) -> Result<
 
 /// A new instance in the first cgroup namespace would reset flags of the host's; `of_host` shows the
 /// same without.
-fn unified_tree(unified: &Hierarchy, view: View, of_host: &Path) -> Result<OwnedFd, Errno> {
+fn unified_tree(unified: &Hierarchy, view: View, of_host: &Path) -> Result<Scratch, Errno> {
     match view {
         View::Host => clone(of_host),
         // Where the user namespace does not own the cgroup namespace.
@@ -137,11 +140,13 @@ fn unified_tree(unified: &Hierarchy, view: View, of_host: &Path) -> Result<Owned
     }
 }
 
-fn new_instance(kind: &str, parameters: &[Parameter]) -> Result<OwnedFd, Errno> {
-    let wanted = Wanted { kind, source: "cgroup", parameters, inode_versions: false, read_only: false };
-    filesystem::create(&wanted).map_err(|refusal| refusal.errno)
+fn new_instance(kind: &str, parameters: &[Parameter]) -> Result<Scratch, Errno> {
+    let wanted =
+        Wanted { kind, source: "cgroup", parameters, inode_versions: false, read_only: false, attributes: 0 };
+    filesystem::create(&wanted).map(|made| made.fd).map_err(|refusal| refusal.errno)
 }
 
-fn clone(path: &Path) -> Result<OwnedFd, Errno> {
-    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+fn clone(path: &Path) -> Result<Scratch, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(open_tree(CWD, path, flags)?.into())
 }

@@ -12,6 +12,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::beneath::{self, Shape};
 use super::mounts::move_onto;
+use super::scratch::Scratch;
 use crate::error::{Step, StepError};
 use crate::plan::{DeviceKind, DevicePlan, Plan};
 
@@ -50,7 +51,7 @@ struct Maker<'a> {
     root: BorrowedFd<'a>,
     by_bind: bool,
     /// The directory that was last worked in: most are /dev.
-    parent: Option<(PathBuf, OwnedFd)>,
+    parent: Option<(PathBuf, Scratch)>,
 }
 
 impl Maker<'_> {
@@ -112,7 +113,7 @@ impl Maker<'_> {
         let (dir, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
         if self.parent.as_ref().is_none_or(|(known, _)| known != dir) {
             let opened = beneath::open_or_create(self.root, dir, Shape::Directory)?;
-            self.parent = Some((dir.to_owned(), opened));
+            self.parent = Some((dir.to_owned(), opened.into()));
         }
         self.parent.as_ref().map(|(_, fd)| (fd.as_fd(), name)).ok_or(Errno::IO)
     }

@@ -1,7 +1,7 @@
 //! New instances of filesystems: by descriptors (fsopen(2)), or by mount(2) where the kernel's newer
 //! calls do not take what is asked for.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -10,6 +10,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen,
 };
 
+use super::scratch::Scratch;
 use crate::plan::superblock_flag;
 
 /// `MS_I_VERSION`, which rustix and fsconfig(2) lack.
@@ -29,6 +30,8 @@ pub(super) struct Wanted<'a> {
     pub inode_versions: bool,
     /// A read-only filesystem may refuse a writable instance.
     pub read_only: bool,
+    /// `MOUNT_ATTR_*` that it may have from the beginning (fsmount(2)).
+    pub attributes: u32,
 }
 
 /// The kernel's reason, and what it did not take.
@@ -40,9 +43,17 @@ pub(super) struct Refusal {
     may_be_older: bool,
 }
 
+/// An instance.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub fd: Scratch,
+    /// The attributes that it has already.
+    pub attributes: u32,
+}
+
 /// An instance that is mounted nowhere; or, from mount(2), on top of this namespace's root, from
 /// where it can be moved.
-pub(super) fn create(wanted: &Wanted<'_>) -> Result<OwnedFd, Refusal> {
+pub(super) fn create(wanted: &Wanted<'_>) -> Result<Made, Refusal> {
     if wanted.inode_versions || wanted.parameters.iter().any(is_too_long) {
         return by_mount(wanted).map_err(|errno| wanted.refused(errno));
     }
@@ -66,19 +77,20 @@ impl Wanted<'_> {
     }
 }
 
-fn by_descriptor(wanted: &Wanted<'_>, read_only: bool) -> Result<OwnedFd, Refusal> {
+fn by_descriptor(wanted: &Wanted<'_>, read_only: bool) -> Result<Made, Refusal> {
     let whole = |errno| wanted.refused(errno);
-    let context = fsopen(wanted.kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(whole)?;
-    fsconfig_set_string(&context, "source", wanted.source).map_err(whole)?;
+    let context = Scratch::from(fsopen(wanted.kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(whole)?);
+    let context = context.as_fd();
+    fsconfig_set_string(context, "source", wanted.source).map_err(whole)?;
     if read_only {
-        fsconfig_set_flag(&context, "ro").map_err(whole)?;
+        fsconfig_set_flag(context, "ro").map_err(whole)?;
     }
     for (key, value) in wanted.parameters {
         let (set, text) = match value {
             Some(value) => {
-                (fsconfig_set_string(&context, key.as_str(), value.as_str()), format!("{key}={value}"))
+                (fsconfig_set_string(context, key.as_str(), value.as_str()), format!("{key}={value}"))
             }
-            None => (fsconfig_set_flag(&context, key.as_str()), key.clone()),
+            None => (fsconfig_set_flag(context, key.as_str()), key.clone()),
         };
         set.map_err(|errno| Refusal {
             errno,
@@ -86,13 +98,15 @@ fn by_descriptor(wanted: &Wanted<'_>, read_only: bool) -> Result<OwnedFd, Refusa
             may_be_older: errno == Errno::INVAL,
         })?;
     }
-    fsconfig_create(&context).map_err(whole)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(whole)
+    fsconfig_create(context).map_err(whole)?;
+    let attributes = MountAttrFlags::from_bits_retain(wanted.attributes);
+    let fd = fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(whole)?;
+    Ok(Made { fd: fd.into(), attributes: wanted.attributes })
 }
 
 /// mount(2) needs a place; the root of this mount namespace is one that no container's path leads to.
 /// `/..` is what is on top of it.
-fn by_mount(wanted: &Wanted<'_>) -> Result<OwnedFd, Errno> {
+fn by_mount(wanted: &Wanted<'_>) -> Result<Made, Errno> {
     let mut flags = if wanted.inode_versions { INODE_VERSIONS } else { MountFlags::empty() };
     if wanted.read_only {
         flags |= MountFlags::RDONLY;
@@ -108,8 +122,9 @@ fn by_mount(wanted: &Wanted<'_>) -> Result<OwnedFd, Errno> {
     let data = std::ffi::CString::new(data.join(",")).map_err(|_| Errno::INVAL)?;
     rustix::mount::mount(wanted.source, c"/", wanted.kind, flags, data.as_c_str())?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, c"/..", flags, Mode::empty()).inspect_err(|_| {
+    let fd = rustix::fs::openat(CWD, c"/..", flags, Mode::empty()).inspect_err(|_| {
         // The error of the open is the one to report.
         rustix::mount::unmount(c"/..", UnmountFlags::DETACH).unwrap_or_default();
-    })
+    })?;
+    Ok(Made { fd: fd.into(), attributes: 0 })
 }

@@ -1,6 +1,6 @@
 //! Paths of the container that are hidden or made read-only.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use boxr_sys::mount::{Change, attr, set_attributes};
@@ -10,6 +10,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::beneath;
 use super::mounts::move_onto;
+use super::scratch::Scratch;
 use crate::error::{At, Step, StepError};
 use crate::plan::Plan;
 
@@ -36,7 +37,8 @@ pub(super) fn apply(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), StepError> 
 fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<(), StepError> {
     let step = |errno| StepError::new(Step::ReadOnly, path.display(), errno);
     let Some(target) = open_existing(root, path).map_err(step)? else { return Ok(()) };
-    let copy = open_tree(&target, c"", CLONE | OpenTreeFlags::AT_RECURSIVE).map_err(step)?;
+    let copy = open_tree(target.as_fd(), c"", CLONE | OpenTreeFlags::AT_RECURSIVE).map_err(step)?;
+    let copy = Scratch::from(copy);
     let change = Change { set: attr::RDONLY, ..Change::default() };
     set_attributes(copy.as_fd(), c"", true, &change).map_err(step)?;
     move_onto(copy.as_fd(), target.as_fd()).map_err(step)
@@ -45,12 +47,12 @@ fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<(), StepError> {
 fn mask(
     root: BorrowedFd<'_>,
     path: &Path,
-    null: &OwnedFd,
-    empty_directory: &mut Option<OwnedFd>,
+    null: &Scratch,
+    empty_directory: &mut Option<Scratch>,
 ) -> Result<(), StepError> {
     let step = |errno| StepError::new(Step::Mask, path.display(), errno);
     let Some(target) = open_existing(root, path).map_err(step)? else { return Ok(()) };
-    let stat = fstat(&target).map_err(step)?;
+    let stat = fstat(target.as_fd()).map_err(step)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return cover(null, &target).map_err(step);
     }
@@ -67,14 +69,14 @@ fn mask(
 
 /// Mounts a copy of `what` on `target`. The original must be mounted somewhere: before Linux 6.15 one that
 /// is attached nowhere cannot be copied (open_tree(2), `EINVAL`).
-fn cover(what: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
-    let copy = open_tree(what, c"", CLONE)?;
+fn cover(what: &Scratch, target: &Scratch) -> Result<(), Errno> {
+    let copy = Scratch::from(open_tree(what.as_fd(), c"", CLONE)?);
     move_onto(copy.as_fd(), target.as_fd())
 }
 
-fn open_existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, Errno> {
+fn open_existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<Scratch>, Errno> {
     match beneath::open(root, path, OFlags::PATH) {
-        Ok(fd) => Ok(Some(fd)),
+        Ok(fd) => Ok(Some(fd.into())),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(errno) => Err(errno),
     }
@@ -82,26 +84,26 @@ fn open_existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, E
 
 /// The host's null device: checked to be one, because a container may have replaced its own by
 /// a link to something worth reading (CVE-2025-31133).
-fn host_null() -> Result<OwnedFd, StepError> {
+fn host_null() -> Result<Scratch, StepError> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let null = rustix::fs::openat(CWD, c"/dev/null", flags, Mode::empty()).at(Step::Mask, "/dev/null")?;
     let stat = fstat(&null).at(Step::Mask, "/dev/null")?;
     let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
-    if is_null { Ok(null) } else { Err(StepError::new(Step::Mask, "/dev/null", Errno::NODEV)) }
+    if is_null { Ok(null.into()) } else { Err(StepError::new(Step::Mask, "/dev/null", Errno::NODEV)) }
 }
 
 /// One read-only tmpfs for all masked directories: a superblock each would slow the end of a
 /// container with many masks.
-fn new_empty_directory() -> Result<OwnedFd, Errno> {
+fn new_empty_directory() -> Result<Scratch, Errno> {
     use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_set_string(&context, "nr_blocks", "1")?;
-    rustix::mount::fsconfig_set_string(&context, "nr_inodes", "1")?;
-    fsconfig_create(&context)?;
+    let context = Scratch::from(fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?);
+    rustix::mount::fsconfig_set_string(context.as_fd(), "nr_blocks", "1")?;
+    rustix::mount::fsconfig_set_string(context.as_fd(), "nr_inodes", "1")?;
+    fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?.into())
 }

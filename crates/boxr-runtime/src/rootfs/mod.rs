@@ -13,6 +13,7 @@ mod filesystem;
 mod masks;
 mod mounts;
 mod pivot;
+mod scratch;
 mod target;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

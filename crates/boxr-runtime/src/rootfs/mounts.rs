@@ -13,7 +13,8 @@ use rustix::mount::{
 };
 
 use super::beneath::{self, Shape};
-use super::filesystem::{self, Parameter, Wanted};
+use super::filesystem::{self, Made, Parameter, Wanted};
+use super::scratch::Scratch;
 use super::target::{self, MissingTarget};
 use super::{cgroups, copy};
 use crate::error::{At, Step, StepError};
@@ -55,7 +56,7 @@ pub(super) fn make(
             }
             match ahead {
                 Some(source) => bind(tree, mount, source),
-                None => bind(tree, mount, clone_source(mount)?.as_fd()),
+                None => bind(tree, mount, Scratch::from(clone_source(mount)?).as_fd()),
             }
         }
         MountSource::Filesystem { .. } => mount_new(tree, mount),
@@ -97,6 +98,7 @@ fn mount_new(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> {
         parameters,
         inode_versions: *inode_versions,
         read_only: (mount.attributes.set | mount.attributes.recursive_set) & attr::RDONLY != 0,
+        attributes: at_once(mount),
     };
     let made = match create(&wanted) {
         Err(refusal) if refusal.errno == Errno::PERM => match of_host(kind, tree.plan) {
@@ -109,14 +111,22 @@ fn mount_new(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> {
         StepError::new(Step::Mount, format!("{place} ({})", refusal.what), refusal.errno)
     })?;
     if mount.cover == Cover::CopyUp {
-        copy::up(target.fd.as_fd(), made.as_fd()).at(Step::CopyUp, &place)?;
+        copy::up(target.fd.as_fd(), made.fd.as_fd()).at(Step::CopyUp, &place)?;
     }
-    set_options(made.as_fd(), mount)?;
-    move_onto(made.as_fd(), target.fd.as_fd()).at(Step::Mount, place)
+    set_options_but(made.fd.as_fd(), mount, u64::from(made.attributes))?;
+    move_onto(made.fd.as_fd(), target.fd.as_fd()).at(Step::Mount, place)
+}
+
+/// Attributes that a new instance may have from the beginning: it is not filled afterwards.
+fn at_once(mount: &MountPlan) -> u32 {
+    match mount.cover {
+        Cover::CopyUp => 0,
+        _ => u32::try_from(mount.attributes.set).unwrap_or(0),
+    }
 }
 
 /// A devpts whose group is not mapped here is made without it: group 5 is a convention.
-fn create(wanted: &Wanted<'_>) -> Result<OwnedFd, filesystem::Refusal> {
+fn create(wanted: &Wanted<'_>) -> Result<Made, filesystem::Refusal> {
     match filesystem::create(wanted) {
         Err(refusal) if wanted.kind == "devpts" && refusal.errno == Errno::INVAL => {
             let without: Vec<Parameter> =
@@ -185,8 +195,14 @@ fn remount(tree: Tree<'_>, mount: &MountPlan, parameters: &[Parameter]) -> Resul
 
 /// Gives a mount its attributes and its propagation.
 pub(super) fn set_options(source: BorrowedFd<'_>, mount: &MountPlan) -> Result<(), StepError> {
+    set_options_but(source, mount, 0)
+}
+
+/// The same for a new instance that has the attributes `has`; none besides.
+fn set_options_but(source: BorrowedFd<'_>, mount: &MountPlan, has: u64) -> Result<(), StepError> {
     let place = || mount.destination.display();
     let MountAttributes { set, clear, recursive_set, recursive_clear } = mount.attributes;
+    let (set, clear) = if has == 0 { (set, clear) } else { (set & !has, 0) };
     if recursive_set | recursive_clear != 0 {
         change(source, true, recursive_set, recursive_clear).at(Step::MountAttributes, place())?;
     }

@@ -1,11 +1,12 @@
 //! Where a mount is put: opened beneath the root, and never a part of procfs that a link led to.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat2};
 use rustix::io::Errno;
 
 use super::beneath::{self, Shape};
+use super::scratch::Scratch;
 use crate::plan::{Cover, MountPlan, MountSource};
 
 /// What happens when a mount target is missing.
@@ -20,7 +21,7 @@ pub(super) enum MissingTarget {
 /// A place to mount on.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub fd: OwnedFd,
+    pub fd: Scratch,
     /// Whether it was there before.
     pub existed: bool,
 }
@@ -42,7 +43,7 @@ pub(super) fn open(
     let path = mount.destination.as_path();
     // Without a link on the way the destination means what the plan has checked.
     let link = match beneath::open_without_links(root, path, OFlags::PATH) {
-        Ok(fd) => return Ok(Target { fd, existed: true }),
+        Ok(fd) => return Ok(Target { fd: fd.into(), existed: true }),
         Err(Errno::LOOP) if missing == MissingTarget::Create && is_kernel_view(mount) => {
             return Err(Errno::LOOP);
         }
@@ -50,13 +51,14 @@ pub(super) fn open(
         Err(Errno::NOENT) if missing == MissingTarget::Create => false,
         Err(errno) => return Err(errno),
     };
-    let target = match (beneath::open(root, path, OFlags::PATH), missing) {
+    let opened = if link { beneath::open(root, path, OFlags::PATH) } else { Err(Errno::NOENT) };
+    let target = match (opened, missing) {
         (Err(Errno::NOENT), MissingTarget::Create) => {
-            Target { fd: beneath::open_or_create(root, path, shape)?, existed: false }
+            Target { fd: beneath::create(root, path, shape)?.into(), existed: false }
         }
-        (opened, _) => Target { fd: opened?, existed: true },
+        (opened, _) => Target { fd: opened?.into(), existed: true },
     };
-    if link && fstatfs(&target.fd)?.f_type == PROC_SUPER_MAGIC {
+    if link && fstatfs(target.fd.as_fd())?.f_type == PROC_SUPER_MAGIC {
         return Err(Errno::LOOP);
     }
     Ok(target)
@@ -72,11 +74,10 @@ fn open_itself(
     let (parent, name) = beneath::open_parent(root, &mount.destination)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat2(&parent, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
-        Ok(fd) => Ok(Target { fd, existed: true }),
-        Err(Errno::NOENT) if missing == MissingTarget::Create => Ok(Target {
-            fd: beneath::create_one(parent.as_fd(), name, shape == Shape::File)?,
-            existed: false,
-        }),
+        Ok(fd) => Ok(Target { fd: fd.into(), existed: true }),
+        Err(Errno::NOENT) if missing == MissingTarget::Create => {
+            Ok(Target { fd: beneath::create_one(parent.as_fd(), name, shape)?.into(), existed: false })
+        }
         Err(errno) => Err(errno),
     }
 }

@@ -82,12 +82,15 @@ fn capability_sets(names: &LinuxCapabilities) -> Result<Sets, Error> {
             Ok(set.union(one))
         })
     };
+    let permitted = set("permitted", names.permitted())?;
+    let inheritable = set("inheritable", names.inheritable())?;
     Ok(Sets {
         bounding: set("bounding", names.bounding())?,
         effective: set("effective", names.effective())?,
-        permitted: set("permitted", names.permitted())?,
-        inheritable: set("inheritable", names.inheritable())?,
-        ambient: set("ambient", names.ambient())?,
+        permitted,
+        inheritable,
+        // The kernel raises no other (capabilities(7)); the peers' own stock configuration lists some.
+        ambient: set("ambient", names.ambient())?.intersection(permitted).intersection(inheritable),
     })
 }
 
