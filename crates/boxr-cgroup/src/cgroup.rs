@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::host::Host;
 use crate::plan::Plan;
 use crate::{Location, file, remove, systemd};
 
@@ -105,6 +106,28 @@ impl Cgroup {
     /// [wait](Cgroup::waits_for_process).
     pub fn clone_into_fd(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().filter(|_| !self.closed).map(AsFd::as_fd)
+    }
+
+    /// For clone3(2) again, when it would not have a further process in the v2 cgroup (EBUSY, EOPNOTSUPP):
+    /// a container that manages cgroups itself has made that one a parent, which holds no processes. This is
+    /// the cgroup below it in which the container's oldest process is; `None` where there is none.
+    ///
+    /// # Errors
+    /// System errors.
+    pub fn of_oldest_member(&self) -> Result<Option<OwnedFd>> {
+        let (Some(leaf), Some(pid)) = (&self.location.unified, self.processes()?.into_iter().min()) else {
+            return Ok(None);
+        };
+        let own = match Host::of_process(pid) {
+            Ok(host) => host.unified.map(|unified| unified.own),
+            // It has ended since.
+            Err(error) if error.is_gone() => None,
+            Err(error) => return Err(error),
+        };
+        match own.filter(|own| own.starts_with(leaf)) {
+            Some(own) => open_directory(&own),
+            None => Ok(None),
+        }
     }
 
     /// Puts `pid` (0: the caller) into all of them.

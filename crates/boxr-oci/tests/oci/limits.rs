@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     test!(a_cgroup_in_use_is_refused, BUSYBOX, Need::Root),
     test!(a_user_owns_the_cgroup_that_it_may_write, BUSYBOX, Need::Root),
     test!(what_outlives_the_first_process_is_ended, BUSYBOX, Need::Root),
+    test!(exec_enters_a_container_that_manages_cgroups, BUSYBOX, Need::Root, Need::CgroupV2),
 ];
 
 const MEMORY: Need = Need::Controller(Controller::Memory);
@@ -204,6 +205,28 @@ fn a_user_owns_the_cgroup_that_it_may_write(t: &Sandbox) {
     let directory = directory(t, "blue", "no-such-controller");
     assert_eq!(std::fs::metadata(directory.join("cgroup.procs")).unwrap().uid(), 1000);
     assert_eq!(std::fs::metadata(directory.join("cgroup.kill")).unwrap().uid(), 0);
+    oci(t, ["delete", "-f", "blue"]).run().ok();
+    assert_nothing_left(t);
+}
+
+/// As an init in the container does that shares out controllers: its root holds no process any more.
+fn exec_enters_a_container_that_manages_cgroups(t: &Sandbox) {
+    let script = "cd /sys/fs/cgroup && mkdir init && echo $$ >init/cgroup.procs && \
+        echo +pids >cgroup.subtree_control && exec sleep 1000";
+    let bundle = Bundle::new(t, "b", script).with(|config| {
+        let mount =
+            json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]});
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+        mounts.push(mount);
+    });
+    bundle.create("blue");
+    oci(t, ["start", "blue"]).run().ok();
+    let control = directory(t, "blue", "none").join("cgroup.subtree_control");
+    boxr_testing::wait_until("it has divided its cgroup", || {
+        std::fs::read_to_string(&control).is_ok_and(|text| text.contains("pids"))
+    });
+    oci(t, ["exec", "blue", "cat", "/proc/self/cgroup"]).run().ok().prints("0::/init\n");
     oci(t, ["delete", "-f", "blue"]).run().ok();
     assert_nothing_left(t);
 }

@@ -8,6 +8,7 @@ use boxr_sys::clone::{Cloned, Parent, clone3};
 use boxr_sys::namespace::NamespaceKind;
 use boxr_sys::pidfd::{self, Ended};
 use boxr_sys::signal::Mask;
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::protocol::{Channel, FromChild, READY_STEP, ToChild};
@@ -98,8 +99,13 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
     let namespaces = if staged { 0 } else { init::clone_flags(plan) };
     let into = cgroup.as_deref().and_then(Cgroup::clone_into_fd);
     let processors = tuning::enter_initial(&plan.process.tuning)?;
-    let cloned = clone3(namespaces, into, Parent::Caller).at(Step::Clone, init::kinds(plan));
-    let (pid, pidfd) = match cloned? {
+    let mut cloned = clone3(namespaces, into, Parent::Caller);
+    if let (Err(Errno::BUSY | Errno::OPNOTSUPP), Some(cgroup)) = (&cloned, cgroup.as_deref())
+        && let Some(below) = cgroup.of_oldest_member()?
+    {
+        cloned = clone3(namespaces, Some(below.as_fd()), Parent::Caller);
+    }
+    let (pid, pidfd) = match cloned.at(Step::Clone, init::kinds(plan))? {
         Cloned::Child => {
             drop(channel);
             if staged { child.join_then_run() } else { child.run() }
