@@ -8,6 +8,7 @@ pub mod oci;
 pub mod pull;
 pub mod reference;
 pub mod registry;
+pub mod rootfs;
 pub mod store;
 pub mod tar;
 pub mod unpack;

@@ -66,6 +66,7 @@ pub enum Tool {
     Bwrap,
     Runc,
     Crun,
+    Umoci,
     UserModeLinux,
     /// Not a program: what C programs are built with against libseccomp.
     LibseccompDev,
@@ -73,7 +74,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
@@ -83,6 +84,7 @@ impl Tool {
         Self::Bwrap,
         Self::Runc,
         Self::Crun,
+        Self::Umoci,
         Self::UserModeLinux,
         Self::LibseccompDev,
     ];
@@ -99,6 +101,7 @@ impl Tool {
             Self::Bwrap => "bwrap",
             Self::Runc => "runc",
             Self::Crun => "crun",
+            Self::Umoci => "umoci",
             Self::UserModeLinux => "linux.uml",
             Self::LibseccompDev => "seccomp.h",
         }
@@ -116,6 +119,7 @@ impl Tool {
             Self::Bwrap => "bubblewrap",
             Self::Runc => "runc",
             Self::Crun => "crun",
+            Self::Umoci => "umoci",
             Self::UserModeLinux => "user-mode-linux",
             Self::LibseccompDev => "libseccomp-dev",
         }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 
 use super::lock::{Wait, lock_file};
-use super::{BlobWriter, Store, StoreError};
+use super::{BlobWriter, ImageRecord, Store, StoreError};
 use crate::digest::Digest;
 
 /// What a layer amounts to.
@@ -84,6 +84,23 @@ impl Store {
             return Err(StoreError::Missing(diff_id.clone()));
         }
         self.root.open_dir(&path)
+    }
+
+    /// Opens the layers of an image, the lowest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or one cannot be opened.
+    pub fn open_layers(&self, image: &ImageRecord) -> Result<Vec<OwnedFd>, StoreError> {
+        image.layers.iter().map(|layer| self.open_layer(&layer.diff_id)).collect()
+    }
+
+    /// Opens a directory that has nothing in it.
+    ///
+    /// # Errors
+    /// It cannot be made or opened.
+    pub fn empty_dir(&self) -> Result<OwnedFd, StoreError> {
+        self.root.ensure_dir("empty")?;
+        self.root.open_dir("empty")
     }
 
     /// Asks to unpack the layer `diff_id`.

@@ -14,6 +14,8 @@
 //! ROOT/ingest/sha256.HEX         a blob being fetched, locked by whoever fetches it
 //! ROOT/ingest/layer.sha256.HEX   locked by whoever unpacks this layer
 //! ROOT/staging/                  layers being unpacked or removed
+//! ROOT/mounts/HEX/               an image that is mounted to be looked at
+//! ROOT/empty/                    nothing, ever: what overlayfs wants below a single layer
 //! ```
 //!
 //! *What can be trusted.* What has its final name is whole: it was written under another name, verified,

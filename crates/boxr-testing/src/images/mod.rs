@@ -117,6 +117,24 @@ impl Image {
         Self { layers, config: config.into_bytes(), manifest: manifest.into_bytes() }
     }
 
+    /// Writes it as an OCI layout (OCI image specification, `image-layout.md`) with one tag.
+    pub fn write_layout(&self, dir: &std::path::Path, tag: &str) {
+        let blobs = dir.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        let layers = self.layers.iter().map(|layer| &layer.blob);
+        for bytes in layers.chain([&self.config, &self.manifest]) {
+            std::fs::write(blobs.join(&digest(bytes)["sha256:".len()..]), bytes).unwrap();
+        }
+        std::fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        let entry = format!(
+            r#"{{"mediaType":"{MANIFEST}","digest":"{}","size":{},"annotations":{{"org.opencontainers.image.ref.name":"{tag}"}}}}"#,
+            self.digest(),
+            self.manifest.len()
+        );
+        std::fs::write(dir.join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#))
+            .unwrap();
+    }
+
     /// The digest of its manifest.
     pub fn digest(&self) -> String {
         digest(&self.manifest)

@@ -5,6 +5,7 @@ use boxr_image::pull::PullError;
 use boxr_image::reference::ReferenceError;
 use boxr_image::registry::credentials::CredentialError;
 use boxr_image::registry::{RegistriesError, RegistryError};
+use boxr_image::rootfs::RootfsError;
 use boxr_image::store::StoreError;
 use boxr_image::unpack::UnpackError;
 
@@ -28,7 +29,7 @@ macro_rules! told {
     };
 }
 
-told! { PlatformError ReferenceError RegistriesError RegistryError CredentialError }
+told! { RootfsError PlatformError ReferenceError RegistriesError RegistryError CredentialError }
 
 impl Explain for StoreError {
     fn report(&self) -> Report {

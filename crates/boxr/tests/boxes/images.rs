@@ -1,5 +1,7 @@
 //! Images: fetching, listing, naming, removing; registries that want a password or fail.
 
+pub mod compare;
+
 use boxr_testing::images::{self, Auth, Fault, Image, Layer, Packing, Server};
 use boxr_testing::{Need, Sandbox, Test, test, wait_until};
 use rustix::process::Signal;

@@ -50,6 +50,7 @@ fn main() -> std::process::ExitCode {
         attacks::TESTS,
         own_binary::TESTS,
         images::TESTS,
+        images::compare::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

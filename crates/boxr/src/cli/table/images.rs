@@ -155,6 +155,24 @@ static PRUNE: Command = Command {
     ..Command::new("image prune", Section::Images, "Remove images that nobody uses", image::prune::run)
 };
 
+static MOUNT: Command = Command {
+    usage: &["image mount [FLAGS] IMAGE..."],
+    about: &[
+        "Mounts images to be looked at, read-only, and prints where. They stay until `boxr image unmount`.",
+    ],
+    args: &[Arg::some("IMAGE", Complete::Image)],
+    flags: &[SHORT_NAMES],
+    ..Command::new("image mount", Section::Images, "Mount images to look at them", image::mount::mount)
+};
+
+static UNMOUNT: Command = Command {
+    usage: &["image unmount [FLAGS] IMAGE..."],
+    about: &["Ends what `boxr image mount` began, and prints the ids of the images."],
+    args: &[Arg::some("IMAGE", Complete::Image)],
+    flags: &[SHORT_NAMES],
+    ..Command::new("image unmount", Section::Images, "Unmount images", image::mount::unmount_all)
+};
+
 static VERIFY: Command = Command {
     usage: &["store verify [FLAGS]"],
     about: &["Reads every image that is here and names what is damaged."],
@@ -168,18 +186,24 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "inspect", &INSPECT),
     ("image", "list", &IMAGES),
     ("image", "ls", &IMAGES),
+    ("image", "mount", &MOUNT),
     ("image", "prune", &PRUNE),
     ("image", "pull", &PULL),
     ("image", "rm", &RMI),
     ("image", "tag", &TAG),
+    ("image", "umount", &UNMOUNT),
+    ("image", "unmount", &UNMOUNT),
     ("store", "verify", &VERIFY),
 ];
 
 pub(super) static IMAGE: Command = Command {
-    usage: &["image history|inspect|ls|prune|pull|rm|tag [FLAGS] [ARG...]"],
+    usage: &["image history|inspect|ls|mount|prune|pull|rm|tag|unmount [FLAGS] [ARG...]"],
     about: &["Commands about images. `boxr image COMMAND --help` tells more of one."],
     args: &[
-        Arg::one("COMMAND", Complete::Words(&["history", "inspect", "ls", "prune", "pull", "rm", "tag"])),
+        Arg::one(
+            "COMMAND",
+            Complete::Words(&["history", "inspect", "ls", "mount", "prune", "pull", "rm", "tag", "unmount"]),
+        ),
         Arg::any("ARG", Complete::Image),
     ],
     order: FlagOrder::BeforeArguments,

@@ -5,6 +5,7 @@ pub mod inspect;
 pub mod list;
 pub mod login;
 pub mod logout;
+pub mod mount;
 mod progress;
 pub mod prune;
 pub mod pull;
