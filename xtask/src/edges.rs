@@ -1,4 +1,4 @@
-//! Which crate may use which (DESIGN.md section 3), and that `unsafe` stands in one crate only.
+//! Which crate may use which (ARCHITECTURE.md, Crates), and that `unsafe` stands in one crate only.
 
 use std::path::{Path, PathBuf};
 
@@ -92,13 +92,13 @@ fn manifest_dir(package: &Value) -> PathBuf {
 /// Tests may use what they like, but nothing else may use the harness.
 fn edges_of(package: &Value, name: &str) -> Vec<String> {
     let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
-        return vec![format!("{name}: add it to the table in xtask/src/edges.rs (DESIGN.md section 3)")];
+        return vec![format!("{name}: add it to the table in xtask/src/edges.rs (ARCHITECTURE.md, Crates)")];
     };
     let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
     let own = dependencies.iter().filter(|dependency| dependency["kind"] != "dev");
     own.map(|dependency| text(dependency, "name"))
         .filter(|used| MAY_USE.iter().any(|(known, _)| known == used) && !allowed.contains(&used.as_str()))
-        .map(|used| format!("{name} may not depend on {used} (DESIGN.md section 3)"))
+        .map(|used| format!("{name} may not depend on {used} (ARCHITECTURE.md, Crates)"))
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod documents;
 mod edges;
 mod manual;
 mod syscalls;
@@ -14,7 +15,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [--world NAME] [FILTER]  every test in every world this machine can offer
-  check-edges                   who depends on whom, and where unsafe stands (DESIGN.md section 3)
+  check-edges                   who depends on whom, and where unsafe stands (ARCHITECTURE.md, Crates)
   man                           manual pages into target/man
   completions                   completion scripts into target/completions
   syscalls [--write] HEADERS    the table of system calls against the kernel's headers

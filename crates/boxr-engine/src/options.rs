@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use boxr_sys::namespace::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
-/// How one namespace of a box comes to be (DESIGN.md section 2).
+/// How one namespace of a box comes to be (ARCHITECTURE.md, "Namespaces").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamespaceMode {
     /// Made for this box.

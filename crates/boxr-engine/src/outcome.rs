@@ -75,7 +75,7 @@ impl EngineError {
         Self::System { doing: doing.into(), errno }
     }
 
-    /// The exit status of `boxr run` for it (CONVENTIONS.md).
+    /// The exit status of `boxr run` for it (ARCHITECTURE.md, "Exit statuses").
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Runtime(error) | Self::Prepare(PrepareError::Runtime(error)) => error.exit_status(),

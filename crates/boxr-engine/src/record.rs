@@ -29,12 +29,12 @@ pub enum Exit {
     Signal(u8),
     /// Ended by `--timeout`.
     Timeout,
-    /// Nobody saw it, and the kernel does not tell (DESIGN.md section 6).
+    /// Nobody saw it, and the kernel does not tell (ARCHITECTURE.md, "The monitor").
     Unknown,
 }
 
 impl Exit {
-    /// The exit status a shell would show (CONVENTIONS.md): 0-255, 128+N, 124; 255 when unknown.
+    /// The exit status a shell would show (ARCHITECTURE.md, "Exit statuses"): 0-255, 128+N, 124; 255 when unknown.
     pub fn status(self) -> u8 {
         match self {
             Self::Code(code) => code,

@@ -211,7 +211,7 @@ impl Error {
         Self::Field { field: field.into(), why: why.into() }
     }
 
-    /// The exit status of `run` for this error (CONVENTIONS.md): 127 when the command is not
+    /// The exit status of `run` for this error (ARCHITECTURE.md, "Exit statuses"): 127 when the command is not
     /// there, 126 when it cannot be executed, 125 for everything else.
     pub fn exit_status(&self) -> u8 {
         match self {

@@ -8,7 +8,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 
 use serde::{Deserialize, Serialize};
 
-/// A process that cannot be mistaken for a later one with the same number (DESIGN.md section 5).
+/// A process that cannot be mistaken for a later one with the same number (ARCHITECTURE.md, "State on disk").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRef {
     /// Pid in the host's (the caller's) pid namespace.

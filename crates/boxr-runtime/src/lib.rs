@@ -2,7 +2,7 @@
 //!
 //! [`plan::Plan`] is made whole and checked before anything is changed; [`process::parent::spawn`]
 //! carries it out up to the last step before execve(2), and [`process::parent::Spawned::go`]
-//! lets the command run. ARCHITECTURE.md walks through the path step by step.
+//! lets the command run. ARCHITECTURE.md, "Hot path", walks through it step by step.
 
 pub mod capabilities;
 pub mod config;

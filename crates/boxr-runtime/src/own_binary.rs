@@ -9,8 +9,8 @@
 //! The copy is a mount of the one file, read-only and attached nowhere: three system calls and no
 //! memory. When its last descriptor is closed, by execve(2), it belongs to no mount namespace, and the
 //! kernel refuses everybody to change or clone it (mount_setattr(2), open_tree(2): `EINVAL`). Where
-//! that cannot be had – without `CAP_SYS_ADMIN`, before Linux 5.12 – it is a sealed memfd. ARCHITECTURE.md
-//! has the measurements.
+//! that cannot be had – without `CAP_SYS_ADMIN`, before Linux 5.12 – it is a sealed memfd (ARCHITECTURE.md, "Security rules",
+//! has the measurements).
 //!
 //! Whether this process is such a copy is asked of the kernel, not of a variable or an argument, which
 //! a caller could give and a container would inherit.

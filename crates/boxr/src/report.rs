@@ -1,4 +1,4 @@
-//! What a person reads when something fails (DESIGN.md section 9): what boxr was doing and
+//! What a person reads when something fails (ARCHITECTURE.md, "Errors"): what boxr was doing and
 //! the system's reason, what explains it, and what to do.
 
 mod config;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: README's one test command.
 //!
-//! Builds every test program once, then runs it in each world that this machine can offer (DESIGN.md
-//! section 10): as root, as an ordinary user, as a user that /etc/passwd does not know, on a kernel with
+//! Builds every test program once, then runs it in each world that this machine can offer (ARCHITECTURE.md,
+//! "Tests"): as root, as an ordinary user, as a user that /etc/passwd does not know, on a kernel with
 //! nothing but cgroup v2, and on a machine that systemd runs. What cannot run is named with its reason.
 
 mod packages;

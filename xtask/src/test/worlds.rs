@@ -1,4 +1,4 @@
-//! The worlds that tests run in (DESIGN.md section 10).
+//! The worlds that tests run in (ARCHITECTURE.md, "Tests").
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Who the command runs as: names and groups from /etc/passwd and /etc/group of the host.
 //!
-//! The files are read directly: a static binary asks no name service (DESIGN.md section 8).
+//! The files are read directly: a static binary asks no name service (ARCHITECTURE.md, "Dependencies").
 
 use super::error::ConfigError;
 use super::grammar::{Id, UserSpec};

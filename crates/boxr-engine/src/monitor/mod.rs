@@ -1,4 +1,4 @@
-//! The process that looks after a detached box (DESIGN.md section 6).
+//! The process that looks after a detached box (ARCHITECTURE.md, "The monitor").
 //!
 //! ```text
 //!  boxr run -d ── clone ──▶ monitor ── clone3 ──▶ first process of the box

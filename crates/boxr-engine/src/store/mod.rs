@@ -1,4 +1,4 @@
-//! The boxes of one user: directories, names, locks (DESIGN.md section 5).
+//! The boxes of one user: directories, names, locks (ARCHITECTURE.md, "State on disk").
 //!
 //! ```text
 //! STATE/containers/ID/           one directory per box, locked with flock(2) for one operation

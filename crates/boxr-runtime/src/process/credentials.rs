@@ -1,5 +1,5 @@
 //! Privileges of the command, given up in this order: no_new_privs, the bounding set, groups,
-//! ids, capabilities (DESIGN.md section 7).
+//! ids, capabilities (ARCHITECTURE.md, "Security rules").
 
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, getgid, getuid};

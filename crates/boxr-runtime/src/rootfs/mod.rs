@@ -1,7 +1,7 @@
 //! The container's file tree, built by descriptors.
 //!
 //! Nothing beneath the root is ever reached by a path that the host resolves: every target is
-//! opened with openat2(2) and `RESOLVE_IN_ROOT` beneath the root's descriptor (DESIGN.md section 7).
+//! opened with openat2(2) and `RESOLVE_IN_ROOT` beneath the root's descriptor (ARCHITECTURE.md, "Security rules").
 
 mod ahead;
 pub mod beneath;

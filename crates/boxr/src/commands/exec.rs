@@ -12,7 +12,7 @@ use crate::report::Report;
 /// Carries out `boxr exec`.
 ///
 /// # Errors
-/// Whatever kept the command from running, with docker's statuses (CONVENTIONS.md).
+/// Whatever kept the command from running, with docker's statuses (ARCHITECTURE.md, "Exit statuses").
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     protect::before_reading(&invocation)?;

@@ -22,7 +22,7 @@ use crate::report::{Report, write_stdout};
 /// Carries out `boxr run`.
 ///
 /// # Errors
-/// Whatever kept the box from running, with docker's statuses (CONVENTIONS.md).
+/// Whatever kept the box from running, with docker's statuses (ARCHITECTURE.md, "Exit statuses").
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     protect::before_reading(&invocation)?;

@@ -1,4 +1,4 @@
-//! Which descriptors a command sees: 0, 1, 2 and what was asked for (DESIGN.md section 7).
+//! Which descriptors a command sees: 0, 1, 2 and what was asked for (ARCHITECTURE.md, "Security rules").
 
 use boxr_testing::{Cmd, Sandbox, Test, test, wait_until};
 

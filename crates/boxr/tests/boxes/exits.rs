@@ -1,4 +1,4 @@
-//! Exit statuses (CONVENTIONS.md).
+//! Exit statuses (ARCHITECTURE.md, "Exit statuses").
 
 use boxr_testing::{Need, Sandbox, Test, test};
 

@@ -19,6 +19,7 @@ mod names;
 mod namespaces;
 mod own_binary;
 mod privileges;
+mod readme;
 mod rootfs;
 mod signals;
 mod streams;
@@ -29,6 +30,7 @@ fn main() -> std::process::ExitCode {
     let tests = [
         harness::TESTS,
         cli::TESTS,
+        readme::TESTS,
         exits::TESTS,
         streams::TESTS,
         namespaces::TESTS,

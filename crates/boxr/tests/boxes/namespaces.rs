@@ -1,4 +1,4 @@
-//! The eight namespaces: new, the caller's, joined (DESIGN.md section 2).
+//! The eight namespaces: new, the caller's, joined (ARCHITECTURE.md, "Namespaces").
 
 use boxr_testing::processes::namespace;
 use boxr_testing::{Need, Sandbox, Test, test};

@@ -1,0 +1,82 @@
+//! README.md's examples do what README.md says.
+
+use std::collections::HashMap;
+
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(
+        every_example_prints_what_it_says,
+        Need::Tool(Tool::Ps),
+        Need::UserNamespaces,
+        Need::TimeNamespaces
+    ),
+    test!(there_are_ten_examples),
+];
+
+const README: &str = include_str!("../../../../README.md");
+
+/// A command line and what README.md says that it prints.
+struct Example {
+    line: String,
+    output: String,
+}
+
+/// The `$` lines of the console blocks, with the lines below each.
+fn examples() -> Vec<Example> {
+    let blocks = README.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut examples: Vec<Example> = Vec::new();
+    for line in blocks.flat_map(str::lines) {
+        match line.strip_prefix("$ ") {
+            Some(command) => examples.push(Example { line: command.to_owned(), output: String::new() }),
+            None => examples.last_mut().unwrap().output += &format!("{line}\n"),
+        }
+    }
+    examples
+}
+
+fn there_are_ten_examples(_: &Sandbox) {
+    let numbers = (1..).take_while(|number| README.contains(&format!("\n**{number}. "))).count();
+    assert_eq!(numbers, 10);
+    assert!(examples().len() > 15);
+}
+
+/// Text without what differs from run to run: each id and namespace gets the number of its first appearance.
+#[derive(Default)]
+struct Neutral(HashMap<String, usize>);
+
+impl Neutral {
+    fn text(&mut self, text: &str, host: &str) -> String {
+        let mut neutral = String::new();
+        for word in text.replace(host, "laptop").split_inclusive([' ', '\n', '[', ']']) {
+            let (core, end) = word.split_at(word.trim_end_matches([' ', '\n', '[', ']']).len());
+            let is_id = core.len() == 64 && core.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_namespace = core.len() == 10 && core.starts_with("402653");
+            if is_id || is_namespace {
+                let next = self.0.len();
+                neutral += &format!("#{}", self.0.entry(core.to_owned()).or_insert(next));
+            } else {
+                neutral += core;
+            }
+            neutral += end;
+        }
+        neutral
+    }
+}
+
+fn every_example_prints_what_it_says(t: &Sandbox) {
+    // `boxr` of the examples is the built one, with this test's directories.
+    let globals = t.globals().map(|word| format!("'{}'", word.to_string_lossy())).join(" ");
+    let wrapper = t.file("boxr", format!("#!/bin/sh\nexec '{}' {globals} \"$@\"\n", t.program().display()));
+    Cmd::new("chmod").args(["755", &wrapper]).run().ok();
+    let path = format!("{}:{}", t.path("").display(), std::env::var("PATH").unwrap());
+    let host = Cmd::new("uname").arg("-n").run().ok().word();
+    let (mut said, mut seen) = (Neutral::default(), Neutral::default());
+    for example in examples() {
+        let cmd = t.surrounded(Cmd::new("sh")).args(["-c", &format!("exec 2>&1; {}", example.line)]);
+        let out = cmd.env("PATH", &path).cwd(t.path("")).run();
+        let (expected, printed) = (said.text(&example.output, "laptop"), seen.text(&out.text(), &host));
+        assert!(printed == expected, "README.md says:\n$ {}\n{expected}\n{}", example.line, out.story());
+    }
+}
