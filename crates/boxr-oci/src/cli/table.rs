@@ -103,6 +103,7 @@ pub(super) const COMMANDS: &[Command] = &[
             commands::exec::run,
         )
     },
+    command("features", "", "print what this runtime can do", &[HELP], commands::features::run),
     command(
         "kill",
         "CONTAINER-ID [SIGNAL]",

@@ -23,7 +23,7 @@ use crate::stdio::Stdio;
 
 pub use mount::{Cover, IdShift, MountPlan, MountSource};
 pub(crate) use mount_options::superblock_flag;
-pub use mount_options::{Links, MountAttributes};
+pub use mount_options::{Links, MountAttributes, names as mount_option_names};
 pub use root::{RootEntry, RootPlan, RootPropagation};
 pub use spec::{Extras, Home, IMPLEMENTED_VERSION, OciExtras};
 pub use tuning::{MemoryPolicy, Tuning};

@@ -129,6 +129,33 @@ pub fn propagation(word: &str) -> Option<(Propagation, bool)> {
     Some((kind, recursive))
 }
 
+/// Every option that is not a filesystem's own, for the specification's `features`.
+pub fn names() -> Vec<String> {
+    const OTHERS: [&str; 14] = [
+        "bind",
+        "rbind",
+        "remount",
+        "tmpcopyup",
+        "copy-symlink",
+        "src-nofollow",
+        "dest-nofollow",
+        "idmap",
+        "ridmap",
+        "iversion",
+        "noiversion",
+        "defaults",
+        "silent",
+        "loud",
+    ];
+    const PROPAGATIONS: [&str; 4] = ["private", "slave", "shared", "unbindable"];
+    let bare = ATTRIBUTES.iter().map(|(word, ..)| *word).chain(["norelatime"]).chain(PROPAGATIONS);
+    let both = bare.flat_map(|word| [word.to_owned(), format!("r{word}")]);
+    let superblock = SUPERBLOCK.iter().flat_map(|(set, clear, ..)| [*set, *clear]);
+    let mut all: Vec<String> = both.chain(superblock.chain(OTHERS).map(str::to_owned)).collect();
+    all.sort();
+    all
+}
+
 /// Words and the bits that they set and clear.
 const ATTRIBUTES: &[(&str, u64, u64)] = &[
     ("ro", attr::RDONLY, 0),
@@ -170,6 +197,16 @@ mod tests {
 
     fn options(words: &[&str]) -> Parsed {
         parse(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_name_is_understood() {
+        for name in names() {
+            let parsed = parse(std::slice::from_ref(&name));
+            let own = SUPERBLOCK.iter().any(|(set, ..)| *set == name);
+            assert!(own || parsed.parameters.is_empty(), "{name} would go to the filesystem");
+        }
+        assert!(names().contains(&"rro".to_owned()));
     }
 
     #[test]
