@@ -197,8 +197,9 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 ];
 
 pub(super) static IMAGE: Command = Command {
-    usage: &["image history|inspect|ls|mount|prune|pull|rm|tag|unmount [FLAGS] [ARG...]"],
-    about: &["Commands about images. `boxr image COMMAND --help` tells more of one."],
+    usage: &["image COMMAND [FLAGS] [ARG...]"],
+    about: &["Commands about images: history, inspect, ls, mount, prune, pull, rm, tag, unmount. \
+            `boxr image COMMAND --help` tells more of one."],
     args: &[
         Arg::one(
             "COMMAND",
