@@ -7,17 +7,17 @@ use serde_json::Value;
 
 use crate::cargo;
 
-/// Builds `boxr` with the release profile and returns where it is.
-pub fn release_boxr() -> Result<PathBuf, String> {
+/// Builds the program of `package` with the release profile and returns where it is.
+pub fn release(package: &str) -> Result<PathBuf, String> {
     let output = cargo()
-        .args(["build", "--release", "--package", "boxr", "--message-format=json-render-diagnostics"])
+        .args(["build", "--release", "--package", package, "--message-format=json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     let messages = String::from_utf8_lossy(&output.stdout);
     let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let built =
-        messages.find(|message| message["target"]["name"] == "boxr" && message["executable"].is_string());
+        messages.find(|message| message["target"]["name"] == package && message["executable"].is_string());
     let path = built.and_then(|message| message["executable"].as_str().map(PathBuf::from));
-    path.filter(|_| output.status.success()).ok_or("boxr does not build".into())
+    path.filter(|_| output.status.success()).ok_or(format!("{package} does not build"))
 }

@@ -1,8 +1,9 @@
-//! `cargo xtask bench`: what boxr costs, beside its peers, against the targets of issue 3.
+//! `cargo xtask bench`: what boxr costs, beside its peers, against its targets.
 
 mod exec;
 mod measure;
 mod memory;
+mod oci;
 mod peers;
 mod report;
 mod start;
@@ -44,8 +45,13 @@ pub fn main(words: &[String]) -> Outcome {
         .map_err(|error| error.to_string())?;
     let bench = Bench::prepare(scale)?;
     let mut report = Report::default();
-    let all: [(&str, Part); 4] =
-        [("start", start::run), ("memory", memory::run), ("exec", exec::run), ("thousand", thousand::run)];
+    let all: [(&str, Part); 5] = [
+        ("start", start::run),
+        ("memory", memory::run),
+        ("exec", exec::run),
+        ("thousand", thousand::run),
+        ("oci", oci::run),
+    ];
     if let Some(unknown) = parts.iter().find(|part| all.iter().all(|(name, _)| name != part)) {
         return Err(format!("there is no part {unknown:?} to measure"));
     }
@@ -75,8 +81,8 @@ pub struct Bench {
 impl Bench {
     fn prepare(scale: Scale) -> Result<Self, String> {
         // Another build to measure, such as yesterday's.
-        let boxr =
-            std::env::var_os("BOXR_BENCH_BIN").map_or_else(build::release_boxr, |path| Ok(path.into()))?;
+        let boxr = std::env::var_os("BOXR_BENCH_BIN")
+            .map_or_else(|| build::release("boxr"), |path| Ok(path.into()))?;
         let make = |parent: PathBuf| tempfile::Builder::new().prefix("boxr-bench-").tempdir_in(parent);
         let dir = make(std::env::temp_dir()).map_err(|error| error.to_string())?;
         // State lies in memory, as it does by default: /run is a tmpfs, or boxr looks for another.

@@ -7,10 +7,15 @@ use crate::{Outcome, top};
 
 /// Compiles the programs of `bench/` with the C compiler that Rust links with anyway.
 pub fn compile(bench: &Bench) -> Outcome {
-    let sources: [(&str, &[&str]); 3] = [("true", &["-nostdlib"]), ("hold", &[]), ("floor", &[])];
+    let sources: [(&str, &[&str]); 4] = [
+        ("true", &["-static", "-nostdlib"]),
+        ("hold", &["-static"]),
+        ("floor", &["-static"]),
+        ("setrlimit", &["-shared", "-fPIC"]),
+    ];
     for (name, flags) in sources {
         let mut cc = Command::new("cc");
-        cc.args(["-O2", "-static", "-o"]).arg(bench.program(name)).args(flags);
+        cc.args(["-O2", "-o"]).arg(bench.program(name)).args(flags);
         cc.arg(top().join("bench").join(format!("{name}.c")));
         let status = cc.status().map_err(|error| format!("cc: {error}"))?;
         if !status.success() {
