@@ -20,7 +20,7 @@ pub fn cgroup(globals: &Globals, id: &str, spec: &Spec) -> Result<CgroupPlan, Er
     let rootless = match globals.rootless {
         Rootless::Yes => true,
         Rootless::No => false,
-        Rootless::Auto => !capabilities::is_privileged().map_err(Error::system("read my capabilities"))?,
+        Rootless::Auto => is_rootless()?,
     };
     let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
     let place = match globals.cgroups {
@@ -36,6 +36,13 @@ pub fn cgroup(globals: &Globals, id: &str, spec: &Spec) -> Result<CgroupPlan, Er
     };
     let plan = boxr_cgroup::Host::detect()?.plan(&request)?;
     Ok(if plan.is_empty() { CgroupPlan::Inherit } else { CgroupPlan::New(Box::new(plan)) })
+}
+
+/// Root of a user namespace, as rootless podman starts us, has no more rights to cgroups than its user.
+fn is_rootless() -> Result<bool, Error> {
+    Ok(!capabilities::is_privileged().map_err(Error::system("read my capabilities"))?
+        || capabilities::is_in_user_namespace()
+            .map_err(|errno| Error::at("read", "/proc/self/ns/user", errno))?)
 }
 
 /// Who may divide the container's cgroup, by ids of the host: its user, where that sees a cgroup namespace

@@ -143,6 +143,17 @@ pub fn is_privileged() -> Result<bool, Errno> {
     Ok(rustix::thread::capabilities(None)?.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
+/// Whether the caller is in another user namespace than the machine's first: root there, as that of
+/// rootless podman's, is an ordinary user to the machine.
+///
+/// # Errors
+/// readlink(2).
+pub fn is_in_user_namespace() -> Result<bool, Errno> {
+    // The first one's number is the kernel's PROC_USER_INIT_INO, which never changes.
+    let target = rustix::fs::readlink("/proc/self/ns/user", Vec::new())?;
+    Ok(target.as_bytes() != b"user:[4026531837]")
+}
+
 /// The five sets of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sets {

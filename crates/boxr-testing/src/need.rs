@@ -68,13 +68,19 @@ pub enum Tool {
     Crun,
     Umoci,
     UserModeLinux,
+    Podman,
+    Conmon,
+    Buildah,
+    Ctr,
+    Containerd,
+    Dockerd,
     /// Not a program: what C programs are built with against libseccomp.
     LibseccompDev,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
@@ -86,6 +92,12 @@ impl Tool {
         Self::Crun,
         Self::Umoci,
         Self::UserModeLinux,
+        Self::Podman,
+        Self::Conmon,
+        Self::Buildah,
+        Self::Ctr,
+        Self::Containerd,
+        Self::Dockerd,
         Self::LibseccompDev,
     ];
 
@@ -103,6 +115,12 @@ impl Tool {
             Self::Crun => "crun",
             Self::Umoci => "umoci",
             Self::UserModeLinux => "linux.uml",
+            Self::Podman => "podman",
+            Self::Conmon => "conmon",
+            Self::Buildah => "buildah",
+            Self::Ctr => "ctr",
+            Self::Containerd => "containerd",
+            Self::Dockerd => "dockerd",
             Self::LibseccompDev => "seccomp.h",
         }
     }
@@ -121,6 +139,12 @@ impl Tool {
             Self::Crun => "crun",
             Self::Umoci => "umoci",
             Self::UserModeLinux => "user-mode-linux",
+            Self::Podman => "podman",
+            Self::Conmon => "conmon",
+            Self::Buildah => "buildah",
+            Self::Ctr => "containerd",
+            Self::Containerd => "containerd",
+            Self::Dockerd => "docker.io",
             Self::LibseccompDev => "libseccomp-dev",
         }
     }

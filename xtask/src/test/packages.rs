@@ -1,5 +1,7 @@
 //! Debian packages that the tests use.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 
 use boxr_testing::Tool;
@@ -17,6 +19,11 @@ pub fn install_missing() {
         return;
     }
     println!("installing {}", packages.join(" "));
+    let quiet = NoServices::begin();
+    if let Err(error) = &quiet {
+        println!("{POLICY}: {error}: tests that need these packages are skipped");
+        return;
+    }
     if !apt_get(&["update"])
         || !apt_get(&[&["install", "--no-install-recommends"], packages.as_slice()].concat())
     {
@@ -28,4 +35,36 @@ fn apt_get(words: &[&str]) -> bool {
     let mut command = Command::new("apt-get");
     command.args(["--yes", "--quiet=2"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
     command.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Asked by Debian's packages before they start a service, as those of containerd and docker do (invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// As long as it lives no package starts a service. A policy that is there already is left as it is.
+struct NoServices {
+    made: bool,
+}
+
+impl NoServices {
+    fn begin() -> std::io::Result<Self> {
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY);
+        match file {
+            Ok(mut file) => {
+                let made = Self { made: true };
+                file.write_all(b"#!/bin/sh\nexit 101\n").map(|()| made)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { made: false }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made
+            && let Err(error) = std::fs::remove_file(POLICY)
+        {
+            println!("{POLICY} is left behind, and keeps services from being started: {error}");
+        }
+    }
 }

@@ -1,0 +1,211 @@
+//! One script, two runtimes, the same story.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use boxr_testing::leaks::mounts_below;
+use boxr_testing::{Cmd, Need, Output, Running, Sandbox, Tool, rootfs};
+use tempfile::TempDir;
+
+/// How long a script may take, all others running beside it.
+const DEADLINE: Duration = Duration::from_secs(150);
+
+/// What all scripts need.
+pub const BUSYBOX: Need = Need::Tool(Tool::Busybox);
+/// The runtime that is compared with.
+pub const RUNC: Need = Need::Tool(Tool::Runc);
+
+/// A place for one run of a script.
+#[derive(Debug)]
+pub struct Stage {
+    dir: PathBuf,
+    runtime: PathBuf,
+    /// podman wants the name of this one to be short.
+    runroot: TempDir,
+    group: String,
+    image: PathBuf,
+}
+
+impl Stage {
+    /// With boxr-oci.
+    #[track_caller]
+    pub fn boxr(t: &Sandbox) -> Self {
+        Self::new(t, "boxr", t.program().to_owned())
+    }
+
+    #[track_caller]
+    fn new(t: &Sandbox, name: &str, runtime: PathBuf) -> Self {
+        let dir = t.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        let test = t.layout().state.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        let group = format!("{test}-{name}");
+        std::fs::write(dir.join("containers.conf"), CONFIGURATION).unwrap();
+        std::fs::write(dir.join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)
+            .unwrap();
+        let runroot = tempfile::Builder::new().prefix("r-").tempdir().unwrap();
+        Self { dir, runtime, runroot, group, image: image(t) }
+    }
+
+    /// A command that sees this stage: what podman and its kin are told by files and variables.
+    pub fn surround(&self, t: &Sandbox, cmd: Cmd) -> Cmd {
+        t.surrounded(cmd)
+            .env("CONTAINERS_CONF", self.dir.join("containers.conf"))
+            .env("RUNTIME", &self.runtime)
+            .env("DIR", &self.dir)
+            .env("RUNROOT", self.runroot.path())
+            .env("IMAGE", &self.image)
+            .env("GROUP", &self.group)
+            // Of the person who runs the tests.
+            .without_env("XDG_CONFIG_HOME")
+            .without_env("DOCKER_HOST")
+            .without_env("CONTAINER_HOST")
+            .cwd(&self.dir)
+    }
+
+    /// A command of podman's.
+    pub fn podman(&self, t: &Sandbox, words: &[&str]) -> Cmd {
+        self.surround(t, Cmd::new("podman")).args(self.podman_globals()).args(words)
+    }
+
+    /// The flags that lead podman to this stage.
+    pub fn podman_globals(&self) -> Vec<String> {
+        let mut globals = vec!["--storage-driver".to_owned(), "vfs".to_owned()];
+        let (storage, temporary) = (self.dir.join("s"), self.dir.join("t"));
+        let dirs = [("--root", &*storage), ("--runroot", self.runroot.path()), ("--tmpdir", &*temporary)];
+        for (flag, dir) in dirs {
+            globals.extend([flag.to_owned(), dir.to_str().expect("UTF-8").to_owned()]);
+        }
+        globals.extend(["--runtime".to_owned(), self.runtime.to_str().expect("UTF-8").to_owned()]);
+        globals
+    }
+
+    /// The flag that puts containers into this stage's cgroup, where root makes one.
+    pub fn parent(&self) -> String {
+        format!("--cgroup-parent=/{}", self.group)
+    }
+
+    #[track_caller]
+    fn start(&self, t: &Sandbox, script: &str) -> Running {
+        let script = format!("{}\n{script}\nexit $failed", include_str!("prelude.sh"));
+        self.surround(t, Cmd::new("sh")).args(["-c", &script, "sh"]).deadline(DEADLINE).spawn()
+    }
+
+    /// What the script told, without what differs from run to run.
+    fn story(&self, output: &Output) -> String {
+        let mut text = output.text();
+        for (what, name) in [(&self.dir, "DIR"), (&self.runtime, "RUNTIME")] {
+            text = text.replace(what.to_str().expect("UTF-8"), name);
+        }
+        text = text.replace(&self.group, "GROUP");
+        text.split_inclusive(|c: char| !c.is_ascii_hexdigit()).map(without_id).collect()
+    }
+
+    /// Removes what podman and its kin leave; what is the runtime's must be gone already.
+    #[track_caller]
+    fn finish(&self) {
+        let mut left = Vec::new();
+        for hierarchy in hierarchies() {
+            remove_below(&hierarchy.join(&self.group), &mut left);
+        }
+        left.extend(mounts_below(self.runroot.path()));
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+impl Drop for Stage {
+    /// Of a test that failed half way.
+    fn drop(&mut self) {
+        for hierarchy in hierarchies() {
+            remove_below(&hierarchy.join(&self.group), &mut Vec::new());
+        }
+    }
+}
+
+/// Keeps what podman, buildah and conmon do off the machine that they run on. The limits are ones that
+/// a root without CAP_SYS_RESOURCE can have.
+const CONFIGURATION: &str = r#"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+seccomp_profile = "unconfined"
+netns = "none"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime_supports_json = ["boxr-oci", "runc"]
+"#;
+
+fn hierarchies() -> Vec<PathBuf> {
+    let top = Path::new("/sys/fs/cgroup");
+    let entries = std::fs::read_dir(top).into_iter().flatten().flatten();
+    let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    std::iter::once(top.to_owned()).chain(below.map(|entry| entry.path())).collect()
+}
+
+/// Removes a cgroup and those in it, deepest first. Containers' own are noted: the runtime removes those.
+fn remove_below(group: &Path, left: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // podman makes cgroups for its monitors itself, and leaves them.
+        if name.starts_with("libpod-") && !name.contains("conmon") {
+            left.push(entry.path());
+        }
+        remove_below(&entry.path(), left);
+    }
+    // Not there, or still in use: then the harness finds it.
+    std::fs::remove_dir(group).ok();
+}
+
+/// A word of hexadecimal digits and what ends it; ids are told from other words by their length.
+fn without_id(word: &str) -> String {
+    let digits = word.chars().take_while(char::is_ascii_hexdigit).count();
+    match digits {
+        64 | 12 if word.bytes().any(|byte| byte.is_ascii_digit()) => format!("ID{}", &word[digits..]),
+        _ => word.to_owned(),
+    }
+}
+
+/// The root file system of all containers, as an archive.
+#[track_caller]
+fn image(t: &Sandbox) -> PathBuf {
+    let archive = t.path("image.tar");
+    if !archive.exists() {
+        let dir = t.path("image");
+        rootfs::build(&dir);
+        let words = ["--create", "--owner=0", "--group=0", "--numeric-owner", "--file"];
+        Cmd::new("tar").args(words).arg(&archive).arg("--directory").arg(&dir).arg(".").run().ok();
+    }
+    archive
+}
+
+/// Runs the script with boxr-oci and, at the same time, with runc; both must tell the same.
+#[track_caller]
+pub fn same_story(t: &Sandbox, script: &str) {
+    let ours = Stage::boxr(t);
+    let theirs = Stage::new(t, "runc", Tool::Runc.path().unwrap());
+    let running = theirs.start(t, script);
+    let out = ours.start(t, script).finish();
+    let peer = running.finish();
+    // First ours: what fails with both of them is still to be seen.
+    let (told, expected) = (ours.story(&out), theirs.story(&peer));
+    assert!(out.status.success(), "{told}\nstderr: {}\nand with runc: {expected}", out.errors());
+    assert_same(&told, &expected);
+    ours.finish();
+    theirs.finish();
+}
+
+#[track_caller]
+fn assert_same(told: &str, expected: &str) {
+    if told == expected {
+        return;
+    }
+    let mut step = "";
+    for (ours, theirs) in told.lines().zip(expected.lines()) {
+        if ours.starts_with("$ ") {
+            step = ours;
+        }
+        assert!(ours == theirs, "{step}\nboxr-oci: {ours}\nrunc:     {theirs}\nall of it:\n{told}");
+    }
+    panic!("one of them tells more.\nboxr-oci:\n{told}\nrunc:\n{expected}");
+}

@@ -1,0 +1,12 @@
+//! The real programs that run containers, with boxr-oci as their runtime: each script is run once with it
+//! and once with runc, and must tell the same story.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod buildah;
+mod compare;
+mod podman;
+
+fn main() -> std::process::ExitCode {
+    let tests = [podman::TESTS, buildah::TESTS];
+    boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
+}
