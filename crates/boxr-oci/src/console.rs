@@ -1,16 +1,11 @@
 //! A container's terminal: its size, and the socket that gets its master.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use boxr_runtime::passing;
 use oci_spec::runtime::Process;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, sendmsg, socket_with,
-};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::error::Error;
@@ -41,15 +36,5 @@ pub fn send(socket: &Path, master: BorrowedFd<'_>) -> Result<(), Error> {
 /// # Errors
 /// socket(2), connect(2), sendmsg(2).
 pub fn send_descriptor(path: &Path, message: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let connection = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    connect(&connection, &SocketAddrUnix::new(path)?)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = [fd];
-    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(Errno::NOBUFS);
-    }
-    let parts = [IoSlice::new(message)];
-    rustix::io::retry_on_intr(|| sendmsg(connection.as_fd(), &parts, &mut control, SendFlags::NOSIGNAL))
-        .map(|_| ())
+    passing::send_whole(passing::connect_stream(path)?, message, fd)
 }

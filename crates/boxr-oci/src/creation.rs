@@ -14,6 +14,7 @@ use boxr_runtime::process::parent::{Spawned, spawn};
 use boxr_runtime::process::start;
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::timestamp;
+use boxr_runtime::told;
 use boxr_sys::signal::{self, Mask};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
@@ -207,6 +208,8 @@ impl Creation {
                 session_keyring: self.keyring.name(&self.id),
                 root_entry: self.root_entry,
                 home: Home::FromPasswd,
+                filter_cache: Some(store::filter_cache(&globals.root)),
+                told: told::state(spec, &self.id, self.bundle.path.clone()),
             },
         };
         Ok(Plan::new(spec, extras)?)

@@ -18,6 +18,11 @@ pub fn default_root() -> PathBuf {
     }
 }
 
+/// Where compiled seccomp filters are kept for the next start: no container can have this name.
+pub fn filter_cache(root: &Path) -> PathBuf {
+    root.join("@seccomp")
+}
+
 /// Checks an id: letters, digits, `_`, `+`, `-` and `.`, as runc has it; never a path.
 ///
 /// # Errors
@@ -108,6 +113,7 @@ mod tests {
         drop(first);
         // Whoever had it ended before there was a state.
         claim(root.path(), "blue").unwrap();
+        std::fs::create_dir(filter_cache(root.path())).unwrap();
         assert_eq!(ids(root.path()).unwrap(), ["blue"]);
     }
 }

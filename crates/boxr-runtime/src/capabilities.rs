@@ -105,6 +105,9 @@ impl Capabilities {
         Ok(Self(rustix::thread::capabilities(None)?.effective.bits() & Self::all().0))
     }
 
+    /// `CAP_SYS_ADMIN`
+    pub const SYS_ADMIN: Self = Self(1 << 21);
+
     /// Both together.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -190,22 +193,38 @@ impl Sets {
         Ok(())
     }
 
+    /// What is left of the caller's when it changes from root to another user (capabilities(7)).
+    pub(crate) fn after_setuid() -> Result<Self, StepError> {
+        let now = rustix::thread::capabilities(None).at(Step::Capabilities, "of the caller")?;
+        Ok(Self { inheritable: Capabilities(now.inheritable.bits()), ..Self::default() })
+    }
+
+    /// These and `more`, permitted and in force.
+    pub(crate) fn with(&self, more: Capabilities) -> Self {
+        Self { effective: self.effective.union(more), permitted: self.permitted.union(more), ..*self }
+    }
+
     /// Puts the sets in force, after ids have changed. A capability the caller itself lacks
     /// cannot be given and is refused by the kernel with `EPERM`.
     pub(crate) fn apply(&self) -> Result<(), StepError> {
-        let bits = |set: Capabilities| CapabilitySet::from_bits_retain(set.0);
-        let sets = CapabilitySets {
-            effective: bits(self.effective),
-            permitted: bits(self.permitted),
-            inheritable: bits(self.inheritable),
-        };
-        rustix::thread::set_capabilities(None, sets).at(Step::Capabilities, self.effective)?;
+        self.put_in_force()?;
         for number in self.ambient.numbers() {
             let one = CapabilitySet::from_bits_retain(1 << number);
             rustix::thread::configure_capability_in_ambient_set(one, true)
                 .at(Step::Capabilities, format!("ambient {}", name_of(number)))?;
         }
         Ok(())
+    }
+
+    /// Only what capset(2) sets.
+    pub(crate) fn put_in_force(&self) -> Result<(), StepError> {
+        let bits = |set: Capabilities| CapabilitySet::from_bits_retain(set.0);
+        let sets = CapabilitySets {
+            effective: bits(self.effective),
+            permitted: bits(self.permitted),
+            inheritable: bits(self.inheritable),
+        };
+        rustix::thread::set_capabilities(None, sets).at(Step::Capabilities, self.effective)
     }
 }
 

@@ -100,6 +100,10 @@ steps! {
     Uid = "switch to user",
     /// chdir(2).
     Workdir = "enter the working directory",
+    /// seccomp(2).
+    Seccomp = "load the seccomp filter",
+    /// The socket of a seccomp agent.
+    Agent = "hand the seccomp listener to",
     /// execve(2).
     Exec = "run",
 }
@@ -194,6 +198,9 @@ pub enum Error {
         /// Its message, or how it ended.
         reason: String,
     },
+    /// The seccomp profile cannot be compiled.
+    #[error(transparent)]
+    Seccomp(#[from] boxr_seccomp::Error),
     /// A hook failed; what had been made was taken back.
     #[error(transparent)]
     Hook(#[from] HookError),

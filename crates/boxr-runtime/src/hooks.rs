@@ -24,6 +24,7 @@ use thiserror::Error;
 
 use crate::deadline::Deadline;
 use crate::error::Error as RuntimeError;
+use crate::told;
 
 /// When a hook is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +140,7 @@ impl Hooks {
         if lists.iter().all(Vec::is_empty) {
             return Ok(None);
         }
-        let mut state = State::default();
-        state.set_version(spec.version().clone()).set_id(id.to_owned()).set_bundle(bundle);
-        state.set_annotations(spec.annotations().clone());
-        Ok(Some(Self { lists, state }))
+        Ok(Some(Self { lists, state: told::state(spec, id, bundle) }))
     }
 
     /// Whether there is one of `kind`.

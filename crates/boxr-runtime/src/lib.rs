@@ -4,6 +4,7 @@
 //! carries it out up to the last step before execve(2), and [`process::parent::Spawned::go`]
 //! lets the command run. ARCHITECTURE.md, "Hot path", walks through it step by step.
 
+pub mod agent;
 pub mod capabilities;
 pub mod config;
 pub mod deadline;
@@ -13,6 +14,7 @@ pub mod identity;
 pub mod idmap;
 pub mod namespaces;
 pub mod own_binary;
+pub mod passing;
 pub mod paths;
 pub mod plan;
 pub mod process;
@@ -22,6 +24,7 @@ pub mod signal_names;
 pub mod stdio;
 pub mod terminal;
 pub mod timestamp;
+pub mod told;
 pub mod units;
 
 pub use error::{Error, Step, StepError};

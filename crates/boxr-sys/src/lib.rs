@@ -20,5 +20,6 @@ pub mod personality;
 pub mod pidfd;
 pub mod scheduler;
 pub mod seccomp;
+pub mod seccomp_listener;
 pub mod signal;
 pub mod title;

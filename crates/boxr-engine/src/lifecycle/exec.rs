@@ -111,7 +111,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         trace: false,
         oci: OciExtras::default(),
     };
-    let plan = Plan::for_exec(&process, extras)?;
+    let plan = Plan::for_exec(&process, None, extras)?;
     let (signals, mask) =
         signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
     let spawned = spawn(plan, &mask)?;

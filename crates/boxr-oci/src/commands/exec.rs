@@ -11,8 +11,9 @@ use boxr_runtime::namespaces;
 use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, StartedBy};
 use boxr_runtime::process::parent::{Spawned, spawn};
 use boxr_runtime::stdio::Stdio;
+use boxr_runtime::told;
 use boxr_sys::signal;
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
+use oci_spec::runtime::{Capability, ContainerState, LinuxCapabilities, Process, Spec};
 
 use crate::cli::Globals;
 use crate::cli::words::{Words, text};
@@ -21,6 +22,7 @@ use crate::container::{Container, State, Status, write_pid_file};
 use crate::creation::{annotation, protect};
 use crate::error::Error;
 use crate::foreground::Foreground;
+use crate::store;
 
 /// Runs the command.
 ///
@@ -57,7 +59,7 @@ fn exec(globals: &Globals, words: &Words) -> Result<u8, Error> {
     let console_socket = words.path("console-socket");
     let leaves = words.on("detach");
     check_terminal(&process, console_socket.as_deref(), leaves)?;
-    let plan = plan(&state, &spec, &process, first, words)?;
+    let plan = plan(globals, &state, &spec, &process, first, words)?;
     let (signals, mask) = signal::take_all().map_err(Error::system("receive signals"))?;
     let spawned = spawn(plan, &mask)?;
     let spawned = hand_out(spawned, &process, console_socket.as_deref(), words)?;
@@ -101,6 +103,7 @@ fn hand_out(
 }
 
 fn plan(
+    globals: &Globals,
     state: &State,
     spec: &Spec,
     process: &Process,
@@ -131,10 +134,19 @@ fn plan(
         oci: OciExtras {
             session_keyring: state.session_keyring.clone(),
             home: Home::FromPasswd,
+            filter_cache: Some(store::filter_cache(&globals.root)),
+            told: told(spec, state),
             ..OciExtras::default()
         },
     };
-    Ok(Plan::for_exec(process, extras)?)
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    Ok(Plan::for_exec(process, seccomp, extras)?)
+}
+
+fn told(spec: &Spec, state: &State) -> oci_spec::runtime::State {
+    let mut told = told::state(spec, &state.id, state.bundle.clone());
+    told.set_status(ContainerState::Running);
+    told
 }
 
 fn cgroup(state: &State, words: &Words) -> Result<CgroupPlan, Error> {

@@ -1,8 +1,11 @@
 //! `start`: the command of a created container runs.
 
+use boxr_runtime::agent::Agent;
 use boxr_runtime::hooks::{HookKind, Hooks};
 use boxr_runtime::process::start;
+use boxr_runtime::told;
 use oci_spec::runtime::Spec;
+use rustix::process::Pid;
 
 use crate::cli::Globals;
 use crate::cli::words::Words;
@@ -25,10 +28,21 @@ pub fn run(globals: &Globals, words: &Words) -> Result<u8, Error> {
         }
         _ => return Err(Error::WrongState("cannot start an already running container".into())),
     }
-    start::start(container.dir())?;
+    let spec = container.spec()?;
+    let first = state.process.ok_or_else(|| Error::WrongState("container not running".into()))?;
+    let pid = Pid::from_raw(first.pid).ok_or_else(|| Error::WrongState("container not running".into()))?;
+    start::start(container.dir(), pid, agent(&spec, &state)?)?;
     container.note_started()?;
-    poststart(globals, &container.spec()?, &state)?;
+    poststart(globals, &spec, &state)?;
     Ok(0)
+}
+
+/// Who answers calls that the container's seccomp filter puts to an agent.
+fn agent(spec: &Spec, state: &State) -> Result<Option<Agent>, Error> {
+    let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else {
+        return Ok(None);
+    };
+    Ok(Agent::of(profile, &told::state(spec, &state.id, state.bundle.clone()))?)
 }
 
 /// Hooks after the start; what fails there is told and gone past (runtime specification, "Lifecycle").

@@ -23,6 +23,11 @@ pub fn oci<'a>(t: &Sandbox, args: impl IntoIterator<Item = &'a str>) -> Cmd {
 #[track_caller]
 pub fn assert_nothing_left(t: &Sandbox) {
     oci(t, ["list", "-q"]).run().ok().prints("");
+    // Compiled filters are kept for the next container.
+    let filters = t.layout().state.join("@seccomp");
+    if filters.exists() {
+        std::fs::remove_dir_all(filters).unwrap();
+    }
     let left = boxr_testing::leaks::files_below(&t.layout().state);
     assert!(left.is_empty(), "left on disk: {left:?}");
 }

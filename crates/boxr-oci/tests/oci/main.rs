@@ -1,15 +1,25 @@
 //! boxr-oci from the outside, as the programs that drive an OCI runtime use it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod agent;
 mod bundle;
 mod exec;
 mod hooks;
 mod life;
 mod limits;
 mod mistakes;
+mod seccomp;
 mod systemd;
 
 fn main() -> std::process::ExitCode {
-    let tests = [life::TESTS, exec::TESTS, hooks::TESTS, mistakes::TESTS, limits::TESTS, systemd::TESTS];
+    let tests = [
+        life::TESTS,
+        exec::TESTS,
+        hooks::TESTS,
+        mistakes::TESTS,
+        limits::TESTS,
+        systemd::TESTS,
+        seccomp::TESTS,
+    ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }

@@ -5,6 +5,7 @@ mod describe;
 mod mount;
 mod mount_options;
 mod root;
+mod seccomp;
 mod spec;
 mod tuning;
 
@@ -25,6 +26,7 @@ pub use mount::{Cover, IdShift, MountPlan, MountSource};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{Links, MountAttributes, names as mount_option_names};
 pub use root::{RootEntry, RootPlan, RootPropagation};
+pub use seccomp::SeccompPlan;
 pub use spec::{Extras, Home, IMPLEMENTED_VERSION, OciExtras};
 pub use tuning::{MemoryPolicy, Tuning};
 
@@ -166,6 +168,8 @@ pub struct ProcessPlan {
     pub terminal_size: Option<(u16, u16)>,
     /// Scheduling, memory placement, labels.
     pub tuning: Tuning,
+    /// Its seccomp filter.
+    pub seccomp: Option<SeccompPlan>,
 }
 
 /// Ids of the command, in the box.

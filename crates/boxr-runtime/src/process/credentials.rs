@@ -5,10 +5,11 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, getgid, getuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use crate::capabilities;
+use super::seccomp;
+use crate::capabilities::{self, Capabilities, Sets};
 use crate::error::{At, Step, StepError};
 use crate::idmap::IdMap;
-use crate::plan::{Plan, UserPlan};
+use crate::plan::{Plan, ProcessPlan, UserPlan};
 
 /// In a new user namespace the process has every capability but perhaps ids that are not
 /// mapped; files and mounts that it makes must belong to somebody.
@@ -78,8 +79,9 @@ fn limit_error(resource: Resource, limit: Rlimit, errno: Errno) -> StepError {
     StepError::new(Step::Rlimit, what, errno)
 }
 
-/// Gives up what the plan does not leave.
-pub(super) fn apply(plan: &Plan) -> Result<(), StepError> {
+/// Gives up what the plan does not leave, but for the right to load a seccomp filter, where that takes one:
+/// then the sets that are to be put in force after it are returned.
+pub(super) fn apply(plan: &Plan) -> Result<Option<Sets>, StepError> {
     let process = &plan.process;
     set_limits(plan)?;
     if let Some(mask) = process.umask {
@@ -88,17 +90,38 @@ pub(super) fn apply(plan: &Plan) -> Result<(), StepError> {
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).at(Step::NoNewPrivileges, "no_new_privs")?;
     }
+    let filter_takes_right = process.seccomp.is_some() && !process.no_new_privileges;
+    let sets = match &process.capabilities {
+        Some(sets) => Some(*sets),
+        None if filter_takes_right && leaves_root(process) => Some(Sets::after_setuid()?),
+        None => None,
+    };
     if let Some(sets) = &process.capabilities {
         sets.limit_bounding()?;
+    }
+    if sets.is_some() {
         capabilities::keep_over_setuid()?;
     }
     if let Some(user) = &process.user {
         switch_user(user)?;
     }
-    if let Some(sets) = &process.capabilities {
+    let Some(sets) = sets else { return Ok(None) };
+    let with_right = sets.with(Capabilities::SYS_ADMIN);
+    if !filter_takes_right || sets == with_right {
         sets.apply()?;
+        return Ok(None);
     }
-    Ok(())
+    match with_right.apply() {
+        Err(StepError { errno: Errno::PERM, .. }) => {
+            Err(StepError::new(Step::Seccomp, seccomp::ADVICE, Errno::PERM))
+        }
+        other => other.map(|()| Some(sets)),
+    }
+}
+
+/// Whether the change of ids takes all capabilities.
+fn leaves_root(process: &ProcessPlan) -> bool {
+    process.user.as_ref().is_some_and(|user| user.uid != 0) && getuid().is_root()
 }
 
 fn switch_user(user: &UserPlan) -> Result<(), StepError> {

@@ -13,14 +13,15 @@ use rustix::process::Signal;
 
 use super::procfs::Procfs;
 use super::protocol::{Channel, ToChild};
-use super::{command, credentials, home, namespaces, reaper, terminal, tuning};
+use super::{command, credentials, home, namespaces, reaper, seccomp, terminal, tuning};
+use crate::capabilities::Sets;
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
 use crate::plan::{Home, Plan, StartedBy};
 use crate::rootfs;
 
 /// Status of a first process that could not do what it was made for; its parent was told why.
-const FAILED: u8 = 125;
+pub(super) const FAILED: u8 = 125;
 
 /// What the first process works from, in its copy of the parent's memory.
 pub(super) struct Child<'p> {
@@ -35,6 +36,8 @@ pub(super) struct Child<'p> {
     pub proc: OnceCell<Procfs>,
     /// The environment, where it is not that of the plan.
     pub env: OnceCell<CVector>,
+    /// Capabilities to be put in force when the seccomp filter is loaded.
+    pub held: OnceCell<Sets>,
     /// Trees that were opened before there was a first process.
     pub ahead: rootfs::Ahead,
 }
@@ -199,7 +202,10 @@ impl Child<'_> {
         // Root of the container may enter what its user may not, and some users only what root may not
         // (a network filesystem); either will do, as in other runtimes.
         let entered = command::enter_workdir(plan);
-        credentials::apply(plan)?;
+        if let Some(sets) = credentials::apply(plan)? {
+            // It was not set before.
+            self.held.set(sets).unwrap_or_default();
+        }
         if plan.die_with_parent {
             // After the ids, a change of which clears it (prctl(2)). Until the command may run, a boxr that
             // has ended is seen by its closed channel.
@@ -256,7 +262,19 @@ impl Child<'_> {
             hooks.run(HookKind::StartContainer, Some(own_pid()))?;
         }
         boxr_sys::signal::set_mask(self.mask).at(Step::Session, "signal mask")?;
-        Ok(self.let_go()?)
+        let filter = self.plan.process.seccomp.as_ref();
+        if filter.is_some() {
+            // Under the filter, the reason why it cannot be executed may not be told any more.
+            command::check(&self.plan.process)?;
+        }
+        self.let_go()?;
+        if let Some(filter) = filter {
+            seccomp::load(filter, &self.channel)?;
+            if let Some(sets) = self.held.get() {
+                sets.put_in_force()?;
+            }
+        }
+        Ok(())
     }
 
     /// The word to execute: from the boxr that made this process, or from a later one.
@@ -291,13 +309,14 @@ impl Child<'_> {
                 // Nothing of the host's may stay open in the box; and the command's copy of the
                 // channel alone must keep it open until it executes.
                 let plan = self.plan;
+                let held = self.held.take();
                 drop(self);
                 if plan.makes(NamespaceKind::User) || plan.joins(NamespaceKind::User) {
                     show();
                 }
                 match boxr_sys::fd::close_all_but(pidfd) {
-                    Ok(pidfd) => reaper::run(pid, &pidfd),
-                    Err(_) => exit_now(FAILED),
+                    Ok(pidfd) if confine_init(plan, held).is_ok() => reaper::run(pid, &pidfd),
+                    _ => exit_now(FAILED),
                 }
             }
             Err(errno) => {
@@ -323,6 +342,15 @@ impl Child<'_> {
             self.channel.trace(step, at).unwrap_or_default();
         }
     }
+}
+
+/// The command may be allowed to trace init, which is then no way out of its filter. What goes wrong here does
+/// so in the command as well, and is told from there.
+fn confine_init(plan: &Plan, held: Option<Sets>) -> Result<(), StepError> {
+    if let Some(filter) = &plan.process.seccomp {
+        seccomp::load_alone(filter)?;
+    }
+    held.map_or(Ok(()), |sets| sets.put_in_force())
 }
 
 /// As the container's processes see it.

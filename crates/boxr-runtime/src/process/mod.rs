@@ -16,6 +16,9 @@
 //! picture has Go; its parent writes the state, says `Detach` and ends. The first process then accepts
 //! connections at a socket in the state directory, and the first that says Go is its new parent side.
 //!
+//! A seccomp filter with a listener: after Go the first process sends `Listener`, the parent hands that
+//! to the agent and says `Delivered`, and only then comes execve.
+//!
 //! Where namespaces are joined, an intermediate process stands between: it joins them, makes the
 //! first process as its sibling (`CLONE_PARENT`), sends its pidfd and ends. Until `Go` has come
 //! nothing has run that anybody could know of, so a boxr that is killed at any point before leaves
@@ -32,6 +35,7 @@ pub mod parent;
 mod procfs;
 pub(crate) mod protocol;
 mod reaper;
+mod seccomp;
 pub mod start;
 mod terminal;
 mod tuning;

@@ -13,6 +13,7 @@ use rustix::process::Pid;
 
 use super::protocol::{Channel, FromChild, READY_STEP, ToChild};
 use super::{credentials, init, tuning};
+use crate::agent::Agent;
 use crate::error::{At, Error, Step, StepError};
 use crate::hooks::{HookKind, Hooks};
 use crate::idmap::Writer;
@@ -32,6 +33,8 @@ pub struct Spawned {
     /// Times of steps in the child, nanoseconds of `CLOCK_MONOTONIC`.
     pub trace: Vec<(&'static str, u64)>,
     channel: Channel,
+    /// Who gets the listener of its seccomp filter.
+    agent: Option<Agent>,
     terminal_comes: bool,
     traced: bool,
 }
@@ -94,6 +97,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         entrance: cgroup.as_deref().map(Cgroup::entrance).transpose()?.unwrap_or_default(),
         proc: OnceCell::new(),
         env: OnceCell::new(),
+        held: OnceCell::new(),
         ahead: crate::rootfs::Ahead::from_outside(plan)?,
     };
     let namespaces = if staged { 0 } else { init::clone_flags(plan) };
@@ -121,6 +125,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         terminal: None,
         trace: Vec::new(),
         channel,
+        agent: plan.process.seccomp.as_ref().and_then(|seccomp| seccomp.agent.clone()),
         traced: plan.trace,
         terminal_comes: matches!(plan.stdio, crate::stdio::Stdio::TerminalInside),
     };
@@ -217,7 +222,7 @@ impl Spawned {
     /// The step that failed in the child, often [`Step::Exec`]. The child has been reaped and
     /// its cgroup removed.
     pub fn go(mut self) -> Result<Running, Error> {
-        let result = self.tell(ToChild::Go).map_err(Error::from).and_then(|()| self.await_exec());
+        let result = self.let_go().and_then(|()| self.await_exec());
         match result {
             Ok(()) => {}
             Err(error) => {
@@ -236,8 +241,8 @@ impl Spawned {
     /// # Errors
     /// The first process is gone already. It has been reaped and its cgroup removed.
     pub fn release(mut self) -> Result<Running, Error> {
-        if let Err(error) = self.tell(ToChild::Go) {
-            let error = self.drain_failure().unwrap_or(error.into());
+        if let Err(error) = self.let_go() {
+            let error = self.drain_failure().unwrap_or(error);
             self.abandon();
             return Err(error);
         }
@@ -259,6 +264,19 @@ impl Spawned {
                 Err(error)
             }
         }
+    }
+
+    /// Says Go. Where a seccomp agent answers calls of the command, it is reached before, and has the
+    /// listener afterwards.
+    fn let_go(&mut self) -> Result<(), Error> {
+        let Some(agent) = self.agent.take() else { return Ok(self.tell(ToChild::Go)?) };
+        let connection = agent.connect()?;
+        self.tell(ToChild::Go)?;
+        match self.next()? {
+            FromChild::Listener(listener) => connection.hand_over(self.pid, listener.as_fd())?,
+            _ => return Err(self.lost()),
+        }
+        Ok(self.tell(ToChild::Delivered)?)
     }
 
     /// Ends a first process that is not to run after all, and removes its cgroup.

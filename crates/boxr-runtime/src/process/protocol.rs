@@ -1,17 +1,18 @@
 //! The messages between parent and first process, over one `SOCK_SEQPACKET` pair.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, accept_with, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+    accept_with, recvmsg, socketpair,
 };
 
 use crate::error::{Failure, Step, StepError};
 use crate::hooks::{HookError, HookKind};
+use crate::passing;
 
 /// One end of the pair.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) enum ToChild {
     HooksDone = 3,
     /// The state is on disk and this boxr ends: wait for another, which says [`ToChild::Go`].
     Detach = 4,
+    /// The seccomp agent has the listener.
+    Delivered = 5,
 }
 
 /// What the first process, or the intermediate one, says.
@@ -44,6 +47,8 @@ pub(crate) enum FromChild {
     FirstProcess { pid: i32, pidfd: OwnedFd },
     /// The master of the terminal that was made inside.
     Terminal(OwnedFd),
+    /// The listener of the seccomp filter that was loaded.
+    Listener(OwnedFd),
     /// A step ended at this time of `CLOCK_MONOTONIC`, nanoseconds (`--timing`).
     Trace { step: &'static str, at: u64 },
     /// The other side is gone, or has executed the command.
@@ -63,6 +68,7 @@ const TRACE: u8 = 4;
 const AWAITS_HOOKS: u8 = 5;
 const READY: u8 = 6;
 const HOOK_FAILED: u8 = 7;
+const LISTENER: u8 = 8;
 /// Longest message; a longer object is cut.
 const SIZE: usize = 4096;
 
@@ -141,6 +147,11 @@ impl Channel {
         self.send(&[TERMINAL], Some(master))
     }
 
+    /// Hands the listener of the seccomp filter over.
+    pub fn listener(&self, listener: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.send(&[LISTENER], Some(listener))
+    }
+
     /// Reports that the traced step with this number has ended.
     pub fn trace(&self, step: u8, at: u64) -> Result<(), Errno> {
         let mut message = [TRACE, step, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -176,6 +187,7 @@ impl Channel {
                 Ok(FromChild::FirstProcess { pid: i32::from_le_bytes([*p0, *p1, *p2, *p3]), pidfd })
             }
             ([TERMINAL], Some(master)) => Ok(FromChild::Terminal(master)),
+            ([LISTENER], Some(listener)) => Ok(FromChild::Listener(listener)),
             ([TRACE, step, at @ ..], _) => {
                 let step = TRACED.get(usize::from(*step)).ok_or(Errno::PROTO)?;
                 let at = u64::from_le_bytes(at.try_into().map_err(|_| Errno::PROTO)?);
@@ -186,20 +198,7 @@ impl Channel {
     }
 
     fn send(&self, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = fd.map(|fd| [fd]);
-        if let Some(fds) = &fds
-            && !control.push(SendAncillaryMessage::ScmRights(fds))
-        {
-            return Err(Errno::NOBUFS);
-        }
-        loop {
-            match sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
-                Err(Errno::INTR) => {}
-                other => return other.map(|_| ()),
-            }
-        }
+        passing::send(&self.0, bytes, fd).map(|_| ())
     }
 }
 

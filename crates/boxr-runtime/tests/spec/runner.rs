@@ -48,6 +48,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
             session_keyring: has("--keyring").then(|| "_ses.test".to_owned()),
             home: Home::FromPasswd,
             root_entry: if has("--no-pivot") { RootEntry::MoveAndChroot } else { RootEntry::Pivot },
+            ..OciExtras::default()
         },
     };
     let running = spawn(Plan::new(&spec, extras)?, &boxr_sys::signal::nothing_blocked())?.go()?;

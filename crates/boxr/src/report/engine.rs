@@ -112,7 +112,9 @@ impl Explain for RuntimeError {
                 .detail("a user namespace without a range of /etc/subuid has one id: 0, which is you")
                 .suggest("boxr run --uidmap ID:$(id -u):1 --gidmap ID:$(id -g):1 --user ID:ID -- COMMAND")
                 .suggest("boxr doctor"),
-            Self::Field { .. } | Self::ChildLost { .. } | Self::Hook(_) => Report::new(self.to_string()),
+            Self::Field { .. } | Self::ChildLost { .. } | Self::Hook(_) | Self::Seccomp(_) => {
+                Report::new(self.to_string())
+            }
         };
         report.status(self.exit_status())
     }

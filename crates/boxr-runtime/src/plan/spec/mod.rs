@@ -19,11 +19,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use boxr_sys::namespace::NamespaceKind;
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxSeccomp, Process, Spec, State};
 
 use self::mounts::Surroundings;
 use self::namespaces::{Maps, MountNamespace, UserNamespace};
-use super::{CgroupPlan, Plan, RootEntry, RootPlan, StartedBy};
+use super::{CgroupPlan, Plan, RootEntry, RootPlan, SeccompPlan, StartedBy};
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::idmap::Writer;
@@ -73,6 +73,10 @@ pub struct OciExtras {
     pub root_entry: RootEntry,
     /// What is done about a missing `HOME`.
     pub home: Home,
+    /// A directory that keeps compiled seccomp filters; `None` compiles each time.
+    pub filter_cache: Option<PathBuf>,
+    /// What a seccomp agent is told of the container ([`crate::told::state`]).
+    pub told: State,
 }
 
 /// Where a command's `HOME` comes from when its environment has none.
@@ -126,6 +130,7 @@ impl Plan {
         let own_root = matches!(root, RootPlan::Directory { .. });
         let mut process = process::process_plan(process, &extras.stdio)?;
         tuning::of_container(&mut process.tuning, linux)?;
+        process.seccomp = filter(linux.seccomp().as_ref(), &extras.oci)?;
         user::finish_user(&mut process, extras.keep_user, extras.keep_groups, idmap.as_ref())?;
         let needs_uts = |field: &str, value: &Option<String>| match value {
             Some(_) if !makes(NamespaceKind::Uts) && !joins(NamespaceKind::Uts) => {
@@ -170,16 +175,22 @@ impl Plan {
         })
     }
 
-    /// A further process in namespaces that exist: nothing is made, all of `extras.joined` entered.
+    /// A further process in namespaces that exist: nothing is made, all of `extras.joined` entered. It gets
+    /// the filter of `seccomp`, mostly that of the container.
     ///
     /// # Errors
-    /// [`Error::Field`] for a field of `process`.
-    pub fn for_exec(process: &Process, extras: Extras) -> Result<Self, Error> {
+    /// [`Error::Field`] for a field of `process`; [`Error::Seccomp`].
+    pub fn for_exec(
+        process: &Process,
+        seccomp: Option<&LinuxSeccomp>,
+        extras: Extras,
+    ) -> Result<Self, Error> {
         let mut plan = process::process_plan(process, &extras.stdio)?;
         if let Some(affinity) = process.exec_cpu_affinity() {
             tuning::affinity(&mut plan.tuning, affinity)?;
         }
         user::finish_user(&mut plan, extras.keep_user, extras.keep_groups, None)?;
+        plan.seccomp = filter(seccomp, &extras.oci)?;
         Ok(Self {
             new: Vec::new(),
             joined: extras.joined,
@@ -213,7 +224,6 @@ impl Plan {
 /// What the specification allows and this version does not do yet is refused, never ignored.
 fn refuse_unsupported(linux: &Linux) -> Result<(), Error> {
     let refused = [
-        ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.netDevices", linux.net_devices().is_some()),
     ];
@@ -238,6 +248,10 @@ fn refuse_without_mounts(linux: &Linux, root: &RootPlan) -> Result<(), Error> {
         Some((field, _)) => Err(Error::field(*field, "needs a new mount namespace")),
         None => Ok(()),
     }
+}
+
+fn filter(profile: Option<&LinuxSeccomp>, oci: &OciExtras) -> Result<Option<SeccompPlan>, Error> {
+    profile.map(|profile| SeccompPlan::new(profile, oci.filter_cache.as_deref(), &oci.told)).transpose()
 }
 
 fn keyring_name(name: Option<String>) -> Result<Option<CString>, Error> {

@@ -48,6 +48,7 @@ pub(super) fn process_plan(process: &Process, stdio: &Stdio) -> Result<ProcessPl
             (cells(size.height()), cells(size.width()))
         }),
         tuning: tuning::of_process(process)?,
+        seccomp: None,
     })
 }
 

@@ -1,0 +1,86 @@
+//! A seccomp agent: it listens at a socket, gets a listener, and answers what comes there.
+
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use boxr_sys::seccomp_listener::{Answer, Notification, receive, respond};
+use boxr_testing::{PATIENCE, Sandbox, wait};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::Value;
+
+/// An agent at work.
+pub struct Agent {
+    /// Where it listens.
+    pub path: PathBuf,
+    thread: JoinHandle<Seen>,
+}
+
+/// What an agent has seen.
+pub struct Seen {
+    /// What it was told.
+    pub message: Value,
+    /// The calls, in order.
+    pub calls: Vec<Notification>,
+}
+
+impl Agent {
+    /// One that answers every call of one container, until that has ended.
+    #[track_caller]
+    pub fn start(t: &Sandbox, name: &str, answer: fn(&Notification) -> Answer) -> Self {
+        let path = t.path(name);
+        let socket = UnixListener::bind(&path).unwrap();
+        let thread = std::thread::spawn(move || serve(&socket, answer));
+        Self { path, thread }
+    }
+
+    /// What it has seen in the end.
+    #[track_caller]
+    pub fn finish(self) -> Seen {
+        self.thread.join().expect("an agent that was reached")
+    }
+}
+
+fn serve(socket: &UnixListener, answer: fn(&Notification) -> Answer) -> Seen {
+    assert!(wait::readable(socket, PATIENCE), "nobody came to the agent");
+    let (connection, _) = socket.accept().unwrap();
+    let (message, listener) = take(connection.as_fd());
+    let mut calls = Vec::new();
+    // ENOENT: a call that was given up; ended when the last process with the filter has.
+    while wait::readable(&listener, PATIENCE) {
+        match receive(listener.as_fd()) {
+            Ok(call) => {
+                calls.push(call);
+                // The caller may have been killed.
+                respond(listener.as_fd(), call.id, answer(&call)).ok();
+            }
+            Err(_) => break,
+        }
+    }
+    Seen { message, calls }
+}
+
+/// The message, which ends with its connection, and the descriptor that came with it.
+fn take(connection: impl AsFd) -> (Value, OwnedFd) {
+    let (mut text, mut listener) = (Vec::new(), None);
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut buffer = [0; 4096];
+        let received =
+            recvmsg(&connection, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC);
+        let length = received.unwrap().bytes;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                listener = fds.last().or(listener);
+            }
+        }
+        if length == 0 {
+            return (serde_json::from_slice(&text).unwrap(), listener.expect("a listener"));
+        }
+        text.extend(&buffer[..length]);
+    }
+}
