@@ -118,8 +118,6 @@ impl<'b> Header<'b> {
     pub(super) fn entry(&self) -> Result<Entry, TarError> {
         let name = self.name();
         let kind = match self.letter() {
-            // Before ustar a slash at the end was all that told a directory.
-            b'0' | 0 | b'7' if name.ends_with(b"/") => Kind::Directory,
             b'0' | 0 | b'7' | b'S' => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Symlink,

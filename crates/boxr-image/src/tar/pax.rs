@@ -1,6 +1,6 @@
 //! Extended headers: `LENGTH KEY=VALUE` lines (POSIX.1-2017, `pax`).
 
-use super::header::{Entry, Kind};
+use super::header::Entry;
 use super::number::{decimal, time};
 use super::sparse::{self, Segment};
 use super::{LONGEST_NAME, TarError, shown};
@@ -64,10 +64,6 @@ impl Extended {
         let name = entry.name.clone();
         if let Some(path) = self.get(b"path") {
             entry.name = path.to_vec();
-            // A name too long for the header was cut there, and its slash with it.
-            if entry.kind == Kind::File && path.ends_with(b"/") {
-                entry.kind = Kind::Directory;
-            }
         }
         if let Some(link) = self.get(b"linkpath") {
             entry.link = link.to_vec();

@@ -91,9 +91,15 @@ impl<R: Read> Archive<R> {
         let stored = extended.size(&entry.name)?.unwrap_or(entry.size);
         let is_gnu_sparse = header.letter() == b'S';
         let mut map = extended.apply(&mut entry)?;
+        // Before ustar a slash at the end was all that told a directory. A name that was too long for
+        // the header may have been cut behind any of its slashes.
+        if entry.kind == Kind::File && entry.name.ends_with(b"/") {
+            entry.kind = Kind::Directory;
+        }
         if entry.kind != Kind::File {
-            // Some programs write a length for what has no data; hard links may bring the data again.
-            self.begin_data(if entry.kind == Kind::HardLink { stored } else { 0 });
+            // Some programs write a length for what has no data. Hard links never have any: so docker
+            // and podman read them.
+            self.begin_data(0);
             entry.size = 0;
             return Ok(entry);
         }

@@ -92,6 +92,33 @@ fn long_names_come_by_prefix_by_gnu_and_by_pax() {
 }
 
 #[test]
+fn only_the_whole_name_tells_a_directory() {
+    let long = format!("{}/{}", "d".repeat(99), "f".repeat(50));
+    let cut = format!("{}/", "d".repeat(99));
+    let bytes =
+        [pax(&[("path", long.as_bytes())]), one(&cut, header(tar::EntryType::Regular, 5), b"hello")].concat();
+    let (entry, data) = read(&bytes).unwrap().remove(0);
+    assert_eq!((entry.kind, data.as_slice()), (Kind::File, &b"hello"[..]));
+    let old = one("dir/", header(tar::EntryType::new(0), 0), b"");
+    assert_eq!(read(&old).unwrap()[0].0.kind, Kind::Directory);
+    let by_pax = [pax(&[("path", b"dir/")]), one("dir", header(tar::EntryType::Regular, 0), b"")].concat();
+    assert_eq!(read(&by_pax).unwrap()[0].0.kind, Kind::Directory);
+}
+
+#[test]
+fn what_has_no_data_has_none_whatever_its_size() {
+    for kind in
+        [tar::EntryType::Link, tar::EntryType::Symlink, tar::EntryType::Directory, tar::EntryType::Fifo]
+    {
+        let mut link = header(kind, 700);
+        link.set_link_name("target").unwrap();
+        let bytes = [one("x", link, b""), one("file", header(tar::EntryType::Regular, 5), b"hello")].concat();
+        let all = read(&bytes).unwrap();
+        assert_eq!((all.len(), all[0].0.size, all[1].1.as_slice()), (2, 0, &b"hello"[..]), "{kind:?}");
+    }
+}
+
+#[test]
 fn pax_says_ids_sizes_times_and_attributes() {
     let records: [(&str, &[u8]); 7] = [
         ("uid", b"3000000"),
