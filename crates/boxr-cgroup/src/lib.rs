@@ -1,14 +1,27 @@
-//! Control groups, version 1 and 2: limits, freezing, killing, figures.
+//! Control groups, version 1 and 2 and by systemd: limits, freezing, killing, figures.
+//!
+//! | wanted | called |
+//! |---|---|
+//! | a box of boxr's own | [`Request::new`], [`Host::plan`], [`Plan::create`] |
+//! | an OCI container | [`Request::container`] with [`Place::Path`] or, for systemd, [`Place::Scope`] of [`Unit::parse`] |
+//! | its first process | cloned with [`Cgroup::clone_into_fd`]; it calls [`Entrance::enter`] itself; [`Cgroup::adopt`] where [`Cgroup::waits_for_process`] |
+//! | a further process | the same on [`Cgroup::open`] of the kept [`Location`] |
+//! | other limits | [`Cgroup::update`]; keep the location that it returns |
+//! | `ps`, `pause`, `kill` | [`Cgroup::processes`], [`Cgroup::freeze`], [`Cgroup::thaw`], [`Cgroup::kill`] |
+//! | figures | [`Cgroup::stats`], or in runc's shape [`Cgroup::container_stats`] |
+//! | a lack of memory | [`Cgroup::watch_oom`] while it runs, [`Cgroup::oom_kills`] afterwards |
+//! | the end | [`Location::remove`], or [`Location::kill_and_remove`] |
 //!
 //! [`Host::detect`] finds out what this machine has; [`Host::plan`] checks a [`Request`] against it
 //! and changes nothing; [`Plan::create`] makes the directories and writes the limits before any
 //! process is in them. The [`Cgroup`] that comes out is entered by `CLONE_INTO_CGROUP` or
-//! [`Cgroup::add`], and found again from its [`Location`] by later commands with [`Cgroup::open`].
+//! [`Cgroup::entrance`], and found again from its [`Location`] by later commands with [`Cgroup::open`].
 //!
 //! In the hybrid layout limits go to version 1's controllers, below the cgroup the caller is in,
 //! and freezing and killing go through the version 2 tree, which needs no controller for them.
-//! Joining a version 1 hierarchy is slow (it takes a lock over all processes of the machine), so
-//! that a box joins only those that carry a limit.
+//! Putting another process into a version 1 hierarchy is slow (it takes a lock over all processes of the
+//! machine); a process that enters by itself is not, which is what [`Entrance`] is for. Still a box joins only
+//! those that carry a limit, as each costs a directory; an OCI container joins all ([`Accounting::Every`]).
 
 mod cgroup;
 mod controller;

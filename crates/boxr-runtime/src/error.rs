@@ -204,6 +204,9 @@ pub enum Error {
     /// A hook failed; what had been made was taken back.
     #[error(transparent)]
     Hook(#[from] HookError),
+    /// The first process was killed before the command ran since the container's memory had run out.
+    #[error("the memory limit is too low to start with: the kernel killed the first process (OOM)")]
+    OutOfMemory,
     /// The first process ended before the command ran and left no reason.
     #[error("the first process ended before the command ran: {how}")]
     ChildLost {

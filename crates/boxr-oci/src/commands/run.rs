@@ -1,5 +1,6 @@
 //! `run`: create, start, wait, delete.
 
+use boxr_cgroup::Cgroup;
 use boxr_runtime::hooks::HookKind;
 use boxr_runtime::process::parent::Running;
 use rustix::process::getpid;
@@ -7,9 +8,11 @@ use rustix::process::getpid;
 use super::delete;
 use crate::cli::Globals;
 use crate::cli::words::Words;
+use crate::container::State;
 use crate::creation::{Creation, Made, Starter, run_regardless, wants_terminal};
 use crate::error::Error;
 use crate::foreground::Foreground;
+use crate::log::Log;
 
 /// What boxr does when the command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,9 @@ fn start(globals: &Globals, made: Made, then: Then) -> Result<u8, Error> {
         run_regardless(hooks.as_ref(), HookKind::Poststart, pid, &globals.log);
         wait(running, signals, then)
     });
+    if matches!(finished, Ok(KILLED)) {
+        tell_of_memory(&state, &globals.log);
+    }
     let failed = finished.is_err();
     if then == Then::WaitAndDelete || failed {
         let deleted = delete::delete_with(globals, &container, &state, hooks.as_ref());
@@ -77,6 +83,19 @@ fn start(globals: &Globals, made: Made, then: Then) -> Result<u8, Error> {
         };
     }
     finished
+}
+
+/// The status of a command that SIGKILL ended.
+const KILLED: u8 = 128 + 9;
+
+/// Whether it was the kernel who killed is told by the cgroup alone.
+fn tell_of_memory(state: &State, log: &Log) {
+    let kills = state.cgroup.as_ref().map(|location| Cgroup::open(location)?.oom_kills());
+    if let Some(Ok(Some(kills @ 1..))) = kills {
+        log.warn(&format!(
+            "the container's memory ran out: the kernel killed {kills} of its processes (OOM)"
+        ));
+    }
 }
 
 fn wait(running: Running, signals: std::os::fd::OwnedFd, then: Then) -> Result<u8, Error> {

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     test!(limits_are_changed_by_flags_and_files, BUSYBOX, Need::Root, MEMORY),
     test!(a_stopped_container_has_no_limits_to_change, BUSYBOX, Need::Root),
     test!(a_mebibyte_is_enough_for_a_small_program, BUSYBOX, Need::Root, MEMORY),
+    test!(a_lack_of_memory_is_named, BUSYBOX, Need::Root, MEMORY),
     test!(figures_are_printed, BUSYBOX, Need::Root, MEMORY),
     test!(a_lack_of_memory_is_an_event, BUSYBOX, Need::Root, MEMORY),
     test!(devices_are_those_of_a_container, BUSYBOX, Need::Root),
@@ -123,6 +124,20 @@ fn a_mebibyte_is_enough_for_a_small_program(t: &Sandbox) {
             bundle.run(&format!("blue{round}")).run().ok().quiet();
         }
     }
+    assert_nothing_left(t);
+}
+
+fn a_lack_of_memory_is_named(t: &Sandbox) {
+    let resources = json!({"memory": {"limit": 16_777_216, "swap": 16_777_216}});
+    let bundle = with_resources(t, "exec tail /dev/zero", resources);
+    bundle.run("blue").run().exits(137).blames("memory ran out");
+    // So much to mount that the least limit is not enough for the container's first process itself.
+    let bundle = Bundle::new(t, "many", "true").with(|config| {
+        config["linux"]["resources"] = json!({"memory": {"limit": 524_288, "swap": 524_288}});
+        let tmpfs = json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"});
+        config["mounts"].as_array_mut().unwrap().extend((0..400).map(|_| tmpfs.clone()));
+    });
+    bundle.command("create", &[], "red").run().exits(1).blames("memory limit is too low");
     assert_nothing_left(t);
 }
 

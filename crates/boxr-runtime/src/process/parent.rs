@@ -77,12 +77,25 @@ pub fn spawn(plan: Plan, mask: &Mask) -> Result<Spawned, Error> {
             Ok(spawned)
         }
         Err(error) => {
+            let error = blame_memory(error, made.as_ref().or(entered.as_ref()));
             if let Some(cgroup) = made {
                 // The start's own error is the one to report.
                 cgroup.remove().unwrap_or_default();
             }
             Err(error)
         }
+    }
+}
+
+/// Says why a first process ended without a word, where the kernel counted that it had to kill one.
+fn blame_memory(error: Error, cgroup: Option<&Cgroup>) -> Error {
+    let silent = matches!(
+        error,
+        Error::ChildLost { .. } | Error::Step(StepError { step: Step::Channel | Step::Clone, .. })
+    );
+    match cgroup.filter(|_| silent).map(Cgroup::oom_killed) {
+        Some(Ok(true)) => Error::OutOfMemory,
+        _ => error,
     }
 }
 

@@ -112,6 +112,7 @@ impl Explain for RuntimeError {
                 .detail("a user namespace without a range of /etc/subuid has one id: 0, which is you")
                 .suggest("boxr run --uidmap ID:$(id -u):1 --gidmap ID:$(id -g):1 --user ID:ID -- COMMAND")
                 .suggest("boxr doctor"),
+            Self::OutOfMemory => Report::new(self.to_string()).suggest("boxr run --memory 4m -- COMMAND"),
             Self::Field { .. } | Self::ChildLost { .. } | Self::Hook(_) | Self::Seccomp(_) => {
                 Report::new(self.to_string())
             }
