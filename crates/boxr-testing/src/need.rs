@@ -71,9 +71,10 @@ pub enum Tool {
     Podman,
     Conmon,
     Buildah,
-    Ctr,
     Containerd,
     Dockerd,
+    /// Not a program: the module of Python's that speaks gRPC.
+    PythonGrpc,
     /// Not a program: what C programs are built with against libseccomp.
     LibseccompDev,
 }
@@ -95,9 +96,9 @@ impl Tool {
         Self::Podman,
         Self::Conmon,
         Self::Buildah,
-        Self::Ctr,
         Self::Containerd,
         Self::Dockerd,
+        Self::PythonGrpc,
         Self::LibseccompDev,
     ];
 
@@ -118,9 +119,9 @@ impl Tool {
             Self::Podman => "podman",
             Self::Conmon => "conmon",
             Self::Buildah => "buildah",
-            Self::Ctr => "ctr",
             Self::Containerd => "containerd",
             Self::Dockerd => "dockerd",
+            Self::PythonGrpc => "grpc/__init__.py",
             Self::LibseccompDev => "seccomp.h",
         }
     }
@@ -142,17 +143,25 @@ impl Tool {
             Self::Podman => "podman",
             Self::Conmon => "conmon",
             Self::Buildah => "buildah",
-            Self::Ctr => "containerd",
             Self::Containerd => "containerd",
             Self::Dockerd => "docker.io",
+            Self::PythonGrpc => "python3-grpcio",
             Self::LibseccompDev => "libseccomp-dev",
         }
     }
 
     /// Where it is installed.
     pub fn path(self) -> Option<PathBuf> {
-        let dirs =
-            ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/include"];
+        let dirs = [
+            "/usr/local/sbin",
+            "/usr/local/bin",
+            "/usr/sbin",
+            "/usr/bin",
+            "/sbin",
+            "/bin",
+            "/usr/include",
+            "/usr/lib/python3/dist-packages",
+        ];
         dirs.iter().map(|dir| Path::new(dir).join(self.program())).find(|path| path.exists())
     }
 }

@@ -81,7 +81,7 @@ impl<'t> Bundle<'t> {
 
     /// Gives the container a cgroup that no other test's has.
     #[track_caller]
-    fn place(&self, id: &str) {
+    pub fn place(&self, id: &str) {
         let path = self.dir.join("config.json");
         // Tests of damaged files have theirs.
         let there = std::fs::read(&path).unwrap_or_default();

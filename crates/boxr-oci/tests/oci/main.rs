@@ -3,6 +3,7 @@
 
 mod agent;
 mod bundle;
+mod crash;
 mod exec;
 mod hooks;
 mod life;
@@ -20,6 +21,7 @@ fn main() -> std::process::ExitCode {
         limits::TESTS,
         systemd::TESTS,
         seccomp::TESTS,
+        crash::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }

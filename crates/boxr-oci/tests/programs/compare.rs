@@ -1,10 +1,10 @@
 //! One script, two runtimes, the same story.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boxr_testing::leaks::mounts_below;
-use boxr_testing::{Cmd, Need, Output, Running, Sandbox, Tool, rootfs};
+use boxr_testing::{Cmd, Need, Output, PATIENCE, Running, Sandbox, Tool, rootfs};
 use tempfile::TempDir;
 
 /// How long a script may take, all others running beside it.
@@ -85,9 +85,15 @@ impl Stage {
     }
 
     #[track_caller]
-    fn start(&self, t: &Sandbox, script: &str) -> Running {
+    fn start(&self, t: &Sandbox, script: &str, place: Place) -> Running {
         let script = format!("{}\n{script}\nexit $failed", include_str!("prelude.sh"));
-        self.surround(t, Cmd::new("sh")).args(["-c", &script, "sh"]).deadline(DEADLINE).spawn()
+        let before: &[&str] = match place {
+            Place::Here => &[],
+            Place::Apart => &["unshare", "--mount", "--net", "--propagation", "private", "--"],
+        };
+        let mut words = before.iter().copied().chain(["sh", "-c", &script, "sh"]);
+        let cmd = Cmd::new(words.next().expect("sh at least"));
+        self.surround(t, cmd).args(words).deadline(DEADLINE).spawn()
     }
 
     /// What the script told, without what differs from run to run.
@@ -103,21 +109,31 @@ impl Stage {
     /// Removes what podman and its kin leave; what is the runtime's must be gone already.
     #[track_caller]
     fn finish(&self) {
-        let mut left = Vec::new();
-        for hierarchy in hierarchies() {
-            remove_below(&hierarchy.join(&self.group), &mut left);
-        }
+        let mut left = self.remove_cgroups();
         left.extend(mounts_below(self.runroot.path()));
         assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+impl Stage {
+    /// Removes the cgroups of this run; which of them were containers' own.
+    fn remove_cgroups(&self) -> Vec<PathBuf> {
+        let groups: Vec<_> = hierarchies().iter().map(|hierarchy| hierarchy.join(&self.group)).collect();
+        let mut left = Vec::new();
+        // The last monitors end a little after their containers.
+        let end = Instant::now() + PATIENCE;
+        while groups.iter().any(|group| group.exists()) && Instant::now() < end {
+            groups.iter().for_each(|group| remove_below(group, &mut left));
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        left
     }
 }
 
 impl Drop for Stage {
     /// Of a test that failed half way.
     fn drop(&mut self) {
-        for hierarchy in hierarchies() {
-            remove_below(&hierarchy.join(&self.group), &mut Vec::new());
-        }
+        self.remove_cgroups();
     }
 }
 
@@ -126,7 +142,6 @@ impl Drop for Stage {
 const CONFIGURATION: &str = r#"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-seccomp_profile = "unconfined"
 netns = "none"
 [engine]
 cgroup_manager = "cgroupfs"
@@ -153,7 +168,7 @@ fn remove_below(group: &Path, left: &mut Vec<PathBuf>) {
         }
         remove_below(&entry.path(), left);
     }
-    // Not there, or still in use: then the harness finds it.
+    // Not there, or still in use: then it is tried again.
     std::fs::remove_dir(group).ok();
 }
 
@@ -179,13 +194,33 @@ fn image(t: &Sandbox) -> PathBuf {
     archive
 }
 
+/// Where a script runs.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Where the test does.
+    Here,
+    /// In a mount and a network namespace of its own.
+    Apart,
+}
+
 /// Runs the script with boxr-oci and, at the same time, with runc; both must tell the same.
 #[track_caller]
 pub fn same_story(t: &Sandbox, script: &str) {
+    compare(t, script, Place::Here);
+}
+
+/// [`same_story`] in mount and network namespaces of its own, for programs that would change the machine.
+#[track_caller]
+pub fn same_story_apart(t: &Sandbox, script: &str) {
+    compare(t, script, Place::Apart);
+}
+
+#[track_caller]
+fn compare(t: &Sandbox, script: &str, place: Place) {
     let ours = Stage::boxr(t);
     let theirs = Stage::new(t, "runc", Tool::Runc.path().unwrap());
-    let running = theirs.start(t, script);
-    let out = ours.start(t, script).finish();
+    let running = theirs.start(t, script, place);
+    let out = ours.start(t, script, place).finish();
     let peer = running.finish();
     // First ours: what fails with both of them is still to be seen.
     let (told, expected) = (ours.story(&out), theirs.story(&peer));

@@ -4,9 +4,10 @@
 
 mod buildah;
 mod compare;
+mod daemons;
 mod podman;
 
 fn main() -> std::process::ExitCode {
-    let tests = [podman::TESTS, buildah::TESTS];
+    let tests = [podman::TESTS, buildah::TESTS, daemons::TESTS];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }
