@@ -268,7 +268,7 @@ impl Container {
     /// The disk.
     pub fn remove(&self) -> Result<(), Error> {
         // What there usually is, without reading the directory.
-        for name in [STATE, CONFIG, SOCKET] {
+        for name in [STATE, CONFIG] {
             match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT | Errno::ISDIR | Errno::PERM) => {}
                 Err(errno) => return Err(Error::at("remove", self.path.join(name), errno)),

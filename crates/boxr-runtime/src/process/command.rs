@@ -1,6 +1,7 @@
 //! The working directory and the command itself.
 
 use std::ffi::{CStr, CString};
+use std::path::Path;
 
 use boxr_sys::exec::{CVector, execve};
 use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, statat};
@@ -15,6 +16,10 @@ use crate::plan::{Plan, ProcessPlan};
 /// (CVE-2024-21626); the kernel then shows its path as unreachable.
 pub(super) fn enter_workdir(plan: &Plan) -> Result<(), StepError> {
     let Some(dir) = &plan.process.workdir else { return Ok(()) };
+    if plan.root.is_foreign() && dir == Path::new("/") {
+        // Where entering the root has led.
+        return Ok(());
+    }
     rustix::process::chdir(dir.as_path()).at(Step::Workdir, dir.display())?;
     let seen = rustix::process::getcwd(Vec::new()).at(Step::Workdir, dir.display())?;
     if seen.as_bytes().first() == Some(&b'/') {

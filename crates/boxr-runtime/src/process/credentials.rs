@@ -2,7 +2,7 @@
 //! ids, capabilities (ARCHITECTURE.md, "Security rules").
 
 use rustix::io::Errno;
-use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, getgid, getuid};
+use rustix::process::{Gid, Pid, Resource, Rlimit, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::seccomp;
@@ -121,7 +121,7 @@ pub(super) fn apply(plan: &Plan) -> Result<Option<Sets>, StepError> {
 
 /// Whether the change of ids takes all capabilities.
 fn leaves_root(process: &ProcessPlan) -> bool {
-    process.user.as_ref().is_some_and(|user| user.uid != 0) && getuid().is_root()
+    process.user.as_ref().is_some_and(|user| user.uid != 0) && rustix::process::getuid().is_root()
 }
 
 fn switch_user(user: &UserPlan) -> Result<(), StepError> {
@@ -140,13 +140,10 @@ fn setgroups_is_denied() -> bool {
     std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
 }
 
+/// Without asking what they are: that would be more calls than setting them, which everybody may do
+/// who has them already.
 fn set_ids(uid: u32, gid: u32) -> Result<(), StepError> {
     let (new_gid, new_uid) = (Gid::from_raw(gid), Uid::from_raw(uid));
-    if getgid() != new_gid || rustix::process::getegid() != new_gid {
-        set_thread_res_gid(new_gid, new_gid, new_gid).at(Step::Gid, gid)?;
-    }
-    if getuid() != new_uid || rustix::process::geteuid() != new_uid {
-        set_thread_res_uid(new_uid, new_uid, new_uid).at(Step::Uid, uid)?;
-    }
-    Ok(())
+    set_thread_res_gid(new_gid, new_gid, new_gid).at(Step::Gid, gid)?;
+    set_thread_res_uid(new_uid, new_uid, new_uid).at(Step::Uid, uid)
 }
