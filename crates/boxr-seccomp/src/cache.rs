@@ -39,6 +39,8 @@ const MAGIC: [u8; 8] = *b"boxrbpf1";
 const HEADER: usize = 32;
 /// No honest file is larger.
 const LARGEST: u64 = 1 << 20;
+/// More files than this are thrown away before the next is stored: somebody makes profiles anew each time.
+const MOST_FILES: usize = 256;
 
 /// The compiled `profile`, from `dir` when it is there. The directory is made when it is not there.
 ///
@@ -155,6 +157,7 @@ fn read(path: &Path, key: &[u8]) -> Option<Filter> {
 fn write(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
     let create = || File::options().write(true).create_new(true).mode(0o600).open(&temporary);
+    make_room(dir)?;
     let mut file = match create() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -173,6 +176,23 @@ fn write(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         std::fs::remove_file(&temporary).unwrap_or_default();
     }
     written
+}
+
+fn make_room(dir: &Path) -> std::io::Result<()> {
+    let files = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other?.collect::<Result<Vec<_>, _>>()?,
+    };
+    if files.len() < MOST_FILES {
+        return Ok(());
+    }
+    for file in files {
+        match std::fs::remove_file(file.path()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -265,6 +285,16 @@ mod tests {
         let (filter, origin) = compile(top.path(), &profile("rmdir")).unwrap();
         assert!(matches!(origin, Origin::Compiled));
         assert_eq!(filter, crate::compile(&profile("rmdir")).unwrap());
+    }
+
+    #[test]
+    fn it_does_not_grow_without_bound() {
+        let top = tempfile::tempdir().unwrap();
+        for index in 0..MOST_FILES {
+            std::fs::write(top.path().join(format!("{index}.bpf")), "").unwrap();
+        }
+        compile(top.path(), &profile("mkdir")).unwrap();
+        file(top.path());
     }
 
     #[test]

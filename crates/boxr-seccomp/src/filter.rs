@@ -35,6 +35,11 @@ impl FilterFlags {
         Self(self.0 | other.0)
     }
 
+    /// This one less `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The kernel's bits.
     pub const fn bits(self) -> u32 {
         self.0

@@ -42,25 +42,36 @@ pub(super) fn execute(process: &ProcessPlan, env: &CVector) -> StepError {
     StepError::new(Step::Exec, name.to_string_lossy(), errno)
 }
 
-/// Looks whether the command can be executed, as far as that can be told beforehand: for a container
-/// that is started later, whose maker is to hear of it now.
-pub(super) fn check(process: &ProcessPlan) -> Result<(), StepError> {
-    let Some(name) = process.argv.strings().first() else { return Ok(()) };
+/// As [`execute`], with the file that [`find`] has found: by one system call.
+pub(super) fn execute_found(path: &CStr, process: &ProcessPlan, env: &CVector) -> StepError {
+    StepError::new(Step::Exec, path.to_string_lossy(), try_execute(path, process, env))
+}
+
+/// The command's file, if it can be executed as far as that can be told beforehand: for a container that is
+/// started later, whose maker is to hear of it now, and before a seccomp filter forbids to look.
+pub(super) fn find(process: &ProcessPlan) -> Result<CString, StepError> {
+    let Some(name) = process.argv.strings().first() else {
+        return Err(StepError::new(Step::Exec, "nothing", Errno::INVAL));
+    };
     let found = if name.as_bytes().contains(&b'/') {
-        check_file(name)
+        check_file(name).map(|()| name.clone())
     } else {
-        let mut seen = Errno::NOENT;
-        let found = process.search_path.iter().any(|dir| match check_file(&joined(dir, name)) {
-            Ok(()) => true,
-            Err(Errno::NOENT | Errno::NOTDIR) => false,
-            Err(errno) => {
-                seen = errno;
-                false
-            }
-        });
-        if found { Ok(()) } else { Err(seen) }
+        search_file(name, process)
     };
     found.at(Step::Exec, name.to_string_lossy())
+}
+
+fn search_file(name: &CStr, process: &ProcessPlan) -> Result<CString, Errno> {
+    let mut seen = Errno::NOENT;
+    for dir in &process.search_path {
+        let path = joined(dir, name);
+        match check_file(&path) {
+            Ok(()) => return Ok(path),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => seen = errno,
+        }
+    }
+    Err(seen)
 }
 
 fn check_file(path: &CStr) -> Result<(), Errno> {

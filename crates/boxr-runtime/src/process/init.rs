@@ -1,6 +1,7 @@
 //! The first process of a box, from its first instruction to execve(2).
 
 use std::cell::OnceCell;
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use boxr_cgroup::Entrance;
@@ -251,30 +252,32 @@ impl Child<'_> {
 
     fn replace(&self) -> Failure {
         let process = &self.plan.process;
+        let env = self.env.get().unwrap_or(&process.env);
         match self.last_steps() {
-            Ok(()) => command::execute(process, self.env.get().unwrap_or(&process.env)).into(),
+            Ok(None) => command::execute(process, env).into(),
+            Ok(Some(path)) => command::execute_found(&path, process, env).into(),
             Err(failure) => failure,
         }
     }
 
-    fn last_steps(&self) -> Result<(), Failure> {
+    /// The command's file, where it had to be found before.
+    fn last_steps(&self) -> Result<Option<CString>, Failure> {
         if let Some(hooks) = &self.plan.hooks {
             hooks.run(HookKind::StartContainer, Some(own_pid()))?;
         }
         boxr_sys::signal::set_mask(self.mask).at(Step::Session, "signal mask")?;
-        let filter = self.plan.process.seccomp.as_ref();
-        if filter.is_some() {
-            // Under the filter, the reason why it cannot be executed may not be told any more.
-            command::check(&self.plan.process)?;
-        }
+        let Some(filter) = &self.plan.process.seccomp else {
+            self.let_go()?;
+            return Ok(None);
+        };
+        // Under the filter there may be no way to look for it, or to tell that it is not there.
+        let path = command::find(&self.plan.process)?;
         self.let_go()?;
-        if let Some(filter) = filter {
-            seccomp::load(filter, &self.channel)?;
-            if let Some(sets) = self.held.get() {
-                sets.put_in_force()?;
-            }
+        seccomp::load(filter, &self.channel)?;
+        if let Some(sets) = self.held.get() {
+            sets.put_in_force()?;
         }
-        Ok(())
+        Ok(Some(path))
     }
 
     /// The word to execute: from the boxr that made this process, or from a later one.
@@ -282,7 +285,7 @@ impl Child<'_> {
         let StartedBy::Another { listener } = &self.plan.started_by else {
             return Ok(self.await_word(ToChild::Go)?);
         };
-        command::check(&self.plan.process)?;
+        command::find(&self.plan.process)?;
         self.channel.ready().at(Step::Channel, "the socket to boxr")?;
         self.await_word(ToChild::Detach)?;
         // It may wait for days: nothing of the host's is held for so long.

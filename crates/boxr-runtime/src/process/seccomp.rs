@@ -16,9 +16,11 @@ use std::time::Duration;
 use super::protocol::{Channel, ToChild};
 use crate::error::{At, Step, StepError};
 use crate::plan::SeccompPlan;
+use boxr_seccomp::FilterFlags;
 use boxr_sys::clone::exit_now;
+use rustix::io::Errno;
 
-/// What a refusal mostly means (seccomp(2): `EACCES`).
+/// What is missing where the kernel says `EACCES`.
 pub(super) const ADVICE: &str = "(without process.noNewPrivileges it takes CAP_SYS_ADMIN)";
 
 /// How the two threads speak: the number of the listener, or one of these.
@@ -32,7 +34,18 @@ const GLANCE: Duration = Duration::from_micros(20);
 /// Loads the filter of a process that is not the command and has nobody to answer for it: what would be
 /// put to an agent fails with `ENOSYS`.
 pub(super) fn load_alone(plan: &SeccompPlan) -> Result<(), StepError> {
-    boxr_sys::seccomp::load(&plan.filter.program, plan.filter.flags.bits()).at(Step::Seccomp, ADVICE)
+    // How to wait for an agent says nothing without one, and the kernel refuses it.
+    let flags = plan.filter.flags.without(FilterFlags::WAIT_KILLABLE_RECV);
+    boxr_sys::seccomp::load(&plan.filter.program, flags.bits()).map_err(refused)
+}
+
+fn refused(errno: Errno) -> StepError {
+    let object = match errno {
+        Errno::INVAL => "(this kernel lacks one of its flags)",
+        Errno::ACCESS => ADVICE,
+        _ => "of the container",
+    };
+    StepError::new(Step::Seccomp, object, errno)
 }
 
 /// Loads the filter. `channel` leads to the boxr that knows the agent.
@@ -59,7 +72,7 @@ pub(super) fn load(plan: &SeccompPlan, channel: &Channel) -> Result<(), StepErro
         }
         Err(errno) => {
             word.store(REFUSED, Ordering::Release);
-            Err(StepError::new(Step::Seccomp, ADVICE, errno))
+            Err(refused(errno))
         }
     }
 }

@@ -9,6 +9,7 @@ mod namespaces;
 mod process;
 mod root;
 mod runner;
+mod seccomp;
 mod tuning;
 
 use boxr_testing::{Need, Tool};
@@ -29,6 +30,7 @@ fn main() -> std::process::ExitCode {
         devices::TESTS,
         process::TESTS,
         tuning::TESTS,
+        seccomp::TESTS,
     ];
     boxr_testing::main("there is no boxr in these tests", tests.concat())
 }

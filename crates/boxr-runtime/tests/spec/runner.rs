@@ -38,7 +38,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         preserve_fds: 0,
         hooks: None,
         started_by: StartedBy::Maker,
-        init: false,
+        init: has("--init"),
         die_with_parent: true,
         new_session: false,
         keep_groups: false,
