@@ -297,7 +297,7 @@ fn is_frozen(state: &State) -> Result<bool, Error> {
     }
 }
 
-fn write_private(path: &Path, text: &[u8]) -> Result<(), Error> {
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> Result<(), Error> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);

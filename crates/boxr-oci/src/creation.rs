@@ -140,7 +140,8 @@ impl Creation {
             Starter::Later => StartedBy::Another { listener: start::listen_in(container.dir())? },
         };
         let plan = self.plan(globals, hooks, started_by)?;
-        let mut state = self.first_state();
+        let session_keyring = self.keyring.name(&self.id);
+        let mut state = State { session_keyring, ..first_state(&self.id, &self.bundle) };
         if let CgroupPlan::New(cgroup) = &plan.cgroup {
             state.cgroup = Some(cgroup.location().clone());
         }
@@ -215,23 +216,6 @@ impl Creation {
         Ok(Plan::new(spec, extras)?)
     }
 
-    fn first_state(&self) -> State {
-        let created = timestamp::format(timestamp::now());
-        State {
-            format: FORMAT,
-            oci_version: self.bundle.spec.version().clone(),
-            id: self.id.clone(),
-            bundle: self.bundle.path.clone(),
-            rootfs: self.bundle.rootfs(),
-            created: String::from_utf8_lossy(&created).into_owned(),
-            owner: rustix::process::geteuid().as_raw(),
-            process: None,
-            user_namespace: has_namespace(&self.bundle.spec, LinuxNamespaceType::User),
-            cgroup: None,
-            session_keyring: self.keyring.name(&self.id),
-        }
-    }
-
     fn check_terminal(&self) -> Result<(), Error> {
         let terminal = wants_terminal(&self.bundle.spec);
         let mistake = match (self.starter, terminal, &self.console_socket) {
@@ -244,6 +228,24 @@ impl Creation {
             _ => return Ok(()),
         };
         Err(Error::Usage(mistake.to_owned()))
+    }
+}
+
+/// What is known of a container before anything of it is made.
+pub fn first_state(id: &str, bundle: &Bundle) -> State {
+    let created = timestamp::format(timestamp::now());
+    State {
+        format: FORMAT,
+        oci_version: bundle.spec.version().clone(),
+        id: id.to_owned(),
+        bundle: bundle.path.clone(),
+        rootfs: bundle.rootfs(),
+        created: String::from_utf8_lossy(&created).into_owned(),
+        owner: rustix::process::geteuid().as_raw(),
+        process: None,
+        user_namespace: has_namespace(&bundle.spec, LinuxNamespaceType::User),
+        cgroup: None,
+        session_keyring: None,
     }
 }
 

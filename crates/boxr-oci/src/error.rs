@@ -60,6 +60,12 @@ pub enum Error {
     /// cgroups.
     #[error(transparent)]
     Cgroup(#[from] boxr_cgroup::Error),
+    /// criu.
+    #[error(transparent)]
+    Criu(#[from] crate::criu::Error),
+    /// A hook.
+    #[error(transparent)]
+    Hook(#[from] boxr_runtime::hooks::HookError),
     /// A process that is looked at or held.
     #[error(transparent)]
     Process(#[from] ProcessError),

@@ -2,7 +2,7 @@
 //!
 //! [`cli`] reads the command line, [`commands`] has one file per command, [`store`] and
 //! [`container`] are what lies on disk between two commands, and [`creation`] is the one way from a
-//! bundle to a first process.
+//! bundle to a first process. [`criu`] is the way by which `checkpoint` and `restore` go.
 
 pub mod bundle;
 pub mod cgroup;
@@ -11,6 +11,7 @@ pub mod commands;
 pub mod console;
 pub mod container;
 pub mod creation;
+pub mod criu;
 pub mod error;
 pub mod foreground;
 pub mod log;

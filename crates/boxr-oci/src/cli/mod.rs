@@ -26,6 +26,8 @@ pub struct Globals {
     pub cgroups: CgroupManager,
     /// Whether missing rights to cgroups are put up with.
     pub rootless: Rootless,
+    /// What is run to checkpoint and restore.
+    pub criu: PathBuf,
 }
 
 /// Who makes cgroups.
@@ -128,5 +130,6 @@ fn globals(words: &Words) -> Result<Globals, Error> {
         Some(root) => std::path::absolute(&root).map_err(|error| Error::io("use", root, error))?,
         None => store::default_root(),
     };
-    Ok(Globals { root, log: Log::new(words)?, cgroups, rootless })
+    let criu = words.path("criu").unwrap_or_else(|| PathBuf::from("criu"));
+    Ok(Globals { root, log: Log::new(words)?, cgroups, rootless, criu })
 }

@@ -24,13 +24,25 @@ const DETACH: Flag = Flag::switch("detach", "do not wait for the process").short
 const NO_SUBREAPER: Flag =
     Flag::switch("no-subreaper", "do not reap processes that lose their parent in the container");
 
+const IMAGES: Flag = Flag::value("image-path", "directory of criu's image files (default: checkpoint)");
+const WORK: Flag = Flag::value("work-path", "directory of criu's logs (default: that of the images)");
+const TCP: Flag = Flag::switch("tcp-established", "allow open TCP connections");
+const UNIX: Flag = Flag::switch("ext-unix-sk", "allow unix sockets that are connected to the outside");
+const JOB: Flag = Flag::switch("shell-job", "allow a terminal of the caller's");
+const LAZY: Flag = Flag::switch("lazy-pages", "bring memory when it is looked at (userfaultfd)");
+const LOCKS: Flag = Flag::switch("file-locks", "keep file locks");
+const CGROUPS: Flag =
+    Flag::value("manage-cgroups-mode", "what criu does with cgroups: soft (default), full, strict or ignore");
+const EMPTY: Flag = Flag::value("empty-ns", "network: make the namespace, but do not restore what is in it");
+const DEDUP: Flag = Flag::switch("auto-dedup", "take pages that are stored twice out of the older images");
+
 /// Flags before the command.
 pub(super) const GLOBALS: &[Flag] = &[
     Flag::switch("debug", "log what is done"),
     Flag::value("log", "file to write the log to (default: standard error)"),
     Flag::value("log-format", "format of the log: text (default) or json"),
     Flag::value("root", "directory for the state of containers; should be in memory"),
-    Flag::value("criu", "ignored: criu is looked up in PATH"),
+    Flag::value("criu", "the criu that checkpoints and restores; looked up in PATH (default: criu)"),
     Flag::switch("systemd-cgroup", "have systemd make cgroups; cgroupsPath is slice:prefix:name"),
     Flag::value("rootless", "put up with missing rights to cgroups: true, false or auto (default)"),
     HELP,
@@ -48,6 +60,35 @@ const fn command(
 }
 
 pub(super) const COMMANDS: &[Command] = &[
+    command(
+        "checkpoint",
+        "CONTAINER-ID",
+        "keep a running container in files, and end it",
+        &[
+            IMAGES,
+            WORK,
+            Flag::value(
+                "parent-path",
+                "directory of the images of the last pre-dump, relative to the images",
+            ),
+            Flag::switch("leave-running", "do not end the container"),
+            TCP,
+            Flag::switch("tcp-skip-in-flight", "leave TCP connections out that are not established yet"),
+            Flag::switch("link-remap", "keep files that are open and have been removed, by a link"),
+            UNIX,
+            JOB,
+            LAZY,
+            Flag::value("status-fd", "descriptor that gets a zero byte when lazy pages can be fetched"),
+            Flag::value("page-server", "ADDRESS:PORT that memory is sent to"),
+            LOCKS,
+            Flag::switch("pre-dump", "keep only memory, for a checkpoint that is the shorter for it"),
+            CGROUPS,
+            EMPTY,
+            DEDUP,
+            HELP,
+        ],
+        commands::checkpoint::run,
+    ),
     command(
         "create",
         "CONTAINER-ID",
@@ -133,6 +174,33 @@ pub(super) const COMMANDS: &[Command] = &[
             commands::ps::run,
         )
     },
+    command(
+        "restore",
+        "CONTAINER-ID",
+        "let a checkpointed container go on, and wait for its end",
+        &[
+            CONSOLE,
+            IMAGES,
+            WORK,
+            TCP,
+            UNIX,
+            JOB,
+            LOCKS,
+            CGROUPS,
+            BUNDLE,
+            DETACH,
+            PID_FILE,
+            NO_SUBREAPER,
+            Flag::switch("no-pivot", "ignored: criu enters the root in its own way"),
+            EMPTY,
+            DEDUP,
+            LAZY,
+            Flag::value("lsm-profile", "TYPE:NAME of the security profile, rather than that of the images"),
+            Flag::value("lsm-mount-context", "SELinux context of mounts, rather than that of the images"),
+            HELP,
+        ],
+        commands::restore::run,
+    ),
     command("resume", "CONTAINER-ID", "let a suspended container go on", &[HELP], commands::pause::resume),
     command(
         "run",

@@ -72,7 +72,7 @@ fn delete_unknown(globals: &Globals, container: &Container, id: &str) -> Result<
 }
 
 /// Kills the first process and waits for its end.
-fn end(state: &State) -> Result<(), Error> {
+pub(super) fn end(state: &State) -> Result<(), Error> {
     let Some(process) = state.process else { return Ok(()) };
     let pidfd = match process.open() {
         Err(ProcessError::Gone { .. } | ProcessError::Another { .. }) => return Ok(()),
@@ -140,6 +140,6 @@ pub fn delete_with(
 }
 
 /// What outlived the first process, which happens without a pid namespace of its own, ends here.
-fn remove_cgroup(location: &boxr_cgroup::Location) -> Result<(), Error> {
+pub(super) fn remove_cgroup(location: &boxr_cgroup::Location) -> Result<(), Error> {
     Ok(location.kill_and_remove()?)
 }

@@ -1,14 +1,17 @@
 //! `run`: create, start, wait, delete.
 
+use std::path::Path;
+
 use boxr_cgroup::Cgroup;
-use boxr_runtime::hooks::HookKind;
+use boxr_runtime::hooks::{HookKind, Hooks};
 use boxr_runtime::process::parent::Running;
+use oci_spec::runtime::Spec;
 use rustix::process::getpid;
 
 use super::delete;
 use crate::cli::Globals;
 use crate::cli::words::Words;
-use crate::container::State;
+use crate::container::{Container, State};
 use crate::creation::{Creation, Made, Starter, run_regardless, wants_terminal};
 use crate::error::Error;
 use crate::foreground::Foreground;
@@ -16,7 +19,7 @@ use crate::log::Log;
 
 /// What boxr does when the command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     /// It waits, and deletes the container.
     WaitAndDelete,
     /// It waits.
@@ -40,7 +43,7 @@ fn run_container(globals: &Globals, words: &Words) -> Result<u8, Error> {
         (false, false) => Then::WaitAndDelete,
     };
     let creation = Creation::read(words, "run", Starter::This)?;
-    check_terminal(&creation, then)?;
+    check_terminal(&creation.bundle.spec, creation.console_socket.as_deref(), then)?;
     let pid_file = creation.pid_file.clone();
     if then != Then::Leave && !words.on("no-subreaper") {
         rustix::process::set_child_subreaper(Some(getpid())).map_err(Error::system("become a subreaper"))?;
@@ -70,12 +73,24 @@ fn start(globals: &Globals, made: Made, then: Then) -> Result<u8, Error> {
         run_regardless(hooks.as_ref(), HookKind::Poststart, pid, &globals.log);
         wait(running, signals, then)
     });
+    finish(globals, &container, &state, hooks.as_ref(), finished, then)
+}
+
+/// Deletes the container, where that is to follow its end or a failure.
+pub(super) fn finish(
+    globals: &Globals,
+    container: &Container,
+    state: &State,
+    hooks: Option<&Hooks>,
+    finished: Result<u8, Error>,
+    then: Then,
+) -> Result<u8, Error> {
     if matches!(finished, Ok(KILLED)) {
-        tell_of_memory(&state, &globals.log);
+        tell_of_memory(state, &globals.log);
     }
     let failed = finished.is_err();
     if then == Then::WaitAndDelete || failed {
-        let deleted = delete::delete_with(globals, &container, &state, hooks.as_ref());
+        let deleted = delete::delete_with(globals, container, state, hooks);
         return match (finished, deleted) {
             (Ok(status), Ok(())) => Ok(status),
             (Ok(_), Err(error)) | (Err(error), Ok(())) => Err(error),
@@ -98,21 +113,23 @@ fn tell_of_memory(state: &State, log: &Log) {
     }
 }
 
-fn wait(running: Running, signals: std::os::fd::OwnedFd, then: Then) -> Result<u8, Error> {
+/// Waits for the end, if that is what boxr does.
+pub(super) fn wait(running: Running, signals: std::os::fd::OwnedFd, then: Then) -> Result<u8, Error> {
     match then {
         Then::Leave => Ok(0),
         Then::Wait | Then::WaitAndDelete => Foreground::new(running, signals)?.run(),
     }
 }
 
-fn check_terminal(creation: &Creation, then: Then) -> Result<(), Error> {
-    let terminal = wants_terminal(&creation.bundle.spec);
+/// A terminal needs somebody who has its master.
+pub(super) fn check_terminal(spec: &Spec, console_socket: Option<&Path>, then: Then) -> Result<(), Error> {
+    let terminal = wants_terminal(spec);
     let leaves = then == Then::Leave;
-    let mistake = match (&creation.console_socket, terminal) {
-        (None, true) if leaves => {
+    let mistake = match console_socket {
+        None if leaves && terminal => {
             "cannot allocate tty if boxr-oci will detach without setting console socket"
         }
-        (Some(_), _) if !leaves || !terminal => {
+        Some(_) if !leaves || !terminal => {
             "cannot use console socket if boxr-oci will not detach or allocate tty"
         }
         _ => return Ok(()),

@@ -393,6 +393,12 @@ impl Spawned {
 }
 
 impl Running {
+    /// A child of the caller's that something else than [`spawn`] has started, with the master of its terminal
+    /// if it has one.
+    pub fn of_child(pid: Pid, pidfd: OwnedFd, terminal: Option<OwnedFd>) -> Self {
+        Self { pid, pidfd, cgroup: None, terminal, trace: Vec::new(), unconfirmed: None }
+    }
+
     /// Why the command was not executed after all, asked when the first process has ended.
     pub fn take_failure(&mut self) -> Option<Error> {
         self.unconfirmed.take().and_then(|channel| drain_failure(&channel))
