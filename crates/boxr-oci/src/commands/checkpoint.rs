@@ -56,7 +56,8 @@ fn checkpoint(globals: &Globals, words: &Words) -> Result<u8, Error> {
     let container = Container::open(&globals.root, id)?;
     container.lock()?;
     let state = container.state()?;
-    let first = match (container.status(&state)?, state.process) {
+    let status = container.status(&state)?;
+    let first = match (status, state.process) {
         (Status::Running | Status::Paused, Some(process)) => process,
         (status, _) => {
             let why = format!("container {id} cannot be checkpointed in {} state", status.word());
@@ -66,7 +67,8 @@ fn checkpoint(globals: &Globals, words: &Words) -> Result<u8, Error> {
     warn_without_privileges(globals)?;
     let spec = container.spec()?;
     let directories = Directories::open(words, Images::Write)?;
-    let dump = Dump { words, state: &state, spec: &spec, directories: &directories, pid: first.pid, kept };
+    let dump =
+        Dump { words, state: &state, spec: &spec, directories: &directories, pid: first.pid, kept, status };
     dump.run(&globals.criu).map_err(|error| images::explain(error, directories.log(LOG), &globals.log))?;
     if kept == Kept::All {
         delete::end(&state)?;
@@ -91,6 +93,7 @@ struct Dump<'a> {
     directories: &'a Directories,
     pid: i32,
     kept: Kept,
+    status: Status,
 }
 
 impl Dump<'_> {
@@ -153,11 +156,16 @@ impl Dump<'_> {
         Ok(())
     }
 
-    /// Rather than by ptrace(2), all at once.
+    /// Rather than by ptrace(2), all at once. What is paused was frozen by version 2's where there is one,
+    /// and criu must know: it would wait for ever for a process that another freezer holds.
     fn freezer(&self, criu: Version) -> Option<PathBuf> {
         let Location { legacy, unified, .. } = self.state.cgroup.as_ref()?;
         let unified = unified.as_ref().filter(|_| criu >= FREEZES_UNIFIED);
-        legacy.get("freezer").or(unified).cloned()
+        let legacy = legacy.get("freezer");
+        match self.status {
+            Status::Paused => unified.or(legacy).cloned(),
+            _ => legacy.or(unified).cloned(),
+        }
     }
 
     /// The caller's descriptor that is told when lazy pages can be fetched.

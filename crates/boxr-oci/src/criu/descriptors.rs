@@ -135,7 +135,7 @@ mod tests {
         std::fs::write(images.path().join(LINKS), r#"["/dev/null","pipe:[12]","/x/pipe:[9]","pipe:[13]"]"#)
             .unwrap();
         let pipe = Inherited { key: "pipe:[12]".into(), fd: 1 };
-        assert_eq!(load(images.path()).unwrap().inherited, [pipe.clone()]);
+        assert_eq!(load(images.path()).unwrap().inherited, std::slice::from_ref(&pipe));
         let outside = r#"[{"key":"file[1a:3]","path":"/dev/null"}]"#;
         std::fs::write(images.path().join(OUTSIDE), outside).unwrap();
         let restored = load(images.path()).unwrap();

@@ -44,7 +44,7 @@ fn cgroup_mode(words: &Words) -> Result<CgroupMode, Error> {
         "strict" => CgroupMode::Strict,
         "ignore" => CgroupMode::Ignore,
         other => {
-            let why = format!("invalid manage-cgroups-mode value {other:?}: soft, full, strict or ignore");
+            let why = format!("invalid manage-cgroups-mode value {other}: soft, full, strict or ignore");
             return Err(Error::Usage(why));
         }
     })

@@ -3,8 +3,10 @@
 
 mod agent;
 mod bundle;
+mod checkpoint;
 mod crash;
 mod exec;
+mod fake_criu;
 mod hooks;
 mod life;
 mod limits;
@@ -13,6 +15,10 @@ mod seccomp;
 mod systemd;
 
 fn main() -> std::process::ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(fake_criu::ROLE) {
+        return fake_criu::main(words);
+    }
     let tests = [
         life::TESTS,
         exec::TESTS,
@@ -22,6 +28,7 @@ fn main() -> std::process::ExitCode {
         systemd::TESTS,
         seccomp::TESTS,
         crash::TESTS,
+        checkpoint::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }
