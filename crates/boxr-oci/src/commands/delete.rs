@@ -102,7 +102,7 @@ pub(super) fn end(state: &State) -> Result<(), Error> {
 ///
 /// # Errors
 /// Of each part.
-fn delete(globals: &Globals, container: &Container, state: &State) -> Result<(), Error> {
+pub(super) fn delete(globals: &Globals, container: &Container, state: &State) -> Result<(), Error> {
     // Read before they are gone; without them there is nothing to run.
     match container.spec().and_then(|spec| Ok(Hooks::new(&spec, &state.id, state.bundle.clone())?)) {
         Ok(hooks) => delete_with(globals, container, state, hooks.as_ref()),
