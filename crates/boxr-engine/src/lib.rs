@@ -18,6 +18,7 @@ pub mod names;
 pub mod nsview;
 pub mod options;
 pub mod outcome;
+pub mod own_ids;
 pub mod prepare;
 pub mod record;
 pub mod spec;

@@ -75,8 +75,11 @@ impl IdMap {
         check_extents("linux.gidMappings", &self.gids)
     }
 
-    /// Writes the maps of the first process `pid` from outside.
-    pub(crate) fn write_from_outside(&self, pid: Pid) -> Result<(), Error> {
+    /// Writes the maps of the process `pid` from outside.
+    ///
+    /// # Errors
+    /// The maps cannot be written, or a helper refuses to.
+    pub fn write_from_outside(&self, pid: Pid) -> Result<(), Error> {
         match self.writer {
             Writer::FirstProcess => Ok(()),
             Writer::Boxr => {

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use boxr_engine::own_ids;
 use boxr_engine::paths::Paths;
 use boxr_image::digest::Digest;
 use boxr_image::oci::{ImageConfig, LONGEST_CONFIG, Platform};
@@ -23,6 +24,19 @@ use crate::report::{Report, errno_text};
 /// When there is no usable directory.
 pub fn open_store(globals: &Globals) -> Result<Store, Report> {
     let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
+    Ok(Store::open(&paths.data.join("images"))?)
+}
+
+/// The same for a command that makes or removes layers: an ordinary user gets all of the ids that are his.
+/// Must come before any thread.
+///
+/// # Errors
+/// When there is no usable directory, or the ids cannot be used.
+pub fn open_store_with_ids(globals: &Globals) -> Result<Store, Report> {
+    // Where the store is depends on who asks.
+    let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
+    let ids = own_ids::enter()?;
+    crate::trace::note(|| format!("works on layers with ids: {ids:?}"));
     Ok(Store::open(&paths.data.join("images"))?)
 }
 

@@ -1,5 +1,6 @@
 //! Errors about images, told to a person. Each says itself what was done and what would help.
 
+use boxr_engine::own_ids::OwnIdsError;
 use boxr_image::oci::PlatformError;
 use boxr_image::pull::PullError;
 use boxr_image::reference::ReferenceError;
@@ -29,7 +30,7 @@ macro_rules! told {
     };
 }
 
-told! { RootfsError PlatformError ReferenceError RegistriesError RegistryError CredentialError }
+told! { OwnIdsError RootfsError PlatformError ReferenceError RegistriesError RegistryError CredentialError }
 
 impl Explain for StoreError {
     fn report(&self) -> Report {

@@ -17,7 +17,7 @@ use crate::report::{Report, errno_text, write_stdout};
 /// # Errors
 /// The store cannot be opened.
 pub fn mount(invocation: Invocation) -> Result<u8, Report> {
-    let store = images::open_store(&invocation.globals)?;
+    let store = images::open_store_with_ids(&invocation.globals)?;
     boxes::for_each(invocation.positionals(), |word| {
         let (image, _) = images::find(&store, &invocation, word)?;
         let place = place(&store, &image);
@@ -53,7 +53,7 @@ fn lay(store: &Store, image: &Image, place: &std::path::Path) -> Result<(), Repo
 /// # Errors
 /// The store cannot be opened.
 pub fn unmount_all(invocation: Invocation) -> Result<u8, Report> {
-    let store = images::open_store(&invocation.globals)?;
+    let store = images::open_store_with_ids(&invocation.globals)?;
     boxes::for_each(invocation.positionals(), |word| {
         let (image, _) = images::find(&store, &invocation, word)?;
         let place = place(&store, &image);

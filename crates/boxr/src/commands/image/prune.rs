@@ -22,7 +22,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     if !invocation.switch("force") && !agreed("boxr image prune", question)? {
         return Ok(0);
     }
-    let store = images::open_store(&invocation.globals)?;
+    let store = images::open_store_with_ids(&invocation.globals)?;
     let partial = store.partial_bytes()?;
     let mut text = String::new();
     for image in images::all(&store)? {

@@ -18,7 +18,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let reference = images::reference(&invocation, invocation.first())?;
     let platform = images::platform(&invocation)?;
     let client = images::client(&invocation)?;
-    let store = images::open_store(&invocation.globals)?;
+    let store = images::open_store_with_ids(&invocation.globals)?;
     let how = images::how(&store)?;
     let quiet = invocation.switch("quiet");
     let (bars, lines) = (Bars::default(), Lines);

@@ -12,7 +12,7 @@ use crate::report::{Report, write_stdout};
 /// # Errors
 /// The store cannot be opened.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    let store = images::open_store(&invocation.globals)?;
+    let store = images::open_store_with_ids(&invocation.globals)?;
     let force = invocation.switch("force");
     let mut status = 0;
     boxes::for_each(invocation.positionals(), |word| {

@@ -13,7 +13,7 @@ use crate::report::{Report, write_stdout};
 /// # Errors
 /// The store cannot be read at all.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    let store = images::open_store(&invocation.globals)?;
+    let store = images::open_store_with_ids(&invocation.globals)?;
     let (mut read, mut findings) = (0, Vec::new());
     store.verify(|bytes| read += bytes, |finding| findings.push(finding))?;
     let mut text: String = findings.iter().map(|finding| format!("{}\n", describe(finding))).collect();

@@ -1,0 +1,109 @@
+//! All ids of an ordinary user, for work on files: a user namespace in which the caller is root and has the
+//! ids of /etc/subuid and /etc/subgid (user_namespaces(7), subuid(5)).
+//!
+//! Layers of images belong to many users. Unpacked and removed in such a namespace they keep their
+//! owners, as numbers among those of the caller; containers that the caller starts have the same map.
+//!
+//! ```text
+//! caller                         helper (stays outside, where newuidmap may do its work)
+//!   unshare(CLONE_NEWUSER)
+//!   "go" ──────────────────────▶  newuidmap CALLER …, newgidmap CALLER …
+//!   ◀──────────────────────────  nothing, or what went wrong
+//! ```
+
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+use boxr_runtime::error::Error as RuntimeError;
+use boxr_runtime::idmap::{IdMap, Writer, subordinate_ranges, with_ranges};
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::namespace::{NamespaceKind, unshare};
+use boxr_sys::pidfd::reap;
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, getegid, geteuid, getpid};
+
+/// Whose ids this process has now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// It was root already.
+    Roots,
+    /// Its own and its subordinate ones.
+    All,
+    /// Its own alone: it has no others, or may make no user namespace.
+    OneOnly,
+}
+
+/// The ids that the caller has cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnIdsError {
+    /// A system call.
+    #[error("cannot {action}: {errno}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// The system's reason.
+        errno: Errno,
+    },
+    /// newuidmap or newgidmap.
+    #[error("cannot use the ids of /etc/subuid and /etc/subgid: {0}")]
+    Helper(String),
+}
+
+/// Takes this process, which must have one thread, into such a namespace for good.
+///
+/// # Errors
+/// [`OwnIdsError`]; then nothing more is to be done with files.
+pub fn enter() -> Result<Ids, OwnIdsError> {
+    let (uid, gid) = (geteuid(), getegid());
+    if uid.is_root() {
+        return Ok(Ids::Roots);
+    }
+    let Some((uids, gids)) = subordinate_ranges(uid.as_raw()) else { return Ok(Ids::OneOnly) };
+    let map = IdMap {
+        uids: with_ranges(uid.as_raw(), &uids),
+        gids: with_ranges(gid.as_raw(), &gids),
+        writer: Writer::Helpers,
+    };
+    let failed = |action| move |errno| OwnIdsError::System { action, errno };
+    let caller = getpid();
+    let (go_out, go_in) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    let (done_out, done_in) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    let pidfd = match clone3(0, None, Parent::Caller).map_err(failed("start a process"))? {
+        Cloned::Child => {
+            drop((go_in, done_out));
+            help(&go_out, &done_in, &map, caller)
+        }
+        Cloned::Parent { pidfd, .. } => pidfd,
+    };
+    drop((go_out, done_in));
+    let is_inside = unshare(NamespaceKind::User).is_ok();
+    if is_inside {
+        rustix::io::write(&go_in, b"go").map_err(failed("speak to a process"))?;
+    }
+    drop(go_in);
+    let mut answer = String::new();
+    std::fs::File::from(done_out)
+        .read_to_string(&mut answer)
+        .map_err(|error| failed("hear a process")(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    reap(std::os::fd::AsFd::as_fd(&pidfd), true).map_err(failed("wait for a process"))?;
+    match (is_inside, answer.as_str()) {
+        (false, _) => Ok(Ids::OneOnly),
+        (true, DONE) => Ok(Ids::All),
+        (true, reason) => Err(OwnIdsError::Helper(reason.to_owned())),
+    }
+}
+
+/// What the helper says when all went well; a helper that died says nothing.
+const DONE: &str = "done";
+
+fn help(go: &OwnedFd, done: &OwnedFd, map: &IdMap, caller: Pid) -> ! {
+    let mut word = [0; 2];
+    if matches!(rustix::io::retry_on_intr(|| rustix::io::read(go, &mut word)), Ok(2)) {
+        let mapped: Result<(), RuntimeError> = map.write_from_outside(caller);
+        let answer = mapped.map_or_else(|error| error.to_string(), |()| DONE.to_owned());
+        // Whoever cannot be told hears that nothing came.
+        rustix::io::write(done, answer.as_bytes()).ok();
+    }
+    exit_now(0)
+}
