@@ -24,10 +24,8 @@ const COUNTING: [Controller; 5] =
     [Controller::Cpu, Controller::Cpuset, Controller::Memory, Controller::Pids, Controller::Io];
 
 impl Host {
-    /// A plan for what `ask` says is wanted, which is not asked where the path is refused already.
-    pub(crate) fn place(&self, request: &Request<'_>, ask: impl FnOnce() -> Result<Asked>) -> Result<Plan> {
-        let relative = relative_path(request)?;
-        let asked = ask()?;
+    /// A plan for what is `asked`, at [`relative_path`].
+    pub(crate) fn place(&self, request: &Request<'_>, relative: &Path, asked: Asked) -> Result<Plan> {
         if self.unified.is_none() && self.legacy.is_empty() {
             return Err(no_hierarchy(&asked.settings));
         }
@@ -37,10 +35,10 @@ impl Host {
         let mut plan = Plan::new(asked, self);
         plan.wishes = self.wishes(request.accounting);
         if self.unified.is_some() {
-            self.place_unified(request, &relative, &mut plan)?;
+            self.place_unified(request, relative, &mut plan)?;
         }
-        for controller in self.joined(request, &relative, &plan) {
-            self.place_legacy(controller, request, &relative, &mut plan)?;
+        for controller in self.joined(request, relative, &plan) {
+            self.place_legacy(controller, request, relative, &mut plan)?;
         }
         Ok(plan)
     }
@@ -245,7 +243,7 @@ fn no_hierarchy(settings: &[Setting]) -> Error {
 }
 
 /// The path of the box's cgroup below its base.
-fn relative_path(request: &Request<'_>) -> Result<PathBuf> {
+pub(crate) fn relative_path(request: &Request<'_>) -> Result<PathBuf> {
     match request.place {
         Place::Boxr => named_path(request.name),
         Place::Path(path) => given_path(path),

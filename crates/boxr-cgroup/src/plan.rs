@@ -11,6 +11,7 @@ use crate::error::{Absence, Error, Result};
 use crate::field::Field;
 use crate::host::Host;
 use crate::parent::{self, Base, Needs};
+use crate::place::relative_path;
 use crate::resources::devices::DeviceDefaults;
 use crate::resources::{self, Asked, Facts, Setting, Version};
 use crate::systemd::{ScopePlan, Unit};
@@ -169,12 +170,12 @@ impl Host {
     pub fn plan(&self, request: &Request<'_>) -> Result<Plan> {
         let facts = HostFacts { host: self, location: None };
         let delegate = request.subgroup(DELEGATE)?.map(str::to_owned);
-        let placed = self.place(request, || resources::ask(request.resources, request.devices, &facts));
-        match placed {
+        let relative = relative_path(request)?;
+        let asked = resources::ask(request.resources, request.devices, &facts)?;
+        let may_go_without = request.need == Need::IfPossible && asked.settings.is_empty();
+        match self.place(request, &relative, asked) {
             Ok(plan) => Ok(Plan { owner: request.owner, delegate, ..plan }),
-            Err(error) if request.need == Need::IfPossible && is_refusal_of_place(&error) => {
-                Ok(Plan::default())
-            }
+            Err(error) if may_go_without && is_refusal_of_place(&error) => Ok(Plan::default()),
             Err(error) => Err(error),
         }
     }

@@ -162,19 +162,23 @@ fn inner() -> Outcome {
 fn figures() -> Outcome {
     let path = PathBuf::from(format!("/{}", unique()));
     let group = container(&path, r#"{"memory":{"limit":268435456},"pids":{"limit":50}}"#)?;
-    let _shell = Shell::running("i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done; exec sleep 1000", &group)?;
-    while group.stats().map_err(words)?.cpu.is_none_or(|cpu| cpu.total_ns < 5_000_000) {
+    // A megabyte stays in the shell, so that it is more than the kernel counts in bulk.
+    let script = "x=$(head -c 1000000 /dev/zero | tr '\\000' a); i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done; \
+        exec sleep 1000";
+    let shell = Shell::running(script, &group)?;
+    let comm = format!("/proc/{}/comm", shell.pid());
+    while std::fs::read_to_string(&comm).map_err(words)? != "sleep\n" {
         std::thread::yield_now();
     }
     let stats = group.container_stats().map_err(words)?;
     let event = serde_json::to_value(Event::Stats { id: "c", data: &stats }).map_err(words)?;
     let at = |pointer: &str| event.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();
     ensure!(at("/data/memory/usage/limit") == 268_435_456, "{event}");
-    ensure!(at("/data/memory/usage/usage") > 0, "{event}");
+    ensure!(at("/data/memory/usage/max").max(at("/data/memory/usage/usage")) > 0, "{event}");
     ensure!(event.pointer("/data/memory/raw/pgfault").is_some(), "{event}");
     ensure!(at("/data/memory/swap/limit") >= 268_435_456, "{event}");
     ensure!(at("/data/pids/limit") == 50 && at("/data/pids/current") == 1, "{event}");
-    ensure!(at("/data/cpu/usage/total") >= 5_000_000, "{event}");
+    ensure!(at("/data/cpu/usage/total") > 0, "{event}");
     let legacy = Host::detect().map_err(words)?.legacy.contains_key(&Controller::Cpuset);
     ensure!(event.pointer("/data/cpuset/cpus").is_some() == legacy, "{event}");
     ensure!(event.pointer("/data/network_interfaces") == Some(&serde_json::Value::Null), "{event}");

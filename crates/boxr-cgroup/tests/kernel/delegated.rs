@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use boxr_cgroup::{Controller, Error, Host, Layout, Request};
+use boxr_cgroup::{Controller, Error, Host, Layout, Need, Place, Request};
 
 use crate::support::{Outcome, Test, ensure, resources, unique, words};
 
@@ -18,11 +18,20 @@ pub const TESTS: &[Test] = &[
     ("delegated_with_a_shell", with_a_shell),
     ("delegated_with_a_shell_beside", with_a_sibling),
     ("not_delegated", not_delegated),
+    ("delegated_container_beside", container_beside),
+    ("not_delegated_container", container_without),
 ];
+
+/// [`ROLE`] of who makes a container of the OCI runtime's kind.
+const CONTAINER: &str = "container";
 
 /// What the user does: one box with a limit, a process in it, its end.
 pub fn play() -> ExitCode {
-    match box_with_limit() {
+    let played = match std::env::var(ROLE).as_deref() {
+        Ok(CONTAINER) => container(),
+        _ => box_with_limit(),
+    };
+    match played {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error}");
@@ -35,6 +44,29 @@ pub fn play() -> ExitCode {
             })
         }
     }
+}
+
+/// Where no cgroup may be made there is none without limits, and with limits an error.
+fn container() -> Result<(), Error> {
+    let host = Host::detect()?;
+    let path = Path::new("boxr-test-inner");
+    let request = Request { need: Need::IfPossible, ..Request::container("c", Place::Path(path)) };
+    let free = host.plan(&request)?;
+    let asked = resources(r#"{"memory":{"limit":67108864}}"#);
+    let limited = host.plan(&Request { resources: Some(&asked), ..request })?;
+    if free.is_empty() {
+        println!("none");
+    }
+    for plan in [free, limited] {
+        let group = plan.create()?;
+        let Ok(mut child) = Command::new("sleep").arg("1000").spawn() else { return Err(Error::NotMounted) };
+        group.add(child.id() as i32)?;
+        if child.kill().and_then(|()| child.wait()).is_err() {
+            return Err(Error::NotMounted);
+        }
+        group.remove()?;
+    }
+    Ok(())
 }
 
 fn box_with_limit() -> Result<(), Error> {
@@ -78,6 +110,15 @@ impl Delegated {
 
     /// Runs [`play`] as the user in `directory`; with `company` its shell stays there too.
     fn play(&self, directory: &Path, company: bool) -> Result<(Option<i32>, String), String> {
+        self.play_role("user", directory, company)
+    }
+
+    fn play_role(
+        &self,
+        role: &str,
+        directory: &Path,
+        company: bool,
+    ) -> Result<(Option<i32>, String), String> {
         let script = format!(
             "echo $$ > {}/cgroup.procs || exit 99; {} setpriv --reuid 1000 --regid 1000 --clear-groups \"$0\"{}",
             directory.display(),
@@ -87,7 +128,7 @@ impl Delegated {
         let binary = std::env::current_exe().map_err(words)?;
         let output = Command::new("/bin/sh")
             .args([Path::new("-c"), Path::new(&script), &binary])
-            .env(ROLE, "user")
+            .env(ROLE, role)
             .output()
             .map_err(words)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -140,6 +181,25 @@ fn with_a_sibling() -> Outcome {
 fn not_delegated() -> Outcome {
     let Some(delegated) = Delegated::new()? else { return no_place() };
     let (status, text) = delegated.play(&delegated.0, false)?;
+    ensure!(status == Some(4) && text.contains("systemd-run"), "status {status:?}: {text}");
+    Ok(())
+}
+
+fn container_beside() -> Outcome {
+    let Some(delegated) = Delegated::new()? else { return Ok(()) };
+    let scope = delegated.0.join("scope");
+    std::fs::create_dir(&scope).map_err(words)?;
+    delegated.give(&delegated.0)?;
+    delegated.give(&scope)?;
+    let (status, text) = delegated.play_role(CONTAINER, &scope, true)?;
+    ensure!(status == Some(0) && !text.contains("none"), "status {status:?}: {text}");
+    Ok(())
+}
+
+fn container_without() -> Outcome {
+    let Some(delegated) = Delegated::new()? else { return Ok(()) };
+    let (status, text) = delegated.play_role(CONTAINER, &delegated.0, false)?;
+    // Without a limit it goes without, with one it is told why it cannot have it.
     ensure!(status == Some(4) && text.contains("systemd-run"), "status {status:?}: {text}");
     Ok(())
 }
