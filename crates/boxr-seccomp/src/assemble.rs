@@ -7,7 +7,7 @@ use crate::section::Section;
 use crate::tree;
 
 /// The longest program that the kernel takes (`BPF_MAXINSNS`).
-const MOST: usize = 4096;
+pub(crate) const MOST_INSTRUCTIONS: usize = 4096;
 /// The longest way of a conditional jump.
 const FAR: u32 = 255;
 /// Offsets in `struct seccomp_data`.
@@ -128,7 +128,7 @@ impl Assembler {
     }
 
     fn finish(mut self) -> Result<Vec<Instruction>, Error> {
-        if self.reversed.len() > MOST {
+        if self.reversed.len() > MOST_INSTRUCTIONS {
             return Err(Error::TooLong { length: self.reversed.len() });
         }
         self.reversed.reverse();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use oci_spec::runtime::Arch;
 
 use crate::arch::{ARM_PRIVATE, Abi, Order, Width, X32_BIT};
+use crate::assemble::MOST_INSTRUCTIONS;
 use crate::error::Error;
 use crate::multiplex::Multiplexed;
 use crate::profile::{Action, Comparison, ENOSYS, KILL_THREAD, Profile, Rule, Test};
@@ -212,6 +213,10 @@ impl<'p> Source<'p> {
         }
         if compared.is_empty() {
             return Ok(Target::Return(self.profile.default));
+        }
+        if compared.len() > MOST_INSTRUCTIONS {
+            // Each takes one at least; comparing them all with each other would take long.
+            return Err(Error::TooLong { length: compared.len() });
         }
         let mut alternatives: Vec<(usize, Alternative)> = Vec::new();
         for (rule, comparisons) in compared {

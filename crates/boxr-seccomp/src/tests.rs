@@ -119,5 +119,6 @@ fn a_program_that_is_too_long_is_refused() {
     };
     let many = |count: u64| entries(&(0..count).map(one).collect::<Vec<_>>().join(","));
     assert!(compile(&many(1000)).is_ok());
+    assert!(matches!(compile(&many(3000)), Err(Error::TooLong { .. })));
     assert!(matches!(compile(&many(5000)), Err(Error::TooLong { .. })));
 }

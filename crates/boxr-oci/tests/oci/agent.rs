@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 
 use boxr_sys::seccomp_listener::{Answer, Notification, receive, respond};
 use boxr_testing::{PATIENCE, Sandbox, wait};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 
@@ -49,18 +51,28 @@ fn serve(socket: &UnixListener, answer: fn(&Notification) -> Answer) -> Seen {
     let (connection, _) = socket.accept().unwrap();
     let (message, listener) = take(connection.as_fd());
     let mut calls = Vec::new();
-    // ENOENT: a call that was given up; ended when the last process with the filter has.
-    while wait::readable(&listener, PATIENCE) {
+    while call_waits(&listener) {
         match receive(listener.as_fd()) {
             Ok(call) => {
                 calls.push(call);
                 // The caller may have been killed.
                 respond(listener.as_fd(), call.id, answer(&call)).ok();
             }
-            Err(_) => break,
+            // A call that was given up.
+            Err(Errno::NOENT) => {}
+            Err(errno) => panic!("receive: {errno}"),
         }
     }
     Seen { message, calls }
+}
+
+/// Whether there is a call; not when the last process with the filter has ended, for which kernels before
+/// 6.11 would let us wait in vain.
+fn call_waits(listener: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&patience))).unwrap();
+    fds[0].revents().contains(PollFlags::IN)
 }
 
 /// The message, which ends with its connection, and the descriptor that came with it.

@@ -14,7 +14,9 @@ use crate::meaning;
 
 /// Why libseccomp cannot be asked here.
 pub fn missing() -> Option<String> {
-    Need::Tool(Tool::LibseccompDev).missing()
+    let cc = || Command::new("cc").arg("--version").stdout(Stdio::null()).status().is_err();
+    let missing = Need::Tool(Tool::LibseccompDev).missing();
+    missing.or_else(|| cc().then(|| "cc is not installed (apt-get install gcc)".into()))
 }
 
 /// How libseccomp orders its comparisons of numbers (`SCMP_FLTATR_CTL_OPTIMIZE`).
