@@ -173,14 +173,17 @@ fn bandwidth_two(bandwidth: &Bandwidth, facts: &dyn Facts, list: &mut Vec<Settin
     }
     match (bandwidth.quota, bandwidth.period) {
         (None, None) => {}
-        (Some(quota), None) => {
-            let words = share_words(quota, DEFAULT_PERIOD);
-            list.push(Setting::new(Cpu, "cpu.max", quota_text(quota), CPU_QUOTA).words(words));
-        }
-        (Some(quota), Some(period)) => {
-            let value = format!("{} {period}", quota_text(quota));
-            let setting = Setting::new(Cpu, "cpu.max", value, CPU_QUOTA);
-            list.push(setting.words(share_words(quota, period)));
+        (Some(quota), period) => {
+            // The period in force stays, and systemd has to be told of it.
+            let now = facts.current(Cpu, "cpu.max")?;
+            let in_force = now.as_deref().and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+            let period = period.or(in_force);
+            let value = match period {
+                Some(period) => format!("{} {period}", quota_text(quota)),
+                None => quota_text(quota),
+            };
+            let words = share_words(quota, period.unwrap_or(DEFAULT_PERIOD));
+            list.push(Setting::new(Cpu, "cpu.max", value, CPU_QUOTA).words(words));
         }
         (None, Some(period)) => {
             let now = facts.current(Cpu, "cpu.max")?.unwrap_or_default();
@@ -270,6 +273,8 @@ mod tests {
         let mut running = Fake::new(Version::Two);
         running.now.insert("cpu.max", "5000 100000\n");
         assert_eq!(convert(&running, r#"{"cpu":{"period":50000}}"#).unwrap(), ["cpu.max=5000 50000"]);
+        running.now.insert("cpu.max", "5000 200000\n");
+        assert_eq!(convert(&running, r#"{"cpu":{"quota":7000}}"#).unwrap(), ["cpu.max=7000 200000"]);
     }
 
     #[test]
