@@ -13,9 +13,10 @@ impl Explain for StoreError {
                 Report::new(format!("cannot {action} {}: {}", path.display(), errno_text(*errno)))
             }
             Self::Full { action, path, errno } => {
-                let parent = path.parent().unwrap_or(path).display().to_string();
+                // The box's own directory has been removed meanwhile.
+                let place = path.ancestors().skip(1).find(|path| path.is_dir()).unwrap_or(path);
                 Report::new(format!("cannot {action} {}: {}", path.display(), errno_text(*errno)))
-                    .suggest(format!("df -h {parent}"))
+                    .suggest(format!("df -h {}", place.display()))
                     .suggest("boxr prune")
             }
             Self::InvalidName { name, reason } => {
