@@ -21,10 +21,18 @@ pub fn protect() -> Result<(), Error> {
     // Root's boxes may be the host's root, and an ordinary user's are that user in any case; whoever else
     // owns the program is not among the ids that a user can map.
     let caller = rustix::process::geteuid();
-    if caller.is_root() || own_binary::is_exposed_to(|uid| uid == caller.as_raw())? {
+    if caller.is_root() || own_binary::is_exposed_to(|uid| uid == caller.as_raw(), is_callers_group)? {
         own_binary::protect()?;
     }
     Ok(())
+}
+
+/// Whether the caller is in the group. It stays there in a box, whose map need not hold the group (user_namespaces(7)).
+/// Where its groups cannot be told, it may be in any.
+fn is_callers_group(gid: u32) -> bool {
+    gid == rustix::process::getegid().as_raw()
+        || rustix::process::getgroups()
+            .map_or(true, |groups| groups.iter().any(|group| group.as_raw() == gid))
 }
 
 /// Whether somebody else's program runs in the box while boxr is in it, or can look at it there. A command

@@ -71,14 +71,20 @@ fn name_after_program() -> Result<(), Error> {
     rustix::thread::set_name(&name).map_err(|errno| at("name it", errno))
 }
 
-/// Whether the container's processes could write to this program's file, if they reached it: its
-/// owner is among the ids on the host that the container's ids stand for.
+/// Whether the container's processes could write to this program's file, if they reached it: they can be its
+/// owner, or its group or anybody where those may write. Asked by ids on the host.
 ///
 /// # Errors
 /// The file cannot be looked at.
-pub fn is_exposed_to(has_host_uid: impl Fn(u32) -> bool) -> Result<bool, Error> {
+pub fn is_exposed_to(
+    can_be_user: impl Fn(u32) -> bool,
+    can_be_group: impl Fn(u32) -> bool,
+) -> Result<bool, Error> {
     let found = rustix::fs::stat(EXE).map_err(|errno| at("look at it", errno))?;
-    Ok(has_host_uid(found.st_uid))
+    let mode = Mode::from_raw_mode(found.st_mode);
+    Ok(can_be_user(found.st_uid)
+        || mode.contains(Mode::WGRP) && can_be_group(found.st_gid)
+        || mode.contains(Mode::WOTH))
 }
 
 /// Whether this process runs from a copy that nobody can write.
@@ -144,6 +150,8 @@ fn at(doing: &'static str, errno: Errno) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     #[test]
@@ -161,9 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_of_the_file_decides_who_is_kept_from_it() {
-        let owner = rustix::process::geteuid().as_raw();
-        assert_eq!(is_exposed_to(|uid| uid == owner), Ok(true));
-        assert_eq!(is_exposed_to(|_| false), Ok(false));
+    fn who_may_write_to_the_file_is_kept_from_it() {
+        let mode = std::fs::metadata(EXE).unwrap().permissions().mode();
+        let owner = std::fs::metadata(EXE).unwrap().uid();
+        assert_eq!(is_exposed_to(|uid| uid == owner, |_| false), Ok(true));
+        assert_eq!(is_exposed_to(|_| false, |_| true), Ok(mode & 0o022 != 0));
+        assert_eq!(is_exposed_to(|_| false, |_| false), Ok(mode & 0o002 != 0));
     }
 }
