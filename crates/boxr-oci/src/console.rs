@@ -4,17 +4,39 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use boxr_runtime::passing;
+use boxr_runtime::terminal::copy_size;
 use oci_spec::runtime::Process;
 use rustix::io::Errno;
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{Winsize, isatty, tcsetwinsize};
 
 use crate::error::Error;
 
-/// Gives the terminal the size of `process.consoleSize`, if it says one.
+/// Gives the terminal a size and hands its master to who listens at `socket`. Without one boxr relays it, and
+/// it is as large as the terminal that boxr is at.
 ///
 /// # Errors
-/// `TIOCSWINSZ`.
-pub fn set_size(master: BorrowedFd<'_>, process: Option<&Process>) -> Result<(), Error> {
+/// `TIOCSWINSZ`, connect(2), sendmsg(2).
+pub fn hand_out(
+    master: BorrowedFd<'_>,
+    process: Option<&Process>,
+    socket: Option<&Path>,
+) -> Result<(), Error> {
+    match socket {
+        Some(socket) => {
+            set_size(master, process)?;
+            send(socket, master)
+        }
+        None if at_terminal() => copy_size(master).map_err(Error::system("set the size of the terminal")),
+        None => set_size(master, process),
+    }
+}
+
+fn at_terminal() -> bool {
+    [rustix::stdio::stdout(), rustix::stdio::stdin(), rustix::stdio::stderr()].into_iter().any(isatty)
+}
+
+/// Gives the terminal the size of `process.consoleSize`, if it says one.
+fn set_size(master: BorrowedFd<'_>, process: Option<&Process>) -> Result<(), Error> {
     let Some(size) = process.and_then(Process::console_size) else { return Ok(()) };
     let cells = |count: u64| u16::try_from(count).unwrap_or(u16::MAX);
     let size =
@@ -23,10 +45,7 @@ pub fn set_size(master: BorrowedFd<'_>, process: Option<&Process>) -> Result<(),
 }
 
 /// Sends the terminal's master to whoever listens at `socket` (runc, docs/terminals.md).
-///
-/// # Errors
-/// connect(2), sendmsg(2).
-pub fn send(socket: &Path, master: BorrowedFd<'_>) -> Result<(), Error> {
+fn send(socket: &Path, master: BorrowedFd<'_>) -> Result<(), Error> {
     send_descriptor(socket, b"/dev/ptmx", master)
         .map_err(|errno| Error::at("send the terminal to the console socket", socket, errno))
 }

@@ -152,6 +152,11 @@ impl Container {
         flock(&self.dir, FlockOperation::Unlock).map_err(|errno| Error::at("unlock", &self.path, errno))
     }
 
+    /// Where its directory is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The directory itself.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()

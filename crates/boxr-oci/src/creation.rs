@@ -21,11 +21,13 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use crate::bundle::Bundle;
 use crate::cgroup::cgroup;
 use crate::cli::Globals;
-use crate::cli::words::{Words, text};
+use crate::cli::words::Words;
 use crate::console;
 use crate::container::{Container, FORMAT, State, write_pid_file};
 use crate::error::Error;
+use crate::inherited::{Descriptors, give_streams_to};
 use crate::log::Log;
+use crate::notify;
 use crate::store;
 
 /// What is made of a bundle.
@@ -39,8 +41,8 @@ pub struct Creation {
     pub console_socket: Option<PathBuf>,
     /// A file that gets the pid.
     pub pid_file: Option<PathBuf>,
-    /// How many descriptors from 3 on are inherited.
-    pub preserve_fds: u32,
+    /// Descriptors that are inherited.
+    pub descriptors: Descriptors,
     /// Who lets the command run.
     pub starter: Starter,
     /// Whose session keyring it has.
@@ -101,18 +103,21 @@ impl Creation {
             |path: PathBuf| std::path::absolute(&path).map_err(|error| Error::io("use", path, error));
         let console_socket = words.path("console-socket").map(absolute).transpose()?;
         let pid_file = words.path("pid-file").map(absolute).transpose()?;
-        let preserve_fds = words.number::<u32>("preserve-fds")?.unwrap_or(0).saturating_add(listen_fds()?);
-        let bundle = read_protected(words.path("bundle").as_deref())?;
+        let descriptors = Descriptors::read(words)?;
+        let mut bundle = read_protected(words.path("bundle").as_deref())?;
+        if let Some(process) = bundle.spec.process_mut() {
+            descriptors.announce(process);
+        }
         let keyring = if words.on("no-new-keyring") { Keyring::Callers } else { Keyring::New };
         let root_entry = if words.on("no-pivot") { RootEntry::MoveAndChroot } else { RootEntry::Pivot };
-        Ok(Self { id, bundle, console_socket, pid_file, preserve_fds, starter, keyring, root_entry })
+        Ok(Self { id, bundle, console_socket, pid_file, descriptors, starter, keyring, root_entry })
     }
 
     /// Makes the container, up to its command. On an error nothing is left behind.
     ///
     /// # Errors
     /// Every step has its own.
-    pub fn make(self, globals: &Globals) -> Result<Made, Error> {
+    pub fn make(mut self, globals: &Globals) -> Result<Made, Error> {
         self.bundle.warnings.iter().for_each(|warning| globals.log.warn(warning));
         self.check_terminal()?;
         // Relative paths of the specification are the bundle's.
@@ -120,7 +125,9 @@ impl Creation {
             .map_err(|error| Error::io("enter the bundle", &self.bundle.path, error))?;
         let hooks = Hooks::new(&self.bundle.spec, &self.id, self.bundle.path.clone())?;
         let container = store::claim(&globals.root, &self.id)?;
-        match self.make_in(globals, &container, hooks.clone()) {
+        let made = notify::prepare(&container, &mut self.bundle.spec)
+            .and_then(|()| self.make_in(globals, &container, hooks.clone()));
+        match made {
             Ok((state, spawned, signals)) => Ok(Made { container, state, spawned, hooks, signals }),
             Err(error) => {
                 clean_up(&container, hooks.as_ref(), self.pid_file.as_deref(), &globals.log);
@@ -149,6 +156,11 @@ impl Creation {
         // Before anything is made: who is killed from here on leaves a container that can be deleted.
         container.write_first_state(&state)?;
         let (signals, mask) = signal::take_all().map_err(Error::system("receive signals"))?;
+        if let Some(process) = self.bundle.spec.process()
+            && !state.user_namespace
+        {
+            give_streams_to(process)?;
+        }
         let spawned = self.spawn(plan, &mask)?;
         match self.note(container, &mut state, &spawned) {
             Ok(()) => Ok((state, spawned, signals)),
@@ -162,9 +174,8 @@ impl Creation {
     fn spawn(&self, plan: Plan, mask: &Mask) -> Result<Spawned, Error> {
         let spawned = spawn(plan, mask)?;
         let Some(master) = &spawned.terminal else { return Ok(spawned) };
-        let given = console::set_size(master.as_fd(), self.bundle.spec.process().as_ref()).and_then(|()| {
-            self.console_socket.as_ref().map_or(Ok(()), |socket| console::send(socket, master.as_fd()))
-        });
+        let process = self.bundle.spec.process().as_ref();
+        let given = console::hand_out(master.as_fd(), process, self.console_socket.as_deref());
         match given {
             Ok(()) => Ok(spawned),
             Err(error) => {
@@ -183,6 +194,10 @@ impl Creation {
             state.cgroup = Some(cgroup.location().clone());
         }
         container.write_state(state)?;
+        if let Some(socket) = annotation(&self.bundle.spec, "run.oci.pidfd_receiver") {
+            console::send_descriptor(Path::new(socket), b"pidfd", spawned.pidfd.as_fd())
+                .map_err(|errno| Error::at("send the pidfd to", socket, errno))?;
+        }
         match &self.pid_file {
             Some(file) => write_pid_file(file, pid),
             None => Ok(()),
@@ -196,7 +211,7 @@ impl Creation {
             map_writer: map_writer(spec)?,
             cgroup: cgroup(globals, &self.id, spec)?,
             stdio: if wants_terminal(spec) { Stdio::TerminalInside } else { Stdio::Inherit },
-            preserve_fds: self.preserve_fds,
+            preserve_fds: self.descriptors.count(),
             hooks,
             started_by,
             init: false,
@@ -335,14 +350,4 @@ fn map_writer(spec: &Spec) -> Result<Writer, Error> {
     let alone = own(linux.uid_mappings(), rustix::process::geteuid().as_raw())
         && own(linux.gid_mappings(), rustix::process::getegid().as_raw());
     Ok(if alone { Writer::FirstProcess } else { Writer::Helpers })
-}
-
-/// Descriptors that systemd has handed over (sd_listen_fds(3)); they go on to the container.
-fn listen_fds() -> Result<u32, Error> {
-    match std::env::var_os("LISTEN_FDS") {
-        None => Ok(0),
-        Some(count) => text(&count)?
-            .parse()
-            .map_err(|_| Error::Usage(format!("LISTEN_FDS={}: not a number", count.display()))),
-    }
 }

@@ -14,7 +14,9 @@ pub mod creation;
 pub mod criu;
 pub mod error;
 pub mod foreground;
+pub mod inherited;
 pub mod log;
+pub mod notify;
 pub mod store;
 
 use std::ffi::OsString;

@@ -20,7 +20,7 @@ enum Format {
 }
 
 /// Where and how.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Log {
     file: Option<PathBuf>,
     format: Format,

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -18,6 +18,7 @@ pub fn main(role: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
         "check-pattern" => check_pattern(),
         "abstract-server" => abstract_server(&words.next().expect("a name")),
         "abstract-client" => abstract_client(&words.next().expect("a name")),
+        "notify" => notify(&words.next().expect("a message")),
         "overwrite-runtime" => crate::overwrite::main(words),
         role => panic!("a test program cannot be {role:?}"),
     }
@@ -114,5 +115,12 @@ fn abstract_server(name: &str) -> ExitCode {
 fn abstract_client(name: &str) -> ExitCode {
     let Ok(mut stream) = UnixStream::connect_addr(&abstract_address(name)) else { return ExitCode::FAILURE };
     std::io::copy(&mut stream, &mut std::io::stdout()).unwrap();
+    ExitCode::SUCCESS
+}
+
+/// Tells a service manager, as sd_notify(3) does.
+fn notify(message: &str) -> ExitCode {
+    let socket = UnixDatagram::unbound().unwrap();
+    socket.send_to(message.as_bytes(), std::env::var_os("NOTIFY_SOCKET").expect("a socket")).unwrap();
     ExitCode::SUCCESS
 }

@@ -22,6 +22,7 @@ use crate::container::{Container, State, Status, write_pid_file};
 use crate::creation::{annotation, protect};
 use crate::error::Error;
 use crate::foreground::Foreground;
+use crate::inherited::{Descriptors, give_streams_to};
 use crate::store;
 
 /// Runs the command.
@@ -37,6 +38,7 @@ fn exec(globals: &Globals, words: &Words) -> Result<u8, Error> {
         .rest
         .split_first()
         .ok_or_else(|| Error::Usage("\"exec\" requires a container ID and a command".into()))?;
+    let descriptors = Descriptors::of_exec(words)?;
     let container = Container::open(&globals.root, text(id)?)?;
     let state = container.state()?;
     if !state.user_namespace {
@@ -59,7 +61,10 @@ fn exec(globals: &Globals, words: &Words) -> Result<u8, Error> {
     let console_socket = words.path("console-socket");
     let leaves = words.on("detach");
     check_terminal(&process, console_socket.as_deref(), leaves)?;
-    let plan = plan(globals, &state, &spec, &process, first, words)?;
+    let plan = plan(globals, &state, &spec, &process, first, words, descriptors)?;
+    if !state.user_namespace {
+        give_streams_to(&process)?;
+    }
     let (signals, mask) = signal::take_all().map_err(Error::system("receive signals"))?;
     let spawned = spawn(plan, &mask)?;
     let spawned = hand_out(spawned, &process, console_socket.as_deref(), words)?;
@@ -79,10 +84,7 @@ fn hand_out(
 ) -> Result<Spawned, Error> {
     let given = (|| {
         if let Some(master) = &spawned.terminal {
-            console::set_size(master.as_fd(), Some(process))?;
-            if let Some(socket) = console_socket {
-                console::send(socket, master.as_fd())?;
-            }
+            console::hand_out(master.as_fd(), Some(process), console_socket)?;
         }
         if let Some(file) = words.path("pid-file") {
             write_pid_file(&file, spawned.pid.as_raw_nonzero().get())?;
@@ -109,6 +111,7 @@ fn plan(
     process: &Process,
     first: ProcessRef,
     words: &Words,
+    descriptors: Descriptors,
 ) -> Result<Plan, Error> {
     let joined = namespaces::of_process(first.pid).map_err(|(kind, errno)| {
         let path = PathBuf::from(format!("/proc/{}/ns/{}", first.pid, kind.proc_name()));
@@ -122,7 +125,7 @@ fn plan(
         map_writer: Writer::FirstProcess,
         cgroup: cgroup(state, words)?,
         stdio: if process.terminal().unwrap_or(false) { Stdio::TerminalInside } else { Stdio::Inherit },
-        preserve_fds: words.number("preserve-fds")?.unwrap_or(0),
+        preserve_fds: descriptors.count(),
         hooks: None,
         started_by: StartedBy::Maker,
         init: false,

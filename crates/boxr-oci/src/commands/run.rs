@@ -16,6 +16,7 @@ use crate::creation::{Creation, Made, Starter, run_regardless, wants_terminal};
 use crate::error::Error;
 use crate::foreground::Foreground;
 use crate::log::Log;
+use crate::notify::{self, MainPid};
 
 /// What boxr does when the command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +68,13 @@ fn start(globals: &Globals, made: Made, then: Then) -> Result<u8, Error> {
     }
     // Whoever stays hears of a command that cannot be executed at its end.
     let must_know = then == Then::Leave || hooks.as_ref().is_some_and(|hooks| hooks.has(HookKind::Poststart));
-    let started = if must_know { spawned.go() } else { spawned.release() };
-    let finished = started.map_err(Error::from).and_then(|running| {
+    let finished = notify::Listener::bind(&container).and_then(|service| {
+        let running = if must_know { spawned.go()? } else { spawned.release()? };
         let pid = Some(running.pid.as_raw_nonzero().get());
         run_regardless(hooks.as_ref(), HookKind::Poststart, pid, &globals.log);
+        if let Some(service) = service {
+            tell_when_ready(service, &running, then, &globals.log)?;
+        }
         wait(running, signals, then)
     });
     finish(globals, &container, &state, hooks.as_ref(), finished, then)
@@ -111,6 +115,22 @@ fn tell_of_memory(state: &State, log: &Log) {
             "the container's memory ran out: the kernel killed {kills} of its processes (OOM)"
         ));
     }
+}
+
+/// Whoever leaves waits for it, and names the container's first process as the one to look after. Whoever
+/// stays has it done beside: a service that is never ready runs as well.
+fn tell_when_ready(service: notify::Listener, running: &Running, then: Then, log: &Log) -> Result<(), Error> {
+    if then == Then::Leave {
+        return service.wait(&running.pidfd, MainPid::Is(running.pid.as_raw_nonzero().get()));
+    }
+    let pidfd = running.pidfd.try_clone().map_err(|error| Error::io("wait for", "the container", error))?;
+    let log = log.clone();
+    std::thread::spawn(move || {
+        if let Err(error) = service.wait(pidfd, MainPid::Unchanged) {
+            log.warn(&error.to_string());
+        }
+    });
+    Ok(())
 }
 
 /// Waits for the end, if that is what boxr does.

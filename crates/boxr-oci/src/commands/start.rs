@@ -12,6 +12,7 @@ use crate::cli::words::Words;
 use crate::container::{Container, State, Status};
 use crate::creation::run_regardless;
 use crate::error::Error;
+use crate::notify::{self, MainPid};
 
 /// Runs the command.
 ///
@@ -31,9 +32,14 @@ pub fn run(globals: &Globals, words: &Words) -> Result<u8, Error> {
     let spec = container.spec()?;
     let first = state.process.ok_or_else(|| Error::WrongState("container not running".into()))?;
     let pid = Pid::from_raw(first.pid).ok_or_else(|| Error::WrongState("container not running".into()))?;
+    let service = notify::Listener::bind(&container)?;
     start::start(container.dir(), pid, agent(&spec, &state)?)?;
     container.note_started()?;
     poststart(globals, &spec, &state)?;
+    if let Some(service) = service {
+        container.unlock()?;
+        service.wait(&first.open()?, MainPid::Is(first.pid))?;
+    }
     Ok(0)
 }
 

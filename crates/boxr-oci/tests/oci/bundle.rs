@@ -117,11 +117,17 @@ impl<'t> Bundle<'t> {
     /// The same with flags before the command.
     #[track_caller]
     pub fn create_with(&self, globals: &[&str], id: &str) {
+        self.create_by(Cmd::new("sh"), globals, id);
+    }
+
+    /// The same by this shell, which may have variables.
+    #[track_caller]
+    pub fn create_by(&self, sh: Cmd, globals: &[&str], id: &str) {
         self.place(id);
         let script = r#"exec "$@" >/dev/null 2>err </dev/null"#;
         let out = self
             .t
-            .surrounded(Cmd::new("sh"))
+            .surrounded(sh)
             .args(["-c", script, "sh"])
             .arg(self.t.program())
             .args(["--root".as_ref(), self.t.layout().state.as_os_str()])

@@ -12,6 +12,8 @@ mod life;
 mod limits;
 mod mistakes;
 mod seccomp;
+mod service;
+mod streams;
 mod systemd;
 
 fn main() -> std::process::ExitCode {
@@ -29,6 +31,8 @@ fn main() -> std::process::ExitCode {
         seccomp::TESTS,
         crash::TESTS,
         checkpoint::TESTS,
+        streams::TESTS,
+        service::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }
