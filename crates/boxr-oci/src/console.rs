@@ -45,7 +45,10 @@ fn set_size(master: BorrowedFd<'_>, process: Option<&Process>) -> Result<(), Err
 }
 
 /// Sends the terminal's master to whoever listens at `socket` (runc, docs/terminals.md).
-fn send(socket: &Path, master: BorrowedFd<'_>) -> Result<(), Error> {
+///
+/// # Errors
+/// connect(2), sendmsg(2).
+pub fn send(socket: &Path, master: BorrowedFd<'_>) -> Result<(), Error> {
     send_descriptor(socket, b"/dev/ptmx", master)
         .map_err(|errno| Error::at("send the terminal to the console socket", socket, errno))
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, in the words that runc's users and the programs above look for.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use boxr_runtime::error::{Step, StepError, describe};
@@ -13,6 +14,9 @@ pub enum Error {
     /// The command line.
     #[error("{0}")]
     Usage(String),
+    /// The first word of the command line is no command.
+    #[error("No help topic for '{}'", .0.display())]
+    NoSuchCommand(OsString),
     /// The id cannot be one.
     #[error("invalid container ID format: {0:?}")]
     InvalidId(String),

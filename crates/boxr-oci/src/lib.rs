@@ -25,7 +25,11 @@ use std::ffi::OsString;
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let invocation = match cli::read(args) {
         Ok(invocation) => invocation,
-        Err(error) => return log::Log::default().fail(&error, 1),
+        Err(error) => {
+            // As runc's parser has it.
+            let status = if matches!(error, error::Error::NoSuchCommand(_)) { 3 } else { 1 };
+            return log::Log::default().fail(&error, status);
+        }
     };
     let command = match invocation {
         cli::Invocation::Print(text) => return commands::print(&text),

@@ -115,7 +115,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Erro
 
 fn find(name: &OsString) -> Result<&'static Command, Error> {
     let found = table::COMMANDS.iter().find(|command| name == command.name);
-    found.ok_or_else(|| Error::Usage(format!("No help topic for '{}'", name.display())))
+    found.ok_or_else(|| Error::NoSuchCommand(name.clone()))
 }
 
 fn globals(words: &Words) -> Result<Globals, Error> {

@@ -11,6 +11,7 @@ mod hooks;
 mod life;
 mod limits;
 mod mistakes;
+mod peers;
 mod seccomp;
 mod service;
 mod streams;
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
         checkpoint::TESTS,
         streams::TESTS,
         service::TESTS,
+        peers::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }

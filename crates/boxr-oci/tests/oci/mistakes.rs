@@ -138,7 +138,7 @@ fn a_state_directory_that_cannot_be_written(t: &Sandbox) {
 }
 
 fn the_command_line(t: &Sandbox) {
-    oci(t, ["nonsense"]).run().exits(1).blames("nonsense");
+    oci(t, ["nonsense"]).run().exits(3).blames("nonsense");
     oci(t, ["state", "--nonsense", "x"]).run().exits(1).blames("flag provided but not defined: -nonsense");
     oci(t, ["state"]).run().exits(1).blames("exactly 1 argument");
     oci(t, ["--log-format", "xml", "list"]).run().exits(1).blames("invalid log-format: xml");
