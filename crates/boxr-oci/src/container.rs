@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use boxr_cgroup::{Cgroup, Frozen, Location};
 use boxr_runtime::identity::{Liveness, ProcessRef};
+use boxr_runtime::intel_rdt::Leftovers;
 use boxr_runtime::process::start::SOCKET;
 use oci_spec::runtime::Spec;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
@@ -55,6 +56,9 @@ pub struct State {
     pub user_namespace: bool,
     /// Its cgroup.
     pub cgroup: Option<Location>,
+    /// What of resctrl is removed with it.
+    #[serde(default)]
+    pub intel_rdt: Leftovers,
     /// Name of its session keyring, where it has one of its own.
     #[serde(default)]
     pub session_keyring: Option<String>,

@@ -8,6 +8,7 @@ use boxr_runtime::capabilities;
 use boxr_runtime::hooks::{HookKind, Hooks};
 use boxr_runtime::identity::ProcessRef;
 use boxr_runtime::idmap::Writer;
+use boxr_runtime::intel_rdt::Leftovers;
 use boxr_runtime::own_binary;
 use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootEntry, StartedBy};
 use boxr_runtime::process::parent::{Spawned, spawn};
@@ -149,6 +150,9 @@ impl Creation {
         let plan = self.plan(globals, hooks, started_by)?;
         let session_keyring = self.keyring.name(&self.id);
         let mut state = State { session_keyring, ..first_state(&self.id, &self.bundle) };
+        if let Some(rdt) = &plan.intel_rdt {
+            state.intel_rdt = rdt.leftovers();
+        }
         if let CgroupPlan::New(cgroup) = &plan.cgroup {
             state.cgroup = Some(cgroup.location().clone());
         }
@@ -221,6 +225,7 @@ impl Creation {
             keep_user: false,
             trace: false,
             oci: OciExtras {
+                id: Some(self.id.clone()),
                 session_keyring: self.keyring.name(&self.id),
                 root_entry: self.root_entry,
                 home: Home::FromPasswd,
@@ -261,6 +266,7 @@ pub fn first_state(id: &str, bundle: &Bundle) -> State {
         user_namespace: has_namespace(&bundle.spec, LinuxNamespaceType::User),
         cgroup: None,
         session_keyring: None,
+        intel_rdt: Leftovers::default(),
     }
 }
 

@@ -80,6 +80,10 @@ steps! {
     Rlimit = "set the resource limit",
     /// The session keyring.
     Keyring = "join the session keyring",
+    /// A group of resctrl.
+    IntelRdt = "use the resctrl group",
+    /// A device of the host's network.
+    NetDevice = "move the network device",
     /// A setting below /proc/sys.
     Sysctl = "set the kernel parameter",
     /// personality(2).

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod mempolicy;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod nsfs;
 pub mod personality;
 pub mod pidfd;

@@ -128,6 +128,7 @@ pub fn delete_with(
     if let Some(location) = &state.cgroup {
         errors.extend(remove_cgroup(location).err());
     }
+    errors.extend(state.intel_rdt.remove().map_err(boxr_runtime::Error::from).err().map(Error::from));
     if errors.is_empty() {
         errors.extend(container.remove().err());
     }

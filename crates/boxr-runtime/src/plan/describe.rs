@@ -76,6 +76,9 @@ impl Plan {
         for device in &self.devices {
             lines.push(format!("device: {} {}:{}", device.path.display(), device.major, device.minor));
         }
+        for device in &self.net_devices {
+            lines.push(format!("network device: {} as {}", device.host, device.name));
+        }
         lines.extend(self.masked.iter().map(|path| format!("masked: {}", path.display())));
         lines.extend(self.read_only_paths.iter().map(|path| format!("read-only: {}", path.display())));
     }

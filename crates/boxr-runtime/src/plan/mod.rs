@@ -20,6 +20,7 @@ use rustix::process::{Resource, Rlimit};
 use crate::capabilities::Sets;
 use crate::hooks::Hooks;
 use crate::idmap::IdMap;
+use crate::intel_rdt::IntelRdt;
 use crate::stdio::Stdio;
 
 pub use mount::{Cover, IdShift, MountPlan, MountSource};
@@ -59,6 +60,10 @@ pub struct Plan {
     pub time_offsets: Vec<(&'static str, i64, u32)>,
     /// Kernel parameters of the container's namespaces: path below /proc, value.
     pub sysctls: Vec<(String, String)>,
+    /// Devices of the caller's network namespace that become the container's.
+    pub net_devices: Vec<NetDevice>,
+    /// Its share of caches and memory bandwidth.
+    pub intel_rdt: Option<IntelRdt>,
     /// Name of the session keyring; `None` leaves the caller's.
     pub session_keyring: Option<CString>,
     /// What is done about a missing `HOME`.
@@ -109,6 +114,15 @@ pub enum StartedBy {
         /// The socket.
         listener: OwnedFd,
     },
+}
+
+/// A network device that moves into the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name on the host.
+    pub host: String,
+    /// Its name in the container; `%d` stands for a number that is free.
+    pub name: String,
 }
 
 /// What a node is.

@@ -180,6 +180,10 @@ fn finish_spawn(
         if maps_from_outside(plan) || (waits && !staged) {
             spawned.tell(ToChild::Prepared)?;
         }
+        crate::net_devices::move_all(plan, spawned.pid)?;
+        if let Some(rdt) = &plan.intel_rdt {
+            rdt.enter(spawned.pid.as_raw_nonzero().get())?;
+        }
         if let Some(hooks) = &plan.hooks {
             spawned.run_hooks(hooks)?;
         }
@@ -207,6 +211,10 @@ fn finish_spawn(
                 }
             };
             spawned.abandon();
+            if let Some(rdt) = &plan.intel_rdt {
+                // The start's own error is the one to report.
+                rdt.leftovers().remove().unwrap_or_default();
+            }
             Err(told.unwrap_or(error))
         }
     }

@@ -82,8 +82,8 @@ impl Ahead {
     }
 
     /// The container's root.
-    pub fn root(&self) -> Option<&OwnedFd> {
-        self.root.as_ref()
+    pub fn root(&self) -> Option<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd)
     }
 }
 
@@ -98,7 +98,7 @@ fn clone_if_allowed(mount: &MountPlan) -> Result<Option<OwnedFd>, StepError> {
 fn clone_root(path: &Path) -> Result<Option<OwnedFd>, StepError> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    match open_tree(rustix::fs::CWD, path, flags) {
+    match open_tree(rustix::fs::CWD, path.join(""), flags) {
         Err(Errno::PERM) => Ok(None),
         other => {
             let tree = other.at(Step::OpenRoot, path.display())?;

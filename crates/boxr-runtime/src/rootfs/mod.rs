@@ -42,7 +42,7 @@ pub(crate) fn set_up(plan: &Plan, ahead: &Ahead, before_entering: BeforeEntering
         RootPlan::Unchanged => before_entering(),
         RootPlan::Chroot { path } => {
             before_entering()?;
-            Ok(pivot::chroot(&open_directory(path)?, path)?)
+            Ok(pivot::chroot(open_directory(path)?.as_fd(), path)?)
         }
         RootPlan::HostTree { propagation, read_only } => {
             match propagation {
@@ -58,11 +58,15 @@ pub(crate) fn set_up(plan: &Plan, ahead: &Ahead, before_entering: BeforeEntering
             // Until the host's tree is out of reach nothing that is mounted here may travel to it.
             set_propagation(before_root(*propagation), true)?;
             let builder = Builder { plan, ahead, peers: &peers, path };
-            builder.build(*propagation, *entry, before_entering)?;
+            let root = builder.build(*propagation)?;
+            before_entering()?;
             if *read_only {
                 let change = Change { set: attr::RDONLY, ..Change::default() };
-                set_attributes(open_directory(Path::new("/"))?.as_fd(), c"", false, &change)
-                    .at(Step::ReadOnly, "/")?;
+                set_attributes(root.as_fd(), c"", false, &change).at(Step::ReadOnly, "/")?;
+            }
+            match entry {
+                RootEntry::Pivot => pivot::enter(root.as_fd(), path)?,
+                RootEntry::MoveAndChroot => pivot::move_over(root.as_fd(), path)?,
             }
             match propagation {
                 RootPropagation::Set(kind @ (Propagation::Shared | Propagation::Unbindable), _) => {
@@ -149,39 +153,27 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn build(
-        &self,
-        propagation: RootPropagation,
-        entry: RootEntry,
-        before_entering: BeforeEntering<'_>,
-    ) -> Result<(), Failure> {
+    /// The whole tree, at its place in the host's.
+    fn build(&self, propagation: RootPropagation) -> Result<Root<'_>, StepError> {
         let (plan, path) = (self.plan, self.path);
-        let cloned;
         let root = match self.ahead.root() {
-            Some(root) => root,
-            None => {
-                cloned = clone_root(path)?;
-                &cloned
-            }
+            Some(root) => Root::Ahead(root),
+            None => Root::Own(clone_root(path)?),
         };
         // One that is to be a slave stays one, of whatever its mount was a peer of.
         if !matches!(propagation, RootPropagation::Set(Propagation::Slave, _)) {
             let private = Change { propagation: Some(Propagation::Private), ..Change::default() };
             set_attributes(root.as_fd(), c"", true, &private).at(Step::Propagation, path.display())?;
         }
-        pivot::attach_root(root, path)?;
+        pivot::attach_root(root.as_fd(), path)?;
         let tree = Tree { plan, root: root.as_fd(), missing: MissingTarget::Create };
         for (index, mount) in plan.mounts.iter().enumerate() {
             mounts::make(tree, mount, self.source(index))?;
         }
         devices::create(root.as_fd(), plan)?;
         masks::apply(root.as_fd(), plan)?;
-        make_workdir(root, plan)?;
-        before_entering()?;
-        match entry {
-            RootEntry::Pivot => Ok(pivot::enter(root, path)?),
-            RootEntry::MoveAndChroot => Ok(pivot::move_over(root, path)?),
-        }
+        make_workdir(root.as_fd(), plan)?;
+        Ok(root)
     }
 
     fn source(&self, index: usize) -> Option<BorrowedFd<'_>> {
@@ -190,11 +182,26 @@ impl Builder<'_> {
     }
 }
 
+/// The tree that becomes the root.
+enum Root<'a> {
+    Ahead(BorrowedFd<'a>),
+    Own(OwnedFd),
+}
+
+impl AsFd for Root<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Ahead(fd) => *fd,
+            Self::Own(fd) => fd.as_fd(),
+        }
+    }
+}
+
 /// As other runtimes do: a missing working directory is made.
-fn make_workdir(root: &OwnedFd, plan: &Plan) -> Result<(), StepError> {
+fn make_workdir(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), StepError> {
     match plan.process.workdir.as_deref() {
         Some(dir) if dir != Path::new("/") => {
-            match beneath::open_or_create(root.as_fd(), dir, beneath::Shape::Directory) {
+            match beneath::open_or_create(root, dir, beneath::Shape::Directory) {
                 // Entering it will say so, with the rights of its user.
                 Err(Errno::LOOP | Errno::ROFS | Errno::ACCESS | Errno::NOTDIR) => Ok(()),
                 other => other.map(|_| ()).at(Step::Workdir, dir.display()),
@@ -207,7 +214,8 @@ fn make_workdir(root: &OwnedFd, plan: &Plan) -> Result<(), StepError> {
 fn clone_root(path: &Path) -> Result<OwnedFd, StepError> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    open_tree(CWD, path, flags).at(Step::OpenRoot, path.display())
+    // With a slash at its end it must be a directory.
+    open_tree(CWD, path.join(""), flags).at(Step::OpenRoot, path.display())
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, StepError> {

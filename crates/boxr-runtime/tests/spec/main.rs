@@ -6,6 +6,7 @@ mod bundle;
 mod devices;
 mod mounts;
 mod namespaces;
+mod network;
 mod process;
 mod root;
 mod runner;
@@ -29,6 +30,7 @@ fn main() -> std::process::ExitCode {
         attacks::TESTS,
         devices::TESTS,
         process::TESTS,
+        network::TESTS,
         tuning::TESTS,
         seccomp::TESTS,
     ];

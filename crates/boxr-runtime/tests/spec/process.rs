@@ -98,6 +98,10 @@ fn five_sets_of_capabilities(t: &Sandbox) {
     // Of a user who is not root, execve(2) leaves the ambient ones.
     let sets: Vec<_> = out.lines().iter().map(|line| line[8..].trim_start_matches('0').to_owned()).collect();
     assert_eq!(sets, ["20", "20", "20", "2021", "20"]);
+    // Without being inheritable it cannot be ambient.
+    bundle.config["process"]["capabilities"] =
+        json!({ "bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "ambient": ["CAP_KILL"] });
+    bundle.run(&["grep", "^CapAmb", "/proc/self/status"]).ok().shows("CapAmb:\t0000000000000000");
     bundle.config["process"]["capabilities"] = json!({});
     bundle.config["process"]["user"] = json!({ "uid": 0, "gid": 0 });
     let out = bundle.run(&["grep", "^Cap", "/proc/self/status"]).ok();

@@ -45,6 +45,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         keep_user: false,
         trace: false,
         oci: OciExtras {
+            id: Some("test".to_owned()),
             session_keyring: has("--keyring").then(|| "_ses.test".to_owned()),
             home: Home::FromPasswd,
             root_entry: if has("--no-pivot") { RootEntry::MoveAndChroot } else { RootEntry::Pivot },

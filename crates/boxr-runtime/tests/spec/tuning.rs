@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     test!(the_execution_domain_is_set, BUNDLE, Need::Root),
     test!(memory_is_placed, BUNDLE, Need::Root),
     test!(labels_need_their_security_module, BUNDLE, Need::Root),
+    test!(caches_are_shared_where_the_kernel_can, BUNDLE, Need::Root),
     test!(a_session_keyring_of_its_own, BUNDLE, Need::Root),
 ];
 
@@ -85,6 +86,16 @@ fn labels_need_their_security_module(t: &Sandbox) {
         bundle.config["process"]["selinuxLabel"] = json!("");
         bundle.config["linux"]["mountLabel"] = json!("system_u:object_r:container_file_t:s0");
         bundle.run(&["true"]).exits(125).blames("linux.mountLabel");
+    }
+}
+
+/// Its steps are unit tests: few processors have it.
+fn caches_are_shared_where_the_kernel_can(t: &Sandbox) {
+    let mut bundle = Bundle::new(t);
+    bundle.config["linux"]["intelRdt"] = json!({ "closID": "no-such-group" });
+    bundle.run(&["true"]).exits(125);
+    if !std::path::Path::new("/sys/fs/resctrl/schemata").exists() {
+        bundle.run(&["true"]).exits(125).blames("linux.intelRdt").blames("/sys/fs/resctrl");
     }
 }
 

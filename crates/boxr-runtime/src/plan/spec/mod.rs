@@ -2,9 +2,11 @@
 //! fields.
 
 mod devices;
+mod intel_rdt;
 mod labels;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod numbers;
 mod process;
 mod rlimits;
@@ -67,6 +69,8 @@ pub struct Extras {
 /// Wishes of the command line of an OCI runtime; without them a container is as a box is.
 #[derive(Debug, Default)]
 pub struct OciExtras {
+    /// The container's id, where it has one.
+    pub id: Option<String>,
     /// Name of a session keyring of the container's own; `None` leaves the caller's.
     pub session_keyring: Option<String>,
     /// How the root is entered.
@@ -100,11 +104,13 @@ impl Plan {
         let linux_default = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&linux_default);
         version::check(spec.version())?;
-        refuse_unsupported(linux)?;
         let (new, joined) = namespaces::namespaces(linux, extras.joined)?;
         let sysctls = sysctl::sysctls(linux.sysctl().as_ref(), |kind| {
             new.contains(&kind) || namespaces::joins_another(&joined, kind)
         })?;
+        let own_network = new.contains(&NamespaceKind::Network)
+            || namespaces::joins_another(&joined, NamespaceKind::Network);
+        let net_devices = net_devices::net_devices(linux.net_devices().as_ref(), own_network)?;
         let makes = |kind| new.contains(&kind);
         let joins = |kind| joined.iter().any(|(joined, _)| *joined == kind);
         let user = match (makes(NamespaceKind::User), joins(NamespaceKind::User)) {
@@ -157,6 +163,8 @@ impl Plan {
             domainname: spec.domainname().clone(),
             time_offsets: namespaces::time_offsets(linux, makes(NamespaceKind::Time))?,
             sysctls,
+            net_devices,
+            intel_rdt: intel_rdt::intel_rdt(linux.intel_rdt().as_ref(), extras.oci.id.as_deref())?,
             session_keyring: keyring_name(extras.oci.session_keyring)?,
             home: extras.oci.home,
             process,
@@ -205,6 +213,8 @@ impl Plan {
             domainname: None,
             time_offsets: Vec::new(),
             sysctls: Vec::new(),
+            net_devices: Vec::new(),
+            intel_rdt: None,
             session_keyring: keyring_name(extras.oci.session_keyring)?,
             home: extras.oci.home,
             process: plan,
@@ -218,18 +228,6 @@ impl Plan {
             new_session: extras.new_session,
             trace: extras.trace,
         })
-    }
-}
-
-/// What the specification allows and this version does not do yet is refused, never ignored.
-fn refuse_unsupported(linux: &Linux) -> Result<(), Error> {
-    let refused = [
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.netDevices", linux.net_devices().is_some()),
-    ];
-    match refused.iter().find(|(_, present)| *present) {
-        Some((field, _)) => Err(Error::field(*field, "not supported by this version of boxr")),
-        None => Ok(()),
     }
 }
 
