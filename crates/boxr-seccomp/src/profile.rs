@@ -140,7 +140,10 @@ fn abis(host: Arch, listed: &[Arch]) -> Result<Vec<&'static Abi>, Error> {
     let host = abi(host).ok_or(Error::Host)?;
     let mut abis = vec![host];
     for (index, arch) in listed.iter().enumerate() {
-        let one = abi(*arch).ok_or(Error::Host)?;
+        let one = match arch {
+            Arch::ScmpArchNative => host,
+            arch => abi(*arch).ok_or(Error::Host)?,
+        };
         if one.order != host.order {
             let why = format!("{arch} has another byte order than this machine");
             return Err(Error::field(format!("architectures[{index}]"), why));

@@ -110,6 +110,14 @@ fn every_architecture_can_be_the_host() {
 }
 
 #[test]
+fn the_native_architecture_is_the_hosts() {
+    let mut profile = LinuxSeccomp::default();
+    let alone = compile_for(Arch::ScmpArchRiscv64, &profile).unwrap();
+    profile.set_architectures(Some(vec![Arch::ScmpArchNative, Arch::ScmpArchRiscv64]));
+    assert_eq!(compile_for(Arch::ScmpArchRiscv64, &profile).unwrap(), alone);
+}
+
+#[test]
 fn a_program_that_is_too_long_is_refused() {
     let one = |value: u64| {
         format!(
