@@ -67,6 +67,8 @@ pub enum Tool {
     Runc,
     Crun,
     Umoci,
+    Skopeo,
+    DockerRegistry,
     UserModeLinux,
     Podman,
     Conmon,
@@ -81,7 +83,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
@@ -92,6 +94,8 @@ impl Tool {
         Self::Runc,
         Self::Crun,
         Self::Umoci,
+        Self::Skopeo,
+        Self::DockerRegistry,
         Self::UserModeLinux,
         Self::Podman,
         Self::Conmon,
@@ -115,6 +119,8 @@ impl Tool {
             Self::Runc => "runc",
             Self::Crun => "crun",
             Self::Umoci => "umoci",
+            Self::Skopeo => "skopeo",
+            Self::DockerRegistry => "docker-registry",
             Self::UserModeLinux => "linux.uml",
             Self::Podman => "podman",
             Self::Conmon => "conmon",
@@ -139,6 +145,8 @@ impl Tool {
             Self::Runc => "runc",
             Self::Crun => "crun",
             Self::Umoci => "umoci",
+            Self::Skopeo => "skopeo",
+            Self::DockerRegistry => "docker-registry",
             Self::UserModeLinux => "user-mode-linux",
             Self::Podman => "podman",
             Self::Conmon => "conmon",

@@ -1,4 +1,5 @@
-//! The same image through boxr and through umoci: the same files.
+//! The same image through boxr and through umoci: the same files. A registry of docker's own, which
+//! skopeo has filled: the same image.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,11 +7,15 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use boxr_testing::images::{Image, Layer, Packing, Server, digest};
-use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
+use boxr_testing::{Cmd, Need, Running, Sandbox, Test, Tool, test};
+use rustix::process::Signal;
 use tar::EntryType;
 
 /// The tests of this file.
-pub const TESTS: &[Test] = &[test!(umoci_unpacks_the_same, Need::Root, Need::Tool(Tool::Umoci))];
+pub const TESTS: &[Test] = &[
+    test!(umoci_unpacks_the_same, Need::Root, Need::Tool(Tool::Umoci)),
+    test!(docker_s_own_registry_is_understood, Need::Tool(Tool::DockerRegistry), Need::Tool(Tool::Skopeo)),
+];
 
 /// A layer in the making.
 struct Tar(tar::Builder<Vec<u8>>);
@@ -174,4 +179,46 @@ fn umoci_unpacks_the_same(t: &Sandbox) {
     }
     let more: Vec<_> = ours.keys().filter(|path| !theirs.contains_key(*path)).collect();
     assert!(more.is_empty(), "{more:?}");
+}
+
+/// Debian's docker-registry on a port of its own choice, and where that is.
+fn start_registry(t: &Sandbox) -> (Running, String) {
+    let data = t.path("registry");
+    let configuration = t.file(
+        "registry.yml",
+        format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
+            data.display()
+        ),
+    );
+    let script = "exec docker-registry serve \"$1\" 2>&1";
+    let mut registry = Cmd::new("sh").args(["-c", script, "sh", &configuration]).spawn();
+    registry.expect("listening on 127.0.0.1:");
+    registry.expect("\"");
+    let log = String::from_utf8(registry.stdout.bytes()).unwrap();
+    let host = log.split("listening on ").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    (registry, host)
+}
+
+fn docker_s_own_registry_is_understood(t: &Sandbox) {
+    let (registry, host) = start_registry(t);
+    let (image, layout) = (image(), t.path("layout"));
+    image.write_layout(&layout, "1");
+    let name = format!("{host}/org/app:1");
+    let (from, to) = (format!("oci:{}:1", layout.display()), format!("docker://{name}"));
+    let copy = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
+    Cmd::new("skopeo").args(copy).args([&from, &to]).run().ok();
+    t.boxr(["pull", "-q", "--platform", "linux/amd64", &name]).run().ok();
+    // skopeo packs layers anew, so only the configuration is known to be the same.
+    let id = format!("{}\n", digest(&image.config));
+    t.boxr(["image", "inspect", "-f", "{{.Id}}", &name]).run().ok().prints(&id);
+    // The same as docker's schema 2 has it.
+    let name = format!("{host}/org/app:v2s2");
+    let to = format!("docker://{name}");
+    Cmd::new("skopeo").args(copy).args(["--format", "v2s2", &from, &to]).run().ok();
+    t.boxr(["pull", "-q", "--platform", "linux/amd64", &name]).run().ok();
+    t.boxr(["store", "verify"]).run().ok().shows("all is well");
+    t.boxr(["pull", "-q", &format!("{host}/org/app:2")]).run().exits(1).blames("manifest unknown");
+    registry.signal(Signal::TERM);
+    registry.finish().killed_by(Signal::TERM);
 }
