@@ -14,6 +14,7 @@ mod mistakes;
 mod peers;
 mod seccomp;
 mod service;
+mod soak;
 mod streams;
 mod systemd;
 
@@ -35,6 +36,7 @@ fn main() -> std::process::ExitCode {
         streams::TESTS,
         service::TESTS,
         peers::TESTS,
+        soak::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }
