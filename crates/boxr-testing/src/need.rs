@@ -25,6 +25,8 @@ pub enum Need {
     Systemd,
     /// A program is installed.
     Tool(Tool),
+    /// There is a criu that runs on this kernel.
+    Criu,
     /// The kernel is at least this one.
     Kernel(u32, u32),
 }
@@ -199,11 +201,25 @@ impl Need {
                 .path()
                 .is_none()
                 .then(|| format!("{} is not installed (apt-get install {})", tool.program(), tool.package())),
+            Self::Criu => {
+                criu().is_none().then(|| "no criu runs on this kernel (.ci/criu fetches one)".into())
+            }
             Self::Kernel(major, minor) => {
                 (kernel() < (major, minor)).then(|| format!("needs Linux {major}.{minor}"))
             }
         }
     }
+}
+
+/// A criu that runs on this kernel: the one that `.ci/criu` has fetched, or the installed one.
+pub fn criu() -> Option<PathBuf> {
+    let cache = std::env::var_os("BOXR_CI_CACHE").unwrap_or_else(|| "/var/cache/boxr-ci".into());
+    let fetched = Path::new(&cache).join("criu/criu");
+    let runs = |path: &PathBuf| {
+        let check = std::process::Command::new(path).arg("check").output();
+        check.is_ok_and(|output| output.status.success())
+    };
+    [fetched, PathBuf::from("/usr/sbin/criu")].into_iter().find(runs)
 }
 
 /// Major and minor version of the running kernel.

@@ -5,6 +5,7 @@ mod agent;
 mod bundle;
 mod checkpoint;
 mod crash;
+mod criu;
 mod exec;
 mod fake_criu;
 mod hooks;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
         service::TESTS,
         peers::TESTS,
         soak::TESTS,
+        criu::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }
