@@ -10,6 +10,7 @@ pub const TESTS: &[Test] = &[
     test!(a_process_is_where_the_container_is, BUSYBOX),
     test!(flags_change_the_process, BUSYBOX, Need::Root),
     test!(a_process_from_a_file, BUSYBOX),
+    test!(a_process_has_the_processors_it_is_given, BUSYBOX),
     test!(a_detached_process_has_a_pid_file, BUSYBOX),
     test!(a_command_that_is_not_there_ends_with_255, BUSYBOX),
     test!(capabilities_are_added, BUSYBOX, Need::Root),
@@ -50,6 +51,24 @@ fn a_process_from_a_file(t: &Sandbox) {
         oci(t, ["exec", "--process", &file, "blue"]).run().ok().prints("from a file\n");
         let file = t.file("process.json", r#"{"args": 7}"#);
         oci(t, ["exec", "--process", &file, "blue"]).run().exits(255).blames("process.json");
+    });
+}
+
+fn a_process_has_the_processors_it_is_given(t: &Sandbox) {
+    with_container(t, || {
+        let exec = |affinity: &str| {
+            let process = format!(
+                r#"{{"cwd": "/", "args": ["grep", "Cpus_allowed_list", "/proc/self/status"], "env": ["PATH=/bin"],
+                "user": {{"uid": 0, "gid": 0}}, "execCPUAffinity": {affinity}}}"#
+            );
+            oci(t, ["exec", "--process", &t.file("process.json", process), "blue"]).run()
+        };
+        exec(r#"{"initial": "0", "final": "0"}"#).ok().prints("Cpus_allowed_list:\t0\n");
+        exec(r#"{"final": "0-0"}"#).ok().prints("Cpus_allowed_list:\t0\n");
+        exec(r#"{"initial": "0"}"#).ok().prints("Cpus_allowed_list:\t0\n");
+        exec(r#"{"final": "1000"}"#).exits(255).blames("execCPUAffinity.final");
+        exec(r#"{"initial": "1000"}"#).exits(255).blames("execCPUAffinity.initial");
+        exec(r#"{"initial": "one"}"#).exits(255).blames("execCPUAffinity");
     });
 }
 

@@ -4,6 +4,7 @@
 mod attacks;
 mod bundle;
 mod devices;
+mod documentation;
 mod mounts;
 mod namespaces;
 mod network;
@@ -23,7 +24,12 @@ fn main() -> std::process::ExitCode {
     if words.first().is_some_and(|word| word == "--as=oci-run") {
         return runner::main(&words);
     }
-    let tests = [
+    boxr_testing::main("there is no boxr in these tests", tests())
+}
+
+/// All tests.
+fn tests() -> Vec<boxr_testing::Test> {
+    [
         namespaces::TESTS,
         mounts::TESTS,
         root::TESTS,
@@ -33,6 +39,7 @@ fn main() -> std::process::ExitCode {
         network::TESTS,
         tuning::TESTS,
         seccomp::TESTS,
-    ];
-    boxr_testing::main("there is no boxr in these tests", tests.concat())
+        documentation::TESTS,
+    ]
+    .concat()
 }

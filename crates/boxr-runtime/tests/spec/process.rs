@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     test!(five_sets_of_capabilities, BUNDLE, Need::Root),
     test!(no_new_privileges, BUNDLE, Need::Root),
     test!(a_command_is_found_by_path, BUNDLE, Need::Root),
+    test!(a_terminal_of_its_own_with_its_size, BUNDLE, Need::Root),
     test!(limits_are_set_last, BUNDLE, Need::Root),
     test!(a_limit_that_cannot_be_raised_says_what_is_needed, BUNDLE, Need::Root),
     test!(oom_score_is_set_also_in_a_user_namespace, BUNDLE, Need::Root),
@@ -116,6 +117,16 @@ fn no_new_privileges(t: &Sandbox) {
     assert_eq!(of(&mut bundle), "NoNewPrivs:\t1\n");
     bundle.config["process"]["noNewPrivileges"] = json!(false);
     assert_eq!(of(&mut bundle), "NoNewPrivs:\t0\n");
+}
+
+fn a_terminal_of_its_own_with_its_size(t: &Sandbox) {
+    let mut bundle = Bundle::new(t);
+    bundle.config["process"]["terminal"] = json!(true);
+    bundle.config["process"]["consoleSize"] = json!({ "height": 33, "width": 77 });
+    let out = bundle.sh("stty size; tty; stat -c '%t' /dev/console; echo here > /dev/console").ok();
+    // A terminal ends its lines with two characters.
+    let text = out.text().replace('\r', "");
+    assert_eq!(text.lines().collect::<Vec<_>>(), ["33 77", "/dev/pts/0", "88", "here"]);
 }
 
 fn a_command_is_found_by_path(t: &Sandbox) {

@@ -28,13 +28,14 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         eprintln!("warning: {warning}");
     }
     let spec = read.value;
+    let terminal = spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false));
     let privileged = rustix::process::geteuid().is_root();
     let has = |word: &str| words.iter().any(|given| given == word);
     let extras = Extras {
         joined: Vec::new(),
         map_writer: if privileged { Writer::Boxr } else { Writer::FirstProcess },
         cgroup: CgroupPlan::Inherit,
-        stdio: Stdio::Inherit,
+        stdio: if terminal { Stdio::TerminalInside } else { Stdio::Inherit },
         preserve_fds: 0,
         hooks: None,
         started_by: StartedBy::Maker,
@@ -52,6 +53,10 @@ fn run(words: &[String]) -> Result<Ended, Error> {
             ..OciExtras::default()
         },
     };
-    let running = spawn(Plan::new(&spec, extras)?, &boxr_sys::signal::nothing_blocked())?.go()?;
+    let mut running = spawn(Plan::new(&spec, extras)?, &boxr_sys::signal::nothing_blocked())?.go()?;
+    if let Some(master) = running.terminal.take() {
+        // The end of a terminal is EIO.
+        std::io::copy(&mut std::fs::File::from(master), &mut std::io::stdout()).ok();
+    }
     Ok(reap(running.as_fd(), true).unwrap().unwrap())
 }
