@@ -228,6 +228,16 @@ fn compare(t: &Sandbox, script: &str, place: Place) {
     assert_same(&told, &expected);
     ours.finish();
     theirs.finish();
+    forget_filters(t);
+}
+
+/// Compiled seccomp filters are kept by design, of a user in its runtime directory.
+#[track_caller]
+fn forget_filters(t: &Sandbox) {
+    let filters = t.layout().runtime.join("boxr/oci/@seccomp");
+    if filters.exists() {
+        std::fs::remove_dir_all(filters).unwrap();
+    }
 }
 
 #[track_caller]
