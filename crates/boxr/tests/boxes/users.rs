@@ -1,6 +1,6 @@
 //! Who the command runs as, with privilege and without (issue 3, "Unprivileged").
 
-use boxr_testing::{Need, Sandbox, Test, Tool, test};
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 use rustix::process::{getgid, getuid};
 
 /// The tests of this file.
@@ -45,10 +45,20 @@ fn without_subordinate_ids_one_id_is_mapped(t: &Sandbox) {
     }
 }
 
+/// The map line of the caller's range in /etc/subuid or /etc/subgid, which need not be the one of the made-up user.
+fn mapped_range(file: &str) -> String {
+    let (name, uid) = (Cmd::new("id").arg("-un").run().word(), getuid().as_raw().to_string());
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut ranges = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let range = ranges.find(|fields| fields[0] == name || fields[0] == uid).unwrap();
+    format!("1 {} {}", range[1], range[2])
+}
+
 fn subordinate_ids_are_mapped_too(t: &Sandbox) {
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
-    assert_eq!(map(t, &[], "/proc/self/uid_map"), [format!("0 {uid} 1"), "1 1000000 65536".into()]);
-    assert_eq!(map(t, &[], "/proc/self/gid_map"), [format!("0 {gid} 1"), "1 1000000 65536".into()]);
+    let (uids, gids) = (mapped_range("/etc/subuid"), mapped_range("/etc/subgid"));
+    assert_eq!(map(t, &[], "/proc/self/uid_map"), [format!("0 {uid} 1"), uids]);
+    assert_eq!(map(t, &[], "/proc/self/gid_map"), [format!("0 {gid} 1"), gids]);
     t.run(["--user", "1000:1000", "--", "id", "-u"]).run().ok().prints("1000\n");
     t.sh("touch mine && chown 5:5 mine && stat -c %u:%g mine && rm mine").run().ok().prints("5:5\n");
 }
