@@ -29,6 +29,8 @@ pub enum Need {
     Criu,
     /// The kernel is at least this one.
     Kernel(u32, u32),
+    /// The kernel has this filesystem, without loading a module first.
+    Filesystem(&'static str),
 }
 
 /// A cgroup controller.
@@ -203,6 +205,11 @@ impl Need {
                 .then(|| format!("{} is not installed (apt-get install {})", tool.program(), tool.package())),
             Self::Criu => {
                 criu().is_none().then(|| "no criu runs on this kernel (.ci/criu fetches one)".into())
+            }
+            Self::Filesystem(name) => {
+                let list = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+                let has = list.lines().any(|line| line.split_whitespace().last() == Some(name));
+                (!has).then(|| format!("needs the filesystem {name}"))
             }
             Self::Kernel(major, minor) => {
                 (kernel() < (major, minor)).then(|| format!("needs Linux {major}.{minor}"))

@@ -20,9 +20,9 @@ pub const TESTS: &[Test] = &[
     test!(a_shared_bind_of_a_shared_root_reaches_the_host, BUNDLE, Need::Root),
     test!(a_tmpfs_has_the_mode_of_what_it_covers, BUNDLE, Need::Root),
     test!(a_tmpfs_takes_a_copy_of_what_it_covers, BUNDLE, Need::Root),
-    test!(an_overlay_with_long_options, BUNDLE, Need::Root),
-    test!(ids_are_shown_as_others, BUNDLE, Need::Root),
-    test!(ids_are_shown_by_the_containers_maps, BUNDLE, Need::Root),
+    test!(an_overlay_with_long_options, BUNDLE, Need::Root, Need::Filesystem("overlay")),
+    test!(ids_are_shown_as_others, BUNDLE, Need::Root, Need::Kernel(6, 3)),
+    test!(ids_are_shown_by_the_containers_maps, BUNDLE, Need::Root, Need::Kernel(6, 3)),
     test!(wrong_id_maps_are_refused_by_field, BUNDLE, Need::Root),
     test!(links_at_the_ends_of_a_bind, BUNDLE, Need::Root),
     test!(sources_that_root_of_a_user_namespace_cannot_reach, BUNDLE, Need::Root),
@@ -267,7 +267,8 @@ fn an_overlay_with_long_options(t: &Sandbox) {
     assert_eq!(out.lines().len(), 8, "{}", out.text());
 }
 
-/// A file of user 0 and one of user 5, to be shown as others.
+/// A file of user 0 and one of user 5, to be shown as others. Their filesystem must be able to: a tmpfs
+/// is from Linux 6.3 on, and hostfs of User Mode Linux never.
 fn owned_files(t: &Sandbox) -> String {
     let source = t.path("owned");
     file(&source.join("zero"), "");
