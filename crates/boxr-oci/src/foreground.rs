@@ -91,17 +91,16 @@ impl Foreground {
         }
     }
 
-    /// Reaps every child that has ended: also those that came to this subreaper. How the process
-    /// ended, when it is among them.
+    /// Reaps children that have ended, also those that came to this subreaper, until the process is among
+    /// them: how it ended.
     fn reap(&self) -> Result<Option<Ended>, Errno> {
-        let mut found = None;
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.running.pid => {
-                    found = Some(Ended::from_wait_status(status.as_raw()));
+                    return Ok(Some(Ended::from_wait_status(status.as_raw())));
                 }
                 Ok(Some(_)) | Err(Errno::INTR) => {}
-                Ok(None) | Err(Errno::CHILD) => return Ok(found),
+                Ok(None) | Err(Errno::CHILD) => return Ok(None),
                 Err(errno) => return Err(errno),
             }
         }

@@ -69,10 +69,10 @@ impl Descriptors {
 
 /// They are meant for the process that `LISTEN_PID` names.
 fn listen_fds() -> Result<u32, Error> {
-    let own = rustix::process::getpid().as_raw_nonzero().to_string();
     let (Some(pid), Some(count)) = (std::env::var_os("LISTEN_PID"), std::env::var_os("LISTEN_FDS")) else {
         return Ok(0);
     };
+    let own = rustix::process::getpid().as_raw_nonzero().to_string();
     if pid != own.as_str() {
         return Ok(0);
     }

@@ -89,19 +89,27 @@ pub fn is_exposed_to(
 
 /// Whether this process runs from a copy that nobody can write.
 pub fn is_protected() -> bool {
-    is_read_only_mount(EXE) || is_sealed_memory()
+    match rustix::fs::readlink(EXE, Vec::new()) {
+        Ok(target) if target.as_bytes() == b"/" => is_read_only(EXE),
+        // Only a file of memory has seals (fcntl(2)), and is called so (memfd_create(2)).
+        Ok(target) if target.as_bytes().starts_with(b"/memfd:") => is_sealed_memory(),
+        _ => false,
+    }
 }
 
 /// Whether the link leads to a read-only mount that is attached nowhere: the path of its root is then
 /// `/`, which is never that of a file elsewhere. Any other read-only mount is one that somebody can make
 /// writable again, such as `/usr` of many systems.
 fn is_read_only_mount(link: &str) -> bool {
-    rustix::fs::readlink(link, Vec::new()).is_ok_and(|target| target.as_bytes() == b"/")
-        && rustix::fs::statvfs(link).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
+    rustix::fs::readlink(link, Vec::new()).is_ok_and(|target| target.as_bytes() == b"/") && is_read_only(link)
+}
+
+fn is_read_only(link: &str) -> bool {
+    rustix::fs::statvfs(link).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn is_sealed_memory() -> bool {
-    // Only a file of memory has seals (fcntl(2)); a program can be open for reading while it runs.
+    // A program can be open for reading while it runs.
     rustix::fs::open(EXE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .and_then(|file| rustix::fs::fcntl_get_seals(&file))
         .is_ok_and(|seals| seals.contains(SEALS))

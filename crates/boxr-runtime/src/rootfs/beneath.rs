@@ -7,6 +7,8 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
+use super::scratch::Scratch;
+
 /// In the root, and never through a magic link of procfs.
 const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
@@ -63,7 +65,7 @@ pub(super) fn create(root: BorrowedFd<'_>, path: &Path, shape: Shape) -> Result<
         Err(Errno::NOENT) => create(root, parent, Shape::Directory),
         other => other,
     };
-    create_one(parent?.as_fd(), name, shape)
+    create_one(Scratch::from(parent?).as_fd(), name, shape)
 }
 
 /// Makes `name` in `parent`, and opens just that, not what somebody put there meanwhile: a link, also one

@@ -28,15 +28,31 @@ enum View {
     Host,
 }
 
+/// Where cgroups are mounted by convention (cgroups(7)).
+const TOP: &str = "/sys/fs/cgroup";
+/// `CGROUP2_SUPER_MAGIC` of statfs(2).
+const CGROUP2: i64 = 0x6367_7270;
+
+/// Whether there is one tree, of version 2, at the usual place.
+fn is_unified() -> bool {
+    rustix::fs::statfs(TOP).is_ok_and(|found| found.f_type == CGROUP2)
+}
+
 /// Mounts the cgroups at the destination of `mount`.
 pub(super) fn mount(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> {
     let place = || mount.destination.display();
     let target =
         target::open(tree.root, mount, Shape::Directory, tree.missing).at(Step::MountTarget, place())?;
-    let host = Host::detect()
-        .map_err(|error| StepError::new(Step::Mount, format!("{} ({error})", place()), Errno::NODEV))?;
     let namespace = tree.plan.makes(NamespaceKind::Cgroup) || tree.plan.joins(NamespaceKind::Cgroup);
     let view = if namespace { View::Namespace } else { View::Host };
+    if view == View::Host && is_unified() {
+        // The whole of it: no need to find out where the caller is.
+        let made = clone(Path::new(TOP)).at(Step::Mount, place())?;
+        set_options(made.as_fd(), mount)?;
+        return move_onto(made.as_fd(), target.fd.as_fd()).at(Step::Mount, place());
+    }
+    let host = Host::detect()
+        .map_err(|error| StepError::new(Step::Mount, format!("{} ({error})", place()), Errno::NODEV))?;
     if host.layout() == Layout::Unified
         && let Some(unified) = &host.unified
     {

@@ -158,7 +158,7 @@ impl Builder<'_> {
         let (plan, path) = (self.plan, self.path);
         let root = match self.ahead.root() {
             Some(root) => Root::Ahead(root),
-            None => Root::Own(clone_root(path)?),
+            None => Root::Own(clone_root(path)?.into()),
         };
         // One that is to be a slave stays one, of whatever its mount was a peer of.
         if !matches!(propagation, RootPropagation::Set(Propagation::Slave, _)) {
@@ -185,7 +185,7 @@ impl Builder<'_> {
 /// The tree that becomes the root.
 enum Root<'a> {
     Ahead(BorrowedFd<'a>),
-    Own(OwnedFd),
+    Own(scratch::Scratch),
 }
 
 impl AsFd for Root<'_> {

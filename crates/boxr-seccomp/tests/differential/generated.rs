@@ -7,7 +7,7 @@ use oci_spec::runtime::{
     LinuxSeccompOperator as Op, LinuxSyscall,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::libseccomp::Optimize;
 use crate::machine::{HOSTS, Host};
@@ -134,7 +134,9 @@ fn profile(entries: impl Strategy<Value = Vec<LinuxSyscall>>) -> impl Strategy<V
 
 fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
-    TestRunner::new(config).run(&strategy, test).unwrap();
+    // The same cases in every run: a failure is news, not luck.
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    TestRunner::new_with_rng(config, random).run(&strategy, test).unwrap();
 }
 
 /// Any profile at all, against its meaning; contradictions are refused and nothing else.
@@ -177,6 +179,10 @@ pub fn match_libseccomp() {
         entries.prop_map(|(plain, compared): (_, Vec<_>)| [plain, compared].concat()).prop_shuffle();
     run(150, profile(entries), |(host, profile)| {
         let profile = docker::known_to_libseccomp(&profile);
+        if crate::meaning::names_operation_and_multiplexer(&profile) {
+            // The first entry decides here; in libseccomp the one of the multiplexing call itself.
+            return Ok(());
+        }
         if boxr_seccomp::compile_for(host.arch, &profile).is_ok() {
             docker::compare(host, &profile, Optimize::List);
         } else {

@@ -155,6 +155,13 @@ fn holds(arch: Arch, arg: &LinuxSeccompArg, call: &Call) -> bool {
     }
 }
 
+/// Whether a profile names ipc(2) or socketcall(2) beside one of the calls that it multiplexes.
+pub fn names_operation_and_multiplexer(profile: &LinuxSeccomp) -> bool {
+    let entries = profile.syscalls().iter().flatten();
+    let names: Vec<_> = entries.flat_map(|entry| entry.names().iter().map(String::as_str)).collect();
+    names.iter().filter_map(|name| operation(name)).any(|(multiplexer, _)| names.contains(&multiplexer))
+}
+
 /// Where else `name` is reached, and as which operation.
 fn operation(name: &str) -> Option<(&'static str, u64)> {
     let sockets = "socket bind connect listen accept getsockname getpeername socketpair send recv sendto \

@@ -219,6 +219,8 @@ fn docker_s_own_registry_is_understood(t: &Sandbox) {
     t.boxr(["pull", "-q", "--platform", "linux/amd64", &name]).run().ok();
     t.boxr(["store", "verify"]).run().ok().shows("all is well");
     t.boxr(["pull", "-q", &format!("{host}/org/app:2")]).run().exits(1).blames("manifest unknown");
+    // An ordinary user's layers have files of subordinate ids, which only boxr can remove.
+    t.boxr(["rmi", &format!("{host}/org/app:1"), &name]).run().ok();
     registry.signal(Signal::TERM);
     registry.finish().killed_by(Signal::TERM);
 }
