@@ -30,11 +30,28 @@ impl Plan {
         if self.scope.is_some() {
             return Ok(Cgroup::waiting(self.clone()));
         }
-        let mut made = Vec::new();
-        match self.create_all(&mut made) {
-            Ok(cgroup) => Ok(cgroup),
-            Err(error) => Err(undo(error, &made, &self.location)),
+        let mut left = ATTEMPTS;
+        loop {
+            let mut made = Vec::new();
+            match self.create_all(&mut made) {
+                Ok(cgroup) => return Ok(cgroup),
+                Err(error) => {
+                    left -= 1;
+                    let lost_parent = self.may_have_lost_parent(&error);
+                    let error = undo(error, &made, &self.location);
+                    if left == 0 || !lost_parent {
+                        return Err(error);
+                    }
+                }
+            }
         }
+    }
+
+    /// Whether a file may be missing because the last of several boxes took their common parent along
+    /// after it had been told to hand controllers down, and this box has made it again without.
+    fn may_have_lost_parent(&self, error: &Error) -> bool {
+        let missing = matches!(error, Error::Unsupported { .. } | Error::Write { errno: Errno::NOENT, .. });
+        missing && !self.needs.is_empty() && !self.location.parents.is_empty()
     }
 
     fn create_all(&self, made: &mut Vec<PathBuf>) -> Result<Cgroup> {

@@ -1,6 +1,7 @@
 //! The parent's side of a start.
 
 use std::cell::OnceCell;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use boxr_cgroup::Cgroup;
@@ -36,6 +37,8 @@ pub struct Spawned {
     /// Who gets the listener of its seccomp filter.
     agent: Option<Agent>,
     terminal_comes: bool,
+    /// What the first process said before the intermediate one had handed it over.
+    early: VecDeque<FromChild>,
     traced: bool,
 }
 
@@ -141,6 +144,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         agent: plan.process.seccomp.as_ref().and_then(|seccomp| seccomp.agent.clone()),
         traced: plan.trace,
         terminal_comes: matches!(plan.stdio, crate::stdio::Stdio::TerminalInside),
+        early: VecDeque::new(),
     };
     finish_spawn(spawned, plan, cgroup, staged)
 }
@@ -320,6 +324,13 @@ impl Spawned {
     }
 
     fn next(&mut self) -> Result<FromChild, Error> {
+        match self.early.pop_front() {
+            Some(message) => Ok(message),
+            None => self.hear(),
+        }
+    }
+
+    fn hear(&mut self) -> Result<FromChild, Error> {
         loop {
             match self.channel.next().at(Step::Channel, "the socket from the first process")? {
                 FromChild::Trace { step, at } => self.trace.push((step, at)),
@@ -329,15 +340,19 @@ impl Spawned {
         }
     }
 
+    /// Both processes speak over the same socket: the first one may be faster than the one that made it.
     fn replace_by_first_process(&mut self) -> Result<(), Error> {
-        match self.next()? {
-            FromChild::FirstProcess { pid, pidfd } => {
-                let intermediate = std::mem::replace(&mut self.pidfd, pidfd);
-                self.pid = Pid::from_raw(pid).ok_or_else(|| self.lost())?;
-                pidfd::reap(intermediate.as_fd(), true).at(Step::Clone, "the intermediate process")?;
-                Ok(())
+        loop {
+            match self.hear()? {
+                FromChild::FirstProcess { pid, pidfd } => {
+                    let intermediate = std::mem::replace(&mut self.pidfd, pidfd);
+                    self.pid = Pid::from_raw(pid).ok_or_else(|| self.lost())?;
+                    pidfd::reap(intermediate.as_fd(), true).at(Step::Clone, "the intermediate process")?;
+                    return Ok(());
+                }
+                FromChild::Closed => return Err(self.lost()),
+                early => self.early.push_back(early),
             }
-            _ => Err(self.lost()),
         }
     }
 
@@ -432,5 +447,40 @@ fn drain_failure(channel: &Channel) -> Option<Error> {
 impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{PidfdFlags, getpid, pidfd_open};
+
+    use super::*;
+
+    #[test]
+    #[allow(clippy::zombie_processes, reason = "reaped by its pidfd")]
+    fn a_first_process_may_be_faster_than_its_maker() {
+        let (channel, child) = Channel::pair().unwrap();
+        let maker = std::process::Command::new("true").spawn().unwrap();
+        let maker = Pid::from_child(&maker);
+        let terminal = tempfile::tempfile().unwrap();
+        child.terminal(terminal.as_fd()).unwrap();
+        let first = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        child.first_process(getpid().as_raw_nonzero().get(), first.as_fd()).unwrap();
+        let mut spawned = Spawned {
+            pid: maker,
+            pidfd: pidfd_open(maker, PidfdFlags::empty()).unwrap(),
+            cgroup: None,
+            terminal: None,
+            trace: Vec::new(),
+            channel,
+            agent: None,
+            terminal_comes: true,
+            early: VecDeque::new(),
+            traced: false,
+        };
+        spawned.replace_by_first_process().unwrap();
+        assert_eq!(spawned.pid, getpid());
+        spawned.receive_terminal().unwrap();
+        assert!(spawned.terminal.is_some());
     }
 }
