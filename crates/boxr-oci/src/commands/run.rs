@@ -6,7 +6,7 @@ use boxr_cgroup::Cgroup;
 use boxr_runtime::hooks::{HookKind, Hooks};
 use boxr_runtime::process::parent::Running;
 use oci_spec::runtime::Spec;
-use rustix::process::getpid;
+use rustix::process::Pid;
 
 use super::delete;
 use crate::cli::Globals;
@@ -47,7 +47,7 @@ fn run_container(globals: &Globals, words: &Words) -> Result<u8, Error> {
     check_terminal(&creation.bundle.spec, creation.console_socket.as_deref(), then)?;
     let pid_file = creation.pid_file.clone();
     if then != Then::Leave && !words.on("no-subreaper") {
-        rustix::process::set_child_subreaper(Some(getpid())).map_err(Error::system("become a subreaper"))?;
+        rustix::process::set_child_subreaper(Some(Pid::INIT)).map_err(Error::system("become a subreaper"))?;
     }
     let made = creation.make(globals)?;
     let result = start(globals, made, then);

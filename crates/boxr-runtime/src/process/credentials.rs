@@ -99,7 +99,7 @@ pub(super) fn apply(plan: &Plan) -> Result<Option<Sets>, StepError> {
     if let Some(sets) = &process.capabilities {
         sets.limit_bounding()?;
     }
-    if sets.is_some() {
+    if sets.is_some() && process.user.as_ref().is_some_and(|user| user.uid != 0) {
         capabilities::keep_over_setuid()?;
     }
     if let Some(user) = &process.user {
