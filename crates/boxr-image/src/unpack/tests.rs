@@ -204,6 +204,16 @@ fn what_is_cut_short_or_damaged_is_refused() {
 }
 
 #[test]
+fn many_may_ask_one_directory_for_its_form() {
+    let place = Place::new();
+    let first = Form::of(place.open().as_fd()).unwrap();
+    std::thread::scope(|scope| {
+        let ask = || (0..2000).for_each(|_| assert_eq!(Form::of(place.open().as_fd()).unwrap(), first));
+        (0..4).for_each(|_| drop(scope.spawn(ask)));
+    });
+}
+
+#[test]
 fn removals_are_in_the_form_of_overlayfs() {
     let place = Place::new();
     let bytes = Archive::new()
