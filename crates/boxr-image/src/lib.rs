@@ -3,12 +3,14 @@
 //! A [`reference::Reference`] names an image; a [`store::Store`] keeps its parts by their digest and
 //! trusts nothing that was not verified; a [`registry::Client`] fetches what it lacks.
 
+pub mod archive;
 pub mod digest;
 pub mod oci;
 pub mod pull;
 pub mod reference;
 pub mod registry;
 pub mod rootfs;
+mod side_by_side;
 pub mod store;
 pub mod tar;
 pub mod unpack;

@@ -79,6 +79,8 @@ pub enum Tool {
     Buildah,
     Containerd,
     Dockerd,
+    /// time(1), not the shell's.
+    Time,
     /// Not a program: the module of Python's that speaks gRPC.
     PythonGrpc,
     /// Not a program: what C programs are built with against libseccomp.
@@ -87,7 +89,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
@@ -106,6 +108,7 @@ impl Tool {
         Self::Buildah,
         Self::Containerd,
         Self::Dockerd,
+        Self::Time,
         Self::PythonGrpc,
         Self::LibseccompDev,
     ];
@@ -131,6 +134,7 @@ impl Tool {
             Self::Buildah => "buildah",
             Self::Containerd => "containerd",
             Self::Dockerd => "dockerd",
+            Self::Time => "time",
             Self::PythonGrpc => "grpc/__init__.py",
             Self::LibseccompDev => "seccomp.h",
         }
@@ -157,6 +161,7 @@ impl Tool {
             Self::Buildah => "buildah",
             Self::Containerd => "containerd",
             Self::Dockerd => "docker.io",
+            Self::Time => "time",
             Self::PythonGrpc => "python3-grpcio",
             Self::LibseccompDev => "libseccomp-dev",
         }

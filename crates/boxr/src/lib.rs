@@ -13,6 +13,7 @@ pub mod images;
 pub mod protect;
 pub mod report;
 pub mod trace;
+pub mod whole_file;
 
 /// Runs a command line, the program's name first; the status to end with.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {

@@ -26,6 +26,19 @@ pub struct Descriptor {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Descriptor {
+    /// Of content of this type and length.
+    pub fn new(media_type: &str, digest: &Digest, size: u64) -> Self {
+        Self {
+            media_type: MediaType(media_type.to_owned()),
+            digest: digest.clone(),
+            size,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
 /// An image of one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

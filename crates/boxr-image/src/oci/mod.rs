@@ -3,7 +3,7 @@
 
 mod config;
 mod manifest;
-mod media_type;
+pub(crate) mod media_type;
 mod platform;
 
 pub use config::{Config, History, ImageConfig, RootFs};

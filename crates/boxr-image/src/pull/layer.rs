@@ -4,9 +4,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::stream::{Failure, Stream};
 use super::{Event, Pull, PullError};
+use crate::digest::Digest;
 use crate::registry::Fetched;
-use crate::store::{BlobWriter, ImageLayer, Ingest, LayerWriter, StoreError, Unpack, Wait};
-use crate::unpack::{LeftOut, UnpackError, Unpacked, unpack};
+use crate::store::{BlobWriter, ImageLayer, Ingest, LayerWriter, Store, StoreError, Unpack, Wait};
+use crate::unpack::{How, LeftOut, Limits, UnpackError, diff_id, unpack};
 
 /// What is to become of what an earlier attempt has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +47,42 @@ pub(super) fn fetch(
     Ok(left_out)
 }
 
-/// Whether what was unpacked is what the image says.
-pub(super) fn check(layer: &ImageLayer, unpacked: &Unpacked) -> Result<(), PullError> {
-    if unpacked.diff_id == layer.diff_id {
+/// Makes the files of a layer whose blob is here.
+pub(crate) fn unpack_blob(
+    store: &Store,
+    writer: LayerWriter<'_>,
+    layer: &ImageLayer,
+    how: &How,
+) -> Result<LeftOut, PullError> {
+    let (file, _) = store.open_blob(&layer.blob)?;
+    let unpacked = unpack(file, writer.dir(), how)
+        .map_err(|source| PullError::Unpack { digest: layer.blob.clone(), source })?;
+    check(layer, &unpacked.diff_id)?;
+    writer.commit(unpacked.info)?;
+    Ok(unpacked.left_out)
+}
+
+/// Whether a blob that is here holds the layer whose files are here, too. They may have come from another.
+pub(crate) fn verify_blob(store: &Store, layer: &ImageLayer) -> Result<(), PullError> {
+    let same = |known: &ImageLayer| known.blob == layer.blob && known.diff_id == layer.diff_id;
+    if store.images()?.iter().flat_map(|image| &image.layers).any(same) {
+        return Ok(());
+    }
+    let (file, _) = store.open_blob(&layer.blob)?;
+    let found = diff_id(file, Limits::default().stream)
+        .map_err(|error| PullError::Unpack { digest: layer.blob.clone(), source: error.into() })?;
+    check(layer, &found)
+}
+
+/// Whether the tar stream is what the image says.
+fn check(layer: &ImageLayer, found: &Digest) -> Result<(), PullError> {
+    if *found == layer.diff_id {
         return Ok(());
     }
     Err(PullError::WrongContents {
         digest: layer.blob.clone(),
         expected: layer.diff_id.clone(),
-        found: unpacked.diff_id.clone(),
+        found: found.clone(),
     })
 }
 
@@ -103,12 +131,7 @@ impl<'a> Work<'a> {
             Ingest::Write(blob) => self.unpack_fetched(writer, blob, leftover),
             Ingest::Present | Ingest::Busy => {
                 self.tell(Event::Unpacking);
-                let (file, _) = self.pull.store.open_blob(&self.layer.blob)?;
-                let unpacked =
-                    unpack(file, writer.dir(), &self.pull.how).map_err(|error| self.failed(error))?;
-                check(self.layer, &unpacked)?;
-                writer.commit(unpacked.info)?;
-                Ok(Attempt::Done(unpacked.left_out))
+                Ok(Attempt::Done(unpack_blob(self.pull.store, writer, self.layer, &self.pull.how)?))
             }
         }
     }
@@ -132,7 +155,8 @@ impl<'a> Work<'a> {
             (None, Err(error)) => Err(self.failed(error)),
             (None, Ok(unpacked)) => blob.verify().map(|()| unpacked).map_err(PullError::from),
         };
-        let unpacked = match done.and_then(|unpacked| check(self.layer, &unpacked).map(|()| unpacked)) {
+        let unpacked = match done.and_then(|unpacked| check(self.layer, &unpacked.diff_id).map(|()| unpacked))
+        {
             Ok(unpacked) => unpacked,
             Err(error) if continues && is_about_contents(&error) => {
                 blob.restart()?;

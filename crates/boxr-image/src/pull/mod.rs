@@ -11,10 +11,9 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 
+pub(crate) use layer::{unpack_blob, verify_blob};
 pub use progress::{Event, Progress, Silent};
 pub use repair::{Repaired, repair};
 
@@ -22,11 +21,9 @@ use crate::digest::Digest;
 use crate::oci::{Descriptor, ImageConfig, Kind, LONGEST_CONFIG, Platform};
 use crate::reference::Reference;
 use crate::registry::{Client, Fetched, RegistryError};
+use crate::side_by_side::side_by_side;
 use crate::store::{ImageLayer, ImageRecord, Lease, Store, StoreError};
 use crate::unpack::{How, LeftOut, UnpackError};
-
-/// Layers that are fetched side by side, at most. Registries answer more from one place slower.
-const SIDE_BY_SIDE: usize = 6;
 
 /// An image was not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -194,37 +191,14 @@ impl Pull<'_> {
                 once.push(layer);
             }
         }
-        let (next, given_up) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let outcome = Mutex::new(Ok(LeftOut::default()));
-        let work = || {
-            while let Some(layer) = once.get(next.fetch_add(1, Relaxed)) {
-                let done = layer::fetch(self, fetched, layer, &given_up);
-                let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                match (done, &mut *outcome) {
-                    (Ok(more), Ok(sum)) => *sum = sum.plus(more),
-                    (Err(error), Ok(_)) => {
-                        given_up.store(true, Relaxed);
-                        *outcome = Err(error);
-                    }
-                    (_, Err(_)) => {}
-                }
-                if outcome.is_err() {
-                    return;
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..once.len().min(SIDE_BY_SIDE) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let given_up = AtomicBool::new(false);
+        let done = side_by_side(&once, &given_up, |layer| layer::fetch(self, fetched, layer, &given_up))?;
+        Ok(done.into_iter().fold(LeftOut::default(), LeftOut::plus))
     }
 }
 
 /// Nanoseconds since 1970 UTC.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -5,8 +5,8 @@ use super::{PullError, layer};
 use crate::digest::Digest;
 use crate::reference::Reference;
 use crate::registry::{Client, Endpoint};
-use crate::store::{Finding, ImageRecord, Item, LayerInfo, Problem, Store, StoreError, Unpack, Wait};
-use crate::unpack::{How, unpack};
+use crate::store::{Finding, ImageRecord, Item, Problem, Store, StoreError, Unpack, Wait};
+use crate::unpack::How;
 
 /// What came of mending one thing.
 #[derive(Debug)]
@@ -107,10 +107,5 @@ fn mend_layer(store: &Store, how: &How, diff_id: &Digest, item: &Item) -> Result
     let layers = images.iter().flat_map(|image| &image.layers);
     let Some(layer) = layers.into_iter().find(|layer| layer.diff_id == *diff_id) else { return Ok(()) };
     let Unpack::Write(writer) = store.unpack(diff_id, Wait::Yes)? else { return Ok(()) };
-    let (file, _) = store.open_blob(&layer.blob)?;
-    let unpacked = unpack(file, writer.dir(), how)
-        .map_err(|source| PullError::Unpack { digest: layer.blob.clone(), source })?;
-    layer::check(layer, &unpacked)?;
-    let info: LayerInfo = unpacked.info;
-    Ok(writer.commit(info).map(drop)?)
+    layer::unpack_blob(store, writer, layer, how).map(drop)
 }

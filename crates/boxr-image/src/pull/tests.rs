@@ -1,6 +1,7 @@
 //! Pulls from a registry that fails as it is told to.
 
 use std::os::fd::AsFd;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use boxr_testing::images::{Fault, Image, Layer, Packing, Server};

@@ -38,7 +38,7 @@ pub struct BlobWriter<'s> {
     left: u64,
 }
 
-fn blob_path(digest: &Digest) -> String {
+pub(super) fn blob_path(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 

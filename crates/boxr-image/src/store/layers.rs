@@ -18,6 +18,9 @@ pub struct LayerInfo {
     /// The highest user or group id in it.
     #[serde(default)]
     pub highest_id: u32,
+    /// Bytes of its tar stream; 0 when an earlier boxr has unpacked it, which did not count them.
+    #[serde(default)]
+    pub stream: u64,
 }
 
 /// A layer that is here.

@@ -25,16 +25,21 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub fn lease(&self) -> Result<Lease<'_>, StoreError> {
-        let mut random = [0u8; 8];
-        rustix::io::retry_on_intr(|| getrandom(&mut random[..], GetRandomFlags::empty()))
-            .map_err(|errno| self.root.error("name a lease in", "leases", errno))?;
-        let path = format!("leases/{:016x}", u64::from_ne_bytes(random));
+        let path = format!("leases/{}", self.random_name("leases")?);
         let _lock = self.lock(FlockOperation::LockShared)?;
         match lock_file(&self.root, &path, Wait::No)? {
             Some(file) => Ok(Lease { store: self, path, file }),
             // The one in 2^64: somebody has just this name.
             None => Err(self.root.error("make a lease", &path, rustix::io::Errno::EXIST)),
         }
+    }
+
+    /// A name for something in `dir` that nobody else has, but for the one case in 2^64.
+    pub(super) fn random_name(&self, dir: &str) -> Result<String, StoreError> {
+        let mut random = [0u8; 8];
+        rustix::io::retry_on_intr(|| getrandom(&mut random[..], GetRandomFlags::empty()))
+            .map_err(|errno| self.root.error("find a name in", dir, errno))?;
+        Ok(format!("{:016x}", u64::from_ne_bytes(random)))
     }
 
     /// What living processes have leases of. Leases of dead ones are removed. Under the exclusive lock.

@@ -13,7 +13,7 @@
 //! ROOT/leases/HEX                locked by a running operation: content that it uses
 //! ROOT/ingest/sha256.HEX         a blob being fetched, locked by whoever fetches it
 //! ROOT/ingest/layer.sha256.HEX   locked by whoever unpacks this layer
-//! ROOT/staging/                  layers being unpacked or removed
+//! ROOT/staging/                  layers being unpacked or removed, archives being loaded
 //! ROOT/mounts/HEX/               an image that is mounted to be looked at
 //! ROOT/empty/                    nothing, ever: what overlayfs wants below a single layer
 //! ```
@@ -38,6 +38,7 @@ mod layers;
 mod leases;
 mod lock;
 mod records;
+mod spool;
 mod steps;
 mod sweep;
 #[cfg(test)]
@@ -55,10 +56,15 @@ pub use layers::{Layer, LayerInfo, LayerWriter, Unpack};
 pub use leases::Lease;
 pub use lock::Wait;
 pub use records::{ImageLayer, ImageRecord, Name};
+pub use spool::{Spool, SpoolWriter, Spooled};
 pub use sweep::{Swept, Which};
 pub use verify::{Finding, Item, Problem};
 
 pub(crate) use files::remove_tree;
+#[cfg(test)]
+pub(crate) use steps::{Plan, with_plan};
+#[cfg(test)]
+pub(crate) use tests::everything;
 
 use files::Root;
 use flush::Flusher;

@@ -55,7 +55,7 @@ impl Sample {
                 steps::before(steps::Change::Write(&path))
                     .map_err(|errno| store.root.error("write", &path, errno))?;
                 write_file(writer.dir(), bytes);
-                writer.commit(LayerInfo { size: bytes.len() as u64, entries: 1, highest_id: 0 })?;
+                writer.commit(LayerInfo { size: bytes.len() as u64, entries: 1, ..LayerInfo::default() })?;
             }
             fetch(store, bytes)?;
             layers.push(ImageLayer { blob, size: bytes.len() as u64, media_type: "tar".into(), diff_id });
@@ -102,7 +102,7 @@ fn write_file(dir: std::os::fd::BorrowedFd<'_>, bytes: &[u8]) {
 }
 
 /// Every file and directory of the store but those that are always there.
-pub(super) fn everything(root: &Path) -> Vec<String> {
+pub(crate) fn everything(root: &Path) -> Vec<String> {
     fn walk(dir: &Path, root: &Path, all: &mut Vec<String>) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

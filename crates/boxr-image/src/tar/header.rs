@@ -59,6 +59,25 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl Entry {
+    /// An entry of root's with this name: made in 1970, empty, without attributes.
+    pub fn new(kind: Kind, name: impl Into<Vec<u8>>, mode: u32) -> Self {
+        Self {
+            name: name.into(),
+            link: Vec::new(),
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            modified: Time::default(),
+            size: 0,
+            segments: None,
+            device: (0, 0),
+            xattrs: Vec::new(),
+        }
+    }
+}
+
 /// A header block whose checksum is right.
 pub(super) struct Header<'b>(&'b [u8; BLOCK]);
 

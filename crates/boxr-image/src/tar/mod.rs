@@ -1,4 +1,4 @@
-//! Tar archives, as a stream: ustar, GNU's and pax's long names, sparse files, extended attributes
+//! Tar archives, as a stream, read and written: ustar, GNU's and pax's long names, sparse files, extended attributes
 //! (POSIX.1-2017 `pax`, tar(5); GNU tar's manual, "Storing Sparse Files").
 //!
 //! An archive is hostile input. Nothing here is read into memory but headers, all of which are
@@ -11,12 +11,14 @@ mod reader;
 mod sparse;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::io;
 
 pub use header::{Entry, Kind, Time};
 pub use reader::Archive;
 pub use sparse::Segment;
+pub use writer::Writer;
 
 /// The unit of an archive, in bytes.
 const BLOCK: usize = 512;

@@ -6,7 +6,7 @@ use super::sparse::{self, Segment};
 use super::{LONGEST_NAME, TarError, shown};
 
 /// Before the name of an extended attribute (star, GNU tar, docker).
-const XATTR: &[u8] = b"SCHILY.xattr.";
+pub(super) const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// What extended headers say about the next entry.
 #[derive(Clone, Debug, Default)]

@@ -154,15 +154,29 @@ pub fn unpack(from: impl Read, dir: BorrowedFd<'_>, how: &How) -> Result<Unpacke
     };
     let mut unpacker = entries::Unpacker::new(dir, how)?;
     unpacker.run(BufReader::with_capacity(BUFFER, &mut stream))?;
-    let (info, left_out) = unpacker.finish()?;
+    let (mut info, left_out) = unpacker.finish()?;
     // What follows the archive counts for the digests, of the stream and of the blob.
     io::copy(&mut stream, &mut io::sink())?;
+    info.stream = how.limits.stream - stream.left;
     let mut source = stream.from.into_inner();
     while !source.fill_buf()?.is_empty() {
         let length = source.buffer().len();
         source.consume(length);
     }
     Ok(Unpacked { diff_id: stream.hasher.finish(), info, left_out })
+}
+
+/// The digest of the tar stream in `from`, compressed or not, of at most `limit` bytes.
+///
+/// # Errors
+/// It cannot be read or decompressed, or is longer.
+pub fn diff_id(from: impl Read, limit: u64) -> io::Result<Digest> {
+    let from = Decompressor::new(BufReader::with_capacity(BUFFER, from))?;
+    let mut stream = Hashed { from, hasher: Hasher::new(Algorithm::Sha256), left: limit };
+    io::copy(&mut stream, &mut io::sink())?;
+    let mut source = stream.from.into_inner();
+    io::copy(&mut source, &mut io::sink())?;
+    Ok(stream.hasher.finish())
 }
 
 /// Hashes what is read through it, and ends it if it is too much.

@@ -1,6 +1,7 @@
 //! Errors about images, told to a person. Each says itself what was done and what would help.
 
 use boxr_engine::own_ids::OwnIdsError;
+use boxr_image::archive::ArchiveError;
 use boxr_image::oci::PlatformError;
 use boxr_image::pull::PullError;
 use boxr_image::reference::ReferenceError;
@@ -10,7 +11,7 @@ use boxr_image::rootfs::RootfsError;
 use boxr_image::store::StoreError;
 use boxr_image::unpack::UnpackError;
 
-use super::{Explain, Report, errno_text};
+use super::{Explain, Report, errno_text, io_text};
 
 /// The first line is what happened, the others explain it.
 fn told(error: &dyn std::error::Error) -> Report {
@@ -57,6 +58,18 @@ impl Explain for PullError {
             Self::Unpack { digest, source: UnpackError::System { action, name, errno } } => Report::new(
                 format!("layer {}: cannot {action} {name:?}: {}", digest.short(), errno_text(*errno)),
             ),
+            other => told(other),
+        }
+    }
+}
+
+impl Explain for ArchiveError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Store(error) => error.report(),
+            Self::Layer(error) => error.report(),
+            Self::Read { what, source } => Report::new(format!("cannot read {what}: {}", io_text(source))),
+            Self::Write(error) => Report::new(format!("cannot write the archive: {}", io_text(error))),
             other => told(other),
         }
     }

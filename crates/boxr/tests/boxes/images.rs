@@ -1,5 +1,6 @@
 //! Images: fetching, listing, naming, removing; registries that want a password or fail.
 
+pub mod archives;
 pub mod compare;
 
 use boxr_testing::images::{self, Auth, Fault, Image, Layer, Packing, Server};

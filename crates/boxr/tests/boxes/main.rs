@@ -53,6 +53,7 @@ fn main() -> std::process::ExitCode {
         own_binary::TESTS,
         images::TESTS,
         images::compare::TESTS,
+        images::archives::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

@@ -82,6 +82,55 @@ pub(super) static RMI: Command = Command {
     ..Command::new("rmi", Section::Images, "Remove images", image::rmi::run)
 };
 
+pub(super) static SAVE: Command = Command {
+    usage: &["save [FLAGS] IMAGE..."],
+    about: &[
+        "Writes images to an archive, which boxr, docker and podman load. A name without a tag stands for all \
+            tags of it. The archive appears when it is whole.",
+    ],
+    args: &[Arg::some("IMAGE", Complete::Image)],
+    flags: &[
+        &[
+            Flag::value("output", "FILE", "Write here rather than to stdout")
+                .short('o')
+                .complete(Complete::File),
+            Flag::value("format", "FORMAT", "docker-archive (the default), oci-archive or oci-dir")
+                .complete(Complete::Words(&["docker-archive", "oci-archive", "oci-dir"]))
+                .doc(
+                    "Layers of docker's archives are not compressed; those of OCI layouts are as they came.",
+                ),
+            Flag::switch("quiet", "As it is: nothing is said").short('q'),
+            Flag::switch("multi-image-archive", "As it is: an archive may have many images").short('m'),
+        ],
+        SHORT_NAMES,
+    ],
+    examples: &[
+        Example { line: "boxr save -o all.tar alpine busybox", what: "two images in one archive" },
+        Example { line: "boxr save --format oci-dir -o layout alpine", what: "an OCI layout in a directory" },
+    ],
+    ..Command::new("save", Section::Images, "Write images to an archive", image::save::run)
+};
+
+pub(super) static LOAD: Command = Command {
+    usage: &["load [FLAGS]"],
+    about: &[
+        "Takes images from an archive of docker's, an OCI archive, or a directory with an OCI layout, compressed by \
+            gzip or zstd or not. All of it is verified; if anything is wrong, nothing is taken.",
+    ],
+    flags: &[&[
+        Flag::value("input", "FILE", "Read from here rather than from stdin")
+            .short('i')
+            .complete(Complete::File),
+        Flag::switch("quiet", "No progress").short('q'),
+        Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine"),
+    ]],
+    examples: &[
+        Example { line: "boxr load -i all.tar", what: "from a file" },
+        Example { line: "boxr load -i layout", what: "from an OCI layout in a directory" },
+    ],
+    ..Command::new("load", Section::Images, "Take images from an archive", image::load::run)
+};
+
 pub(super) static TAG: Command = Command {
     usage: &["tag [FLAGS] IMAGE NAME"],
     about: &["Gives an image another name. If another image has it, that loses it."],
@@ -185,11 +234,13 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "history", &HISTORY),
     ("image", "inspect", &INSPECT),
     ("image", "list", &IMAGES),
+    ("image", "load", &LOAD),
     ("image", "ls", &IMAGES),
     ("image", "mount", &MOUNT),
     ("image", "prune", &PRUNE),
     ("image", "pull", &PULL),
     ("image", "rm", &RMI),
+    ("image", "save", &SAVE),
     ("image", "tag", &TAG),
     ("image", "umount", &UNMOUNT),
     ("image", "unmount", &UNMOUNT),
@@ -198,12 +249,16 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 
 pub(super) static IMAGE: Command = Command {
     usage: &["image COMMAND [FLAGS] [ARG...]"],
-    about: &["Commands about images: history, inspect, ls, mount, prune, pull, rm, tag, unmount. \
-            `boxr image COMMAND --help` tells more of one."],
+    about: &[
+        "Commands about images: history, inspect, load, ls, mount, prune, pull, rm, save, tag, unmount. \
+            `boxr image COMMAND --help` tells more of one.",
+    ],
     args: &[
         Arg::one(
             "COMMAND",
-            Complete::Words(&["history", "inspect", "ls", "mount", "prune", "pull", "rm", "tag", "unmount"]),
+            Complete::Words(&[
+                "history", "inspect", "load", "ls", "mount", "prune", "pull", "rm", "save", "tag", "unmount",
+            ]),
         ),
         Arg::any("ARG", Complete::Image),
     ],

@@ -3,6 +3,7 @@
 pub mod history;
 pub mod inspect;
 pub mod list;
+pub mod load;
 pub mod login;
 pub mod logout;
 pub mod mount;
@@ -10,6 +11,7 @@ mod progress;
 pub mod prune;
 pub mod pull;
 pub mod rmi;
+pub mod save;
 pub mod tag;
 pub mod verify;
 

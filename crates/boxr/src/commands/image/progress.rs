@@ -32,8 +32,11 @@ impl Progress for Lines {
 }
 
 /// A line per layer, painted over.
-#[derive(Default)]
-pub(super) struct Bars(Mutex<Screen>);
+pub(super) struct Bars {
+    screen: Mutex<Screen>,
+    /// What is said of a layer that is done.
+    done: &'static str,
+}
 
 #[derive(Default)]
 struct Screen {
@@ -45,7 +48,7 @@ struct Screen {
 
 impl Progress for Bars {
     fn layer(&self, blob: &Digest, event: Event) {
-        let mut screen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_step = !matches!(event, Event::Fetching { .. });
         match screen.layers.iter_mut().find(|(known, _)| known == blob) {
             Some((_, last)) => *last = event,
@@ -53,26 +56,31 @@ impl Progress for Bars {
         }
         let due = screen.last.is_none_or(|last| last.elapsed() >= PAINT);
         if is_step || due {
-            screen.paint();
+            screen.paint(self.done);
         }
     }
 }
 
 impl Bars {
+    /// Nothing yet; `done` is said of a layer that is done.
+    pub(super) fn new(done: &'static str) -> Self {
+        Self { screen: Mutex::default(), done }
+    }
+
     /// Paints it as it is in the end.
     pub(super) fn finish(&self) {
-        let mut screen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         if !screen.layers.is_empty() {
-            screen.paint();
+            screen.paint(self.done);
         }
     }
 }
 
 impl Screen {
-    fn paint(&mut self) {
+    fn paint(&mut self, done: &str) {
         let mut text = if self.painted > 0 { format!("\x1b[{}A", self.painted) } else { String::new() };
         for (blob, event) in &self.layers {
-            text.push_str(&format!("\r{}: {}\x1b[K\n", blob.short(), words(event)));
+            text.push_str(&format!("\r{}: {}\x1b[K\n", blob.short(), words(event, done)));
         }
         self.painted = self.layers.len();
         self.last = Some(Instant::now());
@@ -81,7 +89,7 @@ impl Screen {
     }
 }
 
-fn words(event: &Event) -> String {
+fn words(event: &Event, done_word: &str) -> String {
     match event {
         Event::Present => "Already exists".into(),
         Event::Waiting => "Waiting for another pull".into(),
@@ -90,7 +98,7 @@ fn words(event: &Event) -> String {
         }
         Event::Again { .. } => "Connecting again".into(),
         Event::Unpacking => "Extracting".into(),
-        Event::Done => "Pull complete".into(),
+        Event::Done => done_word.into(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use boxr_image::pull::{Progress, Pull, Pulled, Silent};
 use boxr_image::reference::{DEFAULT_TAG, Reference};
+use boxr_image::unpack::LeftOut;
 
 use super::progress::{Bars, Lines};
 use crate::cli::Invocation;
@@ -21,7 +22,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store_with_ids(&invocation.globals)?;
     let how = images::how(&store)?;
     let quiet = invocation.switch("quiet");
-    let (bars, lines) = (Bars::default(), Lines);
+    let (bars, lines) = (Bars::new("Pull complete"), Lines);
     let progress: &dyn Progress = match (quiet, std::io::stderr().is_terminal()) {
         (true, _) => &Silent,
         (false, true) => &bars,
@@ -66,7 +67,11 @@ fn warn(pulled: &Pulled, wanted: &boxr_image::oci::Platform) {
     if pulled.platform.fitness(wanted).is_none() {
         say(&format!("warning: the image is for {}, not for {wanted}", pulled.platform));
     }
-    let left_out = &pulled.left_out;
+    warn_left_out(&pulled.left_out);
+}
+
+/// Says what could not be made without privilege.
+pub(super) fn warn_left_out(left_out: &LeftOut) {
     for (count, what) in [
         (left_out.owners, "files belong to other users in the image, and to you here"),
         (left_out.devices, "devices are empty files here: making them needs root"),
