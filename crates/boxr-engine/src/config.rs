@@ -20,6 +20,7 @@ mod value;
 pub use environment::{CLEAN_PATH, Variable, apply as apply_environment, said as said_environment};
 pub use error::{ConfigError, Origin};
 pub use file::{Format, parse, read};
+pub use grammar::{Id, UserSpec};
 pub use identity::user;
 pub use raw::{RawRun, SaidPath};
 pub use resolve::{Caller, CallerIds, Purpose, Resolved, resolve};

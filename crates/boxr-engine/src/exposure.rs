@@ -2,7 +2,7 @@
 
 use boxr_runtime::own_binary::{self, Error};
 
-use crate::options::{BoxOptions, NamespaceMode, Root};
+use crate::options::{BoxOptions, NamespaceMode};
 
 /// Makes sure that this process runs from a program that the box cannot write, if the box could reach it.
 /// May start the program once more, from its beginning: see [`own_binary::protect`].
@@ -39,7 +39,5 @@ fn is_callers_group(gid: u32) -> bool {
 /// of the host's own file tree in namespaces of its own has the program before it as it is.
 fn meets_foreign_processes(options: &BoxOptions) -> bool {
     let joins = |mode: &NamespaceMode| matches!(mode, NamespaceMode::Join(_));
-    matches!(options.root, Root::Directory(_))
-        || joins(&options.namespaces.mount)
-        || joins(&options.namespaces.pid)
+    options.root.is_own() || joins(&options.namespaces.mount) || joins(&options.namespaces.pid)
 }

@@ -9,6 +9,7 @@ use boxr_runtime::process::parent::{Running, Spawned, spawn};
 use boxr_sys::signal;
 use rustix::io::Errno;
 
+use crate::image::{self, ContainerFiles};
 use crate::join::{FindBox, JoinError};
 use crate::options::{BoxOptions, Tty};
 use crate::outcome::EngineError;
@@ -62,9 +63,11 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
     let name = claim.name().to_owned();
     mark("state directory");
+    image::files::make(store, &claim, &request.options)?;
+    let files = ContainerFiles::of(store, &claim, &request.options)?;
     let (master, streams) = streams(&request.options)?;
     let told = request.timing || request.status.is_some();
-    let manner = Manner { streams, monitored: false, trace: told };
+    let manner = Manner { streams, monitored: false, trace: told, files };
     let find = find_box(store);
     let (plan, _) = prepare::prepare(&request.options, &name, claim.id().as_str(), manner, &find)?;
     mark("plan");
@@ -151,7 +154,8 @@ pub fn wants_terminal(options: &BoxOptions) -> bool {
 
 fn streams(options: &BoxOptions) -> Result<(Option<OwnedFd>, Streams), EngineError> {
     if !wants_terminal(options) {
-        return Ok((None, Streams::Inherit));
+        let inherits = options.interactive || options.root.image().is_none();
+        return Ok((None, if inherits { Streams::Inherit } else { without_input()? }));
     }
     if prepare::terminal_is_inside(options) {
         return Ok((None, Streams::TerminalInside));
@@ -161,6 +165,17 @@ fn streams(options: &BoxOptions) -> Result<(Option<OwnedFd>, Streams), EngineErr
     // Before the command's first instruction: it must not see a terminal without a size.
     terminal::copy_size(master.as_fd()).map_err(failed)?;
     Ok((Some(master), Streams::Terminal(user_side)))
+}
+
+/// As docker without `-i`: a loop that reads its lines from stdin can start containers.
+fn without_input() -> Result<Streams, EngineError> {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::fcntl_dupfd_cloexec;
+    use rustix::stdio::{stderr, stdout};
+    let failed = |errno| EngineError::system("make the box's standard descriptors", errno);
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let own = |fd| fcntl_dupfd_cloexec(fd, 3).map_err(failed);
+    Ok(Streams::Descriptors(null.map_err(failed)?, own(stdout())?, own(stderr())?))
 }
 
 fn take_terminal(mut running: Running, master: Option<OwnedFd>) -> (Running, Option<OwnedFd>) {
@@ -213,6 +228,7 @@ pub fn new_state(store: &Store, id: &str, name: &str, options: &BoxOptions) -> R
         image: match &options.root {
             crate::options::Root::Host => "host".to_owned(),
             crate::options::Root::Directory(path) => path.display().to_string(),
+            crate::options::Root::Image(image) => image.name.clone(),
         },
         retention: options.retention,
         labels: options.labels.clone(),

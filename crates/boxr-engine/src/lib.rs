@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod exposure;
 pub mod foreground;
 pub mod id;
+pub mod image;
 pub mod join;
 pub mod lifecycle;
 pub mod logs;

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use boxr_sys::namespace::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
+use crate::image::{ContainerOptions, ImageRoot};
+
 /// How one namespace of a box comes to be (ARCHITECTURE.md, "Namespaces").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamespaceMode {
@@ -110,6 +112,23 @@ pub enum Root {
     Host,
     /// A directory, entered with pivot_root(2).
     Directory(PathBuf),
+    /// The layers of an image, with the box's own changes upon them.
+    Image(Box<ImageRoot>),
+}
+
+impl Root {
+    /// Whether it is another than the caller's.
+    pub fn is_own(&self) -> bool {
+        !matches!(self, Self::Host)
+    }
+
+    /// The image, if it is one.
+    pub fn image(&self) -> Option<&ImageRoot> {
+        match self {
+            Self::Image(image) => Some(image),
+            Self::Host | Self::Directory(_) => None,
+        }
+    }
 }
 
 /// How mounts travel between the host and the box (mount_namespaces(7), `unshare --propagation`).
@@ -336,4 +355,7 @@ pub struct BoxOptions {
     pub labels: BTreeMap<String, String>,
     /// File that gets the pid of the first process.
     pub pidfile: Option<PathBuf>,
+    /// What containers of images have besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Box<ContainerOptions>>,
 }

@@ -22,6 +22,9 @@ pub enum EngineError {
     /// Its log.
     #[error(transparent)]
     Log(#[from] crate::logs::LogError),
+    /// The image of a container, or its files.
+    #[error(transparent)]
+    Image(#[from] crate::image::ImageError),
     /// A cgroup.
     #[error(transparent)]
     Cgroup(#[from] boxr_cgroup::Error),

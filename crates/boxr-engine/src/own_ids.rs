@@ -18,7 +18,7 @@ use boxr_runtime::error::Error as RuntimeError;
 use boxr_runtime::idmap::{IdMap, Writer, subordinate_ranges, with_ranges};
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::namespace::{NamespaceKind, unshare};
-use boxr_sys::pidfd::reap;
+use boxr_sys::pidfd::{Ended, reap};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, getegid, geteuid, getpid};
@@ -91,6 +91,26 @@ pub fn enter() -> Result<Ids, OwnIdsError> {
         (false, _) => Ok(Ids::OneOnly),
         (true, DONE) => Ok(Ids::All),
         (true, reason) => Err(OwnIdsError::Helper(reason.to_owned())),
+    }
+}
+
+/// Does `work` in a process of its own that has all ids of the caller.
+///
+/// # Errors
+/// What `work` returns; `EPERM` where the ids cannot be had.
+pub(crate) fn with_all(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    let worker = match clone3(0, None, Parent::Caller)? {
+        Cloned::Child => {
+            let done = enter().map_err(|_| Errno::PERM).and_then(|_| work());
+            let number = done.err().map_or(0, Errno::raw_os_error);
+            exit_now(u8::try_from(number).unwrap_or(u8::MAX))
+        }
+        Cloned::Parent { pidfd, .. } => pidfd,
+    };
+    match reap(std::os::fd::AsFd::as_fd(&worker), true)? {
+        Some(Ended::Code(0)) => Ok(()),
+        Some(Ended::Code(number)) => Err(Errno::from_raw_os_error(i32::from(number))),
+        _ => Err(Errno::IO),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use boxr_cgroup::Need;
-use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootSource, StartedBy};
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Plan, capabilities};
 use boxr_sys::namespace::NamespaceKind;
@@ -12,6 +12,8 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use thiserror::Error;
 
+use crate::image::settle::settle;
+use crate::image::{self, ContainerFiles, ImageError};
 use crate::join::{self, FindBox, JoinError};
 use crate::options::{BoxOptions, NamespaceMode, Root};
 use crate::spec::{self, Situation, SpecError};
@@ -31,6 +33,9 @@ pub enum PrepareError {
     /// The cgroup cannot be what was asked for.
     #[error(transparent)]
     Cgroup(#[from] boxr_cgroup::Error),
+    /// The image of a container, or its files.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// A root directory that boxr does not take.
     #[error("--rootfs {path}: {why}")]
     Root {
@@ -66,12 +71,13 @@ pub struct Manner {
     pub monitored: bool,
     /// Whether times of steps are wanted.
     pub trace: bool,
+    /// Where a container of an image has its files; `None` where only the plan is wanted.
+    pub files: Option<ContainerFiles>,
 }
 
 /// Whether a terminal of a box comes from its own devpts.
 pub fn terminal_is_inside(options: &BoxOptions) -> bool {
-    matches!(options.root, Root::Directory(_))
-        || options.namespaces.mount != NamespaceMode::New && joins_mount(options)
+    options.root.is_own() || options.namespaces.mount != NamespaceMode::New && joins_mount(options)
 }
 
 fn joins_mount(options: &BoxOptions) -> bool {
@@ -92,22 +98,30 @@ pub fn prepare(
     find: &FindBox<'_>,
 ) -> Result<(Plan, Spec), PrepareError> {
     let privileged = capabilities::is_privileged().map_err(PrepareError::Caller)?;
+    let settled = settle(options, manner.files.as_ref())?;
+    let options = settled.as_ref().unwrap_or(options);
     check_root(options)?;
     let joined = join::resolve(&options.namespaces, privileged, find)?;
     let situation = Situation {
         name,
+        id,
         new_user: joined.new_user,
         other_user: joined.new_user || joined.namespaces.iter().any(|(kind, _)| *kind == NamespaceKind::User),
         privileged,
         caller: (geteuid().as_raw(), getegid().as_raw()),
         terminal: matches!(manner.streams, Streams::Terminal(_) | Streams::TerminalInside),
     };
-    let (spec, map_writer) = spec::build(options, &situation)?;
-    let own_root = matches!(options.root, Root::Directory(_));
+    let (mut spec, map_writer) = spec::build(options, &situation)?;
+    if let (Some(files), Some(root)) = (&manner.files, spec.root_mut()) {
+        // Only a place to put it for a moment.
+        root.set_path(files.data.clone());
+    }
+    let own_root = options.root.is_own();
     let keeps_user = options.user.is_none() && !(own_root && privileged && !joined.new_user);
     let extras = Extras {
         joined: joined.namespaces,
         map_writer,
+        root_source: root_source(options, &manner, privileged)?,
         cgroup: cgroup(options, id, &manner)?,
         stdio: stdio(manner.streams),
         preserve_fds: options.preserve_fds,
@@ -119,9 +133,27 @@ pub fn prepare(
         keep_groups: options.user.as_ref().is_some_and(|user| user.groups.is_none()) && !own_root,
         keep_user: keeps_user,
         trace: manner.trace,
-        oci: OciExtras::default(),
+        oci: oci_extras(options),
     };
     Ok((Plan::new(&spec, extras)?, spec))
+}
+
+/// Where the tree of a container of an image comes from.
+fn root_source(
+    options: &BoxOptions,
+    manner: &Manner,
+    privileged: bool,
+) -> Result<Option<RootSource>, ImageError> {
+    match (options.root.image(), &manner.files) {
+        (Some(image), Some(files)) => image::rootfs::source(image, files, privileged).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// What an image leaves to be found out in the container.
+pub(crate) fn oci_extras(options: &BoxOptions) -> OciExtras {
+    let home = if options.root.image().is_some() { Home::FromPasswd } else { Home::AsGiven };
+    OciExtras { home, ..OciExtras::default() }
 }
 
 fn stdio(streams: Streams) -> Stdio {

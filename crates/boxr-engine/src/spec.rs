@@ -46,6 +46,8 @@ pub enum SpecError {
 pub struct Situation<'a> {
     /// The box's name, which is its host name unless it has another.
     pub name: &'a str,
+    /// Its id, of which a container of an image has its host name.
+    pub id: &'a str,
     /// Whether a new user namespace is made.
     pub new_user: bool,
     /// Whether the box is in another user namespace than the caller: a new one, or one that it joins.
@@ -65,14 +67,16 @@ pub struct Situation<'a> {
 pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, Writer), SpecError> {
     let makes = |kind| makes(options, situation, kind);
     let mut spec = empty_spec();
-    let own_root = matches!(options.root, Root::Directory(_));
+    let own_root = options.root.is_own();
     if own_root && !makes(NamespaceKind::Mount) {
-        return Err(SpecError::Conflict("--rootfs needs a new mount namespace (--mount-ns new)".into()));
+        return Err(SpecError::Conflict(
+            "a root of its own needs a new mount namespace (--mount-ns new)".into(),
+        ));
     }
     spec.set_root(Some(root(options)));
     spec.set_mounts(Some(mounts(options, situation)));
     if makes(NamespaceKind::Uts) {
-        spec.set_hostname(Some(options.hostname.clone().unwrap_or_else(|| hostname_of(situation.name))));
+        spec.set_hostname(Some(hostname(options, situation)));
         spec.set_domainname(options.domainname.clone());
     } else {
         let given = [("--hostname", &options.hostname), ("--domainname", &options.domainname)];
@@ -84,8 +88,31 @@ pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, W
     }
     spec.set_process(Some(process(options, situation)?));
     let (linux, writer) = linux(options, situation)?;
+    if options.container.as_ref().is_some_and(|container| container.groups.is_empty())
+        && let Some(process) = spec.process_mut()
+    {
+        keep_mapped_groups(process, &linux, writer);
+    }
     spec.set_linux(Some(linux));
     Ok((spec, writer))
+}
+
+/// The groups that an image makes its user a member of, as far as they exist in the container. Nobody has asked
+/// for them.
+fn keep_mapped_groups(process: &mut Process, linux: &Linux, writer: Writer) {
+    let Some(maps) = linux.gid_mappings() else { return };
+    let is_mapped = |gid: &u32| {
+        maps.iter().any(|map| gid.checked_sub(map.container_id()).is_some_and(|offset| offset < map.size()))
+    };
+    let mut user = process.user().clone();
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    let kept = match writer {
+        // setgroups(2) is given up.
+        Writer::FirstProcess => Vec::new(),
+        Writer::Boxr | Writer::Helpers => groups.into_iter().filter(is_mapped).collect(),
+    };
+    user.set_additional_gids(Some(kept));
+    process.set_user(user);
 }
 
 /// Spec::default() describes a whole container, host name included.
@@ -93,6 +120,14 @@ fn empty_spec() -> Spec {
     let mut spec = Spec::default();
     spec.set_hostname(None).set_domainname(None).set_hooks(None).set_annotations(None);
     spec
+}
+
+fn hostname(options: &BoxOptions, situation: &Situation<'_>) -> String {
+    options.hostname.clone().unwrap_or_else(|| match options.root {
+        // As with docker, where containers know themselves by it.
+        Root::Image(_) => situation.id.get(..12).unwrap_or(situation.id).to_owned(),
+        Root::Host | Root::Directory(_) => hostname_of(situation.name),
+    })
 }
 
 /// A name as a host name, which the kernel bounds to 64 bytes (sethostname(2)).
@@ -113,6 +148,7 @@ fn root(options: &BoxOptions) -> SpecRoot {
     root.set_path(match &options.root {
         Root::Host => PathBuf::from("/"),
         Root::Directory(path) => path.clone(),
+        Root::Image(image) => PathBuf::from(format!("image {}", image.name)),
     });
     root.set_readonly(Some(options.read_only));
     root
@@ -132,7 +168,7 @@ fn linux(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Linux, Writ
         }
         .to_owned(),
     ));
-    if matches!(options.root, Root::Directory(_)) {
+    if options.root.is_own() {
         let paths = |list: &[&str]| Some(list.iter().map(|path| (*path).to_owned()).collect());
         linux.set_masked_paths(paths(&MASKED)).set_readonly_paths(paths(&READ_ONLY));
     }
@@ -247,7 +283,7 @@ fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
     let covered = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
     let mut all: Vec<Mount> = match options.root {
         Root::Host => host_tree_mounts(options, situation),
-        Root::Directory(_) => container_mounts(options, situation),
+        Root::Directory(_) | Root::Image(_) => container_mounts(options, situation),
     };
     all.retain(|mount| !covered(mount.destination()));
     all.extend(asked);
@@ -333,7 +369,7 @@ pub fn process(options: &BoxOptions, situation: &Situation<'_>) -> Result<Proces
     process.set_env(Some(options.env.clone()));
     process.set_cwd(options.workdir.clone().unwrap_or_else(|| match options.root {
         Root::Host => PathBuf::new(),
-        Root::Directory(_) => PathBuf::from("/"),
+        Root::Directory(_) | Root::Image(_) => PathBuf::from("/"),
     }));
     let mut user = SpecUser::default();
     let (uid, gid) = if situation.other_user { (0, 0) } else { situation.caller };
@@ -356,7 +392,7 @@ fn capabilities(
     situation: &Situation<'_>,
 ) -> Result<Option<LinuxCapabilities>, SpecError> {
     let change = &options.capabilities;
-    let own_root = matches!(options.root, Root::Directory(_));
+    let own_root = options.root.is_own();
     if !own_root && *change == CapabilityChange::default() {
         return Ok(None);
     }

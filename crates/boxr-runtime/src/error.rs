@@ -54,6 +54,8 @@ steps! {
     Propagation = "set the mount propagation of",
     /// Opening the root directory.
     OpenRoot = "open the root directory",
+    /// The tree of a root that is made at every start.
+    RootTree = "lay the root filesystem of",
     /// A mount's source.
     MountSource = "open the mount source",
     /// A mount's target.

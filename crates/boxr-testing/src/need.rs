@@ -15,6 +15,8 @@ pub enum Need {
     TimeNamespaces,
     /// The caller has ids in /etc/subuid and /etc/subgid, and newuidmap is installed.
     SubordinateIds,
+    /// The caller is root, or has such ids.
+    ManyIds,
     /// The caller may make cgroups with this controller.
     Controller(Controller),
     /// The caller may not make cgroups with this controller.
@@ -195,6 +197,8 @@ impl Need {
             Self::TimeNamespaces => (!Path::new("/proc/self/ns/time").exists())
                 .then(|| "this kernel has no time namespaces".into()),
             Self::SubordinateIds => no_subordinate_ids(),
+            Self::ManyIds if rustix::process::geteuid().is_root() => None,
+            Self::ManyIds => no_subordinate_ids(),
             Self::Controller(controller) => (!may_use(controller))
                 .then(|| format!("cgroup controller {} is not to be had here", controller.name())),
             Self::NoController(controller) => may_use(controller)

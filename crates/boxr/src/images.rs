@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use boxr_engine::image::store_path;
 use boxr_engine::own_ids;
 use boxr_engine::paths::Paths;
 use boxr_image::digest::Digest;
@@ -24,7 +25,7 @@ use crate::report::{Report, errno_text};
 /// When there is no usable directory.
 pub fn open_store(globals: &Globals) -> Result<Store, Report> {
     let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
-    Ok(Store::open(&paths.data.join("images"))?)
+    Ok(Store::open(&store_path(&paths))?)
 }
 
 /// The same for a command that makes or removes layers: an ordinary user gets all of the ids that are his.
@@ -37,7 +38,7 @@ pub fn open_store_with_ids(globals: &Globals) -> Result<Store, Report> {
     let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
     let ids = own_ids::enter()?;
     crate::trace::note(|| format!("works on layers with ids: {ids:?}"));
-    Ok(Store::open(&paths.data.join("images"))?)
+    Ok(Store::open(&store_path(&paths))?)
 }
 
 /// Who is asked, by the flags that all commands have which ask a registry.
@@ -179,6 +180,21 @@ fn has_source(record: &ImageRecord, wanted: &Reference) -> bool {
         .sources
         .iter()
         .any(|source| same(source) && (source.digest() == Some(digest) || record.manifest == *digest))
+}
+
+/// Forgets an image, unless somebody holds it: then who is given. A hold of a container that was killed while it
+/// was made or removed is none.
+///
+/// # Errors
+/// A record cannot be read or removed.
+pub fn forget(store: &Store, globals: &Globals, manifest: &Digest) -> Result<Option<String>, Report> {
+    let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
+    loop {
+        match store.forget_image(manifest)? {
+            Some(holder) if boxr_engine::image::is_stale(&paths, &holder) => store.release(&holder)?,
+            holder => return Ok(holder),
+        }
+    }
 }
 
 /// The configuration of an image: as boxr understands it, and all that is in it.

@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::raw::RawRun;
 use super::resolve::Caller;
 use super::{grammar, text_file};
+use crate::image::{Image, defaults};
 
 /// The `PATH` of a box that begins without the caller's environment.
 pub const CLEAN_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -11,12 +12,16 @@ pub const CLEAN_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 /// What was said of one variable: its value, or that it is to be removed.
 pub type Variable = (String, Option<String>);
 
-/// The whole environment: the caller's or a clean `PATH`, then what was said.
-pub(super) fn whole(raw: &RawRun, caller: &Caller) -> Result<Vec<String>, ConfigError> {
-    let beginning = if raw.clear_env == Some(true) {
-        vec![CLEAN_PATH.to_owned()]
-    } else {
-        caller.env.iter().map(|(key, value)| format!("{key}={value}")).collect()
+/// The whole environment: the image's, the caller's or a clean `PATH`, then what was said.
+pub(super) fn whole(
+    raw: &RawRun,
+    image: Option<&Image>,
+    caller: &Caller,
+) -> Result<Vec<String>, ConfigError> {
+    let beginning = match (raw.clear_env, image) {
+        (Some(true), _) => vec![CLEAN_PATH.to_owned()],
+        (_, Some(image)) => defaults::environment(&image.config),
+        (_, None) => caller.env.iter().map(|(key, value)| format!("{key}={value}")).collect(),
     };
     Ok(apply(beginning, said(raw, caller)?))
 }

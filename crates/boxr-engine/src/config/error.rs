@@ -153,6 +153,16 @@ pub enum ConfigError {
         /// The name.
         name: String,
     },
+    /// An image that says something which cannot be.
+    #[error("image {name}: {key}: {why}")]
+    Image {
+        /// The image.
+        name: String,
+        /// The key of its configuration.
+        key: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The caller's directory is gone or has a name that is not UTF-8.
     #[error("cannot tell the current directory: {source}")]
     NoDirectory {

@@ -97,7 +97,9 @@ impl Lookup<'_> {
     fn names_allowed(&self, flag: &'static str, name: &str) -> Result<(), ConfigError> {
         match self.root {
             Root::Host => Ok(()),
-            Root::Directory(_) => Err(ConfigError::NameWithRootfs { flag, name: name.to_owned() }),
+            Root::Directory(_) | Root::Image(_) => {
+                Err(ConfigError::NameWithRootfs { flag, name: name.to_owned() })
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::grammar::{self, mode_text};
 use super::raw::RawRun;
 use super::{environment, identity, text_file};
+use crate::image::{ContainerOptions, Image, defaults};
 use crate::options::{
     BoxOptions, CapabilityChange, IdMapping, JoinTarget, Limits, LogLimits, NamespaceMode, Namespaces,
     Propagation, Retention, Root,
@@ -95,16 +96,25 @@ pub struct Resolved {
 ///
 /// # Errors
 /// What excludes each other, what is missing, and files that cannot be read.
-pub fn resolve(raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Resolved, ConfigError> {
-    let namespaces = namespaces(&raw)?;
-    let root = root(&raw)?;
+pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Resolved, ConfigError> {
+    let image = raw.image.take();
+    let image = image.as_deref();
+    let namespaces = namespaces(&raw, image)?;
+    let root = root(&raw, image)?;
+    let (args, container) = command(&mut raw, image)?;
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
     check_mounts(&raw, &namespaces)?;
     let options = BoxOptions {
-        env: environment::whole(&raw, caller)?,
-        workdir: workdir(&raw, &root, caller)?,
-        user: identity::resolve(raw.user.as_ref(), &raw.group_add, &root, namespaces.user.as_ref(), caller)?,
+        env: environment::whole(&raw, image, caller)?,
+        workdir: workdir(&raw, &root, image, caller)?,
+        user: match image {
+            // Looked up in the container's own files, at every start.
+            Some(_) => None,
+            None => {
+                identity::resolve(raw.user.as_ref(), &raw.group_add, &root, namespaces.user.as_ref(), caller)?
+            }
+        },
         umask: raw.umask,
         id_mapping: id_mapping(&raw),
         monotonic_offset: raw.monotonic,
@@ -123,20 +133,44 @@ pub fn resolve(raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Resolve
         tty: raw.tty.unwrap_or_default(),
         stop_timeout: raw.stop_timeout,
         timeout: raw.timeout.filter(|seconds| *seconds > 0),
-        retention: retention(&raw, purpose, detach),
+        retention: retention(&raw, image, purpose, detach),
         log: log(&raw),
-        labels: labels(&raw)?,
+        labels: match image {
+            Some(image) => defaults::labels(&image.config, labels(&raw)?),
+            None => labels(&raw)?,
+        },
         namespaces,
         capabilities: CapabilityChange { add: raw.cap_add, drop: raw.cap_drop },
-        args: raw.args.filter(|args| !args.is_empty()).ok_or(ConfigError::NoCommand)?,
+        args,
         hostname: raw.hostname,
         domainname: raw.domainname,
         mounts: raw.mounts,
         ulimits: raw.ulimits,
-        stop_signal: raw.stop_signal,
+        stop_signal: match image {
+            Some(image) => defaults::stop_signal(image, raw.stop_signal)?,
+            None => raw.stop_signal,
+        },
         pidfile: raw.pidfile,
+        container,
     };
     Ok(Resolved { options, name: raw.name, detach, cidfile: raw.cidfile, detach_keys: raw.detach_keys })
+}
+
+type Container = Option<Box<ContainerOptions>>;
+
+/// The command, and what only a container of an image has.
+fn command(raw: &mut RawRun, image: Option<&Image>) -> Result<(Vec<String>, Container), ConfigError> {
+    let args = raw.args.take();
+    match (image, &raw.entrypoint) {
+        (Some(image), entrypoint) => {
+            let (args, head) = defaults::command(&image.config, entrypoint.as_deref(), args)?;
+            Ok((args, Some(Box::new(defaults::container(image, raw, head)?))))
+        }
+        (None, Some(_)) => {
+            Err(ConfigError::Needs { one: "--entrypoint".to_owned(), other: "an image, which has one" })
+        }
+        (None, None) => Ok((args.filter(|args| !args.is_empty()).ok_or(ConfigError::NoCommand)?, None)),
+    }
 }
 
 /// The flag of a namespace.
@@ -154,8 +188,8 @@ fn flag_of(kind: NamespaceKind) -> &'static str {
 }
 
 /// The modes, with those that other settings imply.
-fn namespaces(raw: &RawRun) -> Result<Namespaces, ConfigError> {
-    let mut namespaces = Namespaces::default();
+fn namespaces(raw: &RawRun, image: Option<&Image>) -> Result<Namespaces, ConfigError> {
+    let mut namespaces = image.map_or_else(Namespaces::default, |_| defaults::namespaces());
     for kind in NamespaceKind::ALL {
         if let Some(name) = &raw.share {
             namespaces.set(kind, NamespaceMode::Join(JoinTarget::Container(name.clone())));
@@ -236,8 +270,16 @@ fn conflict(one: &str, other: &str, why: &'static str, remedy: &'static str) -> 
 }
 
 /// The file tree; a directory is looked at now, so that a mistyped one is named before anything is made.
-fn root(raw: &RawRun) -> Result<Root, ConfigError> {
+fn root(raw: &RawRun, image: Option<&Image>) -> Result<Root, ConfigError> {
     use std::os::unix::fs::MetadataExt;
+    if let Some(image) = image {
+        return match raw.rootfs {
+            Some(_) => {
+                Err(conflict("--rootfs", &format!("the image {}", image.root.name), "each is a root", ""))
+            }
+            None => Ok(Root::Image(Box::new(image.root.clone()))),
+        };
+    }
     let Some(path) = &raw.rootfs else { return Ok(Root::Host) };
     let wrong = |why, source| ConfigError::Rootfs { path: path.clone(), why, source };
     let found = std::fs::metadata(path).map_err(|source| wrong("cannot be used as root", Some(source)))?;
@@ -280,11 +322,11 @@ fn check_lifetime(raw: &RawRun, detach: bool) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn retention(raw: &RawRun, purpose: Purpose, detach: bool) -> Retention {
+fn retention(raw: &RawRun, image: Option<&Image>, purpose: Purpose, detach: bool) -> Retention {
     let kept = match (raw.rm, raw.keep) {
         (Some(rm), _) => !rm,
         (None, Some(keep)) => keep,
-        (None, None) => detach || purpose == Purpose::Create,
+        (None, None) => detach || purpose == Purpose::Create || image.is_some(),
     };
     if kept { Retention::Kept } else { Retention::Ephemeral }
 }
@@ -355,20 +397,26 @@ fn labels(raw: &RawRun) -> Result<BTreeMap<String, String>, ConfigError> {
 }
 
 /// Where the command starts: the caller's directory in the host's tree, `/` in another.
-fn workdir(raw: &RawRun, root: &Root, caller: &Caller) -> Result<Option<PathBuf>, ConfigError> {
+fn workdir(
+    raw: &RawRun,
+    root: &Root,
+    image: Option<&Image>,
+    caller: &Caller,
+) -> Result<Option<PathBuf>, ConfigError> {
+    if let (None, Some(image)) = (&raw.workdir, image) {
+        return Ok(Some(defaults::workdir(&image.config)));
+    }
     match (&raw.workdir, root) {
         (Some(path), Root::Host) => Ok(Some(path.absolute.clone())),
-        (Some(path), Root::Directory(_)) if path.said.is_absolute() => {
-            Ok(Some(super::value::clean(&path.said)))
-        }
-        (Some(path), Root::Directory(_)) => Err(conflict(
+        (Some(path), _) if path.said.is_absolute() => Ok(Some(super::value::clean(&path.said))),
+        (Some(path), other) => Err(conflict(
             &format!("--workdir {}", path.said.display()),
-            "--rootfs",
+            if other.image().is_some() { "an image" } else { "--rootfs" },
             "a relative path is the caller's, which is not in the box",
             "an absolute --workdir",
         )),
         (None, Root::Host) => Ok(Some(caller.directory.clone())),
-        (None, Root::Directory(_)) => Ok(Some(Path::new("/").to_owned())),
+        (None, _) => Ok(Some(Path::new("/").to_owned())),
     }
 }
 

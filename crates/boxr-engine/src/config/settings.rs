@@ -95,6 +95,9 @@ pub static SETTINGS: &[Setting] = &[
             put(&mut raw.args, args)
         },
     },
+    flag("entrypoint", "a program, or a JSON list of strings", |raw, node, _| {
+        put(&mut raw.entrypoint, entrypoint(node)?)
+    }),
     same("name", "a name of letters, digits, _, . and -", E("\"web\""), |raw, node, _| {
         let name = node.text()?;
         crate::names::check(name).map_err(|error| node.invalid(error.to_string()))?;
@@ -331,6 +334,17 @@ fn tty(node: &Node) -> Result<Tty, Invalid> {
             _ => Err(node.invalid("no such choice")),
         },
         _ => Err(node.wrong_type("true, false or a string")),
+    }
+}
+
+/// Nothing takes the image's away.
+fn entrypoint(node: &Node) -> Result<Vec<String>, Invalid> {
+    match node.text()? {
+        "" => Ok(Vec::new()),
+        list if list.starts_with('[') => {
+            serde_json::from_str(list).map_err(|error| node.invalid(error.to_string()))
+        }
+        program => Ok(vec![program.to_owned()]),
     }
 }
 

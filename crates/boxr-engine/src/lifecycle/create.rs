@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::foreground::{new_state, write_files_for_caller};
+use crate::image;
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::record::{FORMAT, Record, State};
@@ -33,6 +34,7 @@ pub fn create(store: &Store, request: CreateRequest) -> Result<State, EngineErro
 /// The same, with its lock still held: for a start at once.
 pub(super) fn claim(store: &Store, request: &CreateRequest) -> Result<(Claim, State), EngineError> {
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
+    image::files::make(store, &claim, &request.options)?;
     let state = new_state(store, claim.id().as_str(), claim.name(), &request.options)?;
     let record = Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() };
     claim.write_record(&record)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use boxr_runtime::Plan;
 use boxr_runtime::idmap::Writer;
-use boxr_runtime::plan::{CgroupPlan, Extras, OciExtras, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, StartedBy};
 use boxr_runtime::process::parent::spawn;
 use boxr_runtime::stdio::Stdio;
 use boxr_sys::signal;
@@ -14,8 +14,11 @@ use crate::config::grammar::UserSpec;
 use crate::config::{self, Variable};
 use crate::exposure;
 use crate::foreground::wants_terminal;
+use crate::image::container_root::ContainerRoot;
+use crate::image::defaults::spelled;
+use crate::image::{ImageError, users};
 use crate::join;
-use crate::options::{BoxOptions, Root, Tty, User};
+use crate::options::{BoxOptions, Tty, User};
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, Status};
 use crate::spec::{self, Situation};
@@ -76,7 +79,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     let mut options = merged(&place, &request)?;
     let namespaces = join::all_of(&place.process, &place.name)?;
     let joins_user = namespaces.iter().any(|(kind, _)| *kind == boxr_sys::namespace::NamespaceKind::User);
-    let own_root = matches!(options.root, Root::Directory(_));
+    let own_root = options.root.is_own();
     if options.user.is_none() && own_root && !joins_user && rustix::process::geteuid().is_root() {
         // Root of the box, without the groups of the caller.
         options.user = Some(User { uid: 0, gid: 0, groups: Some(Vec::new()) });
@@ -88,6 +91,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     let (master, stdio) = stdio(&request, has_terminal, &place)?;
     let situation = Situation {
         name: &place.name,
+        id: "",
         new_user: false,
         other_user: joins_user,
         privileged: !joins_user,
@@ -98,6 +102,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     let extras = Extras {
         joined: namespaces,
         map_writer: Writer::FirstProcess,
+        root_source: None,
         cgroup: place.cgroup.clone().map_or(CgroupPlan::Inherit, CgroupPlan::Existing),
         stdio,
         preserve_fds: request.preserve_fds,
@@ -109,7 +114,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         keep_groups: options.user.is_none(),
         keep_user: options.user.is_none(),
         trace: false,
-        oci: OciExtras::default(),
+        oci: crate::prepare::oci_extras(&options),
     };
     let plan = Plan::for_exec(&process, None, extras)?;
     let (signals, mask) =
@@ -164,9 +169,19 @@ fn merged(place: &Place, request: &ExecRequest) -> Result<BoxOptions, EngineErro
         Some(own) => own.clone(),
         None => BoxOptions { env: callers_environment(), ..BoxOptions::default() },
     };
-    let user = match &request.user {
-        Some(said) => Some(config::user(said, &own.root)?),
-        None => own.user.clone(),
+    let user = match (&own.container, &request.user) {
+        (Some(container), said) => {
+            let user = said.as_ref().map_or_else(|| container.user.clone(), spelled);
+            let root = ContainerRoot::open(place.process.pid);
+            let resolved = users::resolve(&user, &container.groups, &|file| root.read(file));
+            let mut user = resolved.map_err(ImageError::from)?;
+            if container.groups.is_empty() {
+                users::keep_mapped(&mut user, place.process.pid);
+            }
+            Some(user)
+        }
+        (None, Some(said)) => Some(config::user(said, &own.root)?),
+        (None, None) => own.user.clone(),
     };
     Ok(BoxOptions {
         args: request.args.clone(),
@@ -218,25 +233,9 @@ fn login_shell(place: &Place) -> String {
 }
 
 fn shell_from_passwd(place: &Place) -> Option<String> {
-    use std::io::Read;
     let uid = place.options.as_ref().and_then(|o| o.user.as_ref()).map_or(0, |user| user.uid);
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
-    let root =
-        rustix::fs::open(format!("/proc/{}/root", place.process.pid), flags, rustix::fs::Mode::empty())
-            .ok()?;
-    let path = std::path::Path::new("/etc/passwd");
-    let found = boxr_runtime::rootfs::beneath::open(root.as_fd(), path, rustix::fs::OFlags::PATH).ok()?;
-    // The box may have put a device there, which something would come of opening.
-    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(found).ok()?.st_mode);
-    if kind != rustix::fs::FileType::RegularFile {
-        return None;
-    }
-    let read = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
-    let file = boxr_runtime::rootfs::beneath::open(root.as_fd(), path, read).ok()?;
-    let mut text = String::new();
-    // The box's own file: no larger than any real one.
-    std::fs::File::from(file).take(1 << 20).read_to_string(&mut text).ok()?;
-    let number = uid.to_string();
+    let bytes = ContainerRoot::open(place.process.pid).read("/etc/passwd").ok()??;
+    let (text, number) = (String::from_utf8_lossy(&bytes), uid.to_string());
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields.as_slice() {

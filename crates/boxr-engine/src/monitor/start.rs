@@ -16,6 +16,7 @@ use super::{standby, streams};
 use crate::foreground::{
     find_box, namespaces, now, remove_files_for_caller, wants_terminal, write_files_for_caller,
 };
+use crate::image::ContainerFiles;
 use crate::logs::LogWriter;
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
@@ -71,7 +72,8 @@ pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
     let (streams, ends) = make_streams(&request).map_err(failed)?;
     let name = request.state.name.clone();
     let id = request.state.id.clone();
-    let manner = Manner { streams: ends, monitored: true, trace: request.status.is_some() };
+    let files = ContainerFiles::of(request.store, request.dir, request.options)?;
+    let manner = Manner { streams: ends, monitored: true, trace: request.status.is_some(), files };
     let find = find_box(request.store);
     let (plan, _) = prepare::prepare(request.options, &name, &id, manner, &find)?;
     drop(find);

@@ -282,7 +282,11 @@ impl BoxDir {
         let record = path.join("record.json");
         files::remove_file(rustix::fs::CWD, &record).map_err(failed)?;
         let path_c = std::ffi::CString::new(path.clone().into_os_string().into_vec()).unwrap_or_default();
-        files::remove_tree(rustix::fs::CWD, &path_c).map_err(failed)?;
+        files::remove_tree_of_user(rustix::fs::CWD, &path_c).map_err(failed)?;
+        // Last: who is killed before leaves a hold that is seen to be nobody's.
+        let images = crate::image::store_path(&self.0.store.paths);
+        let hold = boxr_image::store::hold_file(&images, self.0.id.as_str());
+        files::remove_file(rustix::fs::CWD, &hold).map_err(failed)?;
         files::remove_file(self.dir_fd(), "data").map_err(|errno| self.error("remove", "data", errno))
     }
 }

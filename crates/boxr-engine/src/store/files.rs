@@ -186,6 +186,17 @@ pub(super) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> 
     absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR))
 }
 
+/// The same for a tree that may hold files of a container: directories that nobody may read, and files of all
+/// the ids that an ordinary user has.
+pub(super) fn remove_tree_of_user(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    match remove_tree(at, path) {
+        Err(Errno::ACCESS | Errno::PERM) => {
+            crate::own_ids::with_all(|| boxr_image::store::remove_tree(at, path))
+        }
+        done => done,
+    }
+}
+
 /// Nanoseconds since 1970 UTC.
 pub(super) fn nanoseconds() -> i64 {
     let now = clock_gettime(ClockId::Realtime);

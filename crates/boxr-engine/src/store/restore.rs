@@ -114,7 +114,7 @@ fn restore(store: &Inner, root: &OwnedFd, kept: &OwnedFd, id: &Id) -> Result<(),
 
 fn remove_data(kept: &OwnedFd, id: &Id, data: &Path) -> Result<(), StoreError> {
     let name = std::ffi::CString::new(id.as_str()).unwrap_or_default();
-    files::remove_tree(kept.as_fd(), &name).map_err(|errno| StoreError::system("remove", data, errno))
+    files::remove_tree_of_user(kept.as_fd(), &name).map_err(|errno| StoreError::system("remove", data, errno))
 }
 
 /// A box that ran when the host went down has ended, nobody knows how. Where only the state

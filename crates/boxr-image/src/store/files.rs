@@ -101,6 +101,22 @@ impl Root {
         }
     }
 
+    /// Makes a symbolic link.
+    pub(super) fn make_link(&self, target: &str, path: &str) -> Result<(), StoreError> {
+        before(Change::Make(path))
+            .and_then(|()| fs::symlinkat(target, &self.fd, path))
+            .map_err(|errno| self.error("make", path, errno))
+    }
+
+    /// Where a symbolic link leads; `None` when nothing is there.
+    pub(super) fn read_link(&self, path: &str) -> Result<Option<String>, StoreError> {
+        match fs::readlinkat(&self.fd, path, Vec::new()) {
+            Ok(target) => Ok(target.into_string().ok()),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.error("read", path, errno)),
+        }
+    }
+
     /// Moves something; what is there is replaced.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
         before(Change::Rename(from, to))
@@ -223,7 +239,10 @@ pub(crate) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr)) -> R
 
 /// Removes what is at `path`, and everything below it, without following links. Directories that
 /// nobody may write, which images have, are no obstacle.
-pub(crate) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+///
+/// # Errors
+/// The system's, of the first that cannot be removed.
+pub fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
     match fs::unlinkat(at, path, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         // EPERM is what some filesystems say for a directory (unlink(2)).

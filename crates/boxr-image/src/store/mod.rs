@@ -55,12 +55,12 @@ pub use error::StoreError;
 pub use layers::{Layer, LayerInfo, LayerWriter, Unpack};
 pub use leases::Lease;
 pub use lock::Wait;
-pub use records::{ImageLayer, ImageRecord, Name};
+pub use records::{ImageLayer, ImageRecord, Name, hold_file};
 pub use spool::{Spool, SpoolWriter, Spooled};
 pub use sweep::{Swept, Which};
 pub use verify::{Finding, Item, Problem};
 
-pub(crate) use files::remove_tree;
+pub use files::remove_tree;
 #[cfg(test)]
 pub(crate) use steps::{Plan, with_plan};
 #[cfg(test)]

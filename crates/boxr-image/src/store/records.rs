@@ -62,6 +62,11 @@ fn hold_path(holder: &str) -> String {
     format!("holds/{holder}")
 }
 
+/// The file that says that `holder` uses an image of the store at `store`. Removing it ends that.
+pub fn hold_file(store: &std::path::Path, holder: &str) -> std::path::PathBuf {
+    store.join(hold_path(holder))
+}
+
 impl Store {
     /// Notes an image all of whose content is here, and gives it names. An image that is known gets
     /// the names and sources besides those it has; a name that another image has is taken from it.
@@ -180,7 +185,9 @@ impl Store {
         self.read_all("names")
     }
 
-    /// Keeps an image for as long as `holder`, a container's id, needs it.
+    /// Keeps an image for as long as `holder`, a container's id, needs it. The hold is a symbolic link, so that it
+    /// is whole at once, and is not waited for: a container that the power failed has gone with it, or is
+    /// written later.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when the image is not here; the hold cannot be written; `EINVAL` when
@@ -190,11 +197,16 @@ impl Store {
         if holder.is_empty() || !holder.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(self.root.error("write", &path, Errno::INVAL));
         }
-        let _lock = self.lock(FlockOperation::LockExclusive)?;
-        if self.image(manifest)?.is_none() {
+        // Whoever forgets an image has it exclusively.
+        let _lock = self.lock(FlockOperation::LockShared)?;
+        if self.root.identity(&image_path(manifest))?.is_none() {
             return Err(StoreError::Missing(manifest.clone()));
         }
-        self.write_json(&path, manifest)
+        if self.holder_of(holder)?.as_ref() == Some(manifest) {
+            return Ok(());
+        }
+        self.root.remove_file(&path)?;
+        self.root.make_link(&manifest.to_string(), &path)
     }
 
     /// Ends what [`Store::hold`] began; one that never began has ended.
@@ -208,15 +220,26 @@ impl Store {
     /// Who holds which image.
     ///
     /// # Errors
-    /// A hold cannot be read or understood.
+    /// A hold cannot be read.
     pub fn holds(&self) -> Result<Vec<(String, Digest)>, StoreError> {
         let mut all = Vec::new();
         for holder in self.record_names("holds")? {
-            if let Some(manifest) = self.read_json(&hold_path(&holder))? {
+            if let Some(manifest) = self.holder_of(&holder)? {
                 all.push((holder, manifest));
             }
         }
         Ok(all)
+    }
+
+    /// The image that `holder` holds.
+    fn holder_of(&self, holder: &str) -> Result<Option<Digest>, StoreError> {
+        let path = hold_path(holder);
+        match self.root.read_link(&path) {
+            Ok(target) => Ok(target.and_then(|target| target.parse().ok())),
+            // Of a boxr that wrote files.
+            Err(StoreError::System { errno: Errno::INVAL, .. }) => self.read_json(&path),
+            Err(error) => Err(error),
+        }
     }
 
     /// The names of the records in a directory, without those that are being written.

@@ -64,7 +64,7 @@ impl Form {
         }
     }
 
-    fn opaque(self) -> &'static str {
+    pub(crate) fn opaque(self) -> &'static str {
         match self {
             Self::Trusted => "trusted.overlay.opaque",
             Self::User => "user.overlay.opaque",

@@ -26,7 +26,7 @@ use crate::stdio::Stdio;
 pub use mount::{Cover, IdShift, MountPlan, MountSource};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{Links, MountAttributes, names as mount_option_names};
-pub use root::{RootEntry, RootPlan, RootPropagation};
+pub use root::{MakeRoot, RootEntry, RootMaker, RootPlan, RootPropagation, RootSource};
 pub use seccomp::SeccompPlan;
 pub use spec::{Extras, Home, IMPLEMENTED_VERSION, OciExtras};
 pub use tuning::{MemoryPolicy, Tuning};
@@ -44,6 +44,8 @@ pub struct Plan {
     pub expected_map: Option<IdMap>,
     /// What becomes `/`.
     pub root: RootPlan,
+    /// What makes the tree of a [`RootPlan::Directory`], whose path is then only where it is put.
+    pub root_source: Option<RootSource>,
     /// Mounts, in order.
     pub mounts: Vec<MountPlan>,
     /// Device nodes beneath a root of its own.

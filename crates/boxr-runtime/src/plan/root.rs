@@ -1,8 +1,11 @@
 //! What becomes `/`, and how.
 
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use boxr_sys::mount::Propagation;
+
+use crate::error::StepError;
 
 /// What becomes `/`.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,4 +70,32 @@ pub enum RootEntry {
     /// Moved over the old root and entered by chroot(2), for hosts that run from a ramdisk, which
     /// pivot_root(2) refuses (`--no-pivot`). The old root stays below.
     MoveAndChroot,
+}
+
+/// Makes the tree that becomes a container's root, where it is not a directory of the host's as it is.
+pub trait MakeRoot: std::fmt::Debug {
+    /// A mount that is nowhere yet. Its ids are shifted by the maps of the user namespace `shifted_by`.
+    ///
+    /// # Errors
+    /// The step that the kernel refused.
+    fn make(&self, shifted_by: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError>;
+}
+
+/// Who makes the tree of a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootMaker {
+    /// boxr, with its privilege over the host, before there is a first process. Where the container has new
+    /// id maps, the tree's ids are shifted by them.
+    Outside,
+    /// The first process, as root of the container's user namespace.
+    Inside,
+}
+
+/// Where a root comes from that is made at every start.
+#[derive(Debug)]
+pub struct RootSource {
+    /// By whom.
+    pub by: RootMaker,
+    /// How.
+    pub tree: Box<dyn MakeRoot>,
 }

@@ -12,7 +12,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use super::mounts::clone_source;
 use crate::error::{At, Error, Step, StepError};
 use crate::idmap::{Extent, IdMap, Writer};
-use crate::plan::{IdShift, MountPlan, MountSource, Plan, RootPlan, RootPropagation};
+use crate::plan::{IdShift, MountPlan, MountSource, Plan, RootMaker, RootPlan, RootPropagation, RootSource};
 use crate::process::holder;
 
 /// Detached trees, made ahead of their use.
@@ -50,11 +50,14 @@ impl Ahead {
             }
             ahead.sources.push((index, tree));
         }
-        if let RootPlan::Directory { path, .. } = &plan.root
-            && shifted
-        {
-            ahead.root = clone_root(path)?;
-        }
+        ahead.root = match (&plan.root, &plan.root_source) {
+            (RootPlan::Directory { .. }, Some(source)) => match source.by {
+                RootMaker::Outside => Some(made_root(source, plan, &mut namespaces)?),
+                RootMaker::Inside => None,
+            },
+            (RootPlan::Directory { path, .. }, None) if shifted => clone_root(path)?,
+            _ => None,
+        };
         Ok(ahead)
     }
 
@@ -93,6 +96,13 @@ fn clone_if_allowed(mount: &MountPlan) -> Result<Option<OwnedFd>, StepError> {
         Err(StepError { errno: Errno::PERM, .. }) => Ok(None),
         other => other.map(Some),
     }
+}
+
+/// A root that is made for the container, in its ids.
+fn made_root(source: &RootSource, plan: &Plan, made: &mut Vec<(Maps, OwnedFd)>) -> Result<OwnedFd, Error> {
+    let maps = plan.idmap.as_ref().map(|map| (map.uids.clone(), map.gids.clone()));
+    let shifted_by = maps.map(|maps| namespace_with(maps, made)).transpose()?;
+    Ok(source.tree.make(shifted_by)?)
 }
 
 fn clone_root(path: &Path) -> Result<Option<OwnedFd>, StepError> {

@@ -158,7 +158,7 @@ impl Builder<'_> {
         let (plan, path) = (self.plan, self.path);
         let root = match self.ahead.root() {
             Some(root) => Root::Ahead(root),
-            None => Root::Own(clone_root(path)?.into()),
+            None => Root::Own(self.own_root()?.into()),
         };
         // One that is to be a slave stays one, of whatever its mount was a peer of.
         if !matches!(propagation, RootPropagation::Set(Propagation::Slave, _)) {
@@ -174,6 +174,13 @@ impl Builder<'_> {
         masks::apply(root.as_fd(), plan)?;
         make_workdir(root.as_fd(), plan)?;
         Ok(root)
+    }
+
+    fn own_root(&self) -> Result<OwnedFd, StepError> {
+        match &self.plan.root_source {
+            Some(source) => source.tree.make(None),
+            None => clone_root(self.path),
+        }
     }
 
     fn source(&self, index: usize) -> Option<BorrowedFd<'_>> {

@@ -65,6 +65,31 @@ impl Layer {
         Self { blob: packing.pack(&tar), tar, packing }
     }
 
+    /// A layer of a directory, which root owns.
+    pub fn of_dir(dir: &std::path::Path, packing: Packing) -> Self {
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.follow_symlinks(false);
+        builder.mode(tar::HeaderMode::Deterministic);
+        builder.append_dir_all("", dir).unwrap();
+        Self::new(builder.into_inner().unwrap(), packing)
+    }
+
+    /// A layer of directories with their modes and owners.
+    pub fn of_dirs(dirs: &[(&str, u32, u64)]) -> Self {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, mode, owner) in dirs {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            header.set_mode(*mode);
+            header.set_uid(*owner);
+            header.set_gid(*owner);
+            header.set_mtime(1_700_000_000);
+            builder.append_data(&mut header, path, std::io::empty()).unwrap();
+        }
+        Self::new(builder.into_inner().unwrap(), Packing::Gzip)
+    }
+
     /// A layer of regular files.
     pub fn of_files(files: &[(&str, &[u8])], packing: Packing) -> Self {
         let mut builder = tar::Builder::new(Vec::new());
@@ -76,6 +101,15 @@ impl Layer {
             builder.append_data(&mut header, path, *contents).unwrap();
         }
         Self::new(builder.into_inner().unwrap(), packing)
+    }
+}
+
+/// Go's word for the processor of this machine.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

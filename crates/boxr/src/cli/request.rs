@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use boxr_engine::config::{self, Base, Caller, ConfigError, Node, Purpose, RawRun, Setting};
+use boxr_engine::image::Image;
 use boxr_engine::options::BoxOptions;
 
 use super::invocation::Invocation;
 use super::lexer::Said;
+use crate::commands::image::wanted;
 use crate::report::{Explain, Report};
 use crate::trace;
 
@@ -42,7 +44,14 @@ pub struct RunRequest {
 /// Whatever was said that cannot be, before anything is changed.
 pub fn run_request(invocation: Invocation, purpose: Purpose) -> Result<(BoxOptions, RunRequest), Report> {
     let caller = Caller::current()?;
-    let (options, request) = resolve(invocation, purpose, &caller)?;
+    let image = match image_word(&invocation) {
+        Some(word) => {
+            refuse_rootfs(&invocation, word)?;
+            Some(wanted::find(&invocation, word)?)
+        }
+        None => None,
+    };
+    let (options, request) = resolve(invocation, purpose, &caller, image)?;
     trace::note(|| format!("the box is {}", traced(&options)));
     trace::note(|| format!("what is asked is {request:?}"));
     Ok((options, request))
@@ -61,8 +70,8 @@ fn resolve(
     mut invocation: Invocation,
     purpose: Purpose,
     caller: &Caller,
+    image: Option<Image>,
 ) -> Result<(BoxOptions, RunRequest), Report> {
-    refuse_images(&invocation)?;
     let run = purpose == Purpose::Run;
     let mut request = RunRequest {
         dry_run: run && invocation.switch("dry-run"),
@@ -72,8 +81,12 @@ fn resolve(
         file: invocation.value("file").map(PathBuf::from),
         ..RunRequest::default()
     };
-    let words = std::mem::take(&mut invocation.matches.positionals);
+    let mut words = std::mem::take(&mut invocation.matches.positionals);
     let mut raw = said(&invocation, caller)?;
+    if let Some(image) = image {
+        words.remove(0);
+        raw.image = Some(Box::new(image));
+    }
     raw.args = (!words.is_empty()).then_some(words);
     if let Some(file) = &request.file {
         let read = config::read(Path::new(file), &caller.directory);
@@ -108,18 +121,22 @@ pub(super) fn said(invocation: &Invocation, caller: &Caller) -> Result<RawRun, R
     Ok(raw)
 }
 
-/// A word before `--` would be an image, which this version does not run.
-fn refuse_images(invocation: &Invocation) -> Result<(), Report> {
+/// Another root has a command of its own, which nothing but `--` tells from an image.
+fn refuse_rootfs(invocation: &Invocation, word: &str) -> Result<(), Report> {
+    let Some(dir) = invocation.value("rootfs") else { return Ok(()) };
+    let (command, words) = (invocation.command.name, invocation.positionals().join(" "));
+    Err(Report::new(format!("boxr {command}: --rootfs {dir} and the image {word} cannot both be"))
+        .detail("each is a root; a command comes after --")
+        .suggest(format!("boxr {command} --rootfs {dir} -- {words}")))
+}
+
+/// The word that names an image: the first, unless `--` stands before it.
+pub fn image_word(invocation: &Invocation) -> Option<&str> {
     let matches = &invocation.matches;
-    if matches.before_dashes == Some(0) || matches.positionals.is_empty() {
-        return Ok(());
+    match matches.before_dashes {
+        Some(0) => None,
+        _ => matches.positionals.first().map(String::as_str),
     }
-    let (command, words) = (invocation.command.name, matches.positionals.join(" "));
-    let first = invocation.first();
-    Err(Report::new(format!("boxr {command} {first}: images are not in this version"))
-        .detail(format!("{first} would be an image here; a command comes after --"))
-        .suggest(format!("boxr {command} -- {words}"))
-        .suggest(format!("boxr {command} --rootfs DIR -- COMMAND")))
 }
 
 /// A file that is not there can be made.

@@ -14,7 +14,7 @@ use crate::report::{Explain, Report, write_stdout};
 /// Whatever would keep the box from starting, as far as it can be known before.
 pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Result<(), Report> {
     let name = request.name.as_deref().unwrap_or("NAME");
-    let manner = Manner { streams: Streams::Inherit, monitored: request.detach, trace: false };
+    let manner = Manner { streams: Streams::Inherit, monitored: request.detach, trace: false, files: None };
     let find = find_box(store);
     let (plan, _) = prepare(options, name, "ID", manner, &find).map_err(|error| error.report())?;
     let lines = plan.describe();

@@ -18,6 +18,7 @@ impl Explain for EngineError {
             Self::Prepare(error) => error.report(),
             Self::Runtime(error) => error.report(),
             Self::Cgroup(error) => error.report(),
+            Self::Image(error) => error.report(),
             Self::Config(error) => error.report(),
             Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
@@ -49,6 +50,7 @@ impl Explain for PrepareError {
             Self::Spec(error) => error.report(),
             Self::Runtime(error) => error.report(),
             Self::Cgroup(error) => error.report(),
+            Self::Image(error) => error.report(),
             Self::Root { .. } | Self::Caller(_) => Report::new(self.to_string()),
         }
     }
@@ -134,6 +136,7 @@ impl Explain for StepError {
             (Step::Exec, Errno::ACCESS) => {
                 report.detail("it has no execute permission, or lies on a noexec mount")
             }
+            (Step::RootTree, errno) => root_refused(report, errno),
             (Step::Clone, Errno::PERM) => clone_refused(report),
             (Step::Clone, Errno::NOSPC) => report
                 .detail("a limit of namespaces is reached: sysctl user.max_user_namespaces and its kin")
@@ -160,6 +163,21 @@ impl Explain for StepError {
             }
             _ => report,
         }
+    }
+}
+
+/// What overlayfs may refuse, and why that most likely is.
+fn root_refused(report: Report, errno: Errno) -> Report {
+    match errno {
+        Errno::NOENT => {
+            report.detail("a layer of the image is missing").suggest("boxr store verify --repair")
+        }
+        Errno::NODEV => report.detail("the kernel has no overlayfs").suggest("modprobe overlay"),
+        Errno::INVAL | Errno::OPNOTSUPP => report
+            .detail("the filesystem that images are kept on may not do for overlayfs; dmesg has its reason")
+            .suggest("boxr --root DIR run IMAGE"),
+        Errno::PERM => report.detail("an ordinary user needs Linux 5.11 for this").suggest("boxr doctor"),
+        _ => report,
     }
 }
 

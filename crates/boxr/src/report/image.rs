@@ -1,5 +1,6 @@
 //! Errors about images, told to a person. Each says itself what was done and what would help.
 
+use boxr_engine::image::ImageError;
 use boxr_engine::own_ids::OwnIdsError;
 use boxr_image::archive::ArchiveError;
 use boxr_image::oci::PlatformError;
@@ -32,6 +33,21 @@ macro_rules! told {
 }
 
 told! { OwnIdsError RootfsError PlatformError ReferenceError RegistriesError RegistryError CredentialError }
+
+impl Explain for ImageError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Store(error) => error.report(),
+            Self::Rootfs(error) => told(error),
+            Self::Filesystem { .. } => told(self)
+                .detail(
+                    "overlayfs needs extended attributes there: another filesystem, or Linux 6.6 for tmpfs",
+                )
+                .suggest("boxr --root DIR run IMAGE"),
+            Self::User(_) | Self::File { .. } => told(self),
+        }
+    }
+}
 
 impl Explain for StoreError {
     fn report(&self) -> Report {

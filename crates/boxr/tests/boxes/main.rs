@@ -4,6 +4,7 @@
 mod attacks;
 mod cli;
 mod configuration;
+mod containers;
 mod crash;
 mod descriptors;
 mod detached;
@@ -51,6 +52,7 @@ fn main() -> std::process::ExitCode {
         crash::TESTS,
         attacks::TESTS,
         own_binary::TESTS,
+        containers::TESTS,
         images::TESTS,
         images::compare::TESTS,
         images::archives::TESTS,

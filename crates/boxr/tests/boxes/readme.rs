@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use boxr_testing::images::{Image, Layer, Packing, Server, architecture};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 
 /// The tests of this file.
@@ -9,8 +10,10 @@ pub const TESTS: &[Test] = &[
     test!(
         every_example_prints_what_it_says,
         Need::Tool(Tool::Ps),
+        Need::Tool(Tool::Busybox),
         Need::UserNamespaces,
-        Need::TimeNamespaces
+        Need::TimeNamespaces,
+        super::containers::OVERLAY
     ),
     test!(there_are_ten_examples),
 ];
@@ -65,7 +68,25 @@ impl Neutral {
     }
 }
 
+/// A registry that has what the examples fetch, in place of Docker Hub.
+fn docker_hub(t: &Sandbox) -> Server {
+    let server = Server::start();
+    let root = std::path::PathBuf::from(t.rootfs("alpine"));
+    std::fs::write(root.join("etc/os-release"), "NAME=\"Alpine Linux\"\nID=alpine\n").unwrap();
+    let layers = vec![Layer::of_dir(&root, Packing::Gzip)];
+    server.put("library/alpine", "latest", &Image::new(architecture(), r#"{"Cmd":["/bin/sh"]}"#, layers));
+    let conf = format!(
+        "[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"{}\"\ninsecure = true\n",
+        server.host()
+    );
+    let dir = t.layout().home.join(".config/containers");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("registries.conf"), conf).unwrap();
+    server
+}
+
 fn every_example_prints_what_it_says(t: &Sandbox) {
+    let _registry = docker_hub(t);
     // `boxr` of the examples is the built one, with this test's directories.
     let globals = t.globals().map(|word| format!("'{}'", word.to_string_lossy())).join(" ");
     let wrapper = t.file("boxr", format!("#!/bin/sh\nexec '{}' {globals} \"$@\"\n", t.program().display()));

@@ -25,7 +25,7 @@ use oci_spec::runtime::{Linux, LinuxSeccomp, Process, Spec, State};
 
 use self::mounts::Surroundings;
 use self::namespaces::{Maps, MountNamespace, UserNamespace};
-use super::{CgroupPlan, Plan, RootEntry, RootPlan, SeccompPlan, StartedBy};
+use super::{CgroupPlan, Plan, RootEntry, RootPlan, RootSource, SeccompPlan, StartedBy};
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::idmap::Writer;
@@ -40,6 +40,8 @@ pub struct Extras {
     pub joined: Vec<(NamespaceKind, OwnedFd)>,
     /// Who may write the id maps.
     pub map_writer: Writer,
+    /// What makes the root's tree; `None` takes the directory of the specification.
+    pub root_source: Option<RootSource>,
     /// cgroup.
     pub cgroup: CgroupPlan,
     /// Standard descriptors.
@@ -169,6 +171,7 @@ impl Plan {
             home: extras.oci.home,
             process,
             root,
+            root_source: extras.root_source,
             new,
             joined,
             cgroup: extras.cgroup,
@@ -205,6 +208,7 @@ impl Plan {
             idmap: None,
             expected_map: None,
             root: RootPlan::Unchanged,
+            root_source: None,
             mounts: Vec::new(),
             devices: Vec::new(),
             masked: Vec::new(),

@@ -12,7 +12,7 @@ fn invocation(words: &[&str]) -> Invocation {
 fn read(words: &[&str]) -> Result<(BoxOptions, RunRequest), Report> {
     let caller = Caller { directory: "/here".into(), ..Caller::default() };
     let purpose = if words[0] == "create" { Purpose::Create } else { Purpose::Run };
-    resolve(invocation(words), purpose, &caller)
+    resolve(invocation(words), purpose, &caller, None)
 }
 
 #[test]
@@ -28,12 +28,15 @@ fn a_host_command() {
 }
 
 #[test]
-fn an_image_is_refused_by_name() {
-    for words in [&["run", "alpine"][..], &["run", "-it", "alpine", "sh"], &["run", "alpine", "--", "sh"]] {
-        let report = read(words).unwrap_err();
-        assert!(report.what.contains("alpine: images are not in this version"), "{report}");
-        assert!(report.tries[0].starts_with("boxr run -- alpine"), "{report}");
+fn an_image_stands_before_the_dashes() {
+    let word = |words: &[&str]| image_word(&invocation(words)).map(str::to_owned);
+    for words in [&["run", "alpine"][..], &["run", "-it", "alpine", "sh"], &["create", "alpine", "--", "sh"]]
+    {
+        assert_eq!(word(words).as_deref(), Some("alpine"));
     }
+    assert_eq!((word(&["run", "--", "alpine"]), word(&["run", "-f", "x"])), (None, None));
+    let report = refuse_rootfs(&invocation(&["run", "--rootfs", "/x", "sh", "-l"]), "sh").unwrap_err();
+    assert_eq!(report.tries, ["boxr run --rootfs /x -- sh -l"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::cli::flag::{Complete, Flag};
 use crate::commands::image;
 
 /// Of all commands that ask a registry.
-const REGISTRY: &[Flag] = &[
+pub(super) const REGISTRY: &[Flag] = &[
     Flag::switch("tls-verify", "Verify certificates; --tls-verify=false takes any, and plain http")
         .group("Registry"),
     Flag::value("cert-dir", "DIR", "Certificates to trust, and ours, in this directory")
@@ -20,7 +20,7 @@ const REGISTRY: &[Flag] = &[
 ];
 
 /// Of all commands that take the name of an image.
-const SHORT_NAMES: &[Flag] =
+pub(super) const SHORT_NAMES: &[Flag] =
     &[Flag::value("registry", "HOST", "The registry of names without one (default docker.io)")];
 
 pub(super) static PULL: Command = Command {

@@ -2,6 +2,7 @@
 //!
 //! The meaning of each value is in `boxr_engine::config`, one setting for flag and file alike.
 
+use super::images::{REGISTRY, SHORT_NAMES};
 use super::life::DETACH_KEYS;
 use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
@@ -9,15 +10,25 @@ use crate::commands;
 
 /// `boxr run`
 pub static RUN: Command = Command {
-    usage: &["run [FLAGS] -- COMMAND [ARG...]", "run [FLAGS] -f FILE [-- COMMAND [ARG...]]"],
-    about: &["Runs a command of this host in a box: by default in new pid, mount and uts \
+    usage: &[
+        "run [FLAGS] -- COMMAND [ARG...]",
+        "run [FLAGS] IMAGE [ARG...]",
+        "run [FLAGS] -f FILE [-- COMMAND [ARG...]]",
+    ],
+    about: &[
+        "Runs a command of this host in a box: by default in new pid, mount and uts \
             namespaces, with a /proc of its own. boxr ends with the command's status; 125 \
             means boxr itself failed, 126 that the command cannot be executed, 127 that it \
-            was not found, 128+N that signal N ended it."],
+            was not found, 128+N that signal N ended it.",
+        "A word before -- is an image, which is fetched if it is not here. ARG takes the place of \
+            the image's own arguments. Such a container has all namespaces but network, user and time of its own, \
+            and is kept when it has ended, unless --rm is said.",
+    ],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[INVOCATION, SETTINGS, REPORTING, WATCHING],
+    flags: &[INVOCATION, SETTINGS, IMAGE, SHORT_NAMES, REGISTRY, REPORTING, WATCHING],
     examples: &[
+        Example { line: "boxr run -it --rm alpine", what: "a shell in a container of an image" },
         Example { line: "boxr run -- zsh", what: "a shell that is process 1 of its own box" },
         Example { line: "boxr run --network new -- curl example.org", what: "a command without a network" },
         Example {
@@ -33,11 +44,15 @@ pub static RUN: Command = Command {
 
 /// `boxr create`
 pub(super) static CREATE: Command = Command {
-    usage: &["create [FLAGS] -- COMMAND [ARG...]", "create [FLAGS] -f FILE [-- COMMAND [ARG...]]"],
+    usage: &[
+        "create [FLAGS] -- COMMAND [ARG...]",
+        "create [FLAGS] IMAGE [ARG...]",
+        "create [FLAGS] -f FILE [-- COMMAND [ARG...]]",
+    ],
     about: &["Makes a box without starting it, and prints its id. `boxr start` starts it."],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[CREATION, SETTINGS, REPORTING],
+    flags: &[CREATION, SETTINGS, IMAGE, SHORT_NAMES, REGISTRY, REPORTING],
     examples: &[Example { line: "boxr create --name job -- make", what: "for `boxr start -a job`" }],
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };
@@ -52,7 +67,6 @@ pub static LATER: &[&str] = &[
     "device",
     "dns",
     "dns-search",
-    "entrypoint",
     "expose",
     "gpus",
     "health-cmd",
@@ -62,12 +76,10 @@ pub static LATER: &[&str] = &[
     "mac-address",
     "network-alias",
     "oom-kill-disable",
-    "platform",
     "pod",
     "privileged",
     "publish",
     "publish-all",
-    "pull",
     "replace",
     "restart",
     "runtime",
@@ -87,6 +99,15 @@ const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON
             command after -- replaces args. `boxr config` writes a file to start from; - is \
             stdin.",
     );
+
+/// Which image, of `run` and `create`.
+static IMAGE: &[Flag] = &[
+    Flag::value("pull", "missing|always|never", "When the image is fetched (default missing)")
+        .group(IMAGES)
+        .complete(Complete::Words(&["missing", "always", "never"])),
+    Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine").group(IMAGES),
+    Flag::switch("quiet", "Do not say how a pull goes").short('q').group(IMAGES),
+];
 
 /// Flags of `create` that say nothing about the box.
 static CREATION: &[Flag] = &[FILE];
@@ -122,6 +143,7 @@ const WHO: &str = "Identity and rights";
 const LIMITS: &str = "Limits";
 const LIFE: &str = "Life of the box";
 const PROGRAMS: &str = "For programs";
+const IMAGES: &str = "Image";
 
 const fn namespace(long: &'static str, help: &'static str) -> Flag {
     Flag::value(long, "MODE", help).group(NAMESPACES).complete(Complete::Words(&[
@@ -133,6 +155,9 @@ const fn namespace(long: &'static str, help: &'static str) -> Flag {
 
 /// Flags that say what the box is; each has a setting in `boxr_engine::config`.
 pub static SETTINGS: &[Flag] = &[
+    Flag::value("entrypoint", "PROGRAM", "In place of the image's entrypoint and arguments")
+        .group(IMAGES)
+        .doc("A list in JSON is a program with arguments; an empty word takes the image's away."),
     Flag::value("name", "NAME", "Name of the box (default: a generated one)"),
     Flag::switch("interactive", "Keep stdin open").short('i'),
     Flag::optional("tty", "auto|true|false", "true", "Give it a terminal of its own (default auto)")
@@ -151,7 +176,7 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("workdir", "DIR", "Where the command starts")
         .short('w')
         .complete(Complete::Directory)
-        .doc("The default is the caller's directory, or / with --rootfs."),
+        .doc("The default is the caller's directory, that of the image, or / with --rootfs."),
     Flag::value("hostname", "NAME", "Hostname in the box (default: the box's name)").short('h'),
     Flag::value("domainname", "NAME", "NIS domain name in the box"),
     Flag::value("label", "KEY[=VALUE]", "Label the box").short('l').repeat(),
@@ -207,7 +232,7 @@ pub static SETTINGS: &[Flag] = &[
         .group(FILES)
         .complete(Complete::Words(&["private", "shared", "slave", "unchanged"])),
     Flag::value("user", "UID[:GID]", "Who the command runs as, in the box's ids").short('u').group(WHO).doc(
-        "Names are looked up in /etc/passwd and /etc/group of the host, and not with \
+        "Names are looked up in /etc/passwd and /etc/group of the host, or of the image, and not with \
             --rootfs. Without GID, the user's group in /etc/passwd, otherwise 0.",
     ),
     Flag::value("group-add", "GID", "Add a supplementary group").group(WHO).repeat(),

@@ -14,6 +14,7 @@ pub mod rmi;
 pub mod save;
 pub mod tag;
 pub mod verify;
+pub mod wanted;
 
 use crate::cli::{Invocation, run_member};
 use crate::report::Report;

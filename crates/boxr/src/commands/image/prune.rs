@@ -28,7 +28,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     for image in images::all(&store)? {
         let is_meant = all || image.names.is_empty();
         // One that is in use stays; that is no failure.
-        if is_meant && store.forget_image(&image.record.manifest)?.is_none() {
+        if is_meant && images::forget(&store, &invocation.globals, &image.record.manifest)?.is_none() {
             for name in &image.names {
                 text.push_str(&format!("untagged: {}\n", name.familiar()));
             }

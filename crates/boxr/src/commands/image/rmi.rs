@@ -25,7 +25,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
                 return Ok(());
             }
         };
-        if let Err(report) = remove(&store, &image, &meant, force) {
+        if let Err(report) = remove(&store, &invocation, &image, &meant) {
             status = 1;
             report.print();
         }
@@ -34,7 +34,8 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     Ok(status)
 }
 
-fn remove(store: &Store, image: &Image, meant: &Meant, force: bool) -> Result<(), Report> {
+fn remove(store: &Store, invocation: &Invocation, image: &Image, meant: &Meant) -> Result<(), Report> {
+    let force = invocation.switch("force");
     if let Meant::Name(name) = meant
         && image.names.len() > 1
     {
@@ -48,17 +49,26 @@ fn remove(store: &Store, image: &Image, meant: &Meant, force: bool) -> Result<()
             .suggest(format!("boxr rmi {}", names[0]))
             .suggest(format!("boxr rmi --force {}", image.record.config.short())));
     }
-    let holder = store.forget_image(&image.record.manifest)?;
+    let holder = images::forget(store, &invocation.globals, &image.record.manifest)?;
     let mut text = String::new();
     if let Some(holder) = holder {
         let short = holder.get(..12).unwrap_or(&holder);
         if !force {
-            return Err(Report::new(format!(
-                "image {} is in use by container {short}",
-                image.record.config.short()
-            ))
-            .suggest(format!("boxr rm {short}"))
-            .suggest(format!("boxr rmi --force {}", image.record.config.short())));
+            let id = image.record.config.short();
+            // Docker's words, which scripts look for.
+            let what = match meant {
+                Meant::Name(name) => format!(
+                    "conflict: unable to remove repository reference {:?} (must force) - container {short} is using \
+                     its referenced image {id}",
+                    name.familiar()
+                ),
+                Meant::Itself => format!(
+                    "conflict: unable to delete {id} (must be forced) - image is being used by container {short}"
+                ),
+            };
+            return Err(Report::new(what)
+                .suggest(format!("boxr rm {short}"))
+                .suggest(format!("boxr rmi --force {}", image.record.config.short())));
         }
         // The names go; the image goes when the container does.
         for name in &image.names {

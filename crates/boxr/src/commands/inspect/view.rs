@@ -105,7 +105,10 @@ pub(super) fn make(sources: Sources<'_>) -> View {
         path: options.args.first().cloned().unwrap_or_default(),
         args: options.args.get(1..).unwrap_or_default().to_vec(),
         state: state_view(state, observed, pid),
-        image: state.image.clone(),
+        image: match options.root.image() {
+            Some(image) => image.id.to_string(),
+            None => state.image.clone(),
+        },
         log_path: log.as_ref().map_or_else(String::new, |path| path.display().to_string()),
         name: state.name.clone(),
         restart_count: 0,
@@ -232,19 +235,27 @@ fn host_config(options: &BoxOptions) -> Value {
 fn config(state: &State, options: &BoxOptions) -> Value {
     let hostname = match (&options.hostname, &options.namespaces.uts) {
         (Some(name), _) => name.clone(),
+        (None, NamespaceMode::New) if options.root.image().is_some() => {
+            state.id.get(..12).unwrap_or(&state.id).to_owned()
+        }
         (None, NamespaceMode::New) => state.name.clone(),
         (None, _) => String::new(),
+    };
+    let entrypoint = options.container.as_ref().map_or(0, |container| container.entrypoint.len());
+    let user = match (&options.container, &options.user) {
+        (Some(container), _) => container.user.clone(),
+        (None, user) => user.as_ref().map(user_word).unwrap_or_default(),
     };
     json!({
         "Hostname": hostname,
         "Domainname": options.domainname.clone().unwrap_or_default(),
-        "User": options.user.as_ref().map(user_word).unwrap_or_default(),
+        "User": user,
         "Tty": state.tty || options.tty == Tty::Always,
         "OpenStdin": options.interactive,
         "Env": options.env,
-        "Cmd": options.args,
+        "Cmd": options.args.get(entrypoint..),
         "Image": state.image,
-        "Entrypoint": null,
+        "Entrypoint": options.container.as_ref().map(|container| &container.entrypoint),
         "WorkingDir": options.workdir.clone().unwrap_or_default(),
         "Labels": state.labels,
         "StopSignal": options.stop_signal.clone().unwrap_or_else(|| "SIGTERM".to_owned()),
@@ -252,6 +263,7 @@ fn config(state: &State, options: &BoxOptions) -> Value {
         "Rootfs": match &options.root {
             Root::Host => Path::new(""),
             Root::Directory(path) => path.as_path(),
+            Root::Image(_) => Path::new(""),
         },
     })
 }

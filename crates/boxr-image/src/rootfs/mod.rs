@@ -9,6 +9,8 @@
 //! names a descriptor as `/proc/self/fd/N`, so that no path of the store's is looked up again. The one short
 //! string has room for 60 to 80 numbers, and needs `/proc/self/fd` as working directory for a moment.
 
+mod lookup;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use boxr_sys::mount::{Change, attr, set_attributes};
@@ -18,6 +20,8 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_fd,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
 };
+
+pub use lookup::Stack;
 
 use crate::unpack::Form;
 

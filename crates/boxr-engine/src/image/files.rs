@@ -1,0 +1,70 @@
+//! What a container of an image has on disk: its changes, and its hold on the image.
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use boxr_image::store::Store as Images;
+use rustix::io::Errno;
+
+use super::{ImageError, ImageRoot, store_path};
+use crate::options::BoxOptions;
+use crate::outcome::EngineError;
+use crate::paths::Paths;
+use crate::store::{BoxDir, Store};
+
+/// Where a container of an image finds its files.
+#[derive(Clone, Debug)]
+pub struct ContainerFiles {
+    /// The store of images.
+    pub images: PathBuf,
+    /// The container's data directory.
+    pub data: PathBuf,
+}
+
+impl ContainerFiles {
+    /// Those of the box in `dir`; `None` where it is of no image.
+    ///
+    /// # Errors
+    /// Its directory cannot be read.
+    pub fn of(store: &Store, dir: &BoxDir, options: &BoxOptions) -> Result<Option<Self>, EngineError> {
+        if options.root.image().is_none() {
+            return Ok(None);
+        }
+        let images = store_path(store.paths());
+        Ok(dir.data_path()?.map(|data| Self { images, data }))
+    }
+}
+
+/// Makes what a new container has of its own, if it is of an image. From then on the image stays.
+///
+/// # Errors
+/// The image has gone; the directories cannot be made. What was made goes with the box's directory.
+pub(crate) fn make(store: &Store, dir: &BoxDir, options: &BoxOptions) -> Result<(), EngineError> {
+    let Some(image) = options.root.image() else { return Ok(()) };
+    // In this order: a hold without such a directory is of nobody (`is_stale`).
+    let data = dir.make_data()?;
+    let images = Images::open(&store_path(store.paths())).map_err(ImageError::from)?;
+    images.hold(dir.id().as_str(), &image.manifest).map_err(ImageError::from)?;
+    make_dir(&data.join("work"), 0o700)?;
+    Ok(make_dir(&data.join("upper"), mode_of_root(&images, image))?)
+}
+
+/// The root directory of a container has the mode that the image's has.
+fn mode_of_root(images: &Images, image: &ImageRoot) -> u32 {
+    let top = image.layers.last().and_then(|layer| images.open_layer(layer).ok());
+    let found = top.and_then(|top| std::fs::File::from(top).metadata().ok());
+    found.map_or(0o755, |found| found.mode() & 0o7777)
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), ImageError> {
+    let made = std::fs::DirBuilder::new().mode(0o700).create(path);
+    made.and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(mode))).map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        ImageError::File { action: "make", path: path.to_owned(), errno }
+    })
+}
+
+/// Whether `holder` looks like a container that is gone: one that was killed while it was made or removed.
+pub fn is_stale(paths: &Paths, holder: &str) -> bool {
+    crate::id::Id::parse(holder).is_some() && !paths.data.join("containers").join(holder).exists()
+}

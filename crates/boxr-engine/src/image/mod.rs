@@ -1,0 +1,82 @@
+//! Containers of images: what an image and the options of a person make of a box.
+//!
+//! [`Image`] is what was found in the store; [`defaults`] merges it with what was said into
+//! [`BoxOptions`](crate::options::BoxOptions), whose [`ContainerOptions`] only such containers have. At
+//! every start [`settle`] looks up what only the container's own files tell, and [`rootfs`] lays the layers and the
+//! container's changes upon each other.
+//!
+//! ```text
+//! DATA/images/               the store (boxr_image::store)
+//!     holds/ID               -> the manifest of the image that container ID uses
+//! DATA/containers/ID/
+//!     upper/                 what the container has changed
+//!     work/                  overlayfs' own
+//! ```
+
+pub(crate) mod container_root;
+pub(crate) mod defaults;
+pub(crate) mod files;
+mod options;
+pub(crate) mod rootfs;
+pub(crate) mod settle;
+pub(crate) mod users;
+
+use std::path::PathBuf;
+
+use boxr_image::oci::Config;
+use boxr_image::rootfs::RootfsError;
+use boxr_image::store::StoreError;
+use rustix::io::Errno;
+use thiserror::Error;
+
+pub use files::{ContainerFiles, is_stale};
+pub use options::{ContainerOptions, ImageRoot};
+pub use users::UserError;
+
+use crate::paths::Paths;
+
+/// An image that was found, as far as a container of it is concerned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Its layers.
+    pub root: ImageRoot,
+    /// How it is run.
+    pub config: Config,
+}
+
+/// Why a container of an image cannot be made or started.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// The store of images.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its root filesystem.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// Its user.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A file or directory of the container's own.
+    #[error("cannot {action} {}: {}", path.display(), boxr_runtime::error::describe(*errno))]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        errno: Errno,
+    },
+    /// A filesystem that overlayfs does not take for changes.
+    #[error("{} is on a filesystem that cannot hold the changes of a container: {}", path.display(), boxr_runtime::error::describe(*errno))]
+    Filesystem {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        errno: Errno,
+    },
+}
+
+/// Where images are kept.
+pub fn store_path(paths: &Paths) -> PathBuf {
+    paths.data.join("images")
+}

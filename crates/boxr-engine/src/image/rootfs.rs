@@ -1,0 +1,101 @@
+//! The root filesystem of a container: the image's layers, and its own changes upon them.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use boxr_image::digest::Digest;
+use boxr_image::rootfs::{Overlay, Stack};
+use boxr_image::store::Store as Images;
+use boxr_image::unpack::Form;
+use boxr_runtime::error::{Step, StepError};
+use boxr_runtime::plan::{MakeRoot, RootMaker, RootSource};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::files::ContainerFiles;
+use super::{ImageError, ImageRoot};
+
+/// What a root filesystem is laid from.
+#[derive(Debug)]
+struct Layers {
+    images: PathBuf,
+    layers: Vec<Digest>,
+    data: PathBuf,
+    name: String,
+}
+
+/// The source of a container's root. Who is privileged mounts it before there is a first process; for others
+/// that does it, as root of the container's user namespace.
+///
+/// # Errors
+/// [`ImageError::Filesystem`] where the container's directory cannot hold changes.
+pub(crate) fn source(
+    image: &ImageRoot,
+    files: &ContainerFiles,
+    privileged: bool,
+) -> Result<RootSource, ImageError> {
+    form(&files.data)?;
+    let layers = Layers {
+        images: files.images.clone(),
+        layers: image.layers.clone(),
+        data: files.data.clone(),
+        name: image.name.clone(),
+    };
+    let by = if privileged { RootMaker::Outside } else { RootMaker::Inside };
+    Ok(RootSource { by, tree: Box::new(layers) })
+}
+
+impl MakeRoot for Layers {
+    fn make(&self, shifted_by: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
+        let failed = |errno| StepError::new(Step::RootTree, &self.name, errno);
+        let images = Images::open(&self.images).map_err(|error| failed(errno_of(&error)))?;
+        let opened: Result<Vec<OwnedFd>, _> =
+            self.layers.iter().map(|layer| images.open_layer(layer)).collect();
+        let layers = opened.map_err(|error| failed(errno_of(&error)))?;
+        let empty = images.empty_dir().map_err(|error| failed(errno_of(&error)))?;
+        let data = open_dir(&self.data).map_err(failed)?;
+        let form = Form::of(data.as_fd()).map_err(failed)?;
+        let overlay =
+            Overlay { layers: &layers, empty: empty.as_fd(), changes: Some(data.as_fd()), form, shifted_by };
+        overlay.mount().map_err(|error| {
+            let what = format!("{} (cannot {})", self.name, error.action);
+            StepError::new(Step::RootTree, what, error.errno)
+        })
+    }
+}
+
+fn errno_of(error: &boxr_image::store::StoreError) -> Errno {
+    use boxr_image::store::StoreError;
+    match error {
+        StoreError::System { errno, .. } | StoreError::Full { errno, .. } => *errno,
+        StoreError::Missing(_) => Errno::NOENT,
+        _ => Errno::IO,
+    }
+}
+
+/// The files of a container that need not run.
+///
+/// # Errors
+/// A layer or the container's directory cannot be opened.
+pub(crate) fn stack(image: &ImageRoot, files: &ContainerFiles) -> Result<Stack, ImageError> {
+    let images = Images::open(&files.images)?;
+    let upper = files.data.join("upper");
+    let opened =
+        open_dir(&upper).map_err(|errno| ImageError::File { action: "open", path: upper.clone(), errno })?;
+    let mut dirs = vec![opened];
+    for layer in image.layers.iter().rev() {
+        dirs.push(images.open_layer(layer)?);
+    }
+    Ok(Stack::new(dirs, form(&files.data)?))
+}
+
+/// How whiteouts are written here, by this process.
+fn form(data: &Path) -> Result<Form, ImageError> {
+    let found = open_dir(data).and_then(|dir| Form::of(dir.as_fd()));
+    found.map_err(|errno| ImageError::Filesystem { path: data.to_owned(), errno })
+}
+
+fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}

@@ -1,0 +1,137 @@
+//! The image of a container that is to be made: one that is here, or is fetched now.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use boxr_engine::image::{Image, ImageRoot};
+use boxr_image::oci::{ImageConfig, LONGEST_CONFIG, Platform};
+use boxr_image::store::{ImageRecord, Store};
+
+use crate::cli::Invocation;
+use crate::images;
+use crate::report::Report;
+
+/// When an image is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Missing,
+    Always,
+    Never,
+}
+
+impl Policy {
+    fn of(invocation: &Invocation) -> Result<Self, Report> {
+        match invocation.value("pull") {
+            None | Some("missing") => Ok(Self::Missing),
+            Some("always") => Ok(Self::Always),
+            Some("never") => Ok(Self::Never),
+            Some(text) => Err(invocation.bad_value("pull", text, "missing, always or never")),
+        }
+    }
+}
+
+/// The image that `word` stands for, fetched if it has to be.
+///
+/// # Errors
+/// There is none; it cannot be fetched; it is for another kind of machine than the one that was asked for.
+pub fn find(invocation: &Invocation, word: &str) -> Result<Image, Report> {
+    let policy = Policy::of(invocation)?;
+    let platform = match invocation.value("platform") {
+        Some(_) => Some(images::platform(invocation)?),
+        None => None,
+    };
+    let store = images::open_store(&invocation.globals)?;
+    if policy != Policy::Always {
+        match here(&store, invocation, word) {
+            Ok(image) if fits(&image.1, platform.as_ref()) => return Ok(image.0),
+            Ok(_) if policy == Policy::Missing => {}
+            Ok((_, found)) => return Err(other_platform(word, &found, platform.as_ref())),
+            Err(report) if policy == Policy::Never => {
+                return Err(report.status(125).detail("--pull never: it is not fetched"));
+            }
+            Err(_) => {
+                images::reference(invocation, word)?;
+                if !invocation.switch("quiet") {
+                    drop(writeln!(std::io::stderr().lock(), "Unable to find image {word:?} here"));
+                }
+            }
+        }
+    }
+    pull(invocation, word)?;
+    here(&store, invocation, word).map(|(image, _)| image).map_err(|report| report.status(125))
+}
+
+fn fits(config: &ImageConfig, wanted: Option<&Platform>) -> bool {
+    wanted.is_none_or(|wanted| config.platform.fitness(wanted).is_some())
+}
+
+fn other_platform(word: &str, found: &ImageConfig, wanted: Option<&Platform>) -> Report {
+    let wanted = wanted.map(ToString::to_string).unwrap_or_default();
+    Report::new(format!("image {word} is for {}, not for {wanted}", found.platform))
+        .suggest(format!("boxr pull --platform {wanted} {word}"))
+}
+
+/// An image of the store, and its configuration.
+fn here(store: &Store, invocation: &Invocation, word: &str) -> Result<(Image, ImageConfig), Report> {
+    let (record, name) = match by_name(store, invocation, word)? {
+        Some(found) => found,
+        None => {
+            let (image, _) = images::find(store, invocation, word)?;
+            (image.record, word.to_owned())
+        }
+    };
+    let bytes = store.read_blob(&record.config, LONGEST_CONFIG)?;
+    let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|error| {
+        Report::new(format!("the configuration of image {} is damaged: {error}", record.config.short()))
+            .suggest("boxr store verify --repair")
+    })?;
+    let layers = record.layers.into_iter().map(|layer| layer.diff_id).collect();
+    let root = ImageRoot { name, manifest: record.manifest, id: record.config, layers };
+    Ok((Image { root, config: config.config.clone() }, config))
+}
+
+/// The usual case, in which no other image is looked at.
+fn by_name(
+    store: &Store,
+    invocation: &Invocation,
+    word: &str,
+) -> Result<Option<(ImageRecord, String)>, Report> {
+    let Ok(reference) = images::reference(invocation, word) else { return Ok(None) };
+    if reference.digest().is_some() {
+        return Ok(None);
+    }
+    Ok(store.named(&reference)?.map(|record| (record, word.to_owned())))
+}
+
+/// Has `boxr pull` do it: it works with other ids than a container is started with, and with threads.
+fn pull(invocation: &Invocation, word: &str) -> Result<(), Report> {
+    let failed = |error: std::io::Error| Report::new(format!("cannot start boxr pull: {error}"));
+    let mut command = Command::new("/proc/self/exe");
+    for (flag, path) in [("--root", &invocation.globals.root), ("--state", &invocation.globals.state)] {
+        if let Some(path) = path {
+            command.arg(flag).arg(path);
+        }
+    }
+    command.arg("pull");
+    for flag in ["platform", "registry", "cert-dir", "authfile", "creds"] {
+        if let Some(value) = invocation.value(flag) {
+            command.arg(format!("--{flag}={value}"));
+        }
+    }
+    for switch in ["tls-verify", "quiet"] {
+        if let Some(on) = invocation.switch_said(switch) {
+            command.arg(format!("--{switch}={on}"));
+        }
+    }
+    let status = command.args(["--", word]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    if status.map_err(failed)?.success() {
+        return Ok(());
+    }
+    // It has said why.
+    if std::path::Path::new("/usr/bin").join(word).is_file() && !word.contains('/') {
+        let hint =
+            format!("  a command of this host comes after --: boxr {} -- {word}", invocation.command.name);
+        drop(writeln!(std::io::stderr().lock(), "{hint}"));
+    }
+    Err(Report::silent(125))
+}
