@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "boxr-engine",
         &["boxr-image", "boxr-network", "boxr-runtime", "boxr-cgroup", "boxr-seccomp", "boxr-sys"],
     ),
-    ("boxr-oci", &["boxr-runtime", "boxr-cgroup", "boxr-seccomp", "boxr-sys"]),
+    ("boxr-oci", &["boxr-runtime", "boxr-cgroup", "boxr-seccomp", "boxr-sys", "boxr-build"]),
     (
         "boxr-cri",
         &[
@@ -45,9 +45,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "boxr-cgroup",
             "boxr-seccomp",
             "boxr-sys",
+            "boxr-build",
         ],
     ),
-    // Not part of the product: the harness drives built programs, xtask drives cargo.
+    // Not part of the product: for build scripts; the harness drives built programs, xtask drives cargo.
+    ("boxr-build", &[]),
     ("boxr-testing", &["boxr-sys"]),
     ("xtask", &["boxr", "boxr-testing"]),
 ];

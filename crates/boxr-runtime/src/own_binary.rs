@@ -57,7 +57,10 @@ pub fn protect() -> Result<(), Error> {
         return name_after_program();
     }
     let copy = read_only_mount().or_else(|_| sealed_memory())?;
-    let argv = std::env::args_os().map(|word| CString::new(word.into_vec())).collect::<Result<_, _>>();
+    let argv = boxr_sys::entry::words()
+        .into_iter()
+        .map(|word| CString::new(word.into_vec()))
+        .collect::<Result<_, _>>();
     // The kernel ended each of them with a zero byte.
     let argv = argv.map_err(|_| at("read its arguments", Errno::INVAL))?;
     Err(at("start the copy", execute_file(copy.as_fd(), &CVector::new(argv))))
@@ -65,7 +68,7 @@ pub fn protect() -> Result<(), Error> {
 
 /// Before Linux 6.14 a program that was started by descriptor is called by its number in `ps`.
 fn name_after_program() -> Result<(), Error> {
-    let path = std::env::args_os().next().unwrap_or_default();
+    let path = boxr_sys::entry::words().into_iter().next().unwrap_or_default();
     let name = Path::new(&path).file_name().unwrap_or_default().as_bytes();
     let name = CString::new(name).unwrap_or_default();
     rustix::thread::set_name(&name).map_err(|errno| at("name it", errno))

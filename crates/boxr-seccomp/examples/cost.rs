@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use boxr_seccomp::cache;
 use oci_spec::runtime::LinuxSeccomp;
 
+#[expect(clippy::disallowed_methods, reason = "std's own beginning told it")]
 fn main() {
     let path = std::env::args().nth(1).unwrap();
     let (profile, parsing) =

@@ -3,8 +3,12 @@
 //! The standard library's own beginning costs 19 system calls, among them the reading of
 //! `/proc/self/maps`, and 60 to 95 us of about 700 (2 cores, medians of 2,000): more than a namespace. A program
 //! that is made of [`entry!`](crate::entry) and `#![no_main]` begins at C's `main` instead. It gives
-//! up the message about a stack overflow; [`std::env::args`] works, as glibc hands the words to
-//! initialisers too.
+//! up the message about a stack overflow, and [`std::env::args`]: the words are [`words`], as musl does not
+//! hand them to the initialisers by which the standard library would know them.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
@@ -21,11 +25,35 @@ macro_rules! entry {
         // SAFETY: `main` is the symbol that the C library calls once, with this signature, and
         // `#![no_main]` makes sure that nobody else defines it.
         #[unsafe(no_mangle)]
-        extern "C" fn main(_count: i32, _words: *const *const u8) -> i32 {
+        extern "C" fn main(count: i32, words: *const *const std::ffi::c_char) -> i32 {
+            // SAFETY: the C library hands on what execve(2) laid out.
+            unsafe { $crate::entry::keep_words(count, words) };
             $crate::entry::begin();
             std::process::exit($main())
         }
     };
+}
+
+/// The words that the program was started with, its own name first. As a program that begins otherwise knows
+/// them too.
+#[expect(clippy::disallowed_methods, reason = "std's own beginning told it")]
+pub fn words() -> Vec<OsString> {
+    match WORDS.get() {
+        Some(words) => words.iter().map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect(),
+        None => std::env::args_os().collect(),
+    }
+}
+
+static WORDS: OnceLock<Vec<&'static CStr>> = OnceLock::new();
+
+/// Keeps the words for [`words`].
+///
+/// # Safety
+/// `words` points to `count` strings, which stay where they are.
+pub unsafe fn keep_words(count: i32, words: *const *const std::ffi::c_char) {
+    // SAFETY: the caller's promise.
+    let word = |index| unsafe { CStr::from_ptr(*words.add(index)) };
+    WORDS.get_or_init(|| (0..usize::try_from(count).unwrap_or(0)).map(word).collect());
 }
 
 /// What the rest of the program relies on: descriptors 0, 1 and 2 are open, so that no file that is

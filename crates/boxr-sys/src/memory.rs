@@ -27,12 +27,3 @@ pub fn release_program() -> Result<(), Errno> {
         _ => Ok(()),
     }
 }
-
-/// Gives freed heap back to the kernel.
-pub fn release_heap() {
-    // SAFETY: malloc_trim(3) may be called at any time by a process with one thread.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}

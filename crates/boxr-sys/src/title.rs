@@ -12,7 +12,7 @@ unsafe extern "C" {
 /// Names the calling process: `comm` (15 bytes) and, as far as the space of the arguments it was
 /// started with reaches, its command line (proc_pid_cmdline(5)).
 ///
-/// `std::env::args` reads the same memory, so what it gives afterwards is this title.
+/// [`entry::words`](crate::entry::words) reads the same memory, so what it gives afterwards is this title.
 ///
 /// # Errors
 /// prctl(2) for `PR_SET_NAME`.
@@ -40,5 +40,5 @@ pub fn set(comm: &std::ffi::CStr, command_line: &str) -> Result<(), Errno> {
 /// overwrites them, and inherited over clone(2).
 fn room() -> usize {
     static ROOM: OnceLock<usize> = OnceLock::new();
-    *ROOM.get_or_init(|| std::env::args_os().map(|arg| arg.len() + 1).sum())
+    *ROOM.get_or_init(|| crate::entry::words().iter().map(|word| word.len() + 1).sum())
 }

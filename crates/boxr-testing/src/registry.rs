@@ -76,6 +76,7 @@ pub struct Programs {
 /// besides (supervisor of a test, the test itself, a program in a box).
 pub fn main(boxr: &str, tests: Vec<Test>) -> ExitCode {
     let boxr = std::env::var_os("BOXR_TEST_BIN").map_or_else(|| PathBuf::from(boxr), PathBuf::from);
+    #[expect(clippy::disallowed_methods, reason = "std's own beginning told it")]
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
         Some("--as=supervisor") => supervise::supervise(find(&tests, words.next())),

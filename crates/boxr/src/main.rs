@@ -4,5 +4,5 @@
 boxr_sys::entry!(start);
 
 fn start() -> i32 {
-    i32::from(boxr::main(std::env::args_os()))
+    i32::from(boxr::main(boxr_sys::entry::words()))
 }

@@ -8,6 +8,7 @@ use boxr_sys::pidfd::{self, Ended};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::clients::Clients;
 use super::serve::{self, Terms, Watch};
 use super::{standby, streams};
 use crate::foreground::now;
@@ -114,7 +115,7 @@ fn adopt(
             drop(hear);
             let terms = Terms::of(&record.options, "");
             let status = match settle(dir, process, pidfd, streams, log, terms, tell)
-                .and_then(|watch| serve::serve(watch, None))
+                .and_then(|(watch, clients)| serve::serve(watch, clients))
             {
                 Ok(()) => 0,
                 Err(_) => 125,
@@ -132,12 +133,13 @@ fn settle(
     log: LogWriter,
     terms: Terms,
     tell: OwnedFd,
-) -> Result<Watch, EngineError> {
+) -> Result<(Watch, Clients), EngineError> {
     let system = |doing: &'static str| move |errno| EngineError::system(doing, errno);
     super::start::leave_caller().map_err(system("leave the caller's session"))?;
     let dir = dir.reopen()?;
     let me = ProcessRef::current()?;
     let mut name = String::new();
+    let clients;
     if let Some(lock) = dir.lock(Wait::Yes)? {
         let state = lock.read_state()?;
         let supervised = state.supervisor.is_some_and(|other| other.is_alive() && !state_is_callers(&other));
@@ -146,13 +148,18 @@ fn settle(
             rustix::io::write(&tell, b".").map_err(system("report to the caller"))?;
             exit_now(0);
         }
+        // Before it is known as the monitor: who reads that finds the door.
+        clients = serve::open_to_clients(&dir, None)?;
         name = lock.update_state(|state| state.supervisor = Some(me))?.name;
+    } else {
+        clients = serve::open_to_clients(&dir, None)?;
     }
     super::start::close_callers_files().map_err(system("close the caller's files"))?;
     standby::title(c"boxr-monitor", &name).map_err(system("name the monitor"))?;
     rustix::io::write(&tell, b".").map_err(system("report to the caller"))?;
     drop(tell);
-    Ok(Watch { dir, process, pidfd, streams, log, ending: None, terms: Terms { name, ..terms } })
+    let terms = Terms { name, ..terms };
+    Ok((Watch { dir, process, pidfd, streams, log, ending: None, terms }, clients))
 }
 
 /// Whether that is the boxr that forked this monitor to step back from a foreground box.

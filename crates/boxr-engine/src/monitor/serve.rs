@@ -67,16 +67,22 @@ impl Terms {
     }
 }
 
-/// Looks after the box until it has ended and its end is written down.
+/// Opens the door to clients. `first` is attached before the box's first byte.
 ///
-/// `client` is attached before the box's first byte.
+/// # Errors
+/// socket(2), bind(2).
+pub(super) fn open_to_clients(dir: &BoxDir, first: Option<OwnedFd>) -> Result<Clients, EngineError> {
+    let socket = format!("/proc/self/fd/{}/{}", raw(dir), super::attach::SOCKET);
+    let clients = Clients::listen(dir.dir_fd(), &socket, first);
+    clients.map_err(|errno| EngineError::system("listen for clients of the box", errno))
+}
+
+/// Looks after the box until it has ended and its end is written down.
 ///
 /// # Errors
 /// What cannot be gone on with; the standby then takes over.
-pub(super) fn serve(mut watch: Watch, client: Option<OwnedFd>) -> Result<(), EngineError> {
+pub(super) fn serve(mut watch: Watch, mut clients: Clients) -> Result<(), EngineError> {
     let failed = |errno| EngineError::system("look after the box", errno);
-    let socket = format!("/proc/self/fd/{}/{}", raw(&watch.dir), super::attach::SOCKET);
-    let mut clients = Clients::listen(watch.dir.dir_fd(), &socket, client).map_err(failed)?;
     let mut standby = Standby::start(&mut watch)?;
     // The box runs: now there is time to make its record survive a loss of power. A disk that
     // refuses takes nothing from a box that runs.
@@ -104,7 +110,7 @@ pub(super) fn serve(mut watch: Watch, client: Option<OwnedFd>) -> Result<(), Eng
 
 /// From here on the process mostly sleeps, for as long as the box lives.
 pub(super) fn slim_down() {
-    boxr_sys::memory::release_heap();
+    boxr_sys::heap::trim();
     // A kernel that does not care for the advice keeps the pages.
     boxr_sys::memory::release_program().unwrap_or_default();
 }

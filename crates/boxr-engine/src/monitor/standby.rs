@@ -107,6 +107,7 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
     title(c"boxr-monitor", &watch.terms.name)
         .map_err(|errno| EngineError::system("name the monitor", errno))?;
     let me = ProcessRef::current()?;
+    let clients;
     if let Some(lock) = watch.dir.lock(Wait::Yes)? {
         let state = lock.read_state()?;
         let other = state.supervisor.filter(|other| *other != me && other.is_alive());
@@ -114,7 +115,11 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
             // A boxr command was faster.
             return Ok(());
         }
+        // Before it is known as the monitor: who reads that finds the door.
+        clients = serve::open_to_clients(&watch.dir, None)?;
         lock.update_state(|state| state.supervisor = Some(me))?;
+    } else {
+        clients = serve::open_to_clients(&watch.dir, None)?;
     }
     let log = LogWriter::open(&watch.dir.make_data()?, watch.terms.log)?;
     let again = Watch {
@@ -126,7 +131,7 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
         ending: None,
         terms: watch.terms.clone(),
     };
-    serve::serve(again, None)
+    serve::serve(again, clients)
 }
 
 fn clone_fd(fd: &OwnedFd) -> Result<OwnedFd, EngineError> {

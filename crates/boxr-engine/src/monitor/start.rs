@@ -129,16 +129,20 @@ fn be_monitor(
     tell: OwnedFd,
 ) -> ! {
     let client = request.client.take();
-    let started = launch(request, plan, streams, log);
+    let started = launch(request, plan, streams, log).map(|watch| {
+        // Before the starter hears of it: who attaches next finds the door.
+        let clients = serve::open_to_clients(&watch.dir, client);
+        (watch, clients)
+    });
     let told = match &started {
-        Ok(watch) => Told::Started { process: watch.process },
+        Ok((watch, _)) => Told::Started { process: watch.process },
         Err(error) => error_told(error),
     };
     let text = serde_json::to_vec(&told).unwrap_or_default();
     // A starter that was killed meanwhile does not need it.
     rustix::io::write(&tell, &text).unwrap_or_default();
     drop(tell);
-    match started.and_then(|watch| serve::serve(watch, client)) {
+    match started.and_then(|(watch, clients)| serve::serve(watch, clients?)) {
         Ok(()) => exit_now(0),
         Err(_) => exit_now(125),
     }

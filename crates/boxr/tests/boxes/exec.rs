@@ -101,7 +101,9 @@ fn no_helper_stays_behind(t: &Sandbox) {
     start(t, &[]);
     let supervisor = rustix::process::getppid().unwrap();
     let count = || descendants(supervisor).iter().filter(|process| process.pid != getpid()).count();
-    let before = count();
+    // The box, its monitor and the standby, which comes when the box runs already.
+    let before = 3;
+    wait_until("all are there", || count() == before);
     for _ in 0..5 {
         t.boxr(["exec", "box", "true"]).run().ok();
     }
