@@ -7,6 +7,7 @@ pub mod archive;
 pub mod digest;
 pub mod oci;
 pub mod pull;
+pub mod push;
 pub mod reference;
 pub mod registry;
 pub mod rootfs;

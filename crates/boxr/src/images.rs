@@ -127,6 +127,24 @@ fn with_names(record: ImageRecord, names: &[Name]) -> Image {
     Image { record, names }
 }
 
+/// The images that have the name of `wanted`, whatever its tag, in the order of their tags.
+///
+/// # Errors
+/// A record that cannot be read.
+pub fn with_all_tags(store: &Store, wanted: &Reference) -> Result<Vec<(ImageRecord, Reference)>, Report> {
+    let mut names = store.names()?;
+    names.retain(|name| {
+        let name = &name.reference;
+        (name.registry(), name.repository()) == (wanted.registry(), wanted.repository())
+    });
+    names.sort_by(|one, other| one.reference.cmp(&other.reference));
+    let mut found = Vec::new();
+    for name in names {
+        found.extend(store.image(&name.image)?.map(|record| (record, name.reference)));
+    }
+    Ok(found)
+}
+
 /// What a word stood for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meant {

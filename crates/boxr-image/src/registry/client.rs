@@ -131,6 +131,7 @@ impl Client {
             repository: &endpoint.repository,
             what: &what,
             headers: &headers,
+            payload: None,
         };
         let read = |url: &str, response| {
             let media_type = header(&response, "content-type").map(|text| MediaType(text.to_owned()));
@@ -196,7 +197,14 @@ impl Client {
     ) -> Result<T, RegistryError> {
         let path = format!("/v2/{}/blobs/{digest}", endpoint.repository);
         let what = format!("{digest} of {}", endpoint.repository);
-        let ask = Ask { method: "GET", path: &path, repository: &endpoint.repository, what: &what, headers };
+        let ask = Ask {
+            method: "GET",
+            path: &path,
+            repository: &endpoint.repository,
+            what: &what,
+            headers,
+            payload: None,
+        };
         self.session(endpoint).ask(&self.options, ask, then)
     }
 
@@ -219,11 +227,12 @@ impl Client {
             repository: &endpoint.repository,
             what: "way in",
             headers: &[],
+            payload: None,
         };
         self.session(endpoint).ask(&self.options, ask, |_, _| Ok(()))
     }
 
-    fn session(&self, endpoint: &Endpoint) -> Arc<Session> {
+    pub(super) fn session(&self, endpoint: &Endpoint) -> Arc<Session> {
         // One per registry: repositories share connections.
         let key = Endpoint { repository: String::new(), ..endpoint.clone() };
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);

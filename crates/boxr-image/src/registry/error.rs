@@ -89,6 +89,21 @@ pub enum RegistryError {
         /// What it said.
         message: String,
     },
+    /// What is to be sent is too much at once.
+    #[error(
+        "{host} takes no requests of {length} bytes: {message}\n  whoever runs it can allow more (in nginx: client_max_body_size)"
+    )]
+    TooLarge {
+        /// The registry.
+        host: String,
+        /// Bytes of the request.
+        length: u64,
+        /// What it said.
+        message: String,
+    },
+    /// What is to be sent cannot be read.
+    #[error("cannot read what is to be sent: {0}")]
+    Content(std::io::Error),
     /// Any other answer that is none.
     #[error("{url} answered with status {status}: {message}")]
     Status {

@@ -18,11 +18,13 @@ mod retry;
 mod session;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use client::{Blob, Client, Fetched};
 pub use endpoint::{Endpoint, Registries, RegistriesError, TlsVerify};
 pub use error::RegistryError;
 pub use retry::Patience;
+pub use upload::{Content, Sent};
 
 use credentials::{Credential, Store};
 

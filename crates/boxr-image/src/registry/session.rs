@@ -1,12 +1,13 @@
 //! Speaking with one registry: the door it wants, and its tokens.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ureq::Agent;
 use ureq::http::{Request, StatusCode};
+use ureq::{Agent, SendBody};
 
 use super::challenge::{self, Bearer, Challenge};
 use super::credentials::Credential;
@@ -27,6 +28,8 @@ pub(super) struct Session {
     door: OnceLock<Door>,
     /// `Authorization` headers by scope.
     headers: Mutex<HashMap<String, String>>,
+    /// Held by whoever asks for another one.
+    asking: Mutex<()>,
 }
 
 /// `https://HOST` or `http://HOST`, and the connections to it.
@@ -36,17 +39,62 @@ struct Door {
     agent: Agent,
 }
 
+/// What a request brings along; opened anew each time that it is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Payload<'a> {
+    /// Bytes of it.
+    pub(super) length: u64,
+    pub(super) open: &'a dyn Fn() -> std::io::Result<Box<dyn Read + 'a>>,
+}
+
+impl std::fmt::Debug for Payload<'_> {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{} bytes", self.length)
+    }
+}
+
+impl Payload<'_> {
+    /// Nothing at all, which is something else than no body.
+    pub(super) fn empty() -> Self {
+        Self { length: 0, open: &|| Ok(Box::new(std::io::empty())) }
+    }
+}
+
+/// Bodies longer than this are sent when the registry has said that it wants them, in bytes.
+const WORTH_ASKING: u64 = 1 << 20;
+
+impl Door {
+    /// The address of `path`, which may be an address itself.
+    fn url(&self, path: &str) -> String {
+        // Registries behind something that ends TLS for them do not know that they are reached by https.
+        let plain = self.base.strip_prefix("https://").and_then(|host| {
+            path.strip_prefix("http://")?.strip_prefix(host).filter(|rest| rest.starts_with('/'))
+        });
+        match plain {
+            Some(rest) => format!("{}{rest}", self.base),
+            None if path.starts_with('/') => format!("{}{path}", self.base),
+            None => path.to_owned(),
+        }
+    }
+
+    fn leads_to(&self, url: &str) -> bool {
+        url.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
 /// A request that is sent again when need be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask<'a> {
     pub(super) method: &'static str,
-    /// After the host: `/v2/…`
+    /// After the host: `/v2/…`; or a whole address that the registry has given.
     pub(super) path: &'a str,
     /// What the token has to be for.
     pub(super) repository: &'a str,
     /// What is asked for, in words.
     pub(super) what: &'a str,
     pub(super) headers: &'a [(&'a str, &'a str)],
+    /// What it brings along.
+    pub(super) payload: Option<Payload<'a>>,
 }
 
 impl Session {
@@ -56,6 +104,7 @@ impl Session {
             security: if endpoint.insecure { Security::Any } else { Security::Verified },
             door: OnceLock::new(),
             headers: Mutex::new(HashMap::new()),
+            asking: Mutex::new(()),
         }
     }
 
@@ -76,18 +125,32 @@ impl Session {
         })
     }
 
-    fn ask_once(&self, options: &Options, ask: Ask<'_>) -> Result<(String, Response), Failed> {
+    /// Sends the request, with a password if one is wanted, but not again if it fails.
+    pub(super) fn ask_once(&self, options: &Options, ask: Ask<'_>) -> Result<(String, Response), Failed> {
         let door = self.door(options)?;
-        let url = format!("{}{}", door.base, ask.path);
-        let known = self.header_for(ask.repository);
-        let mut response = self.send(door, &url, ask, known.as_deref(), options)?;
+        let url = door.url(ask.path);
+        let mut header = self.header_for(ask.repository);
+        let mut response = self.send(door, &url, ask, header.as_deref(), options)?;
         let mut had_password = false;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            let credential = self.credential(options, ask.repository)?;
-            had_password = credential.is_some();
-            if let Some(header) = self.answer_to(&response, door, options, ask, credential.as_ref())? {
-                response = self.send(door, &url, ask, Some(&header), options)?;
-                self.remember(ask.repository, header);
+        while response.status() == StatusCode::UNAUTHORIZED {
+            // Several threads may want the same: one asks, the others take what it got.
+            let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.header_for(ask.repository).filter(|known| Some(known) != header.as_ref());
+            let is_new = known.is_none();
+            header = match known {
+                Some(known) => Some(known),
+                None => {
+                    let credential = self.credential(options, ask.repository)?;
+                    had_password = credential.is_some();
+                    self.answer_to(&response, door, options, ask, credential.as_ref())?
+                }
+            };
+            let Some(header) = &header else { break };
+            self.remember(ask.repository, header.clone());
+            drop(asking);
+            response = self.send(door, &url, ask, Some(header), options)?;
+            if is_new {
+                break;
             }
         }
         self.judge(url, response, ask, had_password)
@@ -116,6 +179,11 @@ impl Session {
             StatusCode::NOT_FOUND => {
                 RegistryError::NotFound { host, what: ask.what.to_owned(), message: message(response) }
             }
+            StatusCode::PAYLOAD_TOO_LARGE => RegistryError::TooLarge {
+                host,
+                length: ask.payload.map_or(0, |payload| payload.length),
+                message: message(response),
+            },
             StatusCode::TOO_MANY_REQUESTS => {
                 RegistryError::TooManyRequests { host, message: message(response) }
             }
@@ -136,11 +204,23 @@ impl Session {
         for (name, value) in ask.headers {
             request = request.header(*name, *value);
         }
-        if let Some(value) = authorization {
+        // A password is for the registry, wherever it sends us.
+        if let Some(value) = authorization.filter(|_| door.leads_to(url)) {
             request = request.header("authorization", value);
         }
-        let request = request.body(()).map_err(|error| answer(url, error))?;
-        door.agent.run(request).map_err(|error| failure(url, &self.host, error, &options.patience))
+        let sent = match ask.payload {
+            None => request.body(()).map(|request| door.agent.run(request)),
+            Some(payload) => {
+                if payload.length > WORTH_ASKING {
+                    request = request.header("expect", "100-continue");
+                }
+                let mut reader = (payload.open)().map_err(RegistryError::Content)?;
+                let request = request.header("content-length", payload.length);
+                request.body(SendBody::from_reader(&mut reader)).map(|request| door.agent.run(request))
+            }
+        };
+        let sent = sent.map_err(|error| answer(url, error))?;
+        sent.map_err(|error| failure(url, &self.host, error, &options.patience))
     }
 
     /// The first that answers: https, and http where that is good enough.

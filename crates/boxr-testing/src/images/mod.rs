@@ -1,6 +1,7 @@
 //! Images that tests make, and a registry that has them.
 
 mod server;
+mod uploads;
 
 use std::io::Write;
 

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use super::{Image, MANIFEST, digest};
+use super::{Image, MANIFEST, digest, uploads};
 
 /// Who is let in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,17 +39,20 @@ pub enum Fault {
     StallAfter(usize),
     /// Says that the body has this length, and sends nothing of it.
     Length(u64),
+    /// The connection is closed before the body of the request was read.
+    HangUp,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Type and bytes by path.
-    content: BTreeMap<String, (String, Vec<u8>)>,
+    pub(super) content: BTreeMap<String, (String, Vec<u8>)>,
     auth: Auth,
     faults: VecDeque<(String, Fault)>,
     log: Vec<String>,
     tokens: u32,
     stalls: u32,
+    pub(super) uploads: uploads::Uploads,
 }
 
 #[derive(Debug, Default)]
@@ -66,11 +69,11 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Request {
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Server {
@@ -122,6 +125,16 @@ impl Server {
         }
     }
 
+    /// What is there under this path: `/v2/REPOSITORY/blobs/DIGEST` or `/v2/REPOSITORY/manifests/VERSION`.
+    pub fn content(&self, path: &str) -> Option<Vec<u8>> {
+        self.state().content.get(path).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// From now on, no request may bring more than this along, in bytes.
+    pub fn take_at_most(&self, bytes: usize) {
+        self.state().uploads.limit = Some(bytes);
+    }
+
     /// From now on, who is let in.
     pub fn require(&self, auth: Auth) {
         self.state().auth = auth;
@@ -168,7 +181,7 @@ impl Drop for Server {
 /// Answers requests on one connection until it ends.
 fn serve(stream: TcpStream, shared: &Shared, address: SocketAddr) {
     let mut reader = BufReader::new(&stream);
-    while let Some(request) = read(&mut reader) {
+    while let Some(request) = read(&mut reader, &stream, shared) {
         if !answer(&request, &stream, shared, address) {
             break;
         }
@@ -176,7 +189,7 @@ fn serve(stream: TcpStream, shared: &Shared, address: SocketAddr) {
     stream.shutdown(Shutdown::Both).ok();
 }
 
-fn read(reader: &mut impl BufRead) -> Option<Request> {
+fn read(reader: &mut impl BufRead, stream: &TcpStream, shared: &Shared) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut words = line.split(' ');
@@ -189,6 +202,16 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
             Some((name, value)) => drop(headers.insert(name.to_ascii_lowercase(), value.to_owned())),
             None => break,
         }
+    }
+    let mut state = shared.state.lock().unwrap();
+    let hang_up = |(part, fault): &(String, Fault)| path.contains(part.as_str()) && *fault == Fault::HangUp;
+    if let Some(at) = state.faults.iter().position(hang_up) {
+        state.faults.remove(at);
+        return None;
+    }
+    drop(state);
+    if headers.contains_key("expect") {
+        send(stream, b"HTTP/1.1 100 Continue\r\n\r\n");
     }
     let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
@@ -203,7 +226,7 @@ fn answer(request: &Request, stream: &TcpStream, shared: &Shared, address: Socke
     state.log.push(format!("{} {}{range}", request.method, request.path));
     let at = state.faults.iter().position(|(part, _)| request.path.contains(part.as_str()));
     let fault = at.and_then(|at| state.faults.remove(at)).map(|(_, fault)| fault);
-    let reply = match &fault {
+    let mut reply = match &fault {
         Some(Fault::Close) => return false,
         Some(Fault::Garbage) => {
             send(stream, b"SSH-2.0-OpenSSH\r\n");
@@ -217,10 +240,14 @@ fn answer(request: &Request, stream: &TcpStream, shared: &Shared, address: Socke
         _ if request.path.starts_with("/token") => token(&mut state, request),
         _ => match refusal(&state, request, address) {
             Some(refusal) => refusal,
-            None => content(&state, request, fault.as_ref()),
+            None => uploads::answer(&mut state, request)
+                .unwrap_or_else(|| content(&state, request, fault.as_ref())),
         },
     };
     drop(state);
+    if request.method == "HEAD" {
+        reply.body.clear();
+    }
     let mut bytes = reply.head.into_bytes();
     bytes.extend(reply.body);
     match fault {
@@ -240,14 +267,14 @@ fn answer(request: &Request, stream: &TcpStream, shared: &Shared, address: Socke
     }
 }
 
-struct Reply {
+pub(super) struct Reply {
     head: String,
     body: Vec<u8>,
 }
 
 impl Reply {
     /// `headers` end with a line break each.
-    fn new(status: u16, headers: &str, body: &[u8]) -> Self {
+    pub(super) fn new(status: u16, headers: &str, body: &[u8]) -> Self {
         let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
         Self { head, body: body.to_vec() }
     }

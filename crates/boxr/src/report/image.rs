@@ -5,6 +5,7 @@ use boxr_engine::own_ids::OwnIdsError;
 use boxr_image::archive::ArchiveError;
 use boxr_image::oci::PlatformError;
 use boxr_image::pull::PullError;
+use boxr_image::push::PushError;
 use boxr_image::reference::ReferenceError;
 use boxr_image::registry::credentials::CredentialError;
 use boxr_image::registry::{RegistriesError, RegistryError};
@@ -86,6 +87,19 @@ impl Explain for ArchiveError {
             Self::Layer(error) => error.report(),
             Self::Read { what, source } => Report::new(format!("cannot read {what}: {}", io_text(source))),
             Self::Write(error) => Report::new(format!("cannot write the archive: {}", io_text(error))),
+            other => told(other),
+        }
+    }
+}
+
+impl Explain for PushError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Registry(error) => error.report(),
+            Self::Store(error) => error.report(),
+            Self::Pack { digest, source } => {
+                Report::new(format!("cannot compress layer {}: {}", digest.short(), io_text(source)))
+            }
             other => told(other),
         }
     }

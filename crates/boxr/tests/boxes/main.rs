@@ -56,6 +56,7 @@ fn main() -> std::process::ExitCode {
         images::TESTS,
         images::compare::TESTS,
         images::archives::TESTS,
+        images::push::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

@@ -45,6 +45,28 @@ pub(super) static PULL: Command = Command {
     ..Command::new("pull", Section::Images, "Fetch an image", image::pull::run)
 };
 
+pub(super) static PUSH: Command = Command {
+    usage: &["push [FLAGS] IMAGE [DESTINATION]"],
+    about: &[
+        "Gives an image to a registry, under its own name or another. What the registry has is not sent again. Layers \
+            that are not compressed here are compressed for it.",
+    ],
+    args: &[Arg::one("IMAGE", Complete::Image), Arg::optional("DESTINATION", Complete::Nothing)],
+    flags: &[
+        &[
+            Flag::switch("quiet", "Only the name of the image").short('q'),
+            Flag::switch("all-tags", "All images with this name, whatever their tags").short('a'),
+        ],
+        SHORT_NAMES,
+        REGISTRY,
+    ],
+    examples: &[
+        Example { line: "boxr push quay.io/org/app:1", what: "under its own name" },
+        Example { line: "boxr push app:1 localhost:5000/app:1", what: "under another" },
+    ],
+    ..Command::new("push", Section::Images, "Give an image to a registry", image::push::run)
+};
+
 pub(super) static IMAGES: Command = Command {
     usage: &["images [FLAGS] [REPOSITORY[:TAG]]"],
     about: &["Lists the images that are here."],
@@ -239,6 +261,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "mount", &MOUNT),
     ("image", "prune", &PRUNE),
     ("image", "pull", &PULL),
+    ("image", "push", &PUSH),
     ("image", "rm", &RMI),
     ("image", "save", &SAVE),
     ("image", "tag", &TAG),
@@ -250,14 +273,15 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 pub(super) static IMAGE: Command = Command {
     usage: &["image COMMAND [FLAGS] [ARG...]"],
     about: &[
-        "Commands about images: history, inspect, load, ls, mount, prune, pull, rm, save, tag, unmount. \
+        "Commands about images: history, inspect, load, ls, mount, prune, pull, push, rm, save, tag, unmount. \
             `boxr image COMMAND --help` tells more of one.",
     ],
     args: &[
         Arg::one(
             "COMMAND",
             Complete::Words(&[
-                "history", "inspect", "load", "ls", "mount", "prune", "pull", "rm", "save", "tag", "unmount",
+                "history", "inspect", "load", "ls", "mount", "prune", "pull", "push", "rm", "save", "tag",
+                "unmount",
             ]),
         ),
         Arg::any("ARG", Complete::Image),

@@ -7,7 +7,7 @@ use std::path::Path;
 use boxr_image::archive::{Load, Loaded, Source};
 use boxr_image::pull::{Progress, Silent};
 
-use super::progress::Bars;
+use super::progress::{Bars, LOAD};
 use super::pull::warn_left_out;
 use crate::cli::Invocation;
 use crate::images;
@@ -30,7 +30,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let file = input.map(|path| open(Path::new(path))).transpose()?;
     let store = images::open_store_with_ids(&invocation.globals)?;
     let how = images::how(&store)?;
-    let bars = Bars::new("Loaded");
+    let bars = Bars::new(LOAD);
     let progress: &dyn Progress =
         if invocation.switch("quiet") || !std::io::stderr().is_terminal() { &Silent } else { &bars };
     let load = Load { store: &store, how, platform: &platform, progress };

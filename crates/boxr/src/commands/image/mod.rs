@@ -10,6 +10,7 @@ pub mod mount;
 mod progress;
 pub mod prune;
 pub mod pull;
+pub mod push;
 pub mod rmi;
 pub mod save;
 pub mod tag;

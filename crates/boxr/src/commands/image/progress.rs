@@ -1,4 +1,4 @@
-//! How a pull goes: a line per layer that is painted over on a terminal, or a line per step elsewhere.
+//! How a pull or a push goes: a line per layer that is painted over on a terminal, or a line per step elsewhere.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -14,18 +14,35 @@ const PAINT: Duration = Duration::from_millis(100);
 /// Columns of a bar, without its ends.
 const BAR: usize = 30;
 
+/// What is said of layers that are there.
+#[derive(Clone, Copy)]
+pub(super) struct Words {
+    /// Already.
+    present: &'static str,
+    /// Now.
+    done: &'static str,
+}
+
+/// The words of pulls, docker's.
+pub(super) const PULL: Words = Words { present: "Already exists", done: "Pull complete" };
+/// Of pushes, docker's.
+pub(super) const PUSH: Words = Words { present: "Layer already exists", done: "Pushed" };
+/// Of loads.
+pub(super) const LOAD: Words = Words { present: "Already exists", done: "Loaded" };
+
 /// A line per step, as docker writes them where there is no terminal.
-pub(super) struct Lines;
+pub(super) struct Lines(pub(super) Words);
 
 impl Progress for Lines {
     fn layer(&self, blob: &Digest, event: Event) {
         let words = match event {
-            Event::Present => "Already exists".to_owned(),
+            Event::Present => self.0.present.to_owned(),
             Event::Waiting => "Waiting".to_owned(),
-            Event::Fetching { .. } => return,
+            Event::Fetching { .. } | Event::Sending { .. } | Event::Packing => return,
             Event::Again { reason } => format!("Retrying: {reason}"),
             Event::Unpacking => "Extracting".to_owned(),
-            Event::Done => "Pull complete".to_owned(),
+            Event::Mounted => "Mounted from another repository".to_owned(),
+            Event::Done => self.0.done.to_owned(),
         };
         drop(writeln!(std::io::stderr().lock(), "{}: {words}", blob.short()));
     }
@@ -34,8 +51,7 @@ impl Progress for Lines {
 /// A line per layer, painted over.
 pub(super) struct Bars {
     screen: Mutex<Screen>,
-    /// What is said of a layer that is done.
-    done: &'static str,
+    words: Words,
 }
 
 #[derive(Default)]
@@ -49,38 +65,38 @@ struct Screen {
 impl Progress for Bars {
     fn layer(&self, blob: &Digest, event: Event) {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_step = !matches!(event, Event::Fetching { .. });
+        let is_step = !matches!(event, Event::Fetching { .. } | Event::Sending { .. });
         match screen.layers.iter_mut().find(|(known, _)| known == blob) {
             Some((_, last)) => *last = event,
             None => screen.layers.push((blob.clone(), event)),
         }
         let due = screen.last.is_none_or(|last| last.elapsed() >= PAINT);
         if is_step || due {
-            screen.paint(self.done);
+            screen.paint(self.words);
         }
     }
 }
 
 impl Bars {
-    /// Nothing yet; `done` is said of a layer that is done.
-    pub(super) fn new(done: &'static str) -> Self {
-        Self { screen: Mutex::default(), done }
+    /// Nothing yet.
+    pub(super) fn new(words: Words) -> Self {
+        Self { screen: Mutex::default(), words }
     }
 
     /// Paints it as it is in the end.
     pub(super) fn finish(&self) {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         if !screen.layers.is_empty() {
-            screen.paint(self.done);
+            screen.paint(self.words);
         }
     }
 }
 
 impl Screen {
-    fn paint(&mut self, done: &str) {
+    fn paint(&mut self, say: Words) {
         let mut text = if self.painted > 0 { format!("\x1b[{}A", self.painted) } else { String::new() };
         for (blob, event) in &self.layers {
-            text.push_str(&format!("\r{}: {}\x1b[K\n", blob.short(), words(event, done)));
+            text.push_str(&format!("\r{}: {}\x1b[K\n", blob.short(), words(event, say)));
         }
         self.painted = self.layers.len();
         self.last = Some(Instant::now());
@@ -89,16 +105,21 @@ impl Screen {
     }
 }
 
-fn words(event: &Event, done_word: &str) -> String {
+fn words(event: &Event, say: Words) -> String {
     match event {
-        Event::Present => "Already exists".into(),
+        Event::Present => say.present.into(),
         Event::Waiting => "Waiting for another pull".into(),
         Event::Fetching { done, total } => {
             format!("Pulling {} {}/{}", bar(*done, *total), size::decimal(*done), size::decimal(*total))
         }
         Event::Again { .. } => "Connecting again".into(),
         Event::Unpacking => "Extracting".into(),
-        Event::Done => done_word.into(),
+        Event::Packing => "Compressing".into(),
+        Event::Sending { done, total } => {
+            format!("Pushing {} {}/{}", bar(*done, *total), size::decimal(*done), size::decimal(*total))
+        }
+        Event::Mounted => "Mounted from another repository".into(),
+        Event::Done => say.done.into(),
     }
 }
 

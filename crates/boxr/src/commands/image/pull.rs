@@ -6,7 +6,7 @@ use boxr_image::pull::{Progress, Pull, Pulled, Silent};
 use boxr_image::reference::{DEFAULT_TAG, Reference};
 use boxr_image::unpack::LeftOut;
 
-use super::progress::{Bars, Lines};
+use super::progress::{Bars, Lines, PULL};
 use crate::cli::Invocation;
 use crate::images;
 use crate::report::{Report, write_stdout};
@@ -22,7 +22,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store_with_ids(&invocation.globals)?;
     let how = images::how(&store)?;
     let quiet = invocation.switch("quiet");
-    let (bars, lines) = (Bars::new("Pull complete"), Lines);
+    let (bars, lines) = (Bars::new(PULL), Lines(PULL));
     let progress: &dyn Progress = match (quiet, std::io::stderr().is_terminal()) {
         (true, _) => &Silent,
         (false, true) => &bars,
@@ -45,7 +45,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
 }
 
 /// Says something that is no result. Whoever cannot be told is not told.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 

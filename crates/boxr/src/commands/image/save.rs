@@ -89,15 +89,9 @@ fn chosen(
         && wanted.tag() == Some(DEFAULT_TAG)
         && !word.ends_with(&format!(":{DEFAULT_TAG}"))
     {
-        let same = |name: &Reference| {
-            (name.registry(), name.repository()) == (wanted.registry(), wanted.repository())
-        };
-        let mut found = Vec::new();
-        for name in store.names()?.into_iter().filter(|name| same(&name.reference)) {
-            found.extend(store.image(&name.image)?.map(|record| (record, vec![name.reference])));
-        }
+        let found = images::with_all_tags(store, &wanted)?;
         if !found.is_empty() {
-            return Ok(found);
+            return Ok(found.into_iter().map(|(record, name)| (record, vec![name])).collect());
         }
     }
     let (image, meant) = images::find(store, invocation, word)?;

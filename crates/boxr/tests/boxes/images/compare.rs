@@ -182,7 +182,7 @@ fn umoci_unpacks_the_same(t: &Sandbox) {
 }
 
 /// Debian's docker-registry on a port of its own choice, and where that is.
-fn start_registry(t: &Sandbox) -> (Running, String) {
+pub fn start_registry(t: &Sandbox) -> (Running, String) {
     let data = t.path("registry");
     let configuration = t.file(
         "registry.yml",
