@@ -166,7 +166,7 @@ fn umoci_unpacks_the_same(t: &Sandbox) {
     let place = t.boxr(["image", "mount", &name]).run().ok().word();
     let ours = look(Path::new(&place));
     t.boxr(["image", "mount", &name]).run().ok().prints(&format!("{place}\n"));
-    t.boxr(["rmi", &name]).run().exits(1).blames("is in use by container mount-");
+    t.boxr(["rmi", &name]).run().exits(1).blames("container mount-");
     t.boxr(["image", "unmount", &name]).run().ok();
     t.boxr(["image", "unmount", &name]).run().exits(1).blames("is not mounted");
     let (layout, bundle) = (t.path("layout"), t.path("bundle"));

@@ -148,7 +148,7 @@ fn docker_s_own_registry_takes_it(t: &Sandbox) {
 
 fn a_push_holds_little_in_memory(t: &Sandbox) {
     let server = Server::start();
-    let name = format!("{}:1", pulled(t, &server, &noisy(40), &["1"]));
+    let name = format!("{}:1", pulled(t, &server, &noisy(24), &["1"]));
     // Packed, and plain.
     let to = |server: &Server| format!("{}/app:1", server.host());
     let other = Server::start();
@@ -158,6 +158,6 @@ fn a_push_holds_little_in_memory(t: &Sandbox) {
     t.boxr(["load", "-i", "saved"]).run().ok();
     let other = Server::start();
     let plain = peak(t, &["push", "-q", &name, &to(&other)], Vec::new());
-    assert!(packed < 32 << 10 && plain < 32 << 10, "packed {packed} KiB, plain {plain} KiB");
+    assert!(packed < 20 << 10 && plain < 20 << 10, "packed {packed} KiB, plain {plain} KiB");
     t.boxr(["image", "prune", "-af"]).run().ok();
 }
