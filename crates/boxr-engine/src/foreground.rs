@@ -63,8 +63,8 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
     let name = claim.name().to_owned();
     mark("state directory");
-    image::files::make(store, &claim, &request.options)?;
-    let files = ContainerFiles::of(store, &claim, &request.options)?;
+    image::files::make(&claim, &request.options)?;
+    let files = ContainerFiles::of(&claim, &request.options)?;
     let (master, streams) = streams(&request.options)?;
     let told = request.timing || request.status.is_some();
     let manner = Manner { streams, monitored: false, trace: told, files };

@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use boxr_cgroup::Need;
-use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootSource, StartedBy};
+use boxr_cgroup::{DeviceDefaults, Need};
+use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootMaker, RootSource, StartedBy};
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Plan, capabilities};
 use boxr_sys::namespace::NamespaceKind;
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use thiserror::Error;
 
+use crate::image::rootfs::DeviceNodes;
 use crate::image::settle::settle;
 use crate::image::{self, ContainerFiles, ImageError};
 use crate::join::{self, FindBox, JoinError};
@@ -112,17 +113,23 @@ pub fn prepare(
         terminal: matches!(manner.streams, Streams::Terminal(_) | Streams::TerminalInside),
     };
     let (mut spec, map_writer) = spec::build(options, &situation)?;
+    if let Some(container) = &options.container {
+        image::spec::complete(&mut spec, options, container, &situation, manner.files.as_ref())?;
+    }
     if let (Some(files), Some(root)) = (&manner.files, spec.root_mut()) {
         // Only a place to put it for a moment.
-        root.set_path(files.data.clone());
+        root.set_path(files.data.join("work"));
     }
     let own_root = options.root.is_own();
     let keeps_user = options.user.is_none() && !(own_root && privileged && !joined.new_user);
+    let cgroup = cgroup(options, &spec, id, &manner)?;
+    let root_source = root_source(options, &spec, &manner, privileged)?;
+    let oci = oci_extras(options, manner.files.as_ref());
     let extras = Extras {
         joined: joined.namespaces,
         map_writer,
-        root_source: root_source(options, &manner, privileged)?,
-        cgroup: cgroup(options, id, &manner)?,
+        root_source,
+        cgroup,
         stdio: stdio(manner.streams),
         preserve_fds: options.preserve_fds,
         hooks: None,
@@ -133,7 +140,7 @@ pub fn prepare(
         keep_groups: options.user.as_ref().is_some_and(|user| user.groups.is_none()) && !own_root,
         keep_user: keeps_user,
         trace: manner.trace,
-        oci: oci_extras(options),
+        oci,
     };
     Ok((Plan::new(&spec, extras)?, spec))
 }
@@ -141,19 +148,23 @@ pub fn prepare(
 /// Where the tree of a container of an image comes from.
 fn root_source(
     options: &BoxOptions,
+    spec: &Spec,
     manner: &Manner,
     privileged: bool,
 ) -> Result<Option<RootSource>, ImageError> {
-    match (options.root.image(), &manner.files) {
-        (Some(image), Some(files)) => image::rootfs::source(image, files, privileged).map(Some),
-        _ => Ok(None),
-    }
+    let (Some(image), Some(files)) = (options.root.image(), &manner.files) else { return Ok(None) };
+    let nodes = match image::spec::refuses_nodes(spec, options) {
+        true => DeviceNodes::Refused,
+        false => DeviceNodes::Usable,
+    };
+    let by = if privileged { RootMaker::Outside } else { RootMaker::Inside };
+    image::rootfs::source(image, files, by, nodes).map(Some)
 }
 
 /// What an image leaves to be found out in the container.
-pub(crate) fn oci_extras(options: &BoxOptions) -> OciExtras {
+pub(crate) fn oci_extras(options: &BoxOptions, files: Option<&ContainerFiles>) -> OciExtras {
     let home = if options.root.image().is_some() { Home::FromPasswd } else { Home::AsGiven };
-    OciExtras { home, ..OciExtras::default() }
+    OciExtras { home, filter_cache: files.map(|files| files.filters.clone()), ..OciExtras::default() }
 }
 
 fn stdio(streams: Streams) -> Stdio {
@@ -188,17 +199,23 @@ fn check_root(options: &BoxOptions) -> Result<(), PrepareError> {
 
 /// A cgroup for limits, which must be had; and one to hold the processes of a box that others are
 /// to pause, count and end, where the host allows it.
-fn cgroup(options: &BoxOptions, id: &str, manner: &Manner) -> Result<CgroupPlan, PrepareError> {
-    let limited = !options.limits.is_empty();
+fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Result<CgroupPlan, PrepareError> {
+    let guarded = image::spec::needs_device_rules(spec);
+    let limited = guarded || !options.limits.is_empty();
     let alone = options.namespaces.get(NamespaceKind::Pid) == Some(&NamespaceMode::New);
     if !limited && !manner.monitored && alone {
         return Ok(CgroupPlan::Inherit);
     }
-    let resources = limited.then(|| spec::resources(&options.limits));
+    let mut resources = limited.then(|| spec::resources(&options.limits));
+    if let (true, Some(resources)) = (guarded, &mut resources) {
+        let rules = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+        resources.set_devices(rules.and_then(|with| with.devices().clone()));
+    }
     let request = boxr_cgroup::Request {
         resources: resources.as_ref(),
         // Without limits it is a convenience: such a box can also be paused by signals.
         need: if limited { Need::Required } else { Need::IfPossible },
+        devices: if guarded { DeviceDefaults::Container } else { DeviceDefaults::None },
         ..boxr_cgroup::Request::new(id)
     };
     let plan = boxr_cgroup::Host::detect()?.plan(&request)?;

@@ -209,7 +209,7 @@ fn namespaces(options: &BoxOptions, situation: &Situation<'_>) -> Vec<LinuxNames
         .collect()
 }
 
-fn spec_type(kind: NamespaceKind) -> LinuxNamespaceType {
+pub(crate) fn spec_type(kind: NamespaceKind) -> LinuxNamespaceType {
     match kind {
         NamespaceKind::Pid => LinuxNamespaceType::Pid,
         NamespaceKind::Network => LinuxNamespaceType::Network,
@@ -339,7 +339,7 @@ fn container_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Moun
     all
 }
 
-fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount {
+pub(crate) fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount {
     let mut mount = Mount::default();
     mount.set_typ(Some(kind.to_owned())).set_source(Some(source.into())).set_destination(destination.into());
     mount.set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
@@ -402,7 +402,13 @@ fn capabilities(
         Capabilities::of_caller()
             .map_err(|errno| StepError::new(boxr_runtime::Step::Capabilities, "read", errno))?
     };
-    let base = if own_root { Capabilities::container_default().intersection(most) } else { most };
+    let base = match &options.container {
+        Some(container) if container.privileged => most,
+        // Docker's, with device nodes: a cgroup or a user namespace keeps those from the host.
+        Some(_) => with_nodes(Capabilities::container_default()).intersection(most),
+        None if own_root => Capabilities::container_default().intersection(most),
+        None => most,
+    };
     let set = changed(base, change, most)?;
     let is_root = options.user.as_ref().is_none_or(|user| user.uid == 0);
     let names = |set: Capabilities| -> Option<CapabilityNames> {
@@ -418,6 +424,10 @@ fn capabilities(
     sets.set_bounding(names(set)).set_effective(names(in_force)).set_permitted(names(in_force));
     sets.set_inheritable(names(Capabilities::NONE)).set_ambient(names(Capabilities::NONE));
     Ok(Some(sets))
+}
+
+fn with_nodes(set: Capabilities) -> Capabilities {
+    Capabilities::named("MKNOD").map_or(set, |nodes| set.union(nodes))
 }
 
 fn changed(

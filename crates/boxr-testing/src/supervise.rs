@@ -143,8 +143,8 @@ fn other_leaks(dir: &Path, layout: &Layout) -> Vec<String> {
     for file in
         [&layout.state, &layout.root, &layout.runtime].into_iter().flat_map(|dir| leaks::files_below(dir))
     {
-        // Images are there to stay; they go with the directory.
-        if file.starts_with(layout.root.join("images")) {
+        // Images and compiled filters are there to stay; they go with the directory.
+        if file.starts_with(layout.root.join("images")) || file.starts_with(layout.state.join("filters")) {
             continue;
         }
         complaints.push(format!("left on disk by the test: {}", file.display()));

@@ -3,6 +3,7 @@
 //! Each function takes the text that was written and gives the value or what is wrong with it.
 
 mod cgroup;
+mod container;
 mod ids;
 mod mount;
 mod namespace;
@@ -12,6 +13,7 @@ mod time;
 mod words;
 
 pub use cgroup::{cpuset, milli_cpus, size};
+pub use container::{address, device, host, resolver_word};
 pub use ids::{Id, UserSpec, extent, group, user};
 pub use mount::{mount, mount_table, tmpfs, volume};
 pub use namespace::{mode, mode_list, mode_text};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use boxr_sys::namespace::NamespaceKind;
 
 use super::grammar::{Id, UserSpec};
-use crate::image::Image;
+use crate::image::{Image, Said};
 use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Tty, Ulimit};
 
 /// A path with what was written, for those that mean something else in another root.
@@ -24,7 +24,7 @@ pub struct RawRun {
     pub args: Option<Vec<String>>,
     /// The image that was named, once it was found.
     pub image: Option<Box<Image>>,
-    pub entrypoint: Option<Vec<String>>,
+    pub container: Said,
     pub name: Option<String>,
     pub detach: Option<bool>,
     pub interactive: Option<bool>,
@@ -124,8 +124,9 @@ impl RawRun {
         if !flags.uid_map.is_empty() || !flags.gid_map.is_empty() {
             (self.uid_map, self.gid_map) = (flags.uid_map, flags.gid_map);
         }
+        self.container = self.container.overlaid_by(flags.container);
         scalars! {
-            args image entrypoint name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
+            args image name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
             boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
             cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds

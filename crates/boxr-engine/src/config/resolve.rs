@@ -161,15 +161,18 @@ type Container = Option<Box<ContainerOptions>>;
 /// The command, and what only a container of an image has.
 fn command(raw: &mut RawRun, image: Option<&Image>) -> Result<(Vec<String>, Container), ConfigError> {
     let args = raw.args.take();
-    match (image, &raw.entrypoint) {
-        (Some(image), entrypoint) => {
-            let (args, head) = defaults::command(&image.config, entrypoint.as_deref(), args)?;
-            Ok((args, Some(Box::new(defaults::container(image, raw, head)?))))
+    let said = std::mem::take(&mut raw.container);
+    match image {
+        Some(image) => {
+            let (args, head) = defaults::command(&image.config, said.entrypoint.as_deref(), args)?;
+            let mut container = defaults::container(image, raw, head)?;
+            said.apply(&mut container)?;
+            Ok((args, Some(Box::new(container))))
         }
-        (None, Some(_)) => {
-            Err(ConfigError::Needs { one: "--entrypoint".to_owned(), other: "an image, which has one" })
+        None => {
+            said.refuse()?;
+            Ok((args.filter(|args| !args.is_empty()).ok_or(ConfigError::NoCommand)?, None))
         }
-        (None, None) => Ok((args.filter(|args| !args.is_empty()).ok_or(ConfigError::NoCommand)?, None)),
     }
 }
 

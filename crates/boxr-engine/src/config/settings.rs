@@ -2,6 +2,8 @@
 //!
 //! A new flag of `boxr run` begins here; its name and help are in boxr's table of flags.
 
+mod container;
+
 use boxr_sys::namespace::NamespaceKind;
 
 use super::grammar;
@@ -96,7 +98,7 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     flag("entrypoint", "a program, or a JSON list of strings", |raw, node, _| {
-        put(&mut raw.entrypoint, entrypoint(node)?)
+        put(&mut raw.container.entrypoint, container::entrypoint(node)?)
     }),
     same("name", "a name of letters, digits, _, . and -", E("\"web\""), |raw, node, _| {
         let name = node.text()?;
@@ -178,8 +180,44 @@ pub static SETTINGS: &[Setting] = &[
         put(&mut raw.umask, grammar::umask(node.text()?)?)
     }),
     same("no-new-privs", BOOL, D("false"), |raw, node, _| put(&mut raw.no_new_privs, node.boolean()?)),
-    flag("security-opt", "no-new-privileges, no-new-privileges=true or =false", |raw, node, _| {
-        put(&mut raw.no_new_privs, security_option(node)?)
+    flag(
+        "security-opt",
+        "no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=PROFILE, label=disable or \
+            systempaths=unconfined",
+        container::security_option,
+    ),
+    same("privileged", BOOL, E("false"), |raw, node, _| put(&mut raw.container.privileged, node.boolean()?)),
+    both(
+        "devices",
+        "device",
+        "HOST, HOST:CONTAINER or HOST:CONTAINER:rwm",
+        E("[\"/dev/fuse\"]"),
+        |raw, node, base| {
+            add(&mut raw.container.devices, node.each(|node| grammar::device(node.text()?, base))?)
+        },
+    ),
+    both(
+        "sysctls",
+        "sysctl",
+        "NAME=VALUE; in a file a table or a list",
+        E("{ \"net.ipv4.ip_forward\": \"1\" }"),
+        |raw, node, _| add(&mut raw.container.sysctls, container::sysctls(node)?),
+    ),
+    same("shm-size", "a size such as 64m", E("\"64m\""), |raw, node, _| {
+        put(&mut raw.container.shm_size, grammar::size(&node.text_or_number()?)?)
+    }),
+    same("add-host", "NAME:ADDRESS", E("[\"db:10.0.0.5\"]"), |raw, node, _| {
+        add(&mut raw.container.hosts, node.each(|node| grammar::host(node.text()?))?)
+    }),
+    same("no-hosts", BOOL, E("false"), |raw, node, _| put(&mut raw.container.no_hosts, node.boolean()?)),
+    same("dns", "the address of a name server", E("[\"10.0.0.1\"]"), |raw, node, _| {
+        add(&mut raw.container.dns, node.each(|node| grammar::address(node.text()?))?)
+    }),
+    same("dns-search", "a domain, or . for none", E("[\"example.org\"]"), |raw, node, _| {
+        add(&mut raw.container.dns_search, node.each(|node| grammar::resolver_word(node.text()?))?)
+    }),
+    same("dns-option", "an option of resolv.conf(5)", E("[\"ndots:1\"]"), |raw, node, _| {
+        add(&mut raw.container.dns_options, node.each(|node| grammar::resolver_word(node.text()?))?)
     }),
     same("share", "a box, by name or id", E("\"web\""), |raw, node, _| match node.text()? {
         "" => Err(node.invalid("the name of the box is missing")),
@@ -337,17 +375,6 @@ fn tty(node: &Node) -> Result<Tty, Invalid> {
     }
 }
 
-/// Nothing takes the image's away.
-fn entrypoint(node: &Node) -> Result<Vec<String>, Invalid> {
-    match node.text()? {
-        "" => Ok(Vec::new()),
-        list if list.starts_with('[') => {
-            serde_json::from_str(list).map_err(|error| node.invalid(error.to_string()))
-        }
-        program => Ok(vec![program.to_owned()]),
-    }
-}
-
 fn propagation(node: &Node) -> Result<Propagation, Invalid> {
     match node.text()? {
         "private" => Ok(Propagation::Private),
@@ -355,14 +382,6 @@ fn propagation(node: &Node) -> Result<Propagation, Invalid> {
         "slave" => Ok(Propagation::Slave),
         "unchanged" => Ok(Propagation::Unchanged),
         _ => Err(node.invalid("no such choice")),
-    }
-}
-
-fn security_option(node: &Node) -> Result<bool, Invalid> {
-    match node.text()? {
-        "no-new-privileges" | "no-new-privileges=true" | "no-new-privileges:true" => Ok(true),
-        "no-new-privileges=false" | "no-new-privileges:false" => Ok(false),
-        _ => Err(node.invalid("not in this version")),
     }
 }
 

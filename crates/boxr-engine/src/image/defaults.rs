@@ -110,6 +110,7 @@ pub(crate) fn container(
         entrypoint,
         volumes: image.config.volumes.keys().cloned().collect(),
         ports: image.config.exposed_ports.keys().cloned().collect(),
+        ..ContainerOptions::default()
     })
 }
 

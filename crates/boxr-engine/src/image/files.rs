@@ -10,7 +10,7 @@ use super::{ImageError, ImageRoot, store_path};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::paths::Paths;
-use crate::store::{BoxDir, Store};
+use crate::store::BoxDir;
 
 /// Where a container of an image finds its files.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct ContainerFiles {
     pub images: PathBuf,
     /// The container's data directory.
     pub data: PathBuf,
+    /// Where compiled filters of system calls are kept for the next start.
+    pub filters: PathBuf,
 }
 
 impl ContainerFiles {
@@ -26,12 +28,12 @@ impl ContainerFiles {
     ///
     /// # Errors
     /// Its directory cannot be read.
-    pub fn of(store: &Store, dir: &BoxDir, options: &BoxOptions) -> Result<Option<Self>, EngineError> {
+    pub fn of(dir: &BoxDir, options: &BoxOptions) -> Result<Option<Self>, EngineError> {
         if options.root.image().is_none() {
             return Ok(None);
         }
-        let images = store_path(store.paths());
-        Ok(dir.data_path()?.map(|data| Self { images, data }))
+        let (images, filters) = (store_path(dir.paths()), dir.paths().state.join("filters"));
+        Ok(dir.data_path()?.map(|data| Self { images, data, filters }))
     }
 }
 
@@ -39,11 +41,11 @@ impl ContainerFiles {
 ///
 /// # Errors
 /// The image has gone; the directories cannot be made. What was made goes with the box's directory.
-pub(crate) fn make(store: &Store, dir: &BoxDir, options: &BoxOptions) -> Result<(), EngineError> {
+pub(crate) fn make(dir: &BoxDir, options: &BoxOptions) -> Result<(), EngineError> {
     let Some(image) = options.root.image() else { return Ok(()) };
     // In this order: a hold without such a directory is of nobody (`is_stale`).
     let data = dir.make_data()?;
-    let images = Images::open(&store_path(store.paths())).map_err(ImageError::from)?;
+    let images = Images::open(&store_path(dir.paths())).map_err(ImageError::from)?;
     images.hold(dir.id().as_str(), &image.manifest).map_err(ImageError::from)?;
     make_dir(&data.join("work"), 0o700)?;
     Ok(make_dir(&data.join("upper"), mode_of_root(&images, image))?)

@@ -15,10 +15,15 @@
 
 pub(crate) mod container_root;
 pub(crate) mod defaults;
+mod devices;
 pub(crate) mod files;
+pub mod naming;
 mod options;
 pub(crate) mod rootfs;
+mod said;
+pub(crate) mod seccomp;
 pub(crate) mod settle;
+pub(crate) mod spec;
 pub(crate) mod users;
 
 use std::path::PathBuf;
@@ -30,7 +35,8 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 pub use files::{ContainerFiles, is_stale};
-pub use options::{ContainerOptions, ImageRoot};
+pub use options::{ContainerOptions, Device, ImageRoot, Naming, Seccomp};
+pub use said::Said;
 pub use users::UserError;
 
 use crate::paths::Paths;
@@ -66,6 +72,20 @@ pub enum ImageError {
         /// The system's reason.
         errno: Errno,
     },
+    /// A device of the host that cannot be given.
+    #[error("--device {}: {}", path.display(), boxr_runtime::error::describe(*errno))]
+    Device {
+        /// Its path on the host.
+        path: PathBuf,
+        /// The system's reason; `ENODEV` for what is no device.
+        errno: Errno,
+    },
+    /// The profile of system calls.
+    #[error("--security-opt seccomp: {0}")]
+    Seccomp(String),
+    /// The host's address is not known.
+    #[error("--add-host {0}:host-gateway: the container's network has no way to the host")]
+    NoGateway(String),
     /// A filesystem that overlayfs does not take for changes.
     #[error("{} is on a filesystem that cannot hold the changes of a container: {}", path.display(), boxr_runtime::error::describe(*errno))]
     Filesystem {
@@ -74,6 +94,14 @@ pub enum ImageError {
         /// The system's reason.
         errno: Errno,
     },
+}
+
+/// Whether `text` is a seccomp profile, in docker's format or the OCI's.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_profile(text: &str) -> Result<(), String> {
+    seccomp::of(&Seccomp::Profile(text.to_owned()), &[]).map(|_| ())
 }
 
 /// Where images are kept.

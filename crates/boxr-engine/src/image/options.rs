@@ -1,5 +1,8 @@
 //! What only a container of an image has.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use boxr_image::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -31,4 +34,59 @@ pub struct ContainerOptions {
     pub volumes: Vec<String>,
     /// Ports that the image says it listens on: `8080/tcp`.
     pub ports: Vec<String>,
+    /// All capabilities and devices, and nothing that protects the host (`--privileged`).
+    pub privileged: bool,
+    /// The filter of system calls.
+    pub seccomp: Seccomp,
+    /// The AppArmor profile, if one was named.
+    pub apparmor: Option<String>,
+    /// Whether /proc and /sys are as the kernel makes them (`--security-opt systempaths=unconfined`).
+    pub open_system_paths: bool,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
+    /// Kernel parameters of the container's namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Bytes of /dev/shm; `None` is 64 MiB.
+    pub shm_size: Option<u64>,
+    /// What /etc/hosts and /etc/resolv.conf say.
+    pub naming: Naming,
+}
+
+/// The filter of system calls of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    /// boxr's own.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// The text of a file, as it was when the container was made.
+    Profile(String),
+}
+
+/// A device of the host, or a directory of devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its path on the host.
+    pub host: PathBuf,
+    /// Its path in the container.
+    pub container: PathBuf,
+    /// `r`, `w` and `m`: what may be done with it.
+    pub access: String,
+}
+
+/// Names of hosts in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Naming {
+    /// Name and address of more lines of /etc/hosts.
+    pub hosts: Vec<(String, String)>,
+    /// The container has the /etc/hosts of its image.
+    pub keeps_hosts: bool,
+    /// Name servers in place of the host's.
+    pub servers: Vec<String>,
+    /// Domains to look names up in, in place of the host's; `.` alone is none.
+    pub search: Vec<String>,
+    /// Options of resolv.conf(5), in place of the host's.
+    pub options: Vec<String>,
 }

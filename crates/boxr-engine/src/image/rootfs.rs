@@ -9,6 +9,7 @@ use boxr_image::store::Store as Images;
 use boxr_image::unpack::Form;
 use boxr_runtime::error::{Step, StepError};
 use boxr_runtime::plan::{MakeRoot, RootMaker, RootSource};
+use boxr_sys::mount::{Change, attr, set_attributes};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -22,6 +23,16 @@ struct Layers {
     layers: Vec<Digest>,
     data: PathBuf,
     name: String,
+    nodes: DeviceNodes,
+}
+
+/// What device nodes in a container's own files are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceNodes {
+    /// They open what they stand for.
+    Usable,
+    /// Nothing: an image could have any of them.
+    Refused,
 }
 
 /// The source of a container's root. Who is privileged mounts it before there is a first process; for others
@@ -32,7 +43,8 @@ struct Layers {
 pub(crate) fn source(
     image: &ImageRoot,
     files: &ContainerFiles,
-    privileged: bool,
+    by: RootMaker,
+    nodes: DeviceNodes,
 ) -> Result<RootSource, ImageError> {
     form(&files.data)?;
     let layers = Layers {
@@ -40,8 +52,8 @@ pub(crate) fn source(
         layers: image.layers.clone(),
         data: files.data.clone(),
         name: image.name.clone(),
+        nodes,
     };
-    let by = if privileged { RootMaker::Outside } else { RootMaker::Inside };
     Ok(RootSource { by, tree: Box::new(layers) })
 }
 
@@ -57,10 +69,15 @@ impl MakeRoot for Layers {
         let form = Form::of(data.as_fd()).map_err(failed)?;
         let overlay =
             Overlay { layers: &layers, empty: empty.as_fd(), changes: Some(data.as_fd()), form, shifted_by };
-        overlay.mount().map_err(|error| {
+        let mount = overlay.mount().map_err(|error| {
             let what = format!("{} (cannot {})", self.name, error.action);
             StepError::new(Step::RootTree, what, error.errno)
-        })
+        })?;
+        if self.nodes == DeviceNodes::Refused {
+            let change = Change { set: attr::NODEV, ..Change::default() };
+            set_attributes(mount.as_fd(), c"", false, &change).map_err(failed)?;
+        }
+        Ok(mount)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::exposure;
 use crate::foreground::wants_terminal;
 use crate::image::container_root::ContainerRoot;
 use crate::image::defaults::spelled;
-use crate::image::{ImageError, users};
+use crate::image::{ContainerFiles, ImageError, users};
 use crate::join;
 use crate::options::{BoxOptions, Tty, User};
 use crate::outcome::EngineError;
@@ -98,7 +98,11 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         terminal: has_terminal,
     };
-    let process = spec::process(&options, &situation).map_err(crate::prepare::PrepareError::from)?;
+    let mut process = spec::process(&options, &situation).map_err(crate::prepare::PrepareError::from)?;
+    let seccomp = match &options.container {
+        Some(container) => crate::image::spec::confine(&mut process, container)?,
+        None => None,
+    };
     let extras = Extras {
         joined: namespaces,
         map_writer: Writer::FirstProcess,
@@ -114,9 +118,9 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         keep_groups: options.user.is_none(),
         keep_user: options.user.is_none(),
         trace: false,
-        oci: crate::prepare::oci_extras(&options),
+        oci: crate::prepare::oci_extras(&options, place.files.as_ref()),
     };
-    let plan = Plan::for_exec(&process, None, extras)?;
+    let plan = Plan::for_exec(&process, seccomp.as_ref(), extras)?;
     let (signals, mask) =
         signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
     let spawned = spawn(plan, &mask)?;
@@ -139,6 +143,7 @@ struct Place {
     process: ProcessRef,
     cgroup: Option<boxr_cgroup::Location>,
     options: Option<BoxOptions>,
+    files: Option<ContainerFiles>,
 }
 
 impl Place {
@@ -148,7 +153,7 @@ impl Place {
                 let process = ProcessRef::of(*pid)?.ok_or_else(|| {
                     EngineError::system(format!("find process {pid}"), rustix::io::Errno::SRCH)
                 })?;
-                Ok(Self { name: format!("pid:{pid}"), process, cgroup: None, options: None })
+                Ok(Self { name: format!("pid:{pid}"), process, cgroup: None, options: None, files: None })
             }
             ExecTarget::Box(dir) => {
                 let state = super::current(dir)?;
@@ -156,8 +161,9 @@ impl Place {
                 if state.status == Status::Paused {
                     return Err(EngineError::Wrong { name: state.name, is: "is paused".into() });
                 }
-                let options = Some(dir.read_record()?.options);
-                Ok(Self { name: state.name, process, cgroup: state.cgroup, options })
+                let options = dir.read_record()?.options;
+                let files = ContainerFiles::of(dir, &options)?;
+                Ok(Self { name: state.name, process, cgroup: state.cgroup, options: Some(options), files })
             }
         }
     }

@@ -72,7 +72,7 @@ pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
     let (streams, ends) = make_streams(&request).map_err(failed)?;
     let name = request.state.name.clone();
     let id = request.state.id.clone();
-    let files = ContainerFiles::of(request.store, request.dir, request.options)?;
+    let files = ContainerFiles::of(request.dir, request.options)?;
     let manner = Manner { streams: ends, monitored: true, trace: request.status.is_some(), files };
     let find = find_box(request.store);
     let (plan, _) = prepare::prepare(request.options, &name, &id, manner, &find)?;

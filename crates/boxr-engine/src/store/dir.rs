@@ -82,6 +82,11 @@ impl BoxDir {
         self.0.store.path(&in_containers(self.0.id.as_str()))
     }
 
+    /// The roots that it is in.
+    pub fn paths(&self) -> &crate::paths::Paths {
+        &self.0.store.paths
+    }
+
     /// The same, as a descriptor.
     pub fn dir_fd(&self) -> BorrowedFd<'_> {
         self.0.fd.as_fd()

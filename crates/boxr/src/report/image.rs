@@ -45,7 +45,14 @@ impl Explain for ImageError {
                     "overlayfs needs extended attributes there: another filesystem, or Linux 6.6 for tmpfs",
                 )
                 .suggest("boxr --root DIR run IMAGE"),
-            Self::User(_) | Self::File { .. } => told(self),
+            Self::Device { errno, .. } if *errno == rustix::io::Errno::NODEV => {
+                told(self).detail("it is no device, nor a directory with any")
+            }
+            Self::User(_)
+            | Self::File { .. }
+            | Self::Device { .. }
+            | Self::Seccomp(_)
+            | Self::NoGateway(_) => told(self),
         }
     }
 }

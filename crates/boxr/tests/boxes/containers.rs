@@ -279,7 +279,7 @@ fn what_cannot_be_run_is_said(t: &Sandbox) {
     t.run(["--rm", "--entrypoint", "sh", "--", "true"])
         .run()
         .exits(125)
-        .blames("--entrypoint needs an image");
+        .blames("--entrypoint needs a container of an image");
     t.run(["--rm", "Name", "true"]).run().exits(125).blames("lower case");
     t.run(["--rm", "--name", "a/b", &name, "true"]).run().exits(125).blames("--name a/b");
     t.run(["--rm", "--dry-run", &name, "true"]).run().ok().shows("root: image ");

@@ -4,6 +4,7 @@
 mod attacks;
 mod cli;
 mod configuration;
+mod confinement;
 mod containers;
 mod crash;
 mod descriptors;
@@ -53,6 +54,7 @@ fn main() -> std::process::ExitCode {
         attacks::TESTS,
         own_binary::TESTS,
         containers::TESTS,
+        confinement::TESTS,
         images::TESTS,
         images::compare::TESTS,
         images::archives::TESTS,

@@ -54,7 +54,8 @@ fn values_that_cannot_be_are_named() {
         (&["run", "--name", "", "--", "x"], "empty"),
         (&["run", "--name", &"x".repeat(300), "--", "x"], "the most"),
         (&["run", "--status-fd", "-1", "--", "x"], "--status-fd -1"),
-        (&["run", "--security-opt", "seccomp=x", "--", "x"], "--security-opt seccomp=x"),
+        (&["run", "--security-opt", "frob=x", "--", "x"], "--security-opt frob=x"),
+        (&["run", "--privileged", "--", "x"], "--privileged needs a container of an image"),
     ] {
         let report = read(words).unwrap_err();
         assert!(report.to_string().contains(part), "{report}");

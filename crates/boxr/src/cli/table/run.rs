@@ -59,14 +59,10 @@ pub(super) static CREATE: Command = Command {
 
 /// Flags of docker's run that a later version is to have.
 pub static LATER: &[&str] = &[
-    "add-host",
     "annotation",
     "attach",
     "blkio-weight",
     "cgroup-parent",
-    "device",
-    "dns",
-    "dns-search",
     "expose",
     "gpus",
     "health-cmd",
@@ -77,16 +73,13 @@ pub static LATER: &[&str] = &[
     "network-alias",
     "oom-kill-disable",
     "pod",
-    "privileged",
     "publish",
     "publish-all",
     "replace",
     "restart",
     "runtime",
     "secret",
-    "shm-size",
     "storage-opt",
-    "sysctl",
     "volume-driver",
     "volumes-from",
 ];
@@ -144,6 +137,7 @@ const LIMITS: &str = "Limits";
 const LIFE: &str = "Life of the box";
 const PROGRAMS: &str = "For programs";
 const IMAGES: &str = "Image";
+const NAMES: &str = "Names of hosts, in containers of images";
 
 const fn namespace(long: &'static str, help: &'static str) -> Flag {
     Flag::value(long, "MODE", help).group(NAMESPACES).complete(Complete::Words(&[
@@ -240,10 +234,26 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("cap-add", "CAP", "Add a capability, or ALL").group(WHO).repeat(),
     Flag::value("cap-drop", "CAP", "Drop a capability, or ALL").group(WHO).repeat(),
     Flag::switch("no-new-privs", "No program may gain privileges by setuid or file capabilities").group(WHO),
-    Flag::value("security-opt", "no-new-privileges", "As --no-new-privs, in docker's words")
-        .group(WHO)
+    Flag::value("security-opt", "OPTION", "Security options, in docker's words").group(WHO).repeat().doc(
+        "no-new-privileges; of containers of images seccomp=FILE (docker's format or the OCI's) or \
+            seccomp=unconfined, apparmor=PROFILE, label=disable, systempaths=unconfined.",
+    ),
+    Flag::switch("privileged", "All capabilities and devices, and no protection of the host").group(WHO),
+    Flag::value("device", "HOST[:CONTAINER[:rwm]]", "Give a device of the host, or a directory of them")
+        .group(FILES)
         .repeat()
-        .hidden(),
+        .complete(Complete::File),
+    Flag::value("shm-size", "SIZE", "Size of /dev/shm (default 64m)").group(FILES),
+    Flag::value("add-host", "NAME:ADDRESS", "Add a line to /etc/hosts").group(NAMES).repeat(),
+    Flag::switch("no-hosts", "Leave /etc/hosts as it is in the image").group(NAMES),
+    Flag::value("dns", "ADDRESS", "Name servers in place of the host's").group(NAMES).repeat(),
+    Flag::value("dns-search", "DOMAIN", "Domains that names are looked up in; . is none")
+        .group(NAMES)
+        .repeat(),
+    Flag::value("dns-option", "OPTION", "Options of resolv.conf(5)")
+        .aliases(&["dns-opt"])
+        .group(NAMES)
+        .repeat(),
     Flag::value("memory", "SIZE", "Memory: 512m, 2g").short('m').group(LIMITS),
     Flag::value("memory-swap", "SIZE", "Memory and swap together; -1 is no limit").group(LIMITS),
     Flag::value("cpus", "N", "Processors: 1.5").group(LIMITS),
@@ -254,6 +264,9 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("cpuset-mems", "LIST", "Only these memory nodes: 0-1").group(LIMITS),
     Flag::value("pids-limit", "N", "Processes and threads; -1 is no limit").group(LIMITS),
     Flag::value("ulimit", "NAME=SOFT[:HARD]", "Limit of setrlimit(2): nofile=1024:4096")
+        .group(LIMITS)
+        .repeat(),
+    Flag::value("sysctl", "NAME=VALUE", "Kernel parameters of the container's namespaces")
         .group(LIMITS)
         .repeat(),
     Flag::value("oom-score-adj", "N", "-1000 to 1000: later or sooner chosen when memory ends").group(LIMITS),

@@ -222,7 +222,7 @@ fn host_config(options: &BoxOptions) -> Value {
         "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
         "PidMode": mode_text(&namespaces.pid),
         "PidsLimit": limits.pids,
-        "Privileged": false,
+        "Privileged": options.container.as_ref().is_some_and(|container| container.privileged),
         "ReadonlyRootfs": options.read_only,
         "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
         "SecurityOpt": if options.no_new_privileges { vec!["no-new-privileges"] } else { Vec::new() },

@@ -1,0 +1,97 @@
+//! What was said that only a container of an image can have: everything is optional.
+
+use std::collections::BTreeMap;
+
+use super::options::{ContainerOptions, Device, Seccomp};
+use crate::config::ConfigError;
+
+/// `None` and an empty list: nothing was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the setting of the same name says what each is")]
+pub struct Said {
+    pub entrypoint: Option<Vec<String>>,
+    pub privileged: Option<bool>,
+    pub seccomp: Option<Seccomp>,
+    pub apparmor: Option<String>,
+    pub open_system_paths: Option<bool>,
+    pub devices: Vec<Device>,
+    pub sysctls: Vec<(String, String)>,
+    pub shm_size: Option<u64>,
+    pub hosts: Vec<(String, String)>,
+    pub no_hosts: Option<bool>,
+    pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
+    pub dns_options: Vec<String>,
+}
+
+impl Said {
+    /// What a file says where `flags` say nothing; lists are joined.
+    #[must_use]
+    pub fn overlaid_by(mut self, flags: Self) -> Self {
+        macro_rules! scalars {
+            ($($field:ident)*) => { $(if flags.$field.is_some() { self.$field = flags.$field; })* };
+        }
+        macro_rules! lists {
+            ($($field:ident)*) => { $(self.$field.extend(flags.$field);)* };
+        }
+        scalars! { entrypoint privileged seccomp apparmor open_system_paths shm_size no_hosts }
+        lists! { devices sysctls hosts dns dns_search dns_options }
+        self
+    }
+
+    /// Refuses what a box without an image has no use for.
+    ///
+    /// # Errors
+    /// [`ConfigError::Needs`]
+    pub fn refuse(&self) -> Result<(), ConfigError> {
+        let said = [
+            (self.entrypoint.is_some(), "--entrypoint"),
+            (self.privileged == Some(true), "--privileged"),
+            (self.seccomp.is_some(), "--security-opt seccomp"),
+            (self.apparmor.is_some(), "--security-opt apparmor"),
+            (self.open_system_paths == Some(true), "--security-opt systempaths"),
+            (!self.devices.is_empty(), "--device"),
+            (!self.sysctls.is_empty(), "--sysctl"),
+            (self.shm_size.is_some(), "--shm-size"),
+            (!self.hosts.is_empty(), "--add-host"),
+            (self.no_hosts == Some(true), "--no-hosts"),
+            (!self.dns.is_empty(), "--dns"),
+            (!self.dns_search.is_empty(), "--dns-search"),
+            (!self.dns_options.is_empty(), "--dns-option"),
+        ];
+        match said.iter().find(|(said, _)| *said) {
+            Some((_, flag)) => {
+                Err(ConfigError::Needs { one: (*flag).to_owned(), other: "a container of an image" })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Puts it into the options of a container.
+    ///
+    /// # Errors
+    /// What excludes each other.
+    pub fn apply(self, options: &mut ContainerOptions) -> Result<(), ConfigError> {
+        if self.no_hosts == Some(true) && !self.hosts.is_empty() {
+            return Err(ConfigError::Conflict {
+                one: "--no-hosts".to_owned(),
+                other: "--add-host".to_owned(),
+                why: "one leaves /etc/hosts as it is in the image",
+                remedy: "",
+            });
+        }
+        options.privileged = self.privileged.unwrap_or(false);
+        options.seccomp = self.seccomp.unwrap_or_default();
+        options.apparmor = self.apparmor;
+        options.open_system_paths = self.open_system_paths.unwrap_or(false);
+        options.devices = self.devices;
+        options.sysctls = self.sysctls.into_iter().collect::<BTreeMap<_, _>>();
+        options.shm_size = self.shm_size.filter(|size| *size > 0);
+        options.naming.hosts = self.hosts;
+        options.naming.keeps_hosts = self.no_hosts.unwrap_or(false);
+        options.naming.servers = self.dns;
+        options.naming.search = self.dns_search;
+        options.naming.options = self.dns_options;
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! What a container of an image has besides the specification that its box has anyway.
+
+use std::path::Path;
+
+use boxr_sys::namespace::NamespaceKind;
+use oci_spec::runtime::{LinuxResources, LinuxSeccomp, Mount, Process, Spec};
+
+use super::files::ContainerFiles;
+use super::naming::{self, Surroundings, Who};
+use super::options::ContainerOptions;
+use super::{ImageError, devices, seccomp};
+use crate::options::BoxOptions;
+use crate::spec::{Situation, mount};
+
+/// Completes the specification of a container.
+///
+/// # Errors
+/// A device that is not there, a profile that cannot be used, a file that cannot be written.
+pub(crate) fn complete(
+    spec: &mut Spec,
+    options: &BoxOptions,
+    container: &ContainerOptions,
+    situation: &Situation<'_>,
+    files: Option<&ContainerFiles>,
+) -> Result<(), ImageError> {
+    let asked = match container.privileged && !situation.other_user {
+        true => devices::of_host(),
+        false => devices::asked(&container.devices)?,
+    };
+    let seccomp = match spec.process_mut() {
+        Some(process) => confine(process, container)?,
+        None => None,
+    };
+    let capabilities = spec.process().as_ref().map(bounding).unwrap_or_default();
+    if let Some(linux) = spec.linux_mut() {
+        if container.privileged || container.open_system_paths {
+            linux.set_masked_paths(None).set_readonly_paths(None);
+        }
+        if let Some(rules) = device_rules(container, situation, &capabilities, &asked) {
+            let mut resources = LinuxResources::default();
+            resources.set_devices(Some(rules));
+            linux.set_resources(Some(resources));
+        }
+        linux.set_devices((!asked.nodes.is_empty()).then_some(asked.nodes));
+        if !container.sysctls.is_empty() {
+            let sysctls = container.sysctls.iter().map(|(key, value)| (key.clone(), value.clone()));
+            linux.set_sysctl(Some(sysctls.collect()));
+        }
+        linux.set_seccomp(seccomp);
+    }
+    mounts(spec, options, container, situation, files)
+}
+
+/// What keeps a process of a container in its bounds, also one that enters it: its AppArmor profile, and the filter of
+/// system calls that goes with its capabilities.
+///
+/// # Errors
+/// The profile cannot be used.
+pub(crate) fn confine(
+    process: &mut Process,
+    container: &ContainerOptions,
+) -> Result<Option<LinuxSeccomp>, ImageError> {
+    if let Some(name) = &container.apparmor {
+        process.set_apparmor_profile((name != "unconfined").then(|| name.clone()));
+    }
+    if container.privileged {
+        return Ok(None);
+    }
+    let capabilities = bounding(process);
+    let names: Vec<&str> = capabilities.iter().map(String::as_str).collect();
+    seccomp::of(&container.seccomp, &names).map_err(ImageError::Seccomp)
+}
+
+/// The capabilities that the container can have, without `CAP_`.
+fn bounding(process: &Process) -> Vec<String> {
+    let sets = process.capabilities().as_ref();
+    let names = sets.and_then(|sets| sets.bounding().as_ref());
+    let bare = |name: String| name.trim_start_matches("CAP_").to_owned();
+    names.into_iter().flatten().map(|name| bare(name.to_string())).collect()
+}
+
+/// Who is root of the host may make nodes of its devices with `CAP_MKNOD`, and open them: unless a cgroup forbids
+/// it. Root of a user namespace cannot.
+fn device_rules(
+    container: &ContainerOptions,
+    situation: &Situation<'_>,
+    capabilities: &[String],
+    asked: &devices::Devices,
+) -> Option<Vec<oci_spec::runtime::LinuxDeviceCgroup>> {
+    let may_make = capabilities.iter().any(|name| name == "MKNOD");
+    (!situation.other_user && !container.privileged && may_make).then(|| devices::rules(asked))
+}
+
+fn mounts(
+    spec: &mut Spec,
+    options: &BoxOptions,
+    container: &ContainerOptions,
+    situation: &Situation<'_>,
+    files: Option<&ContainerFiles>,
+) -> Result<(), ImageError> {
+    let mut all: Vec<Mount> = spec.mounts().clone().unwrap_or_default();
+    let asked = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
+    for one in all.iter_mut().filter(|one| !asked(one.destination())) {
+        adapt(one, container);
+    }
+    let mut own = vec![cgroups(container)];
+    if let Some(files) = files {
+        let hostname = spec.hostname().clone().unwrap_or_else(host_name);
+        let who = Who {
+            hostname: &hostname,
+            network: &options.namespaces.network,
+            owner: root_outside(spec, situation),
+        };
+        let bound = naming::write(&files.data, &container.naming, who, &Surroundings::default())?;
+        own.extend(bound.into_iter().map(|(source, target)| {
+            mount("bind", &source.to_string_lossy(), target, &["bind", "private", "nosuid", "nodev"])
+        }));
+    }
+    own.retain(|one| !asked(one.destination()));
+    // What was asked for comes last, and may lie below what the container has anyway.
+    let first_asked = all.iter().position(|one| asked(one.destination())).unwrap_or(all.len());
+    all.splice(first_asked..first_asked, own);
+    spec.set_mounts(Some(all));
+    Ok(())
+}
+
+/// The host's ids of the container's root, where files that boxr writes are to belong to it.
+fn root_outside(spec: &Spec, situation: &Situation<'_>) -> Option<(u32, u32)> {
+    let linux = spec.linux().as_ref().filter(|_| situation.privileged)?;
+    let first = |maps: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>| {
+        let root = maps.iter().flatten().find(|map| map.container_id() == 0);
+        root.map(|map| map.host_id())
+    };
+    first(linux.uid_mappings()).zip(first(linux.gid_mappings()))
+}
+
+/// The name that the container shares with the host.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// /dev/shm of another size; /sys that can be written by who is privileged.
+fn adapt(one: &mut Mount, container: &ContainerOptions) {
+    let mut words = one.options().clone().unwrap_or_default();
+    match (one.destination().to_str(), container.shm_size, container.privileged) {
+        (Some("/dev/shm"), Some(size), _) => {
+            words.retain(|word| !word.starts_with("size="));
+            words.push(format!("size={size}"));
+        }
+        (Some("/sys"), _, true) => words.retain(|word| word != "ro" && word != "rro"),
+        _ => return,
+    }
+    one.set_options(Some(words));
+}
+
+fn cgroups(container: &ContainerOptions) -> Mount {
+    let words = ["nosuid", "noexec", "nodev", "ro"];
+    let words = if container.privileged { &words[..3] } else { &words[..] };
+    mount("cgroup", "cgroup", "/sys/fs/cgroup", words)
+}
+
+/// Whether a cgroup of the container's own is needed to keep it from the host's devices.
+pub(crate) fn needs_device_rules(spec: &Spec) -> bool {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    resources.is_some_and(|resources| resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()))
+}
+
+/// Whether device nodes in the container's own files could be used; then its root is mounted without them.
+pub(crate) fn refuses_nodes(spec: &Spec, options: &BoxOptions) -> bool {
+    let is_privileged = options.container.as_ref().is_some_and(|container| container.privileged);
+    let has_own_users = spec.linux().as_ref().is_some_and(|linux| {
+        linux
+            .namespaces()
+            .iter()
+            .flatten()
+            .any(|namespace| namespace.typ() == crate::spec::spec_type(NamespaceKind::User))
+    });
+    has_own_users || !(is_privileged || needs_device_rules(spec))
+}
