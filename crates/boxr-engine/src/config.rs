@@ -25,6 +25,7 @@ pub use identity::user;
 pub use raw::{RawRun, SaidPath};
 pub use resolve::{Caller, CallerIds, Purpose, Resolved, resolve};
 pub use settings::{SETTINGS, Setting, Stock};
+pub(crate) use value::clean as clean_path;
 pub use value::{Base, Invalid, Node, Value};
 
 /// The word of `known` that `word` was most likely meant to be, if any looks like it.

@@ -27,5 +27,6 @@ pub mod status;
 pub mod store;
 pub mod supervise;
 pub mod timing;
+pub mod volume;
 
 pub use boxr_runtime::{deadline, identity as process, paths, proxy, terminal};

@@ -25,6 +25,9 @@ pub enum EngineError {
     /// The image of a container, or its files.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] crate::volume::VolumeError),
     /// A cgroup.
     #[error(transparent)]
     Cgroup(#[from] boxr_cgroup::Error),

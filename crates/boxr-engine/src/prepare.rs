@@ -18,6 +18,7 @@ use crate::image::{self, ContainerFiles, ImageError};
 use crate::join::{self, FindBox, JoinError};
 use crate::options::{BoxOptions, NamespaceMode, Root};
 use crate::spec::{self, Situation, SpecError};
+use crate::volume::{Places, VolumeError};
 
 /// Why a box cannot be started as its options say. Nothing was changed.
 #[derive(Debug, Error)]
@@ -37,6 +38,9 @@ pub enum PrepareError {
     /// The image of a container, or its files.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// A root directory that boxr does not take.
     #[error("--rootfs {path}: {why}")]
     Root {
@@ -74,6 +78,8 @@ pub struct Manner {
     pub trace: bool,
     /// Where a container of an image has its files; `None` where only the plan is wanted.
     pub files: Option<ContainerFiles>,
+    /// Where its volumes are.
+    pub volumes: Places,
 }
 
 /// Whether a terminal of a box comes from its own devpts.
@@ -111,6 +117,7 @@ pub fn prepare(
         privileged,
         caller: (geteuid().as_raw(), getegid().as_raw()),
         terminal: matches!(manner.streams, Streams::Terminal(_) | Streams::TerminalInside),
+        volumes: &manner.volumes,
     };
     let (mut spec, map_writer) = spec::build(options, &situation)?;
     if let Some(container) = &options.container {

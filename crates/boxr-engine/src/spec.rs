@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::options::{
     BoxOptions, CapabilityChange, IdExtent, IdMapping, Limits, MountOption, NamespaceMode, Propagation, Root,
 };
+use crate::volume::{self, Places};
 
 /// Why options make no specification.
 #[derive(Debug, Error)]
@@ -58,6 +59,8 @@ pub struct Situation<'a> {
     pub caller: (u32, u32),
     /// Whether the command gets a terminal.
     pub terminal: bool,
+    /// Where its volumes are.
+    pub volumes: &'a Places,
 }
 
 /// The specification of a box, and who writes its id maps.
@@ -279,7 +282,8 @@ fn spec_mapping(e: &idmap::Extent) -> Option<LinuxIdMapping> {
 /// replace one at the same place. On the host's tree only /proc is needed, so that it agrees with
 /// the pid namespace.
 fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
-    let asked: Vec<Mount> = options.mounts.iter().map(spec_mount).collect();
+    let asked: Vec<Mount> =
+        options.mounts.iter().map(|option| spec_mount(option, options, situation)).collect();
     let covered = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
     let mut all: Vec<Mount> = match options.root {
         Root::Host => host_tree_mounts(options, situation),
@@ -346,7 +350,10 @@ pub(crate) fn mount(kind: &str, source: &str, destination: &str, options: &[&str
     mount
 }
 
-fn spec_mount(option: &MountOption) -> Mount {
+fn spec_mount(option: &MountOption, options: &BoxOptions, situation: &Situation<'_>) -> Mount {
+    if option.kind == volume::KIND {
+        return volume::bind(option, situation.volumes, options.root.is_own());
+    }
     let mut mount = Mount::default();
     mount.set_typ(Some(option.kind.clone())).set_destination(option.destination.clone());
     let mut options = option.options.clone();

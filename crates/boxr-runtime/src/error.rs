@@ -63,7 +63,7 @@ steps! {
     /// Making a filesystem instance or attaching it.
     Mount = "mount on",
     /// Files that a tmpfs covers.
-    CopyUp = "copy into the tmpfs on",
+    CopyUp = "copy what is there into what is mounted on",
     /// Attributes of a mount.
     MountAttributes = "set the mount options of",
     /// A node or link in /dev.

@@ -24,17 +24,18 @@ pub struct CreateRequest {
 ///
 /// # Errors
 /// [`EngineError`]; nothing is left behind.
-pub fn create(store: &Store, request: CreateRequest) -> Result<State, EngineError> {
-    let (claim, state) = claim(store, &request)?;
+pub fn create(store: &Store, mut request: CreateRequest) -> Result<State, EngineError> {
+    let (claim, state) = claim(store, &mut request)?;
     write_files_for_caller(&request.options, request.cidfile.as_deref(), &state)?;
     claim.commit()?;
     Ok(state)
 }
 
 /// The same, with its lock still held: for a start at once.
-pub(super) fn claim(store: &Store, request: &CreateRequest) -> Result<(Claim, State), EngineError> {
+pub(super) fn claim(store: &Store, request: &mut CreateRequest) -> Result<(Claim, State), EngineError> {
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
     image::files::make(&claim, &request.options)?;
+    crate::volume::attach(store, &claim, &mut request.options)?;
     let state = new_state(store, claim.id().as_str(), claim.name(), &request.options)?;
     let record = Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() };
     claim.write_record(&record)?;

@@ -25,6 +25,7 @@ use crate::spec::{self, Situation};
 use crate::store::BoxDir;
 use crate::supervise::{Finish, Guest};
 use crate::terminal::{self, DetachKeys};
+use crate::volume::Places;
 
 /// Where the process is started.
 #[derive(Debug)]
@@ -97,6 +98,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         privileged: !joins_user,
         caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         terminal: has_terminal,
+        volumes: &Places::new(),
     };
     let mut process = spec::process(&options, &situation).map_err(crate::prepare::PrepareError::from)?;
     let seccomp = match &options.container {

@@ -53,11 +53,11 @@ pub fn run_kept(
 
 fn launch(
     store: &Store,
-    request: CreateRequest,
+    mut request: CreateRequest,
     status: Option<StatusSink>,
     client: Option<OwnedFd>,
 ) -> Result<(BoxDir, State, Started), EngineError> {
-    let (claim, state) = create::claim(store, &request)?;
+    let (claim, state) = create::claim(store, &mut request)?;
     let started = monitor::start(StartRequest {
         store,
         dir: &claim,

@@ -20,7 +20,7 @@ use crate::image::ContainerFiles;
 use crate::logs::LogWriter;
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
-use crate::prepare::{self, Manner};
+use crate::prepare::{self, Manner, PrepareError};
 use crate::record::{ProcessRef, State, Status};
 use crate::status::{NamespaceIds, StatusSink};
 use crate::store::{BoxDir, Store};
@@ -73,7 +73,8 @@ pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
     let name = request.state.name.clone();
     let id = request.state.id.clone();
     let files = ContainerFiles::of(request.dir, request.options)?;
-    let manner = Manner { streams: ends, monitored: true, trace: request.status.is_some(), files };
+    let volumes = crate::volume::find(request.options, request.store.paths()).map_err(PrepareError::from)?;
+    let manner = Manner { streams: ends, monitored: true, trace: request.status.is_some(), files, volumes };
     let find = find_box(request.store);
     let (plan, _) = prepare::prepare(request.options, &name, &id, manner, &find)?;
     drop(find);

@@ -283,6 +283,8 @@ impl BoxDir {
         if path.file_name() != Some(OsStr::new(self.0.id.as_str())) {
             return Ok(());
         }
+        crate::volume::let_go(&self.0.store.paths, &self.0.id, &path)
+            .map_err(|error| StoreError::Volume(Box::new(error)))?;
         let failed = |errno| StoreError::system("remove", &path, errno);
         let record = path.join("record.json");
         files::remove_file(rustix::fs::CWD, &record).map_err(failed)?;

@@ -20,6 +20,9 @@ pub enum StoreError {
         /// The system's reason.
         errno: Errno,
     },
+    /// A volume of the box, when that is removed.
+    #[error(transparent)]
+    Volume(Box<crate::volume::VolumeError>),
     /// No space, no inodes, or no quota.
     #[error("cannot {action} {path:?}: the disk is full ({errno})")]
     Full {

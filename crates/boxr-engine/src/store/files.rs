@@ -13,11 +13,11 @@ use super::steps::before_change;
 /// Read and write for the owner only.
 const PRIVATE_FILE: Mode = Mode::from_raw_mode(0o600);
 /// Everything for the owner only.
-pub(super) const PRIVATE_DIR: Mode = Mode::from_raw_mode(0o700);
+pub(crate) const PRIVATE_DIR: Mode = Mode::from_raw_mode(0o700);
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Write {
+pub(crate) enum Write {
     /// A new file that nobody looks for yet is written in place; an existing one is replaced.
     New,
     /// Temporary file and rename.
@@ -26,13 +26,13 @@ pub(super) enum Write {
     Durable,
 }
 
-pub(super) fn make_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
+pub(crate) fn make_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
     before_change()?;
     fs::mkdirat(at, path, PRIVATE_DIR)
 }
 
 /// Makes a directory unless it is there.
-pub(super) fn ensure_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
+pub(crate) fn ensure_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
     match make_dir(at, path) {
         Err(Errno::EXIST) => Ok(()),
         done => done,
@@ -40,23 +40,23 @@ pub(super) fn ensure_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
 }
 
 /// Opens a directory for reading, the only way in which it can be locked.
-pub(super) fn open_dir(at: impl AsFd, path: &str) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_dir(at: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     fs::openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-pub(super) fn link(target: impl rustix::path::Arg, at: impl AsFd, path: &str) -> Result<(), Errno> {
+pub(crate) fn link(target: impl rustix::path::Arg, at: impl AsFd, path: &str) -> Result<(), Errno> {
     before_change()?;
     fs::symlinkat(target, at, path)
 }
 
-pub(super) fn rename(at: impl AsFd, from: &str, to: &str) -> Result<(), Errno> {
+pub(crate) fn rename(at: impl AsFd, from: &str, to: &str) -> Result<(), Errno> {
     before_change()?;
     let at = at.as_fd();
     fs::renameat(at, from, at, to)
 }
 
 /// Removes a file; one that is not there is removed.
-pub(super) fn remove_file(at: impl AsFd, path: impl rustix::path::Arg) -> Result<(), Errno> {
+pub(crate) fn remove_file(at: impl AsFd, path: impl rustix::path::Arg) -> Result<(), Errno> {
     before_change()?;
     absent_is_fine(fs::unlinkat(at, path, AtFlags::empty()))
 }
@@ -70,7 +70,7 @@ fn absent_is_fine(done: Result<(), Errno>) -> Result<(), Errno> {
 
 /// Writes a file whole: a reader sees the old contents or the new ones, and a failure leaves
 /// the old ones and nothing else.
-pub(super) fn write_whole(at: BorrowedFd<'_>, path: &str, bytes: &[u8], how: Write) -> Result<(), Errno> {
+pub(crate) fn write_whole(at: BorrowedFd<'_>, path: &str, bytes: &[u8], how: Write) -> Result<(), Errno> {
     if how == Write::New {
         match write_new(at, path, bytes, false) {
             Err(Errno::EXIST) => {}
@@ -123,7 +123,7 @@ fn sync_dir_of(at: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
 
 /// Reads a file whole into `buffer`, which is only ever enlarged, and gives what was read.
 /// A file as small as ours takes three system calls: a short read of a regular file is its end.
-pub(super) fn read_whole<'a>(
+pub(crate) fn read_whole<'a>(
     at: BorrowedFd<'_>,
     path: impl rustix::path::Arg,
     buffer: &'a mut Vec<u8>,
@@ -144,7 +144,7 @@ pub(super) fn read_whole<'a>(
 }
 
 /// Calls `visit` with every name in `dir` until it gives false.
-pub(super) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr) -> bool) -> Result<(), Errno> {
+pub(crate) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr) -> bool) -> Result<(), Errno> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
     let mut entries = RawDir::new(dir, &mut buffer);
     while let Some(entry) = entries.next() {
@@ -158,13 +158,13 @@ pub(super) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr) -> bo
 }
 
 /// Removes an empty directory; one that is not there is removed.
-pub(super) fn remove_empty_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
+pub(crate) fn remove_empty_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
     before_change()?;
     absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR))
 }
 
 /// Removes a directory and all that is in it, without following symlinks.
-pub(super) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+pub(crate) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = match fs::openat(at, path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(()),
@@ -188,7 +188,7 @@ pub(super) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> 
 
 /// The same for a tree that may hold files of a container: directories that nobody may read, and files of all
 /// the ids that an ordinary user has.
-pub(super) fn remove_tree_of_user(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+pub(crate) fn remove_tree_of_user(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
     match remove_tree(at, path) {
         Err(Errno::ACCESS | Errno::PERM) => {
             crate::own_ids::with_all(|| boxr_image::store::remove_tree(at, path))
@@ -198,7 +198,7 @@ pub(super) fn remove_tree_of_user(at: BorrowedFd<'_>, path: &CStr) -> Result<(),
 }
 
 /// Nanoseconds since 1970 UTC.
-pub(super) fn nanoseconds() -> i64 {
+pub(crate) fn nanoseconds() -> i64 {
     let now = clock_gettime(ClockId::Realtime);
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }

@@ -26,7 +26,7 @@
 mod claim;
 mod dir;
 mod error;
-mod files;
+pub(crate) mod files;
 mod list;
 mod naming;
 mod observe;
@@ -48,6 +48,7 @@ pub use dir::{BoxDir, Lock, Wait};
 pub use error::StoreError;
 pub use list::{Contents, Entry};
 pub use observe::{Observed, current};
+pub(crate) use restore::make_directories;
 
 use crate::boot::Here;
 use crate::paths::Paths;

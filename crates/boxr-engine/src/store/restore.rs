@@ -22,7 +22,7 @@ use super::Observed;
 const UNFINISHED: &str = "containers.restoring";
 
 /// Makes a directory and its parents, for the owner only.
-pub(super) fn make_directories(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_directories(path: &Path) -> Result<(), StoreError> {
     super::steps::before_change().map_err(|errno| StoreError::system("make", path, errno))?;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -86,12 +86,12 @@ fn restore(store: &Inner, root: &OwnedFd, kept: &OwnedFd, id: &Id) -> Result<(),
     let record = match read("record.json") {
         Ok(bytes) => decode::<Record>(&bytes, || data.join("record.json")).ok(),
         Err(Errno::NOENT) => {
-            return remove_data(kept, id, &data);
+            return remove_data(store, kept, id, &data);
         }
         Err(errno) => return Err(StoreError::system("read", data.join("record.json"), errno)),
     };
     if record.as_ref().is_some_and(|record| record.options.retention == Retention::Ephemeral) {
-        return remove_data(kept, id, &data);
+        return remove_data(store, kept, id, &data);
     }
     let state = read("state.json").ok().and_then(|bytes| decode::<State>(&bytes, || data.clone()).ok());
     let state = after_reboot(state.unwrap_or_else(|| unknown(id, record.as_ref())), store);
@@ -112,7 +112,8 @@ fn restore(store: &Inner, root: &OwnedFd, kept: &OwnedFd, id: &Id) -> Result<(),
     files::write_whole(root.as_fd(), &format!("{path}/state.json"), &bytes, Write::New).map_err(failed)
 }
 
-fn remove_data(kept: &OwnedFd, id: &Id, data: &Path) -> Result<(), StoreError> {
+fn remove_data(store: &Inner, kept: &OwnedFd, id: &Id, data: &Path) -> Result<(), StoreError> {
+    crate::volume::let_go(&store.paths, id, data).map_err(|error| StoreError::Volume(Box::new(error)))?;
     let name = std::ffi::CString::new(id.as_str()).unwrap_or_default();
     files::remove_tree_of_user(kept.as_fd(), &name).map_err(|errno| StoreError::system("remove", data, errno))
 }

@@ -30,6 +30,8 @@ pub enum Cover {
     Hide,
     /// It is copied into the new filesystem first (`tmpcopyup`).
     CopyUp,
+    /// It is copied into a bound directory that is empty ([`super::COPY_UP`]).
+    Fill,
     /// It is hidden, and a symbolic link is not followed (`dest-nofollow`).
     Link,
 }

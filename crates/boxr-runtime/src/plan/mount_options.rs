@@ -28,10 +28,16 @@ pub(super) struct Parsed {
     /// A change counter of inodes, which only mount(2) can ask for.
     pub inode_versions: bool,
     pub copy_up: bool,
+    /// Whether an empty directory is first filled with what it covers ([`COPY_UP`]).
+    pub fill: bool,
     pub links: Links,
     /// Whether ids are shifted, also below.
     pub idmap: Option<bool>,
 }
+
+/// boxr's own option of a bind mount: a source that is an empty directory is first filled with what the mount
+/// covers, and gets its owner and mode. Volumes of images are made so.
+pub const COPY_UP: &str = "x-boxr.copy-up";
 
 /// What is done about symbolic links at the ends of a bind mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +59,7 @@ pub(super) fn parse(options: &[String]) -> Parsed {
             "rbind" => parsed.bind = Some(true),
             "remount" => parsed.remount = true,
             "tmpcopyup" => parsed.copy_up = true,
+            COPY_UP => parsed.fill = true,
             "copy-symlink" => parsed.links.copy = true,
             "src-nofollow" => parsed.links.mount_source = true,
             "dest-nofollow" => parsed.links.cover_destination = true,

@@ -38,6 +38,20 @@ pub(super) fn up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> 
     directory(open_directory(from, ".".as_ref())?.as_fd(), to.as_fd())
 }
 
+/// The same, and the mode, if `to` is empty.
+pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let opened = open_directory(to, ".".as_ref())?;
+    for entry in Dir::read_from(&opened)? {
+        let entry = entry?;
+        if entry.file_name() != c"." && entry.file_name() != c".." {
+            return Ok(());
+        }
+    }
+    up(from, to)?;
+    let stat = rustix::fs::fstat(from)?;
+    fchmod(&opened, Mode::from_raw_mode(stat.st_mode & 0o7777))
+}
+
 fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     for entry in Dir::read_from(from)? {
         let entry = entry?;
@@ -62,19 +76,22 @@ fn copy_entry(
     let path = Path::new(OsStr::from_bytes(name.to_bytes()));
     match kind {
         FileType::Directory => {
+            let Some(source) = of_this_mount(open_directory(from, path))? else { return Ok(()) };
             mkdirat(to, name, Mode::RWXU)?;
             let made = open_directory(to, path)?;
-            directory(open_directory(from, path)?.as_fd(), made.as_fd())?;
-            return finish(&made, stat, mode);
+            directory(source.as_fd(), made.as_fd())?;
+            finish(&made, stat, mode)?;
+            return attributes(source.as_fd(), made.as_fd());
         }
         FileType::RegularFile => {
-            let source = open_inside(from, path, OFlags::RDONLY)?;
+            let Some(source) = of_this_mount(open_inside(from, path, OFlags::RDONLY))? else { return Ok(()) };
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made = openat(to, name, flags, Mode::RUSR | Mode::WUSR)?;
             let (mut reader, mut writer) = (std::fs::File::from(source), std::fs::File::from(made));
             std::io::copy(&mut reader, &mut writer)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-            return finish(&writer, stat, mode);
+            finish(&writer, stat, mode)?;
+            return attributes(reader.as_fd(), writer.as_fd());
         }
         FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?, to, name)?,
         FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice => {
@@ -84,6 +101,38 @@ fn copy_entry(
     }
     let (uid, gid) = owner(stat);
     chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// What was opened; nothing where something else is mounted, which is no part of the tree.
+fn of_this_mount(opened: Result<OwnedFd, Errno>) -> Result<Option<OwnedFd>, Errno> {
+    match opened {
+        Err(Errno::XDEV) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Capabilities of files, access lists, and what users have noted (xattr(7)), as far as the new filesystem
+/// has such.
+fn attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut names = vec![0u8; 1 << 16];
+    let length = match rustix::fs::flistxattr(from, &mut names[..]) {
+        Err(Errno::NOTSUP) => return Ok(()),
+        length => length?,
+    };
+    let is_wanted = |name: &&[u8]| {
+        *name == b"security.capability"
+            || name.starts_with(b"system.posix_acl_")
+            || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
+    };
+    let mut value = vec![0u8; 1 << 16];
+    for name in names[..length].split(|byte| *byte == 0).filter(is_wanted) {
+        let length = rustix::fs::fgetxattr(from, name, &mut value[..])?;
+        match rustix::fs::fsetxattr(to, name, &value[..length], rustix::fs::XattrFlags::empty()) {
+            Ok(()) | Err(Errno::NOTSUP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// Owner, mode and times, in the order in which each survives the next.

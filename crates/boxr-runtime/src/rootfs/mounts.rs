@@ -67,8 +67,12 @@ pub(super) fn make(
 
 fn bind(tree: Tree<'_>, mount: &MountPlan, source: BorrowedFd<'_>) -> Result<(), StepError> {
     let place = mount.destination.display();
-    set_options(source, mount)?;
     let shape = shape_of(source).at(Step::MountTarget, &place)?;
+    if mount.cover == Cover::Fill && shape == Shape::Directory {
+        let target = target::open(tree.root, mount, shape, tree.missing).at(Step::MountTarget, &place)?;
+        copy::fill(target.fd.as_fd(), source).at(Step::CopyUp, &place)?;
+    }
+    set_options(source, mount)?;
     let target = target::open(tree.root, mount, shape, tree.missing).at(Step::MountTarget, &place)?;
     move_onto(source, target.fd.as_fd()).at(Step::Mount, &place)
 }

@@ -6,6 +6,7 @@ mod life;
 mod look;
 mod run;
 mod system;
+mod volumes;
 
 use super::command::Command;
 use super::error::{UsageError, nearest};
@@ -65,6 +66,7 @@ pub static COMMANDS: &[&Command] = &[
     &images::LOGOUT,
     &images::IMAGE,
     &images::STORE,
+    &volumes::VOLUME,
     &system::NS,
     &system::DOCTOR,
     &system::CONFIG,
@@ -93,7 +95,6 @@ static LATER: &[&str] = &[
     "secret",
     "system",
     "update",
-    "volume",
 ];
 
 /// The command that `word` calls after the word `group`.
@@ -101,7 +102,7 @@ static LATER: &[&str] = &[
 /// # Errors
 /// An unknown word, with the nearest known one.
 pub fn find_member(group: &str, word: &str) -> Result<&'static Command, UsageError> {
-    let members = || images::MEMBERS.iter().filter(|(of, _, _)| *of == group);
+    let members = || images::MEMBERS.iter().chain(volumes::MEMBERS).filter(|(of, _, _)| *of == group);
     if let Some((_, _, command)) = members().find(|(_, name, _)| *name == word) {
         return Ok(command);
     }

@@ -4,6 +4,7 @@ use boxr_engine::foreground::find_box;
 use boxr_engine::options::BoxOptions;
 use boxr_engine::prepare::{Manner, Streams, prepare};
 use boxr_engine::store::Store;
+use boxr_engine::volume::Places;
 
 use crate::cli::request::RunRequest;
 use crate::report::{Explain, Report, write_stdout};
@@ -14,7 +15,13 @@ use crate::report::{Explain, Report, write_stdout};
 /// Whatever would keep the box from starting, as far as it can be known before.
 pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Result<(), Report> {
     let name = request.name.as_deref().unwrap_or("NAME");
-    let manner = Manner { streams: Streams::Inherit, monitored: request.detach, trace: false, files: None };
+    let manner = Manner {
+        streams: Streams::Inherit,
+        monitored: request.detach,
+        trace: false,
+        files: None,
+        volumes: Places::new(),
+    };
     let find = find_box(store);
     let (plan, _) = prepare(options, name, "ID", manner, &find).map_err(|error| error.report())?;
     let lines = plan.describe();

@@ -26,4 +26,5 @@ pub mod stop;
 pub mod top;
 pub mod unpause;
 pub mod version;
+pub mod volume;
 pub mod wait;

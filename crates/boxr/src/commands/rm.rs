@@ -2,6 +2,7 @@
 
 use boxr_engine::lifecycle::remove::{Force, remove};
 use boxr_engine::store::{Store, StoreError};
+use boxr_engine::volume;
 
 use crate::boxes;
 use crate::cli::Invocation;
@@ -29,7 +30,15 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     boxes::for_each(&names, |name| {
         match store.resolve(name) {
             Err(StoreError::NotFound { .. }) if force == Force::Yes => return Ok(()),
-            found => remove(&store, &found?, force)?,
+            found => {
+                let dir = found?;
+                let volumes = match dir.data_path()? {
+                    Some(data) if invocation.switch("volumes") => volume::attached(&data)?,
+                    _ => Vec::new(),
+                };
+                remove(&store, &dir, force)?;
+                volume::remove_anonymous(store.paths(), &volumes)?;
+            }
         }
         write_stdout(&format!("{name}\n"))
     })

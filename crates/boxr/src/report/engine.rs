@@ -19,6 +19,7 @@ impl Explain for EngineError {
             Self::Runtime(error) => error.report(),
             Self::Cgroup(error) => error.report(),
             Self::Image(error) => error.report(),
+            Self::Volume(error) => error.report(),
             Self::Config(error) => error.report(),
             Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
@@ -51,6 +52,7 @@ impl Explain for PrepareError {
             Self::Runtime(error) => error.report(),
             Self::Cgroup(error) => error.report(),
             Self::Image(error) => error.report(),
+            Self::Volume(error) => error.report(),
             Self::Root { .. } | Self::Caller(_) => Report::new(self.to_string()),
         }
     }

@@ -3,8 +3,24 @@
 use boxr_engine::paths::PathsError;
 use boxr_engine::process::ProcessError;
 use boxr_engine::store::StoreError;
+use boxr_engine::volume::VolumeError;
 
 use super::{Explain, Report, errno_text, io_text};
+
+impl Explain for VolumeError {
+    fn report(&self) -> Report {
+        let report = Report::new(self.to_string());
+        match self {
+            Self::Missing(name) => {
+                report.suggest("boxr volume ls").suggest(format!("boxr volume create {name}"))
+            }
+            Self::InUse { name, users } => report
+                .suggest(format!("boxr rm -f {}", users.join(" ")))
+                .suggest(format!("boxr volume rm --force {name}")),
+            _ => report,
+        }
+    }
+}
 
 impl Explain for StoreError {
     fn report(&self) -> Report {
@@ -53,6 +69,7 @@ impl Explain for StoreError {
                 path.display(),
                 boxr_engine::record::FORMAT
             )),
+            Self::Volume(error) => error.report(),
             Self::Encode { .. } => Report::new(self.to_string()),
         }
     }

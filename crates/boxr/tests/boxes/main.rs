@@ -27,6 +27,7 @@ mod signals;
 mod streams;
 mod terminals;
 mod users;
+mod volumes;
 
 fn main() -> std::process::ExitCode {
     let tests = [
@@ -59,6 +60,7 @@ fn main() -> std::process::ExitCode {
         images::compare::TESTS,
         images::archives::TESTS,
         images::push::TESTS,
+        volumes::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

@@ -1,9 +1,10 @@
 //! Mounts: docker's `--mount`, `--volume` and `--tmpfs`, in the words of the OCI specification.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::value::{Base, Invalid, Node, Value, clean};
 use crate::options::MountOption;
+use crate::volume::{self, VolumeName};
 
 /// Filesystems that a box may mount.
 const KINDS: [&str; 7] = ["bind", "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup"];
@@ -40,9 +41,9 @@ pub fn mount(text: &str, base: &Base) -> Result<MountOption, Invalid> {
             Some((key, value)) => (key, Some(value)),
             None => (field.as_str(), None),
         };
-        draft.take(key, value, base).map_err(|error| Invalid::new(text, error.why))?;
+        draft.take(key, value).map_err(|error| Invalid::new(text, error.why))?;
     }
-    draft.finish().map_err(|why| Invalid::new(text, why))
+    draft.finish(base).map_err(|why| Invalid::new(text, why))
 }
 
 /// The same keys as a table of a file.
@@ -53,18 +54,18 @@ pub fn mount_table(node: &Node, base: &Base) -> Result<MountOption, Invalid> {
     let mut draft = Draft::default();
     for (key, value) in keys {
         let taken = match &value.value {
-            Value::Bool(on) => draft.take(key, Some(if *on { "true" } else { "false" }), base),
+            Value::Bool(on) => draft.take(key, Some(if *on { "true" } else { "false" })),
             Value::List(_) if key == "options" => value
                 .each(|node| {
                     let option = node.text()?;
                     Ok(option.to_owned())
                 })
                 .and_then(|options| options.iter().try_for_each(|option| draft.option(option))),
-            _ => value.text_or_number().and_then(|text| draft.take(key, Some(&text), base)),
+            _ => value.text_or_number().and_then(|text| draft.take(key, Some(&text))),
         };
         taken.map_err(|error| value.at(error))?;
     }
-    draft.finish().map_err(|why| node.invalid(why))
+    draft.finish(base).map_err(|why| node.invalid(why))
 }
 
 /// A mount whose fields are still being read.
@@ -78,16 +79,16 @@ struct Draft {
 }
 
 impl Draft {
-    fn take(&mut self, key: &str, value: Option<&str>, base: &Base) -> Result<(), Invalid> {
+    fn take(&mut self, key: &str, value: Option<&str>) -> Result<(), Invalid> {
         match (key, value) {
             ("type", Some(kind)) => self.kind(kind),
             ("src" | "source", Some(source)) => {
                 self.source = Some(source.to_owned());
-                if self.kind.as_deref().is_none_or(|kind| kind == "bind") {
-                    self.source = Some(base.absolute(source)?.to_string_lossy().into_owned());
-                }
                 Ok(())
             }
+            // For Docker Desktop, and the only driver.
+            ("consistency", Some(_)) | ("volume-driver", Some("local")) => Ok(()),
+            ("volume-nocopy", value) => self.switch(key, value, volume::NO_COPY, "copy"),
             ("dst" | "destination" | "target", Some(path)) => {
                 self.destination = Some(destination(path)?);
                 Ok(())
@@ -128,14 +129,8 @@ impl Draft {
     }
 
     fn kind(&mut self, kind: &str) -> Result<(), Invalid> {
-        if kind == "volume" {
-            return Err(Invalid::new(
-                kind,
-                "named volumes are not in this version; type=bind binds a directory",
-            ));
-        }
-        if !KINDS.contains(&kind) {
-            return Err(Invalid::new(kind, format!("type is one of {}", KINDS.join(", "))));
+        if kind != volume::KIND && !KINDS.contains(&kind) {
+            return Err(Invalid::new(kind, format!("type is one of {}, {}", volume::KIND, KINDS.join(", "))));
         }
         self.kind = Some(kind.to_owned());
         Ok(())
@@ -152,7 +147,7 @@ impl Draft {
     fn option(&mut self, option: &str) -> Result<(), Invalid> {
         let known = PLAIN.contains(&option)
             || PROPAGATIONS.contains(&option)
-            || ["bind", "rbind"].contains(&option)
+            || ["bind", "rbind", volume::NO_COPY, "copy"].contains(&option)
             || option.split_once('=').is_some_and(|(key, _)| {
                 ["size", "mode", "uid", "gid", "nr_inodes", "newinstance", "ptmxmode", "hidepid"]
                     .contains(&key)
@@ -164,10 +159,25 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<MountOption, String> {
+    fn finish(mut self, base: &Base) -> Result<MountOption, String> {
         let destination = self.destination.ok_or("dst is missing: where in the box")?;
         let kind = self.kind.unwrap_or_else(|| "bind".to_owned());
+        let copying = |option: &String| [volume::NO_COPY, "copy"].contains(&option.as_str());
+        if kind != volume::KIND && self.options.iter().any(copying) {
+            return Err(format!("only a volume is filled: {} is not for type={kind}", volume::NO_COPY));
+        }
+        self.options.retain(|option| option != "copy");
+        if kind == volume::KIND {
+            if let Some(name) = &self.source {
+                VolumeName::parse(name).map_err(|error| error.to_string())?;
+            }
+            return Ok(MountOption { kind, source: self.source, destination, options: self.options });
+        }
         if kind == "bind" {
+            if let Some(source) = &self.source {
+                let path = base.absolute(source).map_err(|error| error.why)?;
+                self.source = Some(path.to_string_lossy().into_owned());
+            }
             if self.source.is_none() {
                 return Err("src is missing: what to bind".to_owned());
             }
@@ -183,36 +193,40 @@ impl Draft {
     }
 }
 
-/// `SRC:DST[:OPTS]`
+/// `SRC:DST[:OPTS]`, where a SRC without a slash is a volume, or `DST` for one without a name.
 pub fn volume(text: &str, base: &Base) -> Result<MountOption, Invalid> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, path, options) = match parts[..] {
         [source, path] => (source, path, ""),
         [source, path, options] => (source, path, options),
-        [_] => return Err(Invalid::new(text, "not SRC:DST or SRC:DST:OPTS")),
+        [path] if path.starts_with('/') => ("", path, ""),
+        [_] => return Err(Invalid::new(text, "not SRC:DST or SRC:DST:OPTS, nor a path in the box")),
         _ => return Err(Invalid::new(text, "more than three parts; --mount takes paths with a colon")),
     };
-    if !source.starts_with(['/', '.']) {
-        let why = if source.is_empty() {
-            "SRC is missing".to_owned()
-        } else {
-            format!("named volumes are not in this version; for a directory write ./{source}")
-        };
-        return Err(Invalid::new(text, why));
+    if source.is_empty() && parts.len() > 1 {
+        return Err(Invalid::new(text, "SRC is missing"));
     }
-    let mut draft = Draft { kind: Some("bind".to_owned()), ..Draft::default() };
-    draft.source = Some(base.absolute(source)?.to_string_lossy().into_owned());
+    let kind = if source.starts_with(['/', '.', '~']) { "bind" } else { volume::KIND };
+    if kind == volume::KIND && source.contains('/') {
+        return Err(Invalid::new(
+            text,
+            format!("a volume has no slash in its name; for a directory write ./{source}"),
+        ));
+    }
+    let mut draft = Draft { kind: Some(kind.to_owned()), ..Draft::default() };
+    draft.source = (!source.is_empty()).then(|| source.to_owned());
     draft.destination = Some(destination(path).map_err(|error| Invalid::new(text, error.why))?);
     for option in options.split(',').filter(|option| !option.is_empty()) {
-        if ["z", "Z", "U", "O"].contains(&option) {
-            return Err(Invalid::new(
-                text,
-                format!("{option}: boxr changes no labels or owners of the host's files"),
-            ));
+        if ["U", "O"].contains(&option) {
+            return Err(Invalid::new(text, format!("{option}: boxr changes no owners of the host's files")));
+        }
+        // Labels of SELinux, which this kernel would have to know.
+        if ["z", "Z"].contains(&option) && !Path::new("/sys/fs/selinux/enforce").exists() {
+            continue;
         }
         draft.option(option).map_err(|error| Invalid::new(text, error.why))?;
     }
-    draft.finish().map_err(|why| Invalid::new(text, why))
+    draft.finish(base).map_err(|why| Invalid::new(text, why))
 }
 
 /// `DST[:OPTS]`; nosuid, nodev and noexec unless OPTS say otherwise.
@@ -222,7 +236,7 @@ pub fn tmpfs(text: &str) -> Result<MountOption, Invalid> {
     draft.destination = Some(destination(path).map_err(|error| Invalid::new(text, error.why))?);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         let taken = match option.split_once('=') {
-            Some((key @ ("size" | "mode"), value)) => draft.take(key, Some(value), &Base(PathBuf::from("/"))),
+            Some((key @ ("size" | "mode"), value)) => draft.take(key, Some(value)),
             _ => draft.option(option),
         };
         taken.map_err(|error| Invalid::new(text, error.why))?;
@@ -232,7 +246,7 @@ pub fn tmpfs(text: &str) -> Result<MountOption, Invalid> {
             draft.options.push(safe.to_owned());
         }
     }
-    draft.finish().map_err(|why| Invalid::new(text, why))
+    draft.finish(&Base(PathBuf::from("/"))).map_err(|why| Invalid::new(text, why))
 }
 
 /// Where in the box: absolute, and not the root itself.
@@ -240,7 +254,7 @@ fn destination(path: &str) -> Result<PathBuf, Invalid> {
     if !path.starts_with('/') {
         return Err(Invalid::new(path, format!("the place in the box is an absolute path, not {path:?}")));
     }
-    let cleaned = clean(std::path::Path::new(path));
+    let cleaned = clean(Path::new(path));
     if cleaned.parent().is_none() {
         return Err(Invalid::new(
             path,
@@ -323,7 +337,8 @@ mod tests {
             ("type=bind,dst=/b", "src is missing"),
             ("type=bind,src=/a", "dst is missing"),
             ("type=ext4,dst=/b", "type is one of"),
-            ("type=volume,src=x,dst=/b", "named volumes"),
+            ("type=volume,src=a/b,dst=/b", "no name of a volume"),
+            ("type=bind,src=/a,dst=/b,volume-nocopy", "only a volume"),
             ("type=bind,src=/a,dst=b", "absolute"),
             ("type=bind,src=/a,dst=/x/..", "over /"),
             ("type=bind,src=/a,dst=/b,frob=1", "frob is not a mount field"),
@@ -344,17 +359,38 @@ mod tests {
             made("bind", "/here/a", "/b", &["rbind", "ro", "nosuid"])
         );
         for (text, part) in [
-            ("/a", "SRC:DST"),
-            ("data:/b", "./data"),
+            ("a", "SRC:DST"),
+            ("a/b:/b", "./a/b"),
+            ("-a:/b", "no name of a volume"),
             (":/b", "SRC is missing"),
             ("/a:b", "absolute"),
-            ("/a:/b:z", "labels"),
+            ("/a:/b:U", "owners"),
+            ("/a:/b:nocopy", "only a volume"),
             ("/a:/b:frob", "not a mount option"),
             ("/a:/b:ro:x", "three parts"),
         ] {
             let error = volume(text, &base()).unwrap_err();
             assert!(error.why.contains(part), "{text}: {}", error.why);
         }
+    }
+
+    #[test]
+    fn volumes_of_boxrs_own() {
+        let made = |source: Option<&str>, destination: &str, options: &[&str]| MountOption {
+            source: source.map(str::to_owned),
+            ..made(volume::KIND, "", destination, options)
+        };
+        assert_eq!(super::volume("data:/b", &base()).unwrap(), made(Some("data"), "/b", &[]));
+        assert_eq!(
+            super::volume("data:/b:ro,nocopy", &base()).unwrap(),
+            made(Some("data"), "/b", &["ro", "nocopy"])
+        );
+        assert_eq!(super::volume("/b", &base()).unwrap(), made(None, "/b", &[]));
+        assert_eq!(
+            mount("type=volume,src=data,dst=/b,volume-nocopy=true,readonly", &base()).unwrap(),
+            made(Some("data"), "/b", &["nocopy", "ro"])
+        );
+        assert_eq!(mount("type=volume,dst=/b,volume-nocopy=false", &base()).unwrap(), made(None, "/b", &[]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use oci_spec::runtime::Mount;
 
 use super::super::mount_options::Parsed;
-use super::super::{Cover, IdShift, MountPlan, MountSource, RootPlan, mount_options};
+use super::super::{COPY_UP, Cover, IdShift, MountPlan, MountSource, RootPlan, mount_options};
 use super::clean;
 use super::namespaces::{UserNamespace, extents};
 use crate::error::Error;
@@ -30,7 +30,12 @@ fn mount_plan(index: usize, mount: &Mount, surroundings: &Surroundings<'_>) -> R
     let field = |part: &str| format!("mounts[{index}].{part}");
     let destination = clean(mount.destination());
     let parsed = mount_options::parse(mount.options().as_deref().unwrap_or_default());
+    let is_bind = parsed.bind.is_some() || mount.typ().as_deref() == Some("bind");
     let cover = match (parsed.copy_up, parsed.links.cover_destination) {
+        (false, _) if parsed.fill && (!is_bind || parsed.remount) => {
+            return Err(Error::field(field("options"), format!("{COPY_UP}: only a bind mount is filled")));
+        }
+        (false, _) if parsed.fill => Cover::Fill,
         (true, _) if mount.typ().as_deref() != Some("tmpfs") => {
             return Err(Error::field(field("options"), "tmpcopyup: only a tmpfs is copied into"));
         }

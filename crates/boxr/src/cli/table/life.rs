@@ -145,6 +145,7 @@ pub(super) static RM: Command = Command {
     flags: &[&[
         Flag::switch("force", "Kill those that run; no error for those that are not there").short('f'),
         Flag::switch("all", "All boxes").short('a'),
+        Flag::switch("volumes", "Their volumes too that nobody gave a name").short('v'),
     ]],
     examples: &[Example { line: "boxr rm -f web", what: "whatever it is doing" }],
     ..Command::new("rm", Section::Life, "Remove boxes", commands::rm::run)

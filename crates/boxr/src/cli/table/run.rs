@@ -80,7 +80,6 @@ pub static LATER: &[&str] = &[
     "runtime",
     "secret",
     "storage-opt",
-    "volume-driver",
     "volumes-from",
 ];
 
@@ -203,19 +202,20 @@ pub static SETTINGS: &[Flag] = &[
         .group(FILES)
         .complete(Complete::Directory),
     Flag::switch("read-only", "Mount / of the box read-only").group(FILES),
-    Flag::value("volume", "SRC:DST[:OPTS]", "Bind a path of the host into the box")
+    Flag::value("volume", "SRC:DST[:OPTS]", "Bind a path of the host, or a volume, into the box")
         .short('v')
         .group(FILES)
         .repeat()
         .complete(Complete::File)
         .doc(
-            "OPTS, with commas: ro, rw, rbind, bind, nosuid, nodev, noexec, private, \
-            rprivate, shared, rshared, slave, rslave.",
+            "A SRC without a slash is a volume, made if it is not there; DST alone is a new one without a name. A \
+            volume that is empty gets what the image has at DST, unless nocopy is said. OPTS, with commas: ro, rw, rbind, \
+            bind, nosuid, nodev, noexec, private, rprivate, shared, rshared, slave, rslave, nocopy.",
         ),
     Flag::value("mount", "type=T,src=S,dst=D,...", "Mount something into the box").group(FILES).repeat().doc(
-        "Types: bind, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src \
+        "Types: bind, volume, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src \
             (source), dst (destination, target), readonly (ro), bind-propagation, \
-            bind-nonrecursive, tmpfs-size, tmpfs-mode. A value with a comma is put in \
+            bind-nonrecursive, volume-nocopy, tmpfs-size, tmpfs-mode. A value with a comma is put in \
             double quotes.",
     ),
     Flag::value("tmpfs", "DST[:OPTS]", "Mount a tmpfs into the box")

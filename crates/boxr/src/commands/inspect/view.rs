@@ -7,6 +7,7 @@ use boxr_engine::config::grammar::mode_text;
 use boxr_engine::options::{BoxOptions, NamespaceMode, Retention, Root, Tty, User};
 use boxr_engine::record::{Exit, Record, State};
 use boxr_engine::store::Observed;
+use boxr_engine::volume;
 use boxr_sys::namespace::NamespaceKind;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -115,7 +116,7 @@ pub(super) fn make(sources: Sources<'_>) -> View {
         driver: "boxr".to_owned(),
         platform: "linux".to_owned(),
         size_rw: size,
-        mounts: mounts(options),
+        mounts: mounts(options, data.as_deref()),
         host_config: host_config(options),
         config: config(state, options),
         namespaces: namespaces(options, pid),
@@ -161,12 +162,14 @@ fn oom_killed(state: &State) -> Option<bool> {
     kills.map(|count| count > 0)
 }
 
-fn mounts(options: &BoxOptions) -> Vec<Value> {
+fn mounts(options: &BoxOptions, data: Option<&Path>) -> Vec<Value> {
+    // DATA/containers/ID
+    let volumes = data.and_then(|data| data.ancestors().nth(2)).map(|root| root.join("volumes"));
     options
         .mounts
         .iter()
         .map(|mount| {
-            json!({
+            let mut view = json!({
                 "Type": mount.kind,
                 "Source": mount.source.clone().unwrap_or_default(),
                 "Destination": mount.destination,
@@ -174,7 +177,16 @@ fn mounts(options: &BoxOptions) -> Vec<Value> {
                 "RW": !mount.options.iter().any(|option| option == "ro"),
                 "Propagation": mount.options.iter().rev().find(|option| option.ends_with("private")
                     || option.ends_with("shared") || option.ends_with("slave")).cloned().unwrap_or_default(),
-            })
+            });
+            if let (volume::KIND, Some(name), Some(view)) =
+                (mount.kind.as_str(), &mount.source, view.as_object_mut())
+            {
+                let place = volumes.as_ref().map(|volumes| volumes.join(name).join("_data"));
+                view.insert("Name".to_owned(), json!(name));
+                view.insert("Source".to_owned(), json!(place));
+                view.insert("Driver".to_owned(), json!("local"));
+            }
+            view
         })
         .collect()
 }

@@ -1,0 +1,49 @@
+//! Where the volumes of a box are, looked up at every start.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Mount;
+
+use super::{KIND, NO_COPY, VolumeError, VolumeName, Volumes};
+use crate::options::{BoxOptions, MountOption};
+use crate::paths::Paths;
+
+/// What is bound for each volume.
+pub type Places = BTreeMap<String, PathBuf>;
+
+/// The directories of the volumes that the options name.
+///
+/// # Errors
+/// One is gone.
+pub fn find(options: &BoxOptions, paths: &Paths) -> Result<Places, VolumeError> {
+    let mut names =
+        options.mounts.iter().filter(|mount| mount.kind == KIND).filter_map(|mount| mount.source.as_deref());
+    let Some(first) = names.next() else { return Ok(Places::new()) };
+    let volumes = Volumes::open(paths)?;
+    let mut places = Places::new();
+    for name in std::iter::once(first).chain(names) {
+        let name = VolumeName::parse(name)?;
+        let place = volumes.read(&name)?.device().unwrap_or_else(|| volumes.data(&name));
+        places.insert(name.to_string(), place);
+    }
+    Ok(places)
+}
+
+/// The bind that a volume is in the specification. With `fills`, one that is empty is first filled with what
+/// the root has in its place, unless `nocopy` was said.
+pub(crate) fn bind(option: &MountOption, places: &Places, fills: bool) -> Mount {
+    let name = option.source.as_deref().unwrap_or_default();
+    let place = places.get(name).map_or_else(|| Path::new("volume").join(name), Clone::clone);
+    let copies = fills && !option.options.iter().any(|word| word == NO_COPY);
+    let plain = option.options.iter().filter(|word| *word != NO_COPY).cloned();
+    let copy = copies.then(|| boxr_runtime::plan::COPY_UP.to_owned());
+    let options = std::iter::once("rbind".to_owned()).chain(plain).chain(copy).collect();
+    let mut mount = Mount::default();
+    mount
+        .set_typ(Some("bind".to_owned()))
+        .set_source(Some(place))
+        .set_destination(option.destination.clone());
+    mount.set_options(Some(options));
+    mount
+}

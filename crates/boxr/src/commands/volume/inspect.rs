@@ -1,0 +1,67 @@
+//! `boxr volume inspect` and `exists`.
+
+use boxr_engine::volume::{Volume, VolumeError, VolumeName, Volumes};
+use serde_json::{Value, json};
+
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::commands::inspect::as_json;
+use crate::format::template::Template;
+use crate::format::time;
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr volume inspect`: those that are there are printed, whatever is wrong with others.
+///
+/// # Errors
+/// A template that cannot be used.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let template = match invocation.value("format") {
+        None | Some("json") => None,
+        Some(text) => Some(Template::parse(text)?),
+    };
+    let volumes = super::open(&invocation.globals)?;
+    let mut views = Vec::new();
+    let status = boxes::for_each(invocation.positionals(), |word| {
+        views.push(view(&volumes, &volumes.read(&VolumeName::parse(word)?)?));
+        Ok(())
+    })?;
+    let Some(template) = template else {
+        write_stdout(&as_json(&views, invocation.value("format").is_some())?)?;
+        return Ok(status);
+    };
+    let mut text = String::new();
+    for view in &views {
+        template.render(view, &mut text)?;
+        text.push('\n');
+    }
+    write_stdout(&text)?;
+    Ok(status)
+}
+
+/// Docker's keys.
+pub fn view(volumes: &Volumes, volume: &Volume) -> Value {
+    json!({
+        "CreatedAt": time::rfc3339(volume.created),
+        "Driver": "local",
+        "Labels": volume.labels,
+        "Mountpoint": volumes.data(&volume.name),
+        "Name": volume.name,
+        "Options": volume.options,
+        "Scope": "local",
+        "Anonymous": volume.anonymous,
+    })
+}
+
+/// Carries out `boxr volume exists`: 0 or 1, and nothing printed.
+///
+/// # Errors
+/// A name that no volume may have.
+pub fn exists(invocation: Invocation) -> Result<u8, Report> {
+    let volumes = super::open(&invocation.globals)?;
+    let name = VolumeName::parse(invocation.positionals().first().map_or("", String::as_str))?;
+    match volumes.read(&name) {
+        Ok(_) | Err(VolumeError::Damaged { .. }) => Ok(0),
+        Err(VolumeError::Missing(_)) => Ok(1),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,230 @@
+//! Volumes: named, without a name, from images; what is copied into them, and what becomes of them.
+
+use boxr_testing::leaks::files_below;
+use boxr_testing::{Need, Sandbox, Test, Tool, test};
+
+use crate::containers::{OVERLAY, offered};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(a_volume_outlives_its_boxes),
+    test!(a_volume_in_use_stays),
+    test!(volumes_without_a_name_go_with_their_boxes),
+    test!(volumes_are_listed_and_shown),
+    test!(unused_volumes_are_pruned),
+    test!(a_directory_of_the_hosts_can_be_one),
+    test!(what_cannot_be_a_volume_is_said),
+    test!(images_fill_volumes, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(images_declare_volumes, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(owners_in_volumes_are_the_containers, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
+];
+
+/// A box with a tree of its own, in which volumes can be anywhere.
+fn boxed(t: &Sandbox, rootfs: &str, words: &[&str], script: &str) -> boxr_testing::Cmd {
+    let mut all = vec!["--rootfs", rootfs];
+    all.extend(words);
+    all.extend(["--", "sh", "-c", script]);
+    t.run(all)
+}
+
+/// Nothing is left by a test.
+fn clean(t: &Sandbox) {
+    t.boxr(["volume", "prune", "-f", "-a"]).run().ok();
+    assert!(names(t).is_empty());
+}
+
+#[track_caller]
+fn names(t: &Sandbox) -> Vec<String> {
+    let listed = t.boxr(["volume", "ls", "-q"]).run().ok().quiet().text();
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn a_volume_outlives_its_boxes(t: &Sandbox) {
+    let rootfs = t.rootfs("rootfs");
+    boxed(t, &rootfs, &["-v", "data:/data"], "echo kept >/data/file").run().ok().quiet();
+    boxed(t, &rootfs, &["-v", "data:/other:ro"], "cat /other/file; echo x >/other/file")
+        .run()
+        .exits(1)
+        .prints("kept\n")
+        .blames("Read-only file system");
+    boxed(t, &rootfs, &["--mount", "type=volume,src=data,dst=/mnt"], "cat /mnt/file")
+        .run()
+        .ok()
+        .prints("kept\n");
+    t.run(["-v", "data:/mnt", "--", "cat", "/mnt/file"]).run().ok().prints("kept\n");
+    assert_eq!(names(t), ["data"]);
+    t.boxr(["volume", "rm", "data"]).run().ok().quiet().prints("data\n");
+    assert!(names(t).is_empty());
+    let left = files_below(&t.layout().root.join("volumes"));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn a_volume_in_use_stays(t: &Sandbox) {
+    t.boxr(["create", "--name", "one", "-v", "data:/mnt", "--", "true"]).run().ok();
+    t.boxr(["volume", "rm", "data"]).run().exits(1).blames("volume data is in use by one");
+    t.boxr(["volume", "ls", "-q", "-f", "dangling=true"]).run().ok().prints("");
+    t.boxr(["rename", "one", "two"]).run().ok();
+    t.boxr(["volume", "rm", "data"]).run().exits(1).blames("in use by two");
+    t.boxr(["rm", "two"]).run().ok();
+    t.boxr(["volume", "ls", "-q", "-f", "dangling=true"]).run().ok().prints("data\n");
+    t.boxr(["create", "--name", "three", "-v", "data:/mnt", "--", "true"]).run().ok();
+    t.boxr(["volume", "rm", "-f", "data", "other"]).run().ok().quiet().prints("data\n");
+    t.boxr(["ps", "-a", "-q"]).run().ok().prints("");
+}
+
+fn volumes_without_a_name_go_with_their_boxes(t: &Sandbox) {
+    let rootfs = t.rootfs("rootfs");
+    boxed(t, &rootfs, &["-v", "/data"], "echo x >/data/file; cat /data/file").run().ok().prints("x\n");
+    assert!(names(t).is_empty(), "a foreground box leaves nothing");
+    for (words, left) in [(&["rm", "box"][..], 1), (&["rm", "-v", "box"], 0)] {
+        t.boxr(["create", "--name", "box", "-v", "named:/a", "-v", "/mnt", "--", "true"]).run().ok();
+        assert_eq!(names(t).len(), 2);
+        t.boxr(words).run().ok();
+        assert_eq!(names(t).len(), 1 + left, "{words:?}");
+        t.boxr(["volume", "prune", "-f", "-a"]).run().ok();
+    }
+    // One that runs stays, and so does what it has.
+    t.boxr(["run", "-d", "--name", "box", "-v", "/mnt", "--", "sleep", "1000"]).run().ok();
+    t.boxr(["rm", "-v", "box"]).run().exits(1);
+    t.boxr(["stop", "-t", "0", "box"]).run().ok();
+    t.boxr(["rm", "box"]).run().ok();
+    assert_eq!(names(t).len(), 1);
+    clean(t);
+}
+
+fn volumes_are_listed_and_shown(t: &Sandbox) {
+    t.boxr(["volume", "create", "--label", "tier=front", "blue"]).run().ok().quiet().prints("blue\n");
+    t.boxr(["volume", "create", "blue"]).run().ok().prints("blue\n");
+    let made = t.boxr(["volume", "create"]).run().ok().text();
+    assert_eq!(made.trim().len(), 64, "{made}");
+    t.boxr(["volume", "rm", made.trim()]).run().ok();
+    t.boxr(["volume", "create", "green"]).run().ok();
+    t.boxr(["volume", "ls"]).run().ok().prints("DRIVER    VOLUME NAME\nlocal     blue\nlocal     green\n");
+    t.boxr(["volume", "ls", "-q", "-f", "label=tier=front"]).run().ok().prints("blue\n");
+    t.boxr(["volume", "ls", "-q", "-f", "name=gre"]).run().ok().prints("green\n");
+    t.boxr(["volume", "ls", "-f", "color=red"]).run().exits(125).blames("no such filter");
+    let place = t.layout().root.join("volumes/blue/_data");
+    let format = "{{.Name}} {{.Driver}} {{.Mountpoint}} {{index .Labels \"tier\"}}";
+    t.boxr(["volume", "inspect", "-f", format, "blue"])
+        .run()
+        .ok()
+        .prints(&format!("blue local {} front\n", place.display()));
+    t.boxr(["volume", "inspect", "red"]).run().exits(1).prints("[]\n").blames("no such volume: red");
+    t.boxr(["volume", "exists", "blue"]).run().ok().quiet();
+    t.boxr(["volume", "exists", "red"]).run().exits(1).quiet();
+    clean(t);
+}
+
+fn unused_volumes_are_pruned(t: &Sandbox) {
+    for name in ["used", "unused"] {
+        t.boxr(["volume", "create", name]).run().ok();
+    }
+    t.boxr(["create", "--name", "box", "-v", "used:/mnt", "-v", "/srv", "--", "true"]).run().ok();
+    t.boxr(["volume", "prune"]).run().exits(125).blames("no terminal");
+    t.boxr(["volume", "prune", "-f"]).run().ok().prints("Total reclaimed space: 0B\n");
+    assert_eq!(names(t).len(), 3);
+    t.boxr(["volume", "prune", "-f", "-a"])
+        .run()
+        .ok()
+        .prints("Deleted Volumes:\nunused\n\nTotal reclaimed space: 0B\n");
+    t.boxr(["rm", "box"]).run().ok();
+    t.boxr(["volume", "prune", "-f"]).run().ok().shows("Deleted Volumes");
+    assert_eq!(names(t), ["used"]);
+    clean(t);
+}
+
+fn a_directory_of_the_hosts_can_be_one(t: &Sandbox) {
+    std::fs::create_dir(t.path("host")).unwrap();
+    std::fs::write(t.path("host/file"), "of the host\n").unwrap();
+    let device = format!("device={}", t.path("host").display());
+    t.boxr(["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", &device, "data"]).run().ok();
+    t.run(["-v", "data:/mnt", "--", "cat", "/mnt/file"]).run().ok().prints("of the host\n");
+    t.boxr(["volume", "rm", "data"]).run().ok();
+    assert!(t.path("host/file").exists());
+}
+
+fn what_cannot_be_a_volume_is_said(t: &Sandbox) {
+    let rootfs = t.rootfs("rootfs");
+    for name in ["../up", ".hidden", "a b", ""] {
+        t.boxr(["volume", "create", name]).run().exits(125).blames("no name of a volume");
+    }
+    t.boxr(["volume", "create", "-d", "nfs", "x"]).run().exits(125).blames("--driver nfs");
+    t.boxr(["volume", "create", "-o", "size=1g", "x"]).run().exits(125).blames("--opt size=1g");
+    t.run(["-v", "a/b:/mnt", "--", "true"]).run().exits(125).blames("./a/b");
+    t.run(["-v", "data:mnt", "--", "true"]).run().exits(125).blames("absolute");
+    t.boxr(["volume", "rm", "none"]).run().exits(1).blames("no such volume: none");
+    t.boxr(["volume", "frob"]).run().exits(125).blames("frob");
+    assert!(names(t).is_empty(), "nothing is left behind");
+    // A start that fails takes the volume without a name along, and leaves the named one.
+    boxed(t, &rootfs, &["-v", "kept:/a", "-v", "/b"], "true").run().ok();
+    t.run(["-v", "kept:/mnt", "-v", "/srv", "--", "/no/such/command"]).run().exits(127);
+    assert_eq!(names(t), ["kept"]);
+    clean(t);
+}
+
+fn images_fill_volumes(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    let look = "cat /etc/passwd | head -n 1; stat -c %a /etc; echo mine >/etc/mine; ls /etc/mine";
+    let expected = "root:x:0:0:root:/root:/bin/sh\n755\n/etc/mine\n";
+    t.run(["-q", "--rm", "-v", "etc:/etc", &name, "sh", "-c", look]).run().ok().prints(expected);
+    // It is not empty any more: what is in it stays as it is.
+    t.run(["--rm", "-v", "etc:/etc", &name, "sh", "-c", "rm /etc/group; cat /etc/mine"])
+        .run()
+        .ok()
+        .prints("mine\n");
+    t.run(["--rm", "-v", "etc:/etc", &name, "ls", "/etc/group"]).run().exits(1);
+    t.run(["--rm", "-v", "empty:/etc:nocopy", &name, "sh", "-c", "ls /etc | grep -c passwd"])
+        .run()
+        .exits(1)
+        .prints("0\n");
+    // The image's own mode of the directory.
+    t.run(["--rm", "-v", "tmp:/tmp", &name, "stat", "-c", "%a", "/tmp"]).run().ok().prints("1777\n");
+    t.run(["--rm", "-v", "new:/not/there", &name, "sh", "-c", "ls -A /not/there; touch /not/there/x"])
+        .run()
+        .ok()
+        .prints("");
+    clean(t);
+}
+
+fn images_declare_volumes(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"],"Volumes":{"/home/ann":{},"/etc":{}}}"#);
+    t.run(["-q", "--rm", &name, "sh", "-c", "echo x >/etc/x; ls /etc/x"]).run().ok().prints("/etc/x\n");
+    assert!(names(t).is_empty());
+    t.boxr(["create", "--name", "one", "-v", "mine:/etc", &name, "true"]).run().ok();
+    let listed = names(t);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert!(listed.contains(&"mine".to_owned()), "{listed:?}");
+    let format = "{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}}\n{{end}}";
+    t.boxr(["inspect", "-f", format, "one"])
+        .run()
+        .ok()
+        .shows("volume /home/ann true")
+        .shows("volume /etc true");
+    // Its changes are in the volume, start for start.
+    t.boxr(["run", "-d", "--name", "two", &name, "sh", "-c", "echo again >>/etc/log"]).run().ok();
+    t.boxr(["wait", "two"]).run().ok();
+    t.boxr(["start", "two"]).run().ok();
+    t.boxr(["wait", "two"]).run().ok();
+    let inspected = t.boxr([
+        "inspect",
+        "-f",
+        "{{range .Mounts}}{{if eq .Destination \"/etc\"}}{{.Name}}{{end}}{{end}}",
+        "two",
+    ]);
+    let volume = inspected.run().ok().text();
+    let shared = format!("{}:/mnt", volume.trim());
+    t.run(["--rm", "-v", &shared, &name, "cat", "/mnt/log"]).run().ok().prints("again\nagain\n");
+    t.boxr(["rm", "-v", "one", "two"]).run().ok();
+    assert_eq!(names(t), ["mine"]);
+    clean(t);
+}
+
+fn owners_in_volumes_are_the_containers(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    let look = "stat -c '%u %g' /home/ann; touch /home/ann/x; stat -c %u /home/ann/x";
+    t.run(["-q", "--rm", "-u", "ann", "-v", "home:/home/ann", &name, "sh", "-c", look])
+        .run()
+        .ok()
+        .prints("1000 1000\n1000\n");
+    t.boxr(["volume", "rm", "home"]).run().ok();
+}
