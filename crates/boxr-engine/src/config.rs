@@ -11,6 +11,7 @@ mod error;
 mod file;
 pub mod grammar;
 mod identity;
+mod networks;
 mod raw;
 mod resolve;
 mod settings;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::image::{self, ContainerFiles};
 use crate::join::{FindBox, JoinError};
+use crate::network;
 use crate::options::{BoxOptions, Tty};
 use crate::outcome::EngineError;
 use crate::prepare::{self, Manner, PrepareError, Streams};
@@ -69,15 +70,23 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let (master, streams) = streams(&request.options)?;
     let told = request.timing || request.status.is_some();
     let volumes = crate::volume::find(&request.options, store.paths()).map_err(PrepareError::from)?;
-    let manner = Manner { streams, monitored: false, trace: told, files, volumes };
     let find = find_box(store);
-    let (plan, _) = prepare::prepare(&request.options, &name, claim.id().as_str(), manner, &find)?;
+    let networks = network::networks(store.paths());
+    let network = network::reserve(store, &networks, &request.options, claim.id(), &name)?;
+    let around = network.surroundings(&request.options);
+    let manner = Manner { streams, monitored: false, trace: told, files, volumes, around };
+    let options = network.with_files(&claim, &request.options)?;
+    let (plan, _) = prepare::prepare(&options, &name, claim.id().as_str(), manner, &find)?;
+    drop(options);
     mark("plan");
     let mut state = draft_state(store, &claim, &name, &request)?;
+    state.networked = network.is_some();
     if let CgroupPlan::New(cgroup) = &plan.cgroup {
         // Known before it is made: a boxr that is killed in between must not leave one that
         // nobody knows of.
         state.cgroup = Some(cgroup.location().clone());
+        claim.write_state(&state)?;
+    } else if state.networked {
         claim.write_state(&state)?;
     }
     mark("state files");
@@ -87,8 +96,10 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     mark("clone");
     let noted = note_start(&claim, &request, &spawned, &mut state)
         .and_then(|()| namespaces(&mut spawned, request.status.as_ref()));
-    let namespaces = match noted {
-        Ok(namespaces) => namespaces,
+    let connected = noted.and_then(|namespaces| Ok((namespaces, network.connect(spawned.pid)?)));
+    // Held until the box has ended.
+    let (namespaces, _held) = match connected {
+        Ok(connected) => connected,
         Err(error) => {
             spawned.abandon();
             remove_files(&request);
@@ -247,6 +258,7 @@ pub fn new_state(store: &Store, id: &str, name: &str, options: &BoxOptions) -> R
         boot_id: here.boot_id.clone(),
         pid_namespace: here.pid_namespace,
         cgroup: None,
+        networked: false,
         tty: wants_terminal(options),
     })
 }

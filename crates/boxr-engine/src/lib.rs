@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod logs;
 pub mod monitor;
 pub mod names;
+pub mod network;
 pub mod nsview;
 pub mod options;
 pub mod outcome;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use boxr_network::{NetworkUse, PortSpec};
 use boxr_sys::namespace::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
@@ -284,6 +285,33 @@ impl Default for LogLimits {
     }
 }
 
+/// What a box has of networks, beside the mode of its network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkOptions {
+    /// The networks it is on, the one with the default route first. Empty: none of boxr's, and nothing is set up.
+    pub networks: Vec<NetworkUse>,
+    /// Published ports.
+    pub publish: Vec<PortSpec>,
+    /// Whether exposed ports are published on any free ones of the host's (`-P`).
+    pub publish_all: bool,
+    /// Exposed ports, of the container's side.
+    pub exposed: Vec<PortSpec>,
+    /// Name servers; the host's when empty.
+    pub dns: Vec<String>,
+    /// Domains that short names are looked up in; the host's when empty.
+    pub dns_search: Vec<String>,
+    /// Options of the resolver; the host's when empty.
+    pub dns_options: Vec<String>,
+}
+
+impl NetworkOptions {
+    /// Whether anything is to be set up for the box.
+    pub fn is_wanted(&self) -> bool {
+        !self.networks.is_empty()
+    }
+}
+
 /// Everything a box is made from. Paths are absolute and the environment is complete, so
 /// that a start from another directory, at another time, makes the same box.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,6 +333,8 @@ pub struct BoxOptions {
     pub domainname: Option<String>,
     /// The eight namespaces.
     pub namespaces: Namespaces,
+    /// Networks, where the network namespace is new.
+    pub network: NetworkOptions,
     /// Id maps of a new user namespace.
     pub id_mapping: IdMapping,
     /// Offset of the monotonic clock of a new time namespace, nanoseconds.

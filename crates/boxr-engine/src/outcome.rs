@@ -43,6 +43,9 @@ pub enum EngineError {
     /// boxr's own program, which the box could write to.
     #[error(transparent)]
     OwnBinary(#[from] boxr_runtime::own_binary::Error),
+    /// Its networks.
+    #[error(transparent)]
+    Network(#[from] boxr_network::Error),
     /// A call of boxr's own upkeep.
     #[error("cannot {doing}: {}", boxr_runtime::error::describe(*errno))]
     System {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use thiserror::Error;
 
+use crate::image::Surroundings;
 use crate::image::rootfs::DeviceNodes;
 use crate::image::settle::settle;
 use crate::image::{self, ContainerFiles, ImageError};
@@ -80,6 +81,8 @@ pub struct Manner {
     pub files: Option<ContainerFiles>,
     /// Where its volumes are.
     pub volumes: Places,
+    /// What a container of an image is told of its network.
+    pub around: Surroundings,
 }
 
 /// Whether a terminal of a box comes from its own devpts.
@@ -121,7 +124,7 @@ pub fn prepare(
     };
     let (mut spec, map_writer) = spec::build(options, &situation)?;
     if let Some(container) = &options.container {
-        image::spec::complete(&mut spec, options, container, &situation, manner.files.as_ref())?;
+        image::spec::complete(&mut spec, options, container, &situation, &manner)?;
     }
     if let (Some(files), Some(root)) = (&manner.files, spec.root_mut()) {
         // Only a place to put it for a moment.

@@ -107,4 +107,7 @@ pub struct State {
     pub cgroup: Option<boxr_cgroup::Location>,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// Whether boxr-network has something of it, which is given back when it ends.
+    #[serde(default)]
+    pub networked: bool,
 }

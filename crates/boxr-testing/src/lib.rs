@@ -13,6 +13,7 @@
 pub mod bad;
 pub mod command;
 pub mod images;
+pub mod lab;
 pub mod leaks;
 pub mod need;
 pub mod overwrite;
@@ -27,6 +28,7 @@ pub mod terminal;
 pub mod wait;
 
 pub use command::{Cmd, Output, Running};
+pub use lab::Lab;
 pub use need::{Controller, Need, Tool};
 pub use registry::{Test, main};
 pub use sandbox::Sandbox;

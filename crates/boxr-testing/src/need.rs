@@ -31,6 +31,8 @@ pub enum Need {
     Criu,
     /// The kernel is at least this one.
     Kernel(u32, u32),
+    /// The caller may make network namespaces, and the kernel has veth pairs, bridges and nf_tables.
+    Networks,
     /// The kernel has this filesystem, without loading a module first.
     Filesystem(&'static str),
 }
@@ -69,6 +71,8 @@ pub enum Tool {
     Ps,
     Strace,
     Ip,
+    Nft,
+    Pasta,
     Bwrap,
     Runc,
     Crun,
@@ -91,13 +95,15 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
         Self::Ps,
         Self::Strace,
         Self::Ip,
+        Self::Nft,
+        Self::Pasta,
         Self::Bwrap,
         Self::Runc,
         Self::Crun,
@@ -124,6 +130,8 @@ impl Tool {
             Self::Ps => "ps",
             Self::Strace => "strace",
             Self::Ip => "ip",
+            Self::Nft => "nft",
+            Self::Pasta => "pasta",
             Self::Bwrap => "bwrap",
             Self::Runc => "runc",
             Self::Crun => "crun",
@@ -151,6 +159,8 @@ impl Tool {
             Self::Ps => "procps",
             Self::Strace => "strace",
             Self::Ip => "iproute2",
+            Self::Nft => "nftables",
+            Self::Pasta => "passt",
             Self::Bwrap => "bubblewrap",
             Self::Runc => "runc",
             Self::Crun => "crun",
@@ -215,6 +225,7 @@ impl Need {
             Self::Criu => {
                 criu().is_none().then(|| "no criu runs on this kernel (.ci/criu fetches one)".into())
             }
+            Self::Networks => no_networks(),
             Self::Filesystem(name) => {
                 let list = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
                 let has = list.lines().any(|line| line.split_whitespace().last() == Some(name));
@@ -244,6 +255,13 @@ pub fn kernel() -> (u32, u32) {
     let release = uname.release().to_string_lossy().into_owned();
     let mut parts = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+fn no_networks() -> Option<String> {
+    let script = "ip link add type bridge && ip link add type veth && nft add table inet probe";
+    let output = std::process::Command::new("unshare").args(["--net", "--", "sh", "-c", script]).output();
+    let works = output.is_ok_and(|output| output.status.success());
+    (!works).then(|| "bridges, veth pairs or nf_tables are not to be had here".into())
 }
 
 fn may_make_user_namespaces() -> bool {

@@ -6,6 +6,7 @@ mod engine;
 mod errno;
 mod image;
 mod lifecycle;
+mod network;
 mod store;
 
 use std::fmt;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use boxr_sys::namespace::NamespaceKind;
 
+use boxr_network::{MacAddress, NetworkUse, PortSpec};
+
 use super::grammar::{Id, UserSpec};
 use crate::image::{Image, Said};
 use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Tty, Ulimit};
@@ -40,6 +42,14 @@ pub struct RawRun {
     pub label_files: Vec<PathBuf>,
     /// In the order of [`NamespaceKind::ALL`].
     pub namespaces: [Option<NamespaceMode>; 8],
+    pub networks: Vec<NetworkUse>,
+    pub publish: Vec<PortSpec>,
+    pub publish_all: Option<bool>,
+    pub expose: Vec<PortSpec>,
+    pub ip: Option<std::net::IpAddr>,
+    pub ip6: Option<std::net::IpAddr>,
+    pub mac_address: Option<MacAddress>,
+    pub network_alias: Vec<String>,
     pub share: Option<String>,
     pub map_self: Option<bool>,
     pub uid_map: Vec<IdExtent>,
@@ -94,7 +104,16 @@ impl RawRun {
 
     /// Says the mode of the namespace of `kind`.
     pub fn set_namespace(&mut self, kind: NamespaceKind, mode: NamespaceMode) {
+        if kind == NamespaceKind::Network {
+            self.networks.clear();
+        }
         self.namespaces[index(kind)] = Some(mode);
+    }
+
+    /// Says that the box is on a network, beside those that were said before.
+    pub fn add_network(&mut self, network: NetworkUse) {
+        self.namespaces[index(NamespaceKind::Network)] = Some(NamespaceMode::New);
+        self.networks.push(network);
     }
 
     /// What `self`, a file, says where `flags` says nothing. Lists are joined, the file's first; a
@@ -116,6 +135,9 @@ impl RawRun {
         }
         self.mounts.retain(|mount| !flags.mounts.iter().any(|other| other.destination == mount.destination));
         self.ulimits.retain(|limit| !flags.ulimits.iter().any(|other| other.kind == limit.kind));
+        if flags.namespaces[index(NamespaceKind::Network)].is_some() {
+            self.networks = flags.networks;
+        }
         for (mine, said) in self.namespaces.iter_mut().zip(flags.namespaces) {
             if said.is_some() {
                 *mine = said;
@@ -130,8 +152,9 @@ impl RawRun {
             boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
             cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
-            detach_keys
+            detach_keys publish_all ip ip6 mac_address
         }
+        lists! { publish expose network_alias }
         lists! { env env_files labels label_files mounts group_add cap_add cap_drop ulimits }
         self
     }

@@ -99,13 +99,15 @@ pub struct Resolved {
 pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Resolved, ConfigError> {
     let image = raw.image.take();
     let image = image.as_deref();
-    let namespaces = namespaces(&raw, image)?;
+    let mut namespaces = namespaces(&raw, image)?;
+    let network = super::networks::resolve(&raw, &mut namespaces, image.is_some())?;
     let root = root(&raw, image)?;
     let (args, container) = command(&mut raw, image)?;
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
     check_mounts(&raw, &namespaces)?;
     let options = BoxOptions {
+        network,
         env: environment::whole(&raw, image, caller)?,
         workdir: workdir(&raw, &root, image, caller)?,
         user: match image {
@@ -268,7 +270,7 @@ fn new_flag(kind: NamespaceKind) -> &'static str {
     }
 }
 
-fn conflict(one: &str, other: &str, why: &'static str, remedy: &'static str) -> ConfigError {
+pub(super) fn conflict(one: &str, other: &str, why: &'static str, remedy: &'static str) -> ConfigError {
     ConfigError::Conflict { one: one.to_owned(), other: other.to_owned(), why, remedy }
 }
 

@@ -4,9 +4,10 @@
 
 mod container;
 
+use boxr_network::PortSpec;
 use boxr_sys::namespace::NamespaceKind;
 
-use super::grammar;
+use super::grammar::{self, NetworkSaid};
 use super::raw::{RawRun, SaidPath};
 use super::value::{Base, Invalid, Node, Value};
 use crate::options::{NamespaceMode, Propagation, Tty};
@@ -80,6 +81,8 @@ fn add<T>(list: &mut Vec<T>, values: Vec<T>) -> Result<(), Invalid> {
 const BOOL: &str = "true or false";
 const MODE: &str =
     "new, host, container:NAME, pid:N, id:N or a path; in a file also true (new) and false (host)";
+const NETWORK: &str = "new, none, host, container:NAME, pid:N, id:N, a path or a network such as bridge; in a file also \
+    true (new), false (host) and a list of networks";
 const FILE: &str = "a path";
 const COUNT: &str = "a whole number";
 
@@ -269,9 +272,7 @@ pub static SETTINGS: &[Setting] = &[
         put(&mut raw.cidfile, base.absolute(node.text()?)?)
     }),
     both("namespaces.pid", "pid", MODE, D("true"), |r, n, b| namespace(r, n, b, NamespaceKind::Pid)),
-    both("namespaces.network", "network", MODE, D("false"), |r, n, b| {
-        namespace(r, n, b, NamespaceKind::Network)
-    }),
+    both("namespaces.network", "network", NETWORK, D("false"), network),
     both("namespaces.mount", "mount-ns", MODE, D("true"), |r, n, b| namespace(r, n, b, NamespaceKind::Mount)),
     both("namespaces.uts", "uts", MODE, D("true"), |r, n, b| namespace(r, n, b, NamespaceKind::Uts)),
     both("namespaces.ipc", "ipc", MODE, D("false"), |r, n, b| namespace(r, n, b, NamespaceKind::Ipc)),
@@ -280,6 +281,37 @@ pub static SETTINGS: &[Setting] = &[
         namespace(r, n, b, NamespaceKind::Cgroup)
     }),
     both("namespaces.time", "time-ns", MODE, D("false"), |r, n, b| namespace(r, n, b, NamespaceKind::Time)),
+    same(
+        "publish",
+        "[IP:][HOST:]PORT[/tcp|udp|sctp], such as 8080:80",
+        E("[\"8080:80\"]"),
+        |raw, node, _| {
+            let ports = node.each(|node| parsed(&node.text_or_number()?))?;
+            add(&mut raw.publish, ports)
+        },
+    ),
+    same("publish-all", BOOL, D("false"), |raw, node, _| put(&mut raw.publish_all, node.boolean()?)),
+    same("expose", "a port or a range, such as 80 or 53/udp", E("[\"80\"]"), |raw, node, _| {
+        let ports: Vec<PortSpec> = node.each(|node| parsed(&node.text_or_number()?))?;
+        if ports.iter().any(|port| port.host.is_some() || port.ip.is_some()) {
+            return Err(node.invalid("only the box's own port is exposed; publish is for the host's"));
+        }
+        add(&mut raw.expose, ports)
+    }),
+    same("ip", "an address of the network", E("\"10.88.0.9\""), |raw, node, _| match ip(node.text()?)? {
+        ip if ip.is_ipv4() => put(&mut raw.ip, ip),
+        _ => Err(node.invalid("not an address of IPv4; --ip6 takes the others")),
+    }),
+    same("ip6", "an address of the network", E("\"fd00::9\""), |raw, node, _| match ip(node.text()?)? {
+        ip if ip.is_ipv6() => put(&mut raw.ip6, ip),
+        _ => Err(node.invalid("not an address of IPv6")),
+    }),
+    same("mac-address", "six pairs of hexadecimal digits", E("\"02:42:0a:58:00:09\""), |raw, node, _| {
+        put(&mut raw.mac_address, parsed(node.text()?)?)
+    }),
+    same("network-alias", "a host name", E("[\"db\"]"), |raw, node, _| {
+        add(&mut raw.network_alias, node.each(|node| grammar::hostname(node.text()?))?)
+    }),
     flag("ns", "KIND=MODE,... such as pid=new,net=host", |raw, node, base| {
         for (kind, mode) in grammar::mode_list(node.text()?, base)? {
             raw.set_namespace(kind, mode);
@@ -359,6 +391,41 @@ fn namespace(raw: &mut RawRun, node: &Node, base: &Base, kind: NamespaceKind) ->
     };
     raw.set_namespace(kind, mode);
     Ok(())
+}
+
+/// A mode, or a network; several networks one after the other.
+fn network(raw: &mut RawRun, node: &Node, base: &Base) -> Result<(), Invalid> {
+    match &node.value {
+        Value::Bool(_) => namespace(raw, node, base, NamespaceKind::Network),
+        Value::Text(text) | Value::Word(text) => match grammar::network_mode(text, base)? {
+            NetworkSaid::Mode(mode) => {
+                raw.set_namespace(NamespaceKind::Network, mode);
+                Ok(())
+            }
+            NetworkSaid::Use(network) => {
+                raw.add_network(network);
+                Ok(())
+            }
+        },
+        _ => {
+            let networks = node.each(|node| match grammar::network_mode(node.text()?, base)? {
+                NetworkSaid::Use(network) => Ok(network),
+                NetworkSaid::Mode(_) => Err(node.invalid("several are networks, not modes")),
+            })?;
+            networks.into_iter().for_each(|network| raw.add_network(network));
+            Ok(())
+        }
+    }
+}
+
+/// An address of a box's.
+fn ip(text: &str) -> Result<std::net::IpAddr, Invalid> {
+    text.parse().map_err(|_| Invalid::new(text, "not an IP address"))
+}
+
+/// A value that boxr-network reads.
+fn parsed<T: std::str::FromStr<Err = boxr_network::Error>>(text: &str) -> Result<T, Invalid> {
+    text.parse().map_err(|error| grammar::invalid_network(text, error))
 }
 
 fn tty(node: &Node) -> Result<Tty, Invalid> {

@@ -35,6 +35,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 pub use files::{ContainerFiles, is_stale};
+pub use naming::Surroundings;
 pub use options::{ContainerOptions, Device, ImageRoot, Naming, Seccomp};
 pub use said::Said;
 pub use users::UserError;

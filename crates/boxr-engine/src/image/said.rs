@@ -55,9 +55,6 @@ impl Said {
             (self.shm_size.is_some(), "--shm-size"),
             (!self.hosts.is_empty(), "--add-host"),
             (self.no_hosts == Some(true), "--no-hosts"),
-            (!self.dns.is_empty(), "--dns"),
-            (!self.dns_search.is_empty(), "--dns-search"),
-            (!self.dns_options.is_empty(), "--dns-option"),
         ];
         match said.iter().find(|(said, _)| *said) {
             Some((_, flag)) => {

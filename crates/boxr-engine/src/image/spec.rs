@@ -5,11 +5,11 @@ use std::path::Path;
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{LinuxResources, LinuxSeccomp, Mount, Process, Spec};
 
-use super::files::ContainerFiles;
-use super::naming::{self, Surroundings, Who};
+use super::naming::{self, Who};
 use super::options::ContainerOptions;
 use super::{ImageError, devices, seccomp};
 use crate::options::BoxOptions;
+use crate::prepare::Manner;
 use crate::spec::{Situation, mount};
 
 /// Completes the specification of a container.
@@ -21,7 +21,7 @@ pub(crate) fn complete(
     options: &BoxOptions,
     container: &ContainerOptions,
     situation: &Situation<'_>,
-    files: Option<&ContainerFiles>,
+    manner: &Manner,
 ) -> Result<(), ImageError> {
     let asked = match container.privileged && !situation.other_user {
         true => devices::of_host(),
@@ -48,7 +48,7 @@ pub(crate) fn complete(
         }
         linux.set_seccomp(seccomp);
     }
-    mounts(spec, options, container, situation, files)
+    mounts(spec, options, container, situation, manner)
 }
 
 /// What keeps a process of a container in its bounds, also one that enters it: its AppArmor profile, and the filter of
@@ -96,7 +96,7 @@ fn mounts(
     options: &BoxOptions,
     container: &ContainerOptions,
     situation: &Situation<'_>,
-    files: Option<&ContainerFiles>,
+    manner: &Manner,
 ) -> Result<(), ImageError> {
     let mut all: Vec<Mount> = spec.mounts().clone().unwrap_or_default();
     let asked = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
@@ -104,14 +104,14 @@ fn mounts(
         adapt(one, container);
     }
     let mut own = vec![cgroups(container)];
-    if let Some(files) = files {
+    if let Some(files) = &manner.files {
         let hostname = spec.hostname().clone().unwrap_or_else(host_name);
         let who = Who {
             hostname: &hostname,
             network: &options.namespaces.network,
             owner: root_outside(spec, situation),
         };
-        let bound = naming::write(&files.data, &container.naming, who, &Surroundings::default())?;
+        let bound = naming::write(&files.data, &container.naming, who, &manner.around)?;
         own.extend(bound.into_iter().map(|(source, target)| {
             mount("bind", &source.to_string_lossy(), target, &["bind", "private", "nosuid", "nodev"])
         }));

@@ -61,6 +61,7 @@ fn ensure_waiting(dir: &BoxDir, state: State, wait: Wait) -> Result<State, Engin
             Ok(dir.read_state()?)
         }
         _ => Ok(lock.update_state(|state| {
+            state.networked = state.networked && lock.release_network().is_err();
             state.status = Status::Exited;
             state.exit = Some(Exit::Unknown);
             state.finished = Some(now());
@@ -159,7 +160,7 @@ fn settle(
     rustix::io::write(&tell, b".").map_err(system("report to the caller"))?;
     drop(tell);
     let terms = Terms { name, ..terms };
-    Ok((Watch { dir, process, pidfd, streams, log, ending: None, terms }, clients))
+    Ok((Watch { dir, process, pidfd, streams, log, ending: None, terms, held: Default::default() }, clients))
 }
 
 /// Whether that is the boxr that forked this monitor to step back from a foreground box.

@@ -40,6 +40,9 @@ pub(super) struct Watch {
     pub ending: Option<u8>,
     /// What it was started from, as far as it matters here.
     pub terms: Terms,
+    /// Its ports.
+    #[allow(dead_code, reason = "held, not read")]
+    pub held: crate::network::Held,
 }
 
 /// What of the options a monitor acts on.
@@ -284,6 +287,8 @@ fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {
     }
     super::streams::remove_all(watch.dir.dir_fd())
         .map_err(|errno| EngineError::system("remove the box's FIFOs", errno))?;
+    // What cannot be given back now goes with the box: its end is written down all the same.
+    let released = !state.networked || lock.release_network().is_ok();
     let state = lock.update_state(|state| {
         state.status = Status::Exited;
         state.finished = Some(now());
@@ -291,6 +296,7 @@ fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {
         state.process = None;
         state.supervisor = None;
         state.cgroup = None;
+        state.networked &= !released;
     })?;
     if watch.terms.retention == Retention::Ephemeral {
         lock.remove_known(&state)?;

@@ -130,6 +130,7 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
         log,
         ending: None,
         terms: watch.terms.clone(),
+        held: watch.held.clone(),
     };
     serve::serve(again, clients)
 }

@@ -18,6 +18,7 @@ use crate::foreground::{
 };
 use crate::image::ContainerFiles;
 use crate::logs::LogWriter;
+use crate::network::{self, Reserved};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::prepare::{self, Manner, PrepareError};
@@ -67,21 +68,29 @@ enum Told {
 ///
 /// # Errors
 /// [`EngineError`]; no process and no cgroup is left behind. The directory is the caller's.
-pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
+pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
     let failed = |errno| EngineError::system("make the box's standard descriptors", errno);
     let (streams, ends) = make_streams(&request).map_err(failed)?;
     let name = request.state.name.clone();
     let id = request.state.id.clone();
     let files = ContainerFiles::of(request.dir, request.options)?;
     let volumes = crate::volume::find(request.options, request.store.paths()).map_err(PrepareError::from)?;
-    let manner = Manner { streams: ends, monitored: true, trace: request.status.is_some(), files, volumes };
     let find = find_box(request.store);
-    let (plan, _) = prepare::prepare(request.options, &name, &id, manner, &find)?;
-    drop(find);
+    let networks = network::networks(request.store.paths());
+    let network = network::reserve(request.store, &networks, request.options, request.dir.id(), &name)?;
+    let around = network.surroundings(request.options);
+    let manner =
+        Manner { streams: ends, monitored: true, trace: request.status.is_some(), files, volumes, around };
+    let options = network.with_files(request.dir, request.options)?;
+    let (plan, _) = prepare::prepare(&options, &name, &id, manner, &find)?;
+    drop((find, options));
+    request.state.networked = network.is_some();
     if let boxr_runtime::plan::CgroupPlan::New(cgroup) = &plan.cgroup {
         // Known before it is made, so that a kill in between leaves none that nobody knows of.
         let noted = State { cgroup: Some(cgroup.location().clone()), ..request.state.clone() };
         request.dir.write_state(&noted)?;
+    } else if request.state.networked {
+        request.dir.write_state(&request.state)?;
     }
     let log_dir = request.dir.make_data()?;
     let log = LogWriter::open(&log_dir, request.options.log)?;
@@ -92,13 +101,16 @@ pub fn start(request: StartRequest<'_>) -> Result<Started, EngineError> {
     match cloned {
         Cloned::Child => {
             drop(hear);
-            be_monitor(request, plan, streams, log, tell)
+            be_monitor(request, plan, network, streams, log, tell)
         }
         Cloned::Parent { pidfd, .. } => {
             drop(tell);
             let told = hear_outcome(&hear, &name);
-            if told.is_err() {
-                boxr_sys::pidfd::reap(pidfd.as_fd(), true).unwrap_or_default();
+            match &told {
+                Ok(_) => network.hand_over(),
+                Err(_) => {
+                    boxr_sys::pidfd::reap(pidfd.as_fd(), true).unwrap_or_default();
+                }
             }
             told
         }
@@ -125,12 +137,13 @@ fn make_streams(request: &StartRequest<'_>) -> Result<(Option<streams::Streams>,
 fn be_monitor(
     mut request: StartRequest<'_>,
     plan: Plan,
+    network: Reserved<'_>,
     streams: Option<streams::Streams>,
     log: LogWriter,
     tell: OwnedFd,
 ) -> ! {
     let client = request.client.take();
-    let started = launch(request, plan, streams, log).map(|watch| {
+    let started = launch(request, plan, network, streams, log).map(|watch| {
         // Before the starter hears of it: who attaches next finds the door.
         let clients = serve::open_to_clients(&watch.dir, client);
         (watch, clients)
@@ -152,6 +165,7 @@ fn be_monitor(
 fn launch(
     mut request: StartRequest<'_>,
     plan: Plan,
+    network: Reserved<'_>,
     streams: Option<streams::Streams>,
     log: LogWriter,
 ) -> Result<Watch, EngineError> {
@@ -160,8 +174,9 @@ fn launch(
     let mut spawned = spawn(plan, &mask)?;
     let noted = note_start(&request, &spawned)
         .and_then(|noted| Ok((noted, namespaces(&mut spawned, request.status.as_ref())?)));
-    let ((process, dir), namespaces) = match noted {
-        Ok(noted) => noted,
+    let connected = noted.and_then(|noted| Ok((noted, network.connect(spawned.pid)?)));
+    let (((process, dir), namespaces), held) = match connected {
+        Ok(connected) => connected,
         Err(error) => {
             spawned.abandon();
             return Err(error);
@@ -172,14 +187,18 @@ fn launch(
         Err(error) => {
             remove_files_for_caller(request.options.pidfile.as_deref(), request.cidfile.as_deref());
             // Back to what it was: a box that has not started.
-            let back = State { cgroup: None, error: Some(error.to_string()), ..request.state };
+            give_network_back(&request)?;
+            let back =
+                State { cgroup: None, networked: false, error: Some(error.to_string()), ..request.state };
             request.dir.write_state(&back)?;
             return Err(error.into());
         }
     };
     let terms = Terms::of(request.options, &request.state.name);
     match settle(&mut request, &mut running, streams, &terms, &namespaces) {
-        Ok(streams) => Ok(Watch { dir, process, pidfd: running.pidfd, streams, log, ending: None, terms }),
+        Ok(streams) => {
+            Ok(Watch { dir, process, pidfd: running.pidfd, streams, log, ending: None, terms, held })
+        }
         Err(error) => {
             supervise::end(&running);
             if let Some(cgroup) = running.cgroup {
@@ -187,11 +206,21 @@ fn launch(
                 cgroup.remove()?;
             }
             remove_files_for_caller(request.options.pidfile.as_deref(), request.cidfile.as_deref());
-            let back = State { cgroup: None, error: Some(error.to_string()), ..request.state };
+            give_network_back(&request)?;
+            let back =
+                State { cgroup: None, networked: false, error: Some(error.to_string()), ..request.state };
             request.dir.write_state(&back)?;
             Err(error)
         }
     }
+}
+
+/// After a start that failed late.
+fn give_network_back(request: &StartRequest<'_>) -> Result<(), EngineError> {
+    if request.state.networked {
+        network::release(request.store.paths(), request.dir.id())?;
+    }
+    Ok(())
 }
 
 /// What remains to be done when the command runs already; what fails here ends it.
@@ -278,6 +307,9 @@ fn error_told(error: &EngineError) -> Told {
         EngineError::Runtime(Runtime::Cgroup(e)) => Told::Lost { how: e.to_string() },
         EngineError::System { doing, errno } => {
             Told::Store { doing: doing.clone(), errno: errno.raw_os_error() }
+        }
+        EngineError::Network(boxr_network::Error::System { doing, object, errno }) => {
+            Told::Store { doing: format!("{doing} {object}"), errno: errno.raw_os_error() }
         }
         other => Told::Lost { how: other.to_string() },
     }

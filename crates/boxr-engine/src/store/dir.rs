@@ -332,17 +332,29 @@ impl Lock<'_> {
     /// that was cut short has left is removed too. Neither processes nor cgroups are looked at.
     pub fn remove(&self) -> Result<(), StoreError> {
         match self.find_state() {
-            Ok(Some(state)) => self.dismantle(Names::One(&state.name)),
-            Ok(None) | Err(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => {
-                self.dismantle(Names::Search)
-            }
+            Ok(Some(state)) => self.remove_known(&state),
+            Ok(None) | Err(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => self.remove_unknown(),
             Err(error) => Err(error),
         }
     }
 
     /// The same for whoever has the state: one file read less.
     pub fn remove_known(&self, state: &State) -> Result<(), StoreError> {
+        if state.networked {
+            self.release_network()?;
+        }
         self.dismantle(Names::One(&state.name))
+    }
+
+    /// The same where nobody knows what it was.
+    pub(super) fn remove_unknown(&self) -> Result<(), StoreError> {
+        self.release_network()?;
+        self.dismantle(Names::Search)
+    }
+
+    /// Gives back what the box had of networks, if it had anything.
+    pub fn release_network(&self) -> Result<(), StoreError> {
+        Ok(crate::network::release(&self.0.store().paths, self.0.id())?)
     }
 }
 

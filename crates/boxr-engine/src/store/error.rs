@@ -91,6 +91,9 @@ pub enum StoreError {
         /// Its format.
         format: u32,
     },
+    /// What a box had of networks cannot be given back.
+    #[error(transparent)]
+    Network(#[from] boxr_network::Error),
     /// A file cannot be written because it cannot be encoded.
     #[error("cannot encode {path:?}: {reason}")]
     Encode {

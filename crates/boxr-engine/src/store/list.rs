@@ -8,7 +8,6 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::dir::{BoxDir, decode};
-use super::naming::Names;
 use super::{Inner, Observed, Store, StoreError, current, files, in_containers, observe};
 use crate::id::Id;
 use crate::record::{Exit, State, Status};
@@ -111,6 +110,24 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether the box of this id runs, or a command is at work on it. One that cannot be looked at is taken to.
+    pub fn is_living(&self, id: &str) -> bool {
+        let Some(id) = Id::parse(id) else { return false };
+        let Ok(dir) = BoxDir::open(&self.0, &id) else { return true };
+        let Some(dir) = dir else { return false };
+        let runs = |state: &State| !matches!(self.observe(state), Observed::Exited(_) | Observed::Created);
+        let Ok(found) = dir.find_state() else { return true };
+        if found.as_ref().is_some_and(runs) {
+            return true;
+        }
+        // Whoever starts it holds its lock.
+        let Ok(lock) = dir.try_lock() else { return true };
+        let Some(lock) = lock else { return true };
+        lock.find_state().map_or(true, |state| state.as_ref().is_some_and(runs))
+    }
+}
+
 impl Inner {
     /// Removes a leftover; whether it is gone. Whatever speaks against it leaves it where it is:
     /// a listing does not fail because of what another box left.
@@ -124,7 +141,7 @@ impl Inner {
         // Read again under the lock: it may just have been written.
         match dir.find_state()? {
             Some(state) if observe::is_leftover(&state, self.here()) => lock.remove_known(&state)?,
-            None if self.is_old(id)? => lock.dismantle(Names::Search)?,
+            None if self.is_old(id)? => lock.remove_unknown()?,
             _ => return Ok(false),
         }
         Ok(true)

@@ -102,7 +102,10 @@ impl Inner {
             // A rename that was cut short.
             Some(state) if state.name != name => self.release_names(Names::One(name), holder)?,
             Some(state) => lock.remove_known(&state)?,
-            None => lock.dismantle(Names::One(name))?,
+            None => {
+                lock.release_network()?;
+                lock.dismantle(Names::One(name))?;
+            }
         }
         Ok(true)
     }

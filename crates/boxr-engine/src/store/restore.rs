@@ -156,6 +156,7 @@ fn unknown(id: &Id, record: Option<&Record>) -> State {
         boot_id: String::new(),
         pid_namespace: 0,
         cgroup: None,
+        networked: false,
         tty: false,
     }
 }

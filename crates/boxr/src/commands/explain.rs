@@ -21,6 +21,7 @@ pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Resul
         trace: false,
         files: None,
         volumes: Places::new(),
+        around: Default::default(),
     };
     let find = find_box(store);
     let (plan, _) = prepare(options, name, "ID", manner, &find).map_err(|error| error.report())?;

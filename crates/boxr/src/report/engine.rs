@@ -21,6 +21,7 @@ impl Explain for EngineError {
             Self::Image(error) => error.report(),
             Self::Volume(error) => error.report(),
             Self::Config(error) => error.report(),
+            Self::Network(error) => error.report(),
             Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
             Self::Join(error) => error.report(),

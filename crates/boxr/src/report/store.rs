@@ -70,6 +70,7 @@ impl Explain for StoreError {
                 boxr_engine::record::FORMAT
             )),
             Self::Volume(error) => error.report(),
+            Self::Network(error) => error.report(),
             Self::Encode { .. } => Report::new(self.to_string()),
         }
     }

@@ -19,6 +19,7 @@ mod look;
 mod mounts;
 mod names;
 mod namespaces;
+mod network;
 mod own_binary;
 mod privileges;
 mod readme;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
         exits::TESTS,
         streams::TESTS,
         namespaces::TESTS,
+        network::TESTS,
         environment::TESTS,
         users::TESTS,
         privileges::TESTS,

@@ -63,18 +63,12 @@ pub static LATER: &[&str] = &[
     "attach",
     "blkio-weight",
     "cgroup-parent",
-    "expose",
     "gpus",
     "health-cmd",
-    "ip",
     "link",
     "log-driver",
-    "mac-address",
-    "network-alias",
     "oom-kill-disable",
     "pod",
-    "publish",
-    "publish-all",
     "replace",
     "restart",
     "runtime",
@@ -130,6 +124,7 @@ static WATCHING: &[Flag] =
         )];
 
 const NAMESPACES: &str = "Namespaces (MODE: new, host, container:NAME, pid:N, id:N or a path)";
+const NETWORK: &str = "Network";
 const FILES: &str = "Files";
 const WHO: &str = "Identity and rights";
 const LIMITS: &str = "Limits";
@@ -175,7 +170,10 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("label", "KEY[=VALUE]", "Label the box").short('l').repeat(),
     Flag::value("label-file", "FILE", "Read labels from a file").repeat().complete(Complete::File),
     namespace("pid", "Process ids (default new)"),
-    namespace("network", "Network devices and ports (default host)").aliases(&["net"]),
+    namespace("network", "Network devices and ports (default host), or a network").aliases(&["net"]).repeat().doc(
+        "NETWORK is the name of one (boxr network ls); bridge is the default network. Several give the box \
+            a device on each. Options follow: NETWORK:ip=A,ip6=A,mac=M,alias=NAME,interface_name=NAME.",
+    ),
     namespace("mount-ns", "Mounts (default new)"),
     namespace("uts", "Hostname (default new)"),
     namespace("ipc", "System V IPC and message queues (default host)"),
@@ -198,6 +196,20 @@ pub static SETTINGS: &[Flag] = &[
         .group(NAMESPACES),
     Flag::value("boottime", "SECONDS", "Offset of the boot-time clock; makes a time namespace")
         .group(NAMESPACES),
+    Flag::value("publish", "[IP:][HOST:]PORT[/PROTO]", "Let a port of the host lead into the box: 8080:80")
+        .short('p')
+        .group(NETWORK)
+        .repeat()
+        .doc(
+            "Without HOST any free port is taken; both may be ranges such as 8000-8010. PROTO is tcp, udp or \
+            sctp. Brings --network bridge with it.",
+        ),
+    Flag::switch("publish-all", "Publish all exposed ports on free ones").short('P').group(NETWORK),
+    Flag::value("expose", "PORT[/PROTO]", "Say that the box listens there, for -P").group(NETWORK).repeat(),
+    Flag::value("ip", "ADDRESS", "Address on the first network").group(NETWORK),
+    Flag::value("ip6", "ADDRESS", "Address of IPv6 on the first network").group(NETWORK),
+    Flag::value("mac-address", "MAC", "Hardware address on the first network").group(NETWORK),
+    Flag::value("network-alias", "NAME", "Further name on the first network").group(NETWORK).repeat(),
     Flag::value("rootfs", "DIR", "Use this directory as / of the box")
         .group(FILES)
         .complete(Complete::Directory),

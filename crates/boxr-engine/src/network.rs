@@ -1,0 +1,143 @@
+//! A box and its networks: what boxr-network does for it, and when.
+//!
+//! Addresses and ports are reserved before the first process is made, and a start that cannot have them ends there. The
+//! devices are made when the first process exists and before its command runs. All is given back when the box has
+//! ended, and with its directory: whoever removes a box whose boxr was killed gives back what it had.
+
+mod resolver;
+
+use std::borrow::Cow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use boxr_network::{AttachRequest, Connected, Networks, PortSpec, Reservation};
+use boxr_runtime::namespaces;
+use boxr_sys::namespace::NamespaceKind;
+use rustix::process::Pid;
+
+use crate::id::Id;
+use crate::image::{ContainerOptions, Surroundings};
+use crate::options::{BoxOptions, NetworkOptions};
+use crate::outcome::EngineError;
+use crate::paths::Paths;
+use crate::store::{BoxDir, Store};
+
+/// The networks of a store's user.
+pub fn networks(paths: &Paths) -> Networks {
+    Networks::new(&paths.data, &paths.state)
+}
+
+/// What a box has before it starts: nothing, where it has none of boxr's networks.
+#[derive(Debug, Default)]
+pub struct Reserved<'n>(Option<Reservation<'n>>);
+
+/// What is held while a box runs: sockets of its ports.
+#[derive(Clone, Debug, Default)]
+pub struct Held(#[allow(dead_code, reason = "held, not read")] Arc<Vec<OwnedFd>>);
+
+/// Reserves addresses and ports for a box that is to start.
+///
+/// # Errors
+/// [`boxr_network::Error`]; nothing is kept.
+pub fn reserve<'n>(
+    store: &Store,
+    networks: &'n Networks,
+    options: &BoxOptions,
+    id: &Id,
+    name: &str,
+) -> Result<Reserved<'n>, EngineError> {
+    if !options.network.is_wanted() {
+        return Ok(Reserved(None));
+    }
+    let ports = ports(&options.network, options.container.as_deref());
+    let request = AttachRequest { id: id.as_str(), name, networks: &options.network.networks, ports: &ports };
+    let reservation = networks.reserve(&request, &|id| store.is_living(id))?;
+    Ok(Reserved(Some(reservation)))
+}
+
+/// What is published: what was said, and with `-P` each exposed port that was not.
+fn ports(options: &NetworkOptions, container: Option<&ContainerOptions>) -> Vec<PortSpec> {
+    let mut ports = options.publish.clone();
+    if !options.publish_all {
+        return ports;
+    }
+    // What an image exposes was written by its builder; what is no port exposes nothing.
+    let of_image =
+        container.iter().flat_map(|container| &container.ports).filter_map(|port| port.parse().ok());
+    let exposed: Vec<PortSpec> = options.exposed.iter().cloned().chain(of_image).collect();
+    for PortSpec { container, protocol, .. } in exposed {
+        for port in container.ports() {
+            let covers = |spec: &PortSpec| {
+                spec.protocol == protocol && (spec.container.first..=spec.container.last).contains(&port)
+            };
+            if !ports.iter().any(covers) {
+                ports.push(PortSpec::any(port, protocol));
+            }
+        }
+    }
+    ports
+}
+
+impl Reserved<'_> {
+    /// Whether there is anything.
+    pub fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What a container of an image is told of its network.
+    pub fn surroundings(&self, options: &BoxOptions) -> Surroundings {
+        let Some(reservation) = self.0.as_ref().filter(|_| options.container.is_some()) else {
+            return Surroundings::default();
+        };
+        let endpoints = &reservation.attachment().endpoints;
+        let addresses = endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        Surroundings {
+            addresses: addresses.map(|(address, _)| address.to_string()).collect(),
+            servers: resolver::servers(),
+            gateway: endpoints.iter().find_map(|endpoint| endpoint.gateways.first()).map(ToString::to_string),
+        }
+    }
+
+    /// The options of the box, with files of its own about names where it has a network of its own.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn with_files<'o>(
+        &self,
+        dir: &BoxDir,
+        options: &'o BoxOptions,
+    ) -> Result<Cow<'o, BoxOptions>, EngineError> {
+        if self.0.is_none() {
+            return Ok(Cow::Borrowed(options));
+        }
+        resolver::add(dir, options)
+    }
+
+    /// Makes the devices, in the network namespace of the first process.
+    ///
+    /// # Errors
+    /// The kernel's refusal; nothing is left, and nothing reserved.
+    pub fn connect(self, pid: Pid) -> Result<Held, EngineError> {
+        let Some(reservation) = self.0 else { return Ok(Held::default()) };
+        let pid = pid.as_raw_nonzero().get();
+        let namespace = namespaces::open(NamespaceKind::Network, pid)
+            .map_err(|errno| EngineError::system("open the network namespace of the box", errno))?;
+        let Connected { holds, .. } = reservation.connect(namespace.as_fd())?;
+        Ok(Held(Arc::new(holds)))
+    }
+
+    /// The monitor has taken it over.
+    pub fn hand_over(self) {
+        if let Some(reservation) = self.0 {
+            reservation.hand_over();
+        }
+    }
+}
+
+/// Gives back what a box that has ended had.
+///
+/// # Errors
+/// What could not be given back, after the rest was.
+pub fn release(paths: &Paths, id: &Id) -> Result<(), boxr_network::Error> {
+    networks(paths).detach(id.as_str())
+}

@@ -1,0 +1,150 @@
+//! resolv.conf(5) of a box with a network of its own.
+
+use std::borrow::Cow;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::options::{BoxOptions, MountOption, NamespaceMode, NetworkOptions, Root};
+use crate::outcome::EngineError;
+use crate::store::BoxDir;
+
+const HOSTS: &str = "/etc/resolv.conf";
+/// What systemd-resolved knows, where the host's own file names only its stub on 127.0.0.53.
+const BEHIND_STUB: &str = "/run/systemd/resolve/resolv.conf";
+
+/// The box's options with a mount of a file of its own on /etc/resolv.conf, where it has mounts of its own.
+pub(super) fn add<'o>(dir: &BoxDir, options: &'o BoxOptions) -> Result<Cow<'o, BoxOptions>, EngineError> {
+    let destination = PathBuf::from(HOSTS);
+    let has_own = options.mounts.iter().any(|mount| mount.destination == destination);
+    // In the host's tree there is a file to mount on, or there is none.
+    let has_place = options.root != Root::Host || Path::new(HOSTS).exists();
+    // A container of an image has such a file anyway.
+    if options.container.is_some() || options.namespaces.mount != NamespaceMode::New || has_own || !has_place
+    {
+        return Ok(Cow::Borrowed(options));
+    }
+    let path = dir.path().join("resolv.conf");
+    let failed = |error: std::io::Error| EngineError::File {
+        path: path.display().to_string(),
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    };
+    fs::write(&path, text(&options.network)).map_err(failed)?;
+    // Whoever the command runs as reads it.
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(failed)?;
+    let mut options = options.clone();
+    options.mounts.push(MountOption {
+        kind: "bind".to_owned(),
+        source: Some(path.display().to_string()),
+        destination,
+        options: vec!["bind".to_owned(), "rw".to_owned()],
+    });
+    Ok(Cow::Owned(options))
+}
+
+fn text(options: &NetworkOptions) -> String {
+    host().overlaid_by(options).text()
+}
+
+/// The host's name servers, as far as another network reaches them.
+pub(super) fn servers() -> Vec<String> {
+    host().servers
+}
+
+fn host() -> Resolver {
+    let mut host = Resolver::parse(&fs::read_to_string(HOSTS).unwrap_or_default());
+    if host.servers.is_empty()
+        && let Ok(behind) = fs::read_to_string(BEHIND_STUB)
+    {
+        host.servers = Resolver::parse(&behind).servers;
+    }
+    host
+}
+
+/// What resolv.conf(5) says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Resolver {
+    servers: Vec<String>,
+    search: Vec<String>,
+    options: Vec<String>,
+}
+
+impl Resolver {
+    /// Servers on the host's own 127.0.0.0/8 or ::1 are left out: in the box that is the box.
+    fn parse(text: &str) -> Self {
+        let mut resolver = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            match words.next().as_deref() {
+                Some("nameserver") => {
+                    resolver.servers.extend(words.next().filter(|server| is_elsewhere(server)))
+                }
+                // The last one counts.
+                Some("search" | "domain") => resolver.search = words.collect(),
+                Some("options") => resolver.options.extend(words),
+                _ => {}
+            }
+        }
+        resolver
+    }
+
+    fn overlaid_by(mut self, options: &NetworkOptions) -> Self {
+        if !options.dns.is_empty() {
+            self.servers.clone_from(&options.dns);
+        }
+        if !options.dns_search.is_empty() {
+            self.search = options.dns_search.iter().filter(|domain| *domain != ".").cloned().collect();
+        }
+        if !options.dns_options.is_empty() {
+            self.options.clone_from(&options.dns_options);
+        }
+        self
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.search.is_empty() {
+            text.push_str(&format!("search {}\n", self.search.join(" ")));
+        }
+        self.servers.iter().for_each(|server| text.push_str(&format!("nameserver {server}\n")));
+        if !self.options.is_empty() {
+            text.push_str(&format!("options {}\n", self.options.join(" ")));
+        }
+        text
+    }
+}
+
+fn is_elsewhere(server: &str) -> bool {
+    let address = server.split('%').next().unwrap_or_default();
+    address.parse::<IpAddr>().is_ok_and(|address| !address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_the_hosts_loopback_are_left_out() {
+        let resolver = Resolver::parse(
+            "# a comment\nnameserver 127.0.0.53\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver ::1\nsearch a b\noptions edns0\n",
+        );
+        assert_eq!(
+            resolver.text(),
+            "search a b\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\noptions edns0\n"
+        );
+    }
+
+    #[test]
+    fn what_was_said_comes_first() {
+        let options = NetworkOptions {
+            dns: vec!["10.9.9.9".to_owned()],
+            dns_search: vec![".".to_owned()],
+            ..NetworkOptions::default()
+        };
+        let resolver =
+            Resolver::parse("nameserver 10.0.0.1\nsearch a\noptions ndots:2\n").overlaid_by(&options);
+        assert_eq!(resolver.text(), "nameserver 10.9.9.9\noptions ndots:2\n");
+    }
+}

@@ -1,0 +1,442 @@
+//! A container comes to its networks, and leaves them.
+//!
+//! First everything is checked and reserved: addresses, ports, the record. Nothing of that needs the container's
+//! namespace, so a start that is refused has made no process. Then the devices are made. What fails in between
+//! is rolled back whole.
+
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::MacAddress;
+use crate::attachment::{Attachment, Endpoint, short};
+use crate::definition::{Definition, Driver};
+use crate::error::{Collected, Error};
+use crate::files::{self, Lock, Sharing};
+use crate::firewall::Firewall;
+use crate::link::{Device, Links};
+use crate::networks::{IsAlive, Networks};
+use crate::port::PortSpec;
+use crate::publish::{self, Holds};
+
+/// One network that a container is to be on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkUse {
+    /// Its name, or the beginning of its id.
+    pub name: String,
+    /// The address of IPv4; a free one when `None`.
+    pub ip: Option<IpAddr>,
+    /// The address of IPv6.
+    pub ip6: Option<IpAddr>,
+    /// The hardware address.
+    pub mac: Option<MacAddress>,
+    /// Further names.
+    pub aliases: Vec<String>,
+    /// The name of the device inside; `eth0`, `eth1`… when `None`.
+    pub interface: Option<String>,
+}
+
+/// What a container is to have.
+#[derive(Clone, Debug)]
+pub struct AttachRequest<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Networks, the one with the default route first.
+    pub networks: &'a [NetworkUse],
+    /// Ports to publish.
+    pub ports: &'a [PortSpec],
+}
+
+/// Addresses and ports that were taken for a container; given back when dropped unconnected.
+#[derive(Debug)]
+pub struct Reservation<'n> {
+    networks: &'n Networks,
+    attachment: Attachment,
+    /// What there was before, for a container that runs already.
+    before: Option<Attachment>,
+    /// The networks of the new endpoints, which are the last ones.
+    new: Vec<Definition>,
+    holds: Holds,
+    connected: bool,
+}
+
+/// A container that is on its networks.
+#[derive(Debug)]
+pub struct Connected {
+    /// What it has.
+    pub attachment: Attachment,
+    /// To be held while it runs.
+    pub holds: Holds,
+}
+
+impl Networks {
+    /// Checks what is asked for and reserves it.
+    ///
+    /// # Errors
+    /// No such network, an address or a port that is taken, something the network does not have. Nothing is kept.
+    pub fn reserve(
+        &self,
+        request: &AttachRequest<'_>,
+        is_alive: &IsAlive<'_>,
+    ) -> Result<Reservation<'_>, Error> {
+        let attachment = Attachment {
+            id: request.id.to_owned(),
+            name: request.name.to_owned(),
+            endpoints: Vec::new(),
+            published: Vec::new(),
+        };
+        // Of an earlier start that was killed.
+        self.detach(request.id)?;
+        let mut reservation = self.extend(attachment, None, request.networks, is_alive)?;
+        reservation.publish(request.ports, is_alive)?;
+        self.note(&reservation.attachment)?;
+        Ok(reservation)
+    }
+
+    /// The same for one more network of a container that runs.
+    ///
+    /// # Errors
+    /// As [`Networks::reserve`]; it is on that network already.
+    pub fn reserve_more(
+        &self,
+        request: &AttachRequest<'_>,
+        is_alive: &IsAlive<'_>,
+    ) -> Result<Reservation<'_>, Error> {
+        let before = self.attachment(request.id)?;
+        let base = before.clone().unwrap_or_else(|| Attachment {
+            id: request.id.to_owned(),
+            name: request.name.to_owned(),
+            endpoints: Vec::new(),
+            published: Vec::new(),
+        });
+        let reservation = self.extend(base, before, request.networks, is_alive)?;
+        self.note(&reservation.attachment)?;
+        Ok(reservation)
+    }
+
+    fn extend(
+        &self,
+        attachment: Attachment,
+        before: Option<Attachment>,
+        uses: &[NetworkUse],
+        is_alive: &IsAlive<'_>,
+    ) -> Result<Reservation<'_>, Error> {
+        let mut reservation = Reservation {
+            networks: self,
+            attachment,
+            before,
+            new: Vec::new(),
+            holds: Holds::new(),
+            connected: false,
+        };
+        for wanted in uses {
+            let network = self.find(&wanted.name)?;
+            reservation.add(network, wanted, is_alive)?;
+        }
+        Ok(reservation)
+    }
+
+    /// The lock of a network that is not to be removed meanwhile. Makes its directory if it is missing.
+    fn hold_network(&self, network: &str) -> Result<Lock, Error> {
+        let place = self.state_of(network);
+        let leases = self.leases_of(network);
+        loop {
+            if let Some(lock) = files::lock(&place, Sharing::Shared)?
+                && leases.exists()
+            {
+                return Ok(lock);
+            }
+            files::make_dir(&leases)?;
+        }
+    }
+
+    /// Takes everything of networks from a container: ports, devices, addresses, the record. What it does not
+    /// have is taken already.
+    ///
+    /// # Errors
+    /// What could not be taken, after the rest was.
+    pub fn detach(&self, id: &str) -> Result<(), Error> {
+        let Some(attachment) = self.attachment(id)? else { return Ok(()) };
+        let mut collected = Collected::default();
+        let forwards = attachment.forwards();
+        if !forwards.is_empty() {
+            collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&forwards)));
+        }
+        collected.take(self.leave(id, &attachment.endpoints));
+        collected.finish()?;
+        self.forget(id)
+    }
+
+    fn leave(&self, id: &str, endpoints: &[Endpoint]) -> Result<(), Error> {
+        let mut collected = Collected::default();
+        let outsides: Vec<&str> =
+            endpoints.iter().filter_map(|endpoint| endpoint.outside.as_deref()).collect();
+        if !outsides.is_empty() {
+            match Links::open() {
+                Ok(mut links) => outsides.iter().for_each(|outside| collected.take(links.remove(outside))),
+                Err(error) => collected.take(Err(error)),
+            }
+        }
+        for endpoint in endpoints {
+            for (address, _) in &endpoint.addresses {
+                collected.take(self.give_back(&endpoint.network, *address, id));
+            }
+        }
+        collected.finish()
+    }
+
+    /// Takes a running container from one network. `namespace` is its network namespace.
+    ///
+    /// # Errors
+    /// It is not on that network; what could not be taken, after the rest was.
+    pub fn disconnect(&self, id: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let network = self.find(network)?.name;
+        let not_on =
+            || Error::Connection { container: short(id).to_owned(), how: "not on", network: network.clone() };
+        let attachment = self.attachment(id)?.ok_or_else(not_on)?;
+        let (gone, kept): (Vec<Endpoint>, Vec<Endpoint>) =
+            attachment.endpoints.iter().cloned().partition(|endpoint| endpoint.network == network);
+        let endpoint = gone.first().ok_or_else(not_on)?;
+        let after = Attachment { endpoints: kept, ..attachment.clone() };
+        let mut collected = Collected::default();
+        if attachment.forwards() != after.forwards() {
+            // Ports that led here lead to the next network that can have them.
+            let moved = Firewall::open().and_then(|mut firewall| {
+                firewall.withdraw(&attachment.forwards())?;
+                firewall.publish(&after.forwards()).map(|_| ())
+            });
+            collected.take(moved);
+        }
+        if endpoint.driver == Driver::Macvlan {
+            collected.take(Links::open_in(namespace).and_then(|mut links| links.remove(&endpoint.inside)));
+        }
+        collected.take(self.leave(id, &gone));
+        collected.finish()?;
+        self.note(&after)
+    }
+}
+
+impl Reservation<'_> {
+    fn add(&mut self, network: Definition, wanted: &NetworkUse, is_alive: &IsAlive<'_>) -> Result<(), Error> {
+        let name = network.name.clone();
+        let unsupported = |why: &str| Error::Unsupported { network: name.clone(), why: why.to_owned() };
+        if !matches!(network.driver, Driver::Bridge | Driver::Macvlan) {
+            return Err(unsupported("a container that is on it is on no other"));
+        }
+        if self.attachment.endpoints.iter().any(|endpoint| endpoint.network == name) {
+            let container = short(&self.attachment.id).to_owned();
+            return Err(Error::Connection { container, how: "already on", network: name });
+        }
+        for (said, ipv6) in [(wanted.ip, false), (wanted.ip6, true)] {
+            if let Some(address) = said
+                && !network
+                    .pools
+                    .iter()
+                    .any(|pool| pool.subnet.contains(address) && pool.subnet.is_ipv6() == ipv6)
+            {
+                return Err(Error::AddressOutside { network: name, address });
+            }
+        }
+        let inside = self.device_name(wanted)?;
+        let endpoint = Endpoint {
+            network: name.clone(),
+            driver: network.driver,
+            internal: network.internal,
+            outside: (network.driver == Driver::Bridge).then(|| self.outside_name()),
+            inside,
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            mac: wanted.mac,
+            aliases: wanted.aliases.clone(),
+        };
+        self.attachment.endpoints.push(endpoint);
+        let _stays = self.networks.hold_network(&name)?;
+        self.take_addresses(&network, wanted, is_alive)?;
+        self.new.push(network);
+        Ok(())
+    }
+
+    /// Addresses for the last endpoint; each is noted there at once, so that it can be given back.
+    fn take_addresses(
+        &mut self,
+        network: &Definition,
+        wanted: &NetworkUse,
+        is_alive: &IsAlive<'_>,
+    ) -> Result<(), Error> {
+        let id = self.attachment.id.clone();
+        for ipv6 in [false, true] {
+            let said = if ipv6 { wanted.ip6 } else { wanted.ip };
+            let mut pools = network.pools.iter().filter(|pool| pool.subnet.is_ipv6() == ipv6);
+            let Some(pool) = pools.find(|pool| said.is_none_or(|address| pool.subnet.contains(address)))
+            else {
+                continue;
+            };
+            let address = self.networks.take_lease(network, pool, said, &id, is_alive)?;
+            let Some(endpoint) = self.attachment.endpoints.last_mut() else { continue };
+            endpoint.addresses.push((address, pool.subnet.prefix()));
+            endpoint.gateways.extend(pool.gateway.filter(|_| !network.internal));
+            if let (IpAddr::V4(address), None) = (address, endpoint.mac) {
+                endpoint.mac = Some(MacAddress::of(address));
+            }
+        }
+        Ok(())
+    }
+
+    fn device_name(&self, wanted: &NetworkUse) -> Result<String, Error> {
+        let taken = |name: &str| self.attachment.endpoints.iter().any(|endpoint| endpoint.inside == name);
+        match &wanted.interface {
+            Some(name) => {
+                let invalid = |why: &str| Error::invalid("device name", name, why);
+                crate::definition::device_name(name).map_err(|why| invalid(&why))?;
+                if taken(name) { Err(invalid("the container has it already")) } else { Ok(name.clone()) }
+            }
+            None => {
+                let mut names = (0u32..).map(|number| format!("eth{number}")).filter(|name| !taken(name));
+                Ok(names.next().unwrap_or_default())
+            }
+        }
+    }
+
+    /// The name of the host's end: of the container's id, and a number where it has several.
+    fn outside_name(&self) -> String {
+        let start: String = self.attachment.id.chars().take(8).collect();
+        let taken = |name: &String| {
+            self.attachment.endpoints.iter().any(|endpoint| endpoint.outside.as_ref() == Some(name))
+        };
+        let mut names = (0u32..).map(|number| format!("bx{start}.{number}")).filter(|name| !taken(name));
+        names.next().unwrap_or_default()
+    }
+
+    fn publish(&mut self, ports: &[PortSpec], is_alive: &IsAlive<'_>) -> Result<(), Error> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        let found =
+            self.attachment.endpoints.iter().zip(&self.new).find(|(endpoint, _)| endpoint.takes_ports());
+        let Some((endpoint, network)) = found else {
+            let network = self.new.first().map_or_else(|| "none".to_owned(), |network| network.name.clone());
+            return Err(Error::Unsupported {
+                network,
+                why: "ports are published on bridge networks that are not internal".to_owned(),
+            });
+        };
+        let ipv6 = endpoint.address(true).is_some();
+        let mut others = Vec::new();
+        for other in self.networks.attachments()? {
+            if other.id == self.attachment.id || other.published.is_empty() {
+                continue;
+            }
+            if is_alive(&other.id) { others.push(other) } else { self.networks.detach(&other.id)? }
+        }
+        let (published, holds) = publish::take(ports, network.options.host_ip, ipv6, &others)?;
+        self.attachment.published = published;
+        self.holds = holds;
+        Ok(())
+    }
+
+    /// What was reserved.
+    pub fn attachment(&self) -> &Attachment {
+        &self.attachment
+    }
+
+    /// Makes the devices in the container's network namespace, and lets ports lead there. The calling thread enters
+    /// the namespace for a moment.
+    ///
+    /// # Errors
+    /// The kernel's refusal; nothing is left, and nothing reserved.
+    pub fn connect(mut self, namespace: BorrowedFd<'_>) -> Result<Connected, Error> {
+        self.make(namespace)?;
+        self.connected = true;
+        Ok(Connected { attachment: self.attachment.clone(), holds: std::mem::take(&mut self.holds) })
+    }
+
+    /// Another process of this start, which has a copy, connects it.
+    pub fn hand_over(mut self) {
+        self.connected = true;
+    }
+
+    fn make(&self, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let mut outside = Links::open()?;
+        let mut inside = Links::open_in(namespace)?;
+        let mut firewall = Firewall::open()?;
+        let old = self.attachment.endpoints.len() - self.new.len();
+        let mut has_way_out =
+            self.attachment.endpoints.iter().take(old).any(|endpoint| !endpoint.gateways.is_empty());
+        for (endpoint, network) in self.attachment.endpoints.iter().skip(old).zip(&self.new) {
+            let device = Device {
+                name: endpoint.inside.clone(),
+                mac: endpoint.mac,
+                mtu: network.options.mtu,
+                addresses: endpoint.addresses.clone(),
+                gateways: if has_way_out { Vec::new() } else { endpoint.gateways.clone() },
+            };
+            has_way_out |= !endpoint.gateways.is_empty();
+            self.make_device(network, endpoint, &device, &mut outside, &mut firewall, namespace)?;
+            let index = inside.index(&device.name)?;
+            let missing = || Error::system("find the device", &device.name, rustix::io::Errno::NODEV);
+            inside.configure(index.ok_or_else(missing)?, &device)?;
+        }
+        let forwards = self.attachment.forwards_with_ports();
+        let only: Vec<_> = forwards.iter().map(|(_, forward)| forward.clone()).collect();
+        match firewall.publish(&only)? {
+            _ if self.before.is_some() => Ok(()),
+            Ok(()) => Ok(()),
+            Err(index) => {
+                let port = forwards.get(index).map(|(port, _)| port.to_string()).unwrap_or_default();
+                let owner = Some(format!(
+                    "an element of nf_tables that boxr did not find the owner of (table {})",
+                    crate::firewall::TABLE
+                ));
+                Err(Error::PortTaken { port, owner })
+            }
+        }
+    }
+
+    fn make_device(
+        &self,
+        network: &Definition,
+        endpoint: &Endpoint,
+        device: &Device,
+        outside: &mut Links,
+        firewall: &mut Firewall,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        if network.driver == Driver::Bridge {
+            let bridge = self.networks.bring_up(network, outside, firewall)?;
+            let name = endpoint.outside.as_deref().unwrap_or_default();
+            return outside.make_veth(name, bridge, device, namespace);
+        }
+        let parent = network.options.parent.as_deref().unwrap_or_default();
+        let index = outside.index(parent)?;
+        let index =
+            index.ok_or_else(|| Error::system("find the device", parent, rustix::io::Errno::NODEV))?;
+        outside.make_macvlan(index, network.macvlan_mode(), device, namespace)
+    }
+
+    fn give_back(&self) -> Result<(), Error> {
+        let id = &self.attachment.id;
+        let Some(before) = &self.before else {
+            // Also what the record does not say yet.
+            let mut collected = Collected::default();
+            collected.take(self.networks.detach(id));
+            collected.take(self.networks.leave(id, &self.attachment.endpoints));
+            return collected.finish();
+        };
+        let new = self.attachment.endpoints.get(before.endpoints.len()..).unwrap_or_default();
+        self.networks.leave(id, new)?;
+        self.networks.note(before)
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if !self.connected {
+            // What made the start fail is what is reported; what is left here goes with the container.
+            self.give_back().unwrap_or_default();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a container has of networks: its record on disk.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::MacAddress;
+use crate::definition::Driver;
+use crate::error::Error;
+use crate::files::{self, Existing, Lasting};
+use crate::firewall::Forward;
+use crate::networks::Networks;
+use crate::port::Published;
+
+/// `boxes/ID.json`: what a container has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Its id.
+    pub id: String,
+    /// Its name when it was attached.
+    pub name: String,
+    /// Where it is attached.
+    pub endpoints: Vec<Endpoint>,
+    /// Ports of the host's that lead into it.
+    pub published: Vec<Published>,
+}
+
+/// A container on one network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The network's name.
+    pub network: String,
+    /// How the network comes to be.
+    pub driver: Driver,
+    /// Whether nothing leaves the network.
+    pub internal: bool,
+    /// The host's end of the pair.
+    pub outside: Option<String>,
+    /// The device in the container.
+    pub inside: String,
+    /// Its addresses, each with the length of its subnet.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// The ways out, whether they are default routes or not.
+    pub gateways: Vec<IpAddr>,
+    /// Its hardware address.
+    pub mac: Option<MacAddress>,
+    /// Further names on this network.
+    pub aliases: Vec<String>,
+}
+
+impl Endpoint {
+    /// Its address of IPv4, or of IPv6.
+    pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
+        self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv6() == ipv6)
+    }
+
+    /// Whether ports of the host's can lead here.
+    pub(crate) fn takes_ports(&self) -> bool {
+        self.driver == Driver::Bridge && !self.internal
+    }
+}
+
+impl Attachment {
+    /// What is published, address by address.
+    pub(crate) fn forwards(&self) -> Vec<Forward> {
+        self.published.iter().flat_map(|port| self.forwards_of(port)).map(|(_, forward)| forward).collect()
+    }
+
+    /// The same, each with what it comes from.
+    pub(crate) fn forwards_with_ports(&self) -> Vec<(Published, Forward)> {
+        self.published.iter().flat_map(|port| self.forwards_of(port)).collect()
+    }
+
+    fn forwards_of(&self, port: &Published) -> Vec<(Published, Forward)> {
+        let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.takes_ports()) else {
+            return Vec::new();
+        };
+        let family = |ipv6: bool| port.ip.is_none_or(|ip| ip.is_ipv6() == ipv6);
+        let forward = |ipv6: bool| {
+            let to = endpoint.address(ipv6).filter(|_| family(ipv6))?;
+            let ip = port.ip.filter(|ip| !ip.is_unspecified());
+            Some((
+                port.clone(),
+                Forward { ip, port: port.host, protocol: port.protocol, to: (to, port.container) },
+            ))
+        };
+        [false, true].into_iter().filter_map(forward).collect()
+    }
+}
+
+/// The first twelve digits of an id, as people see it.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+impl Networks {
+    /// What the container of this id has; `None` when it has nothing.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub fn attachment(&self, id: &str) -> Result<Option<Attachment>, Error> {
+        files::read(&self.boxes().join(format!("{id}.json")))
+    }
+
+    /// What each container has.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn attachments(&self) -> Result<Vec<Attachment>, Error> {
+        let mut all = Vec::new();
+        for file in files::names(&self.boxes())? {
+            if let Some(id) = file.strip_suffix(".json") {
+                all.extend(self.attachment(id)?);
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn note(&self, attachment: &Attachment) -> Result<(), Error> {
+        files::make_dir(&self.boxes())?;
+        let path = self.boxes().join(format!("{}.json", attachment.id));
+        files::write(&path, attachment, Existing::Replace, Lasting::No)
+    }
+
+    pub(crate) fn forget(&self, id: &str) -> Result<(), Error> {
+        files::remove(&self.boxes().join(format!("{id}.json")))
+    }
+}

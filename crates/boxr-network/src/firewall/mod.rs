@@ -1,0 +1,170 @@
+//! boxr's own table in nf_tables.
+//!
+//! The fixed part, table, chains, rules and empty sets, is made once per network namespace ([`table`]). A network adds
+//! elements to the sets of bridges and subnets, a published port one to a map. Nobody else's tables are looked
+//! at or changed: docker's, podman's and firewalld's rules stand beside it, and what one of them drops is dropped.
+
+mod element;
+mod expression;
+mod table;
+
+use boxr_sys::netlink::{Body, Netlink, Refused, Request};
+use rustix::io::Errno;
+
+use crate::address::Subnet;
+use crate::error::Error;
+pub(crate) use element::{Element, Forward};
+
+/// The name of boxr's table.
+pub(crate) const TABLE: &str = "boxr";
+
+/// `NFT_MSG_…`
+mod message {
+    pub(super) const NEW_TABLE: u16 = 0;
+    pub(super) const DELETE_TABLE: u16 = 2;
+    pub(super) const NEW_CHAIN: u16 = 3;
+    pub(super) const NEW_RULE: u16 = 6;
+    pub(super) const NEW_SET: u16 = 9;
+    pub(super) const NEW_ELEMENT: u16 = 12;
+    pub(super) const GET_ELEMENT: u16 = 13;
+    pub(super) const DELETE_ELEMENT: u16 = 14;
+}
+
+/// `struct nfgenmsg` of the family `inet`: IPv4 and IPv6.
+const INET: [u8; 4] = [1, 0, 0, 0];
+
+/// How a bridge takes part.
+#[derive(Clone, Debug)]
+pub(crate) struct Membership {
+    /// The bridge's name.
+    pub bridge: String,
+    /// Its subnets.
+    pub subnets: Vec<Subnet>,
+    /// Whether packets leave it for elsewhere, with the host's address.
+    pub internal: bool,
+    /// Whether others reach it by published ports only.
+    pub closed: bool,
+}
+
+impl Membership {
+    fn elements(&self) -> Vec<Element> {
+        let mut elements = vec![Element::bridge(&self.bridge), Element::within(&self.bridge)];
+        if self.closed || self.internal {
+            elements.push(Element::closed(&self.bridge));
+        }
+        if self.internal {
+            elements.push(Element::internal(&self.bridge));
+        } else {
+            elements.extend(self.subnets.iter().flat_map(Element::subnet));
+        }
+        elements
+    }
+}
+
+/// nf_tables of the caller's network namespace.
+#[derive(Debug)]
+pub(crate) struct Firewall(Netlink);
+
+impl Firewall {
+    pub(crate) fn open() -> Result<Self, Error> {
+        let opened = Netlink::open_netfilter();
+        opened.map(Self).map_err(|errno| Error::Firewall { what: "anything".to_owned(), errno })
+    }
+
+    /// Whether the table is there and knows the bridge: a look, before every start.
+    pub(crate) fn knows(&mut self, bridge: &str) -> Result<bool, Error> {
+        let body = Element::bridge(bridge).only(Body::new(&INET));
+        match self.0.ask_tables(message::GET_ELEMENT, 0, &body) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::Firewall { what: format!("bridge {bridge}"), errno }),
+        }
+    }
+
+    /// Makes what is missing of the fixed part and of a network's elements, in one transaction.
+    pub(crate) fn join(&mut self, member: &Membership) -> Result<(), Error> {
+        let failed =
+            |Refused { errno, .. }| Error::Firewall { what: format!("bridge {}", member.bridge), errno };
+        let elements = member.elements();
+        let with_fixed_part = |already: table::Already| {
+            let mut requests = table::fixed_part(already);
+            requests.extend(adding(&elements, element::CREATE));
+            requests
+        };
+        let attempts = [
+            adding(&elements, element::CREATE),
+            // Somebody else may make it at the same time.
+            with_fixed_part(table::Already::Refuse),
+            adding(&elements, element::CREATE),
+            // A table that lacks what it should have.
+            with_fixed_part(table::Already::Replace),
+        ];
+        let mut outcome = Ok(());
+        for attempt in attempts {
+            outcome = self.0.transact(&attempt);
+            if !matches!(outcome, Err(Refused { errno: Errno::NOENT | Errno::EXIST, .. })) {
+                break;
+            }
+        }
+        outcome.map_err(failed)
+    }
+
+    /// Takes a network's elements away again.
+    pub(crate) fn leave(&mut self, member: &Membership) -> Result<(), Error> {
+        self.remove(&member.elements(), || format!("bridge {}", member.bridge))
+    }
+
+    /// Publishes ports, all or none.
+    ///
+    /// # Errors
+    /// The place in `forwards` of one that is published already.
+    pub(crate) fn publish(&mut self, forwards: &[Forward]) -> Result<Result<(), usize>, Error> {
+        if forwards.is_empty() {
+            return Ok(Ok(()));
+        }
+        let elements: Vec<Element> = forwards.iter().map(Element::forward).collect();
+        match self.0.transact(&adding(&elements, element::CREATE_NEW)) {
+            Ok(()) => Ok(Ok(())),
+            Err(Refused { index, errno: Errno::EXIST | Errno::BUSY }) => Ok(Err(index.unwrap_or(0))),
+            Err(Refused { errno, .. }) => Err(Error::Firewall { what: "published ports".to_owned(), errno }),
+        }
+    }
+
+    /// Ends publishing them; those that are not published are skipped.
+    pub(crate) fn withdraw(&mut self, forwards: &[Forward]) -> Result<(), Error> {
+        let elements: Vec<Element> = forwards.iter().map(Element::forward).collect();
+        self.remove(&elements, || "published ports".to_owned())
+    }
+
+    fn remove(&mut self, elements: &[Element], what: impl Fn() -> String) -> Result<(), Error> {
+        let removing = |elements: &[Element]| -> Vec<Request> {
+            let body = |element: &Element| element.only(Body::new(&INET));
+            let kind = message::DELETE_ELEMENT;
+            elements.iter().map(|element| Request { kind, flags: 0, body: body(element) }).collect()
+        };
+        if elements.is_empty() {
+            return Ok(());
+        }
+        match self.0.transact(&removing(elements)) {
+            Ok(()) => return Ok(()),
+            Err(Refused { errno: Errno::NOENT, .. }) => {}
+            Err(Refused { errno, .. }) => return Err(Error::Firewall { what: what(), errno }),
+        }
+        // Somebody has flushed the ruleset: what there is goes one by one.
+        for element in elements {
+            match self.0.transact(&removing(std::slice::from_ref(element))) {
+                Ok(()) | Err(Refused { errno: Errno::NOENT, .. }) => {}
+                Err(Refused { errno, .. }) => return Err(Error::Firewall { what: what(), errno }),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn adding(elements: &[Element], flags: u16) -> Vec<Request> {
+    let body = |element: &Element| element.whole(Body::new(&INET));
+    elements
+        .iter()
+        .map(|element| Request { kind: message::NEW_ELEMENT, flags, body: body(element) })
+        .collect()
+}

@@ -1,0 +1,303 @@
+//! Devices, addresses and routes: rtnetlink(7).
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use boxr_sys::netlink::{Body, CREATE, CREATE_NEW, DUMP, Message, Netlink, Refused, Request, message};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::address::{MacAddress, Subnet, from_octets, octets};
+use crate::error::Error;
+
+/// `struct ifinfomsg`, `struct ifaddrmsg`, `struct rtmsg`.
+const LINK: usize = 16;
+const ROUTE: usize = 12;
+const UP: u32 = 1;
+
+/// `IFLA_…` (`<linux/if_link.h>`).
+mod attribute {
+    pub(super) const ADDRESS: u16 = 1;
+    pub(super) const NAME: u16 = 3;
+    pub(super) const MTU: u16 = 4;
+    pub(super) const LINK: u16 = 5;
+    pub(super) const MASTER: u16 = 10;
+    pub(super) const INFO: u16 = 18;
+    pub(super) const NAMESPACE: u16 = 28;
+    pub(super) const INFO_KIND: u16 = 1;
+    pub(super) const INFO_DATA: u16 = 2;
+    pub(super) const SLAVE_KIND: u16 = 4;
+    pub(super) const SLAVE_DATA: u16 = 5;
+    /// `IFLA_BRPORT_MODE`
+    pub(super) const PORT_HAIRPIN: u16 = 4;
+    /// `VETH_INFO_PEER`, `IFLA_MACVLAN_MODE`.
+    pub(super) const VETH_PEER: u16 = 1;
+    pub(super) const MACVLAN_MODE: u16 = 1;
+}
+
+/// `IFA_LOCAL`, `IFA_ADDRESS`, `IFA_BROADCAST`, `IFA_FLAGS`; `IFA_F_NODAD`.
+const IFA: [u16; 4] = [2, 1, 4, 8];
+const NO_DUPLICATE_DETECTION: u32 = 2;
+/// `RTA_DST`, `RTA_OIF`, `RTA_GATEWAY`.
+const RTA: [u16; 3] = [1, 4, 5];
+
+/// How a macvlan device treats others of the same parent (`MACVLAN_MODE_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MacvlanMode {
+    Private = 1,
+    Vepa = 2,
+    Bridge = 4,
+    Passthru = 8,
+}
+
+/// What a device of a container's is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    /// Its name inside.
+    pub name: String,
+    /// Its hardware address; the kernel's choice when `None`.
+    pub mac: Option<MacAddress>,
+    /// Its MTU; the kernel's choice when `None`.
+    pub mtu: Option<u32>,
+    /// Addresses, each with the length of its subnet.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Default routes.
+    pub gateways: Vec<IpAddr>,
+}
+
+/// rtnetlink of one network namespace.
+#[derive(Debug)]
+pub(crate) struct Links(Netlink);
+
+impl Links {
+    /// Of the caller's.
+    pub(crate) fn open() -> Result<Self, Error> {
+        Netlink::open().map(Self).map_err(|errno| Error::system("open", "a netlink socket", errno))
+    }
+
+    /// Of another, which a thread that may do so enters for a moment: a socket belongs to the namespace it was
+    /// made in.
+    pub(crate) fn open_in(namespace: BorrowedFd<'_>) -> Result<Self, Error> {
+        let failed = |errno| Error::system("enter", "the network namespace of the container", errno);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let home: OwnedFd = openat(CWD, "/proc/thread-self/ns/net", flags, Mode::empty()).map_err(failed)?;
+        let enter = |fd: BorrowedFd<'_>| {
+            move_into_link_name_space(fd, Some(LinkNameSpaceType::Network)).map_err(failed)
+        };
+        enter(namespace)?;
+        let opened = Self::open();
+        enter(home.as_fd())?;
+        opened
+    }
+
+    /// The number of a device; `None` when there is none of that name.
+    pub(crate) fn index(&mut self, name: &str) -> Result<Option<u32>, Error> {
+        let body = Body::new(&link(0, 0, 0)).with_text(attribute::NAME, name);
+        match self.0.ask(message::GET_LINK, 0, &body) {
+            Ok(links) => Ok(links.first().and_then(index_of)),
+            Err(Errno::NODEV) => Ok(None),
+            Err(errno) => Err(Error::system("look for the device", name, errno)),
+        }
+    }
+
+    /// Makes a bridge that is up.
+    pub(crate) fn make_bridge(
+        &mut self,
+        name: &str,
+        mac: Option<MacAddress>,
+        mtu: Option<u32>,
+    ) -> Result<(), Error> {
+        let mut body = Body::new(&link(0, UP, UP)).with_text(attribute::NAME, name);
+        if let Some(mac) = mac {
+            body = body.with(attribute::ADDRESS, &mac.0);
+        }
+        if let Some(mtu) = mtu {
+            body = body.with(attribute::MTU, &mtu.to_ne_bytes());
+        }
+        body = body.with_nested(attribute::INFO, |info| info.with_text(attribute::INFO_KIND, "bridge"));
+        self.0
+            .ask(message::NEW_LINK, CREATE_NEW, &body)
+            .map(|_| ())
+            .map_err(|errno| Error::system("make the bridge", name, errno))
+    }
+
+    /// Makes a pair: `outside` as a port of the bridge, the other end in `namespace`, which [`Links::configure`] sets up.
+    pub(crate) fn make_veth(
+        &mut self,
+        outside: &str,
+        bridge: u32,
+        device: &Device,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        let mut body = Body::new(&link(0, UP, UP))
+            .with_text(attribute::NAME, outside)
+            .with(attribute::MASTER, &bridge.to_ne_bytes());
+        if let Some(mtu) = device.mtu {
+            body = body.with(attribute::MTU, &mtu.to_ne_bytes());
+        }
+        let failed = |errno| Error::system("make the pair of devices", outside, errno);
+        let body = body.with_nested(attribute::INFO, |info| {
+            info.with_text(attribute::INFO_KIND, "veth").with_nested(attribute::INFO_DATA, |data| {
+                data.with_nested(attribute::VETH_PEER, |peer| {
+                    // Not up yet: it has no other end before both are made.
+                    inside(peer.with_raw(&link(0, 0, 0)), device, namespace)
+                })
+            })
+        });
+        self.0.ask(message::NEW_LINK, CREATE_NEW, &body).map_err(failed)?;
+        if !crate::sysctl::bridges_are_filtered() {
+            return Ok(());
+        }
+        // Where bridges pass their packets to the firewall, the answer to a container that reached itself by a
+        // published port goes back by the port it came from, which a port only does when told to.
+        let body = Body::new(&link(0, 0, 0)).with_text(attribute::NAME, outside).with_nested(
+            attribute::INFO,
+            |info| {
+                info.with_text(attribute::SLAVE_KIND, "bridge")
+                    .with_nested(attribute::SLAVE_DATA, |data| data.with(attribute::PORT_HAIRPIN, &[1]))
+            },
+        );
+        self.0.ask(message::NEW_LINK, 0, &body).map(|_| ()).map_err(failed)
+    }
+
+    /// Makes a macvlan device of `parent` in `namespace`.
+    pub(crate) fn make_macvlan(
+        &mut self,
+        parent: u32,
+        mode: MacvlanMode,
+        device: &Device,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        // The parent is looked for in the namespace of this socket.
+        let body = Body::new(&link(0, 0, 0)).with(attribute::LINK, &parent.to_ne_bytes());
+        let body = inside(body, device, namespace).with_nested(attribute::INFO, |info| {
+            info.with_text(attribute::INFO_KIND, "macvlan").with_nested(attribute::INFO_DATA, |data| {
+                data.with(attribute::MACVLAN_MODE, &(mode as u32).to_ne_bytes())
+            })
+        });
+        self.0
+            .ask(message::NEW_LINK, CREATE_NEW, &body)
+            .map(|_| ())
+            .map_err(|errno| Error::system("make the macvlan device", &device.name, errno))
+    }
+
+    /// Removes a device; one that is not there is removed.
+    pub(crate) fn remove(&mut self, name: &str) -> Result<(), Error> {
+        let body = Body::new(&link(0, 0, 0)).with_text(attribute::NAME, name);
+        match self.0.ask(message::DELETE_LINK, 0, &body) {
+            Ok(_) | Err(Errno::NODEV) => Ok(()),
+            Err(errno) => Err(Error::system("remove the device", name, errno)),
+        }
+    }
+
+    /// Gives a device addresses, and the namespace default routes through it; sets `lo` up as well.
+    pub(crate) fn configure(&mut self, index: u32, device: &Device) -> Result<(), Error> {
+        let mut requests = vec![
+            Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(1, UP, UP)) },
+            Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(index, UP, UP)) },
+        ];
+        requests
+            .extend(device.addresses.iter().map(|(address, prefix)| add_address(index, *address, *prefix)));
+        requests.extend(device.gateways.iter().map(|gateway| add_default_route(index, *gateway)));
+        self.0.ask_all(&requests).map_err(|Refused { index, errno }| {
+            let routes = requests.len() - device.gateways.len();
+            let doing = match index {
+                Some(0 | 1) => "set up the device",
+                Some(at) if at >= routes => "set the default route through",
+                _ => "give an address to",
+            };
+            Error::system(doing, &device.name, errno)
+        })
+    }
+
+    /// Gives a device an address; one that it has is fine.
+    pub(crate) fn add_address(
+        &mut self,
+        name: &str,
+        index: u32,
+        address: IpAddr,
+        prefix: u8,
+    ) -> Result<(), Error> {
+        let request = add_address(index, address, prefix);
+        match self.0.ask(request.kind, request.flags, &request.body) {
+            Ok(_) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(Error::system("give an address to", name, errno)),
+        }
+    }
+
+    /// Where the host's routes lead, the default route left out.
+    pub(crate) fn routes(&mut self) -> Result<Vec<Subnet>, Error> {
+        let routes = self
+            .0
+            .ask(message::GET_ROUTE, DUMP, &Body::new(&[0; ROUTE]))
+            .map_err(|errno| Error::system("read", "the host's routes", errno))?;
+        Ok(routes.iter().filter_map(destination).collect())
+    }
+}
+
+/// The inner end of a pair, or a whole device: name, namespace and the rest.
+fn inside(body: Body, device: &Device, namespace: BorrowedFd<'_>) -> Body {
+    let mut body = body
+        .with_text(attribute::NAME, &device.name)
+        .with(attribute::NAMESPACE, &namespace.as_raw_fd().to_ne_bytes());
+    if let Some(mac) = device.mac {
+        body = body.with(attribute::ADDRESS, &mac.0);
+    }
+    if let Some(mtu) = device.mtu {
+        body = body.with(attribute::MTU, &mtu.to_ne_bytes());
+    }
+    body
+}
+
+/// `struct ifinfomsg`.
+fn link(index: u32, flags: u32, change: u32) -> [u8; LINK] {
+    let mut fixed = [0; LINK];
+    for (at, number) in [(4, index), (8, flags), (12, change)] {
+        if let Some(place) = fixed.get_mut(at..at + 4) {
+            place.copy_from_slice(&number.to_ne_bytes());
+        }
+    }
+    fixed
+}
+
+/// `AF_INET` or `AF_INET6`.
+pub(crate) fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 2 } else { 10 }
+}
+
+fn add_address(index: u32, address: IpAddr, prefix: u8) -> Request {
+    let [i0, i1, i2, i3] = index.to_ne_bytes();
+    let bytes = octets(address);
+    let [local, plain, broadcast, flags] = IFA;
+    let mut body =
+        Body::new(&[family(address), prefix, 0, 0, i0, i1, i2, i3]).with(local, &bytes).with(plain, &bytes);
+    match Subnet::of(address, prefix) {
+        Some(subnet) if address.is_ipv4() && prefix < 31 => {
+            body = body.with(broadcast, &octets(subnet.last()))
+        }
+        // Leases see to it that there is no duplicate, and a start does not wait for a second.
+        _ => body = body.with(flags, &NO_DUPLICATE_DETECTION.to_ne_bytes()),
+    }
+    Request { kind: message::NEW_ADDRESS, flags: CREATE_NEW, body }
+}
+
+fn add_default_route(index: u32, gateway: IpAddr) -> Request {
+    let [_, device, through] = RTA;
+    // `RT_TABLE_MAIN`, `RTPROT_STATIC`, everywhere, `RTN_UNICAST`.
+    let body = Body::new(&[family(gateway), 0, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0])
+        .with(device, &index.to_ne_bytes())
+        .with(through, &octets(gateway));
+    Request { kind: message::NEW_ROUTE, flags: CREATE, body }
+}
+
+fn destination(route: &Message) -> Option<Subnet> {
+    let [_, prefix, ..] = *route.fixed(ROUTE)? else { return None };
+    let attributes = route.attributes(ROUTE);
+    let (_, bytes) = attributes.iter().find(|(kind, _)| *kind == RTA[0])?;
+    Subnet::of(from_octets(bytes)?, prefix).filter(|subnet| subnet.prefix() > 0)
+}
+
+fn index_of(link: &Message) -> Option<u32> {
+    link.fixed(LINK)?.get(4..8)?.try_into().ok().map(u32::from_ne_bytes)
+}

@@ -1,0 +1,551 @@
+//! All networks of one user: making, finding, listing, removing.
+//!
+//! ```text
+//! DATA/networks/NAME.json            what a network is; whoever links this file has the name
+//! STATE/network/                     locked (flock) by whoever sets a bridge up, makes or removes a network
+//!     nets/NAME/                     locked shared by whoever attaches to it, alone by whoever removes it
+//!         leases/ADDRESS -> ID       whoever makes this symlink has the address
+//!         last4, last6 -> ADDRESS    the address that was given last: a hint
+//!     boxes/ID.json                  what a container has of all this
+//! ```
+//!
+//! A lease is made before the record of its container, and goes before it. What a killed boxr leaves belongs to an
+//! id that no longer lives, and goes when it is in the way, when its container is removed, or by a sweep.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::address::{MacAddress, Subnet};
+use crate::definition::{self, Definition, Driver, FORMAT, NetworkOptions, Pool};
+use crate::error::{Collected, Error};
+use crate::files::{self, Existing, Lasting, Lock, Sharing};
+use crate::firewall::{Firewall, Membership};
+use crate::link::Links;
+
+/// The default network.
+pub const DEFAULT: &str = "bridge";
+
+/// Names that mean something else where a network is named.
+const RESERVED: [&str; 8] = ["bridge", "host", "none", "default", "new", "private", "pasta", "slirp4netns"];
+
+/// Whether a container still lives, or is being started.
+pub type IsAlive<'a> = dyn Fn(&str) -> bool + 'a;
+
+/// All networks of one user.
+#[derive(Clone, Debug)]
+pub struct Networks {
+    data: PathBuf,
+    state: PathBuf,
+}
+
+/// What `network create` asks for.
+#[derive(Clone, Debug, Default)]
+pub struct CreateRequest {
+    /// Its name.
+    pub name: String,
+    /// The driver; bridge when `None`.
+    pub driver: Option<Driver>,
+    /// Subnets; one of IPv4 is chosen when there is none.
+    pub subnets: Vec<Subnet>,
+    /// At most one in each subnet.
+    pub gateways: Vec<IpAddr>,
+    /// At most one in each subnet.
+    pub ranges: Vec<Subnet>,
+    /// Nothing leaves it.
+    pub internal: bool,
+    /// A subnet of IPv6 is chosen when there is none.
+    pub ipv6: bool,
+    /// `--opt`
+    pub options: BTreeMap<String, String>,
+    /// `--label`
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Networks {
+    /// Those below boxr's data and state roots. Nothing is made before it is needed.
+    pub fn new(data: &Path, state: &Path) -> Self {
+        Self { data: data.join("networks"), state: state.join("network") }
+    }
+
+    pub(crate) fn state_of(&self, network: &str) -> PathBuf {
+        self.state.join("nets").join(network)
+    }
+
+    pub(crate) fn leases_of(&self, network: &str) -> PathBuf {
+        self.state_of(network).join("leases")
+    }
+
+    pub(crate) fn boxes(&self) -> PathBuf {
+        self.state.join("boxes")
+    }
+
+    fn record(&self, name: &str) -> PathBuf {
+        self.data.join(format!("{name}.json"))
+    }
+
+    /// The lock of all of it.
+    pub(crate) fn lock(&self) -> Result<Option<Lock>, Error> {
+        files::make_dir(&self.state)?;
+        files::lock(&self.state, Sharing::Alone)
+    }
+
+    /// Makes a network.
+    ///
+    /// # Errors
+    /// A name or a subnet that is taken, or values that do not go together; nothing is made.
+    pub fn create(&self, request: &CreateRequest) -> Result<Definition, Error> {
+        definition::check_name(&request.name)?;
+        if RESERVED.contains(&request.name.as_str()) {
+            return Err(Error::Predefined { name: request.name.clone(), change: "made" });
+        }
+        let driver = request.driver.unwrap_or(Driver::Bridge);
+        if matches!(driver, Driver::None | Driver::Host) {
+            let why = format!("there is one network of this kind, named {}", driver.name());
+            return Err(Error::invalid("driver", driver.name(), &why));
+        }
+        let options = NetworkOptions::read(&request.options)?;
+        if driver == Driver::Macvlan && options.parent.is_none() {
+            let why = "a macvlan network needs a device of the host's: --opt parent=eth0".to_owned();
+            return Err(Error::Unsupported { network: request.name.clone(), why });
+        }
+        let _alone = self.lock()?;
+        let all = self.list()?;
+        if all.iter().any(|other| other.name == request.name) {
+            return Err(Error::Exists { name: request.name.clone() });
+        }
+        let mut links = Links::open()?;
+        let pools = Chooser::look(&mut links, &all, driver)?.pools(request)?;
+        let said = request.options.get("com.docker.network.bridge.name");
+        let interface = match (driver, said) {
+            (Driver::Bridge, Some(name)) => taken_by_none(&mut links, &all, name)?,
+            (Driver::Bridge, None) => free_name(&mut links, &all)?,
+            _ => String::new(),
+        };
+        let definition = Definition {
+            format: FORMAT,
+            id: random_id(),
+            name: request.name.clone(),
+            driver,
+            interface,
+            pools,
+            internal: request.internal,
+            options,
+            said: request.options.clone(),
+            labels: request.labels.clone(),
+            created: now(),
+        };
+        self.keep(&definition)?;
+        Ok(definition)
+    }
+
+    fn keep(&self, definition: &Definition) -> Result<(), Error> {
+        files::make_dir(&self.data)?;
+        files::write(&self.record(&definition.name), definition, Existing::Keep, Lasting::Yes)
+    }
+
+    /// The network `bridge`, which is made when it is first asked for.
+    ///
+    /// # Errors
+    /// No subnet is free.
+    pub fn default_bridge(&self) -> Result<Definition, Error> {
+        if let Some(definition) = files::read(&self.record(DEFAULT))? {
+            return Ok(definition);
+        }
+        let _alone = self.lock()?;
+        if let Some(definition) = files::read(&self.record(DEFAULT))? {
+            return Ok(definition);
+        }
+        let mut links = Links::open()?;
+        let all = self.list()?;
+        let pools = vec![Chooser::look(&mut links, &all, Driver::Bridge)?.default_pool()?];
+        let interface = free_name(&mut links, &all)?;
+        let definition = Definition {
+            pools,
+            interface,
+            id: random_id(),
+            created: now(),
+            ..predefined(DEFAULT, Driver::Bridge)
+        };
+        self.keep(&definition)?;
+        Ok(definition)
+    }
+
+    /// The network of this name, or whose id begins with it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find(&self, name: &str) -> Result<Definition, Error> {
+        match name {
+            DEFAULT | "default" => return self.default_bridge(),
+            "host" => return Ok(predefined("host", Driver::Host)),
+            "none" => return Ok(predefined("none", Driver::None)),
+            _ => {}
+        }
+        let none = || Error::NoNetwork { name: name.to_owned() };
+        if definition::check_name(name).is_err() {
+            return Err(none());
+        }
+        if let Some(definition) = files::read(&self.record(name))? {
+            return Ok(definition);
+        }
+        let mut found = self.list()?.into_iter().filter(|network| network.id.starts_with(name));
+        match (found.next(), found.next()) {
+            (Some(network), None) => Ok(network),
+            _ => Err(none()),
+        }
+    }
+
+    /// All networks, boxr's own first.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn list(&self) -> Result<Vec<Definition>, Error> {
+        let mut all = vec![
+            predefined(DEFAULT, Driver::Bridge),
+            predefined("host", Driver::Host),
+            predefined("none", Driver::None),
+        ];
+        for file in files::names(&self.data)? {
+            let Some(name) = file.strip_suffix(".json") else { continue };
+            let Some(definition) = files::read::<Definition>(&self.record(name))? else { continue };
+            match all.iter_mut().find(|network| network.name == definition.name) {
+                Some(network) => *network = definition,
+                None => all.push(definition),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Removes a network: its bridge, its elements, its record.
+    ///
+    /// # Errors
+    /// A living container is on it; what could not be removed, after the rest was.
+    pub fn remove(&self, name: &str, is_alive: &IsAlive<'_>) -> Result<Definition, Error> {
+        let network = self.find(name)?;
+        if RESERVED.contains(&network.name.as_str()) {
+            return Err(Error::Predefined { name: network.name, change: "removed" });
+        }
+        let _alone = self.lock()?;
+        let place = self.state_of(&network.name);
+        let _unused = files::lock(&place, Sharing::Alone)?;
+        let by = self.users(&network, is_alive)?;
+        if !by.is_empty() {
+            let by = by.into_iter().map(|id| crate::attachment::short(&id).to_owned()).collect();
+            return Err(Error::InUse { name: network.name, by });
+        }
+        let mut collected = Collected::default();
+        if network.driver == Driver::Bridge {
+            collected.take(Links::open().and_then(|mut links| links.remove(&network.interface)));
+            collected.take(Firewall::open().and_then(|mut firewall| firewall.leave(&membership(&network))));
+        }
+        for hint in ["last4", "last6"] {
+            collected.take(files::remove(&place.join(hint)));
+        }
+        collected.take(files::remove_dir(&place.join("leases")));
+        collected.take(files::remove_dir(&place));
+        collected.finish()?;
+        // Last: until then it can be removed again.
+        files::remove(&self.record(&network.name))?;
+        Ok(network)
+    }
+
+    /// The ids of living containers on a network; what dead ones left of it is removed on the way.
+    ///
+    /// # Errors
+    /// What is on disk cannot be read or removed.
+    pub fn users(&self, network: &Definition, is_alive: &IsAlive<'_>) -> Result<Vec<String>, Error> {
+        let mut living = Vec::new();
+        for lease in self.leases(&network.name)? {
+            if is_alive(&lease.owner) {
+                if !living.contains(&lease.owner) {
+                    living.push(lease.owner);
+                }
+            } else {
+                self.reclaim(&network.name, &lease)?;
+            }
+        }
+        Ok(living)
+    }
+
+    /// Sees to it that a bridge network is there as its definition says, and gives the number of its bridge.
+    /// Where all is well that takes two questions to the kernel.
+    pub(crate) fn bring_up(
+        &self,
+        network: &Definition,
+        links: &mut Links,
+        firewall: &mut Firewall,
+    ) -> Result<u32, Error> {
+        if let Some(index) = links.index(&network.interface)?
+            && firewall.knows(&network.interface)?
+        {
+            return Ok(index);
+        }
+        let _alone = self.lock()?;
+        let index = match links.index(&network.interface)? {
+            Some(index) => index,
+            None => make_bridge(network, links)?,
+        };
+        firewall.join(&membership(network))?;
+        Ok(index)
+    }
+}
+
+/// A network that boxr provides.
+fn predefined(name: &str, driver: Driver) -> Definition {
+    let letters: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    Definition {
+        format: FORMAT,
+        id: format!("{letters:0<64}"),
+        name: name.to_owned(),
+        driver,
+        interface: String::new(),
+        pools: Vec::new(),
+        internal: false,
+        options: NetworkOptions::default(),
+        said: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        created: 0,
+    }
+}
+
+pub(crate) fn membership(network: &Definition) -> Membership {
+    Membership {
+        bridge: network.interface.clone(),
+        subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
+        internal: network.internal,
+        closed: !network.options.open,
+    }
+}
+
+fn make_bridge(network: &Definition, links: &mut Links) -> Result<u32, Error> {
+    let name = &network.interface;
+    // A bridge without an address of its own takes that of its ports, and changes with them.
+    let mac = network.pools.iter().find_map(|pool| match pool.gateway {
+        Some(IpAddr::V4(gateway)) => Some(MacAddress::of(gateway)),
+        _ => None,
+    });
+    links.make_bridge(name, mac, network.options.mtu)?;
+    let made = address_bridge(network, links);
+    if made.is_err() {
+        // The error that counts is the first.
+        links.remove(name).unwrap_or_default();
+    }
+    made
+}
+
+fn address_bridge(network: &Definition, links: &mut Links) -> Result<u32, Error> {
+    let name = &network.interface;
+    let index = links.index(name)?.ok_or_else(|| Error::system("find the bridge", name, Errno::NODEV))?;
+    for pool in &network.pools {
+        if let Some(gateway) = pool.gateway {
+            links.add_address(name, index, gateway, pool.subnet.prefix())?;
+        }
+    }
+    crate::sysctl::prepare(name, network.has_ipv6(), network.internal)?;
+    Ok(index)
+}
+
+fn free_name(links: &mut Links, all: &[Definition]) -> Result<String, Error> {
+    for number in 0..=9999 {
+        let name = format!("boxr{number}");
+        if all.iter().all(|network| network.interface != name) && links.index(&name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(Error::system("find a name for", "the bridge", Errno::EXIST))
+}
+
+fn taken_by_none(links: &mut Links, all: &[Definition], name: &str) -> Result<String, Error> {
+    if all.iter().any(|network| network.interface == name) || links.index(name)?.is_some() {
+        return Err(Error::invalid("bridge name", name, "a device or a network has it already"));
+    }
+    Ok(name.to_owned())
+}
+
+/// Subnets of which no address is in use.
+struct Chooser {
+    /// Each with whose it is.
+    taken: Vec<(Subnet, String)>,
+}
+
+impl Chooser {
+    fn look(links: &mut Links, all: &[Definition], driver: Driver) -> Result<Self, Error> {
+        let network = |network: &Definition| {
+            let whose = format!("network {}", network.name);
+            network.pools.iter().map(move |pool| (pool.subnet, whose.clone())).collect::<Vec<_>>()
+        };
+        let mut taken: Vec<(Subnet, String)> = all.iter().flat_map(network).collect();
+        // A macvlan network is on the same wire as the host, and shares its subnet as a rule.
+        if driver == Driver::Bridge {
+            let route = |subnet| (subnet, format!("{subnet}, to which the host has a route"));
+            taken.extend(links.routes()?.into_iter().map(route));
+        }
+        Ok(Self { taken })
+    }
+
+    fn conflict(&self, subnet: &Subnet) -> Option<&str> {
+        let found = self.taken.iter().find(|(other, _)| other.overlaps(subnet));
+        found.map(|(_, whose)| whose.as_str())
+    }
+
+    fn pools(&mut self, request: &CreateRequest) -> Result<Vec<Pool>, Error> {
+        let mut pools: Vec<Pool> = Vec::new();
+        for subnet in &request.subnets {
+            let least = if subnet.is_ipv6() { 126 } else { 30 };
+            if subnet.prefix() > least || subnet.prefix() == 0 {
+                return Err(Error::invalid(
+                    "subnet",
+                    &subnet.to_string(),
+                    "it has no room for a gateway and a container, or is everything",
+                ));
+            }
+            if let Some(other) = self.conflict(subnet) {
+                return Err(Error::Overlap { subnet: *subnet, other: other.to_owned() });
+            }
+            self.taken.push((*subnet, format!("{subnet}, which was given too")));
+            pools.push(Pool { subnet: *subnet, gateway: None, range: None });
+        }
+        if !pools.iter().any(|pool| !pool.subnet.is_ipv6()) {
+            let subnet = self.free_ipv4()?;
+            pools.insert(0, Pool { subnet, gateway: None, range: None });
+        }
+        if request.ipv6 && !pools.iter().any(|pool| pool.subnet.is_ipv6()) {
+            pools.push(Pool { subnet: self.free_ipv6()?, gateway: None, range: None });
+        }
+        place_gateways(&mut pools, &request.gateways)?;
+        place_ranges(&mut pools, &request.ranges)?;
+        Ok(pools)
+    }
+
+    fn default_pool(&self) -> Result<Pool, Error> {
+        let wide = (88..=255).filter_map(|second| Subnet::of([10, second, 0, 0].into(), 16));
+        let subnet = self.first_free(wide).map_or_else(|| self.free_ipv4(), Ok)?;
+        Ok(Pool { subnet, gateway: subnet.nth(1), range: None })
+    }
+
+    fn first_free(&self, mut candidates: impl Iterator<Item = Subnet>) -> Option<Subnet> {
+        candidates.find(|subnet| self.conflict(subnet).is_none())
+    }
+
+    fn free_ipv4(&self) -> Result<Subnet, Error> {
+        let ten = (89..=255u8).flat_map(|second| (0..=255u8).map(move |third| [10, second, third, 0]));
+        let others = (0..=255u8).map(|third| [192, 168, third, 0]);
+        let all = ten.chain(others).filter_map(|base| Subnet::of(base.into(), 24));
+        self.first_free(all).ok_or(Error::NoFreeSubnet)
+    }
+
+    /// Unique local addresses (RFC 4193): the bits after fd are random.
+    fn free_ipv6(&self) -> Result<Subnet, Error> {
+        let random = |_| {
+            let mut bytes = [0u8; 16];
+            fill_random(bytes.get_mut(..8)?);
+            bytes[0] = 0xfd;
+            Subnet::of(Ipv6Addr::from(bytes).into(), 64)
+        };
+        self.first_free((0..16).filter_map(random)).ok_or(Error::NoFreeSubnet)
+    }
+}
+
+fn place_gateways(pools: &mut [Pool], gateways: &[IpAddr]) -> Result<(), Error> {
+    for gateway in gateways {
+        let invalid = |why| Error::invalid("gateway", &gateway.to_string(), why);
+        let pool = pools.iter_mut().find(|pool| pool.subnet.contains(*gateway));
+        let pool = pool.ok_or_else(|| invalid("it is in no subnet of the network"))?;
+        if !pool.subnet.is_host(*gateway) {
+            return Err(invalid("the first and the last address of a subnet are nobody's"));
+        }
+        if pool.gateway.replace(*gateway).is_some() {
+            return Err(invalid("its subnet has one already"));
+        }
+    }
+    for pool in pools {
+        pool.gateway = pool.gateway.or_else(|| pool.subnet.nth(1));
+    }
+    Ok(())
+}
+
+fn place_ranges(pools: &mut [Pool], ranges: &[Subnet]) -> Result<(), Error> {
+    for range in ranges {
+        let invalid = |why| Error::invalid("range", &range.to_string(), why);
+        let pool = pools.iter_mut().find(|pool| pool.subnet.covers(range));
+        let pool = pool.ok_or_else(|| invalid("it is in no subnet of the network"))?;
+        if pool.range.replace(*range).is_some() {
+            return Err(invalid("its subnet has one already"));
+        }
+    }
+    Ok(())
+}
+
+fn fill_random(bytes: &mut [u8]) {
+    // The kernel's generator has what it needs since boot; a short answer leaves zeros, which are found taken.
+    rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty()).unwrap_or_default();
+}
+
+fn random_id() -> String {
+    let mut bytes = [0u8; 32];
+    fill_random(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn now() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chooser(taken: &[&str]) -> Chooser {
+        Chooser { taken: taken.iter().map(|text| (text.parse().unwrap(), (*text).to_owned())).collect() }
+    }
+
+    fn request(subnets: &[&str], gateways: &[&str], ranges: &[&str]) -> CreateRequest {
+        CreateRequest {
+            subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
+            gateways: gateways.iter().map(|text| text.parse().unwrap()).collect(),
+            ranges: ranges.iter().map(|text| text.parse().unwrap()).collect(),
+            ..CreateRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_subnet_is_chosen_beside_what_is_taken() {
+        assert_eq!(chooser(&[]).default_pool().unwrap().subnet.to_string(), "10.88.0.0/16");
+        assert_eq!(chooser(&["10.88.3.0/24"]).default_pool().unwrap().subnet.to_string(), "10.89.0.0/16");
+        assert_eq!(chooser(&["10.0.0.0/8"]).free_ipv4().unwrap().to_string(), "192.168.0.0/24");
+        assert!(matches!(chooser(&["0.0.0.0/1", "128.0.0.0/1"]).free_ipv4(), Err(Error::NoFreeSubnet)));
+    }
+
+    #[test]
+    fn subnets_gateways_and_ranges_belong_together() {
+        let pools = chooser(&[])
+            .pools(&request(&["10.5.0.0/16", "fd00:5::/64"], &["fd00:5::9"], &["10.5.8.0/24"]))
+            .unwrap();
+        assert_eq!(pools[0].gateway, Some("10.5.0.1".parse().unwrap()));
+        assert_eq!(pools[0].range.unwrap().to_string(), "10.5.8.0/24");
+        assert_eq!(pools[1].gateway, Some("fd00:5::9".parse().unwrap()));
+        for (subnets, gateways, ranges) in [
+            (vec!["10.5.0.0/16", "10.5.9.0/24"], vec![], vec![]),
+            (vec!["10.5.0.0/31"], vec![], vec![]),
+            (vec!["10.5.0.0/16"], vec!["10.6.0.1"], vec![]),
+            (vec!["10.5.0.0/16"], vec!["10.5.0.0"], vec![]),
+            (vec!["10.5.0.0/16"], vec!["10.5.0.1", "10.5.0.2"], vec![]),
+            (vec!["10.5.0.0/16"], vec![], vec!["10.4.0.0/14"]),
+        ] {
+            let asked = request(&subnets, &gateways, &ranges);
+            assert!(chooser(&[]).pools(&asked).is_err(), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn ipv6_is_chosen_when_asked_for() {
+        let asked = CreateRequest { ipv6: true, ..request(&[], &[], &[]) };
+        let pools = chooser(&[]).pools(&asked).unwrap();
+        assert!(pools[1].subnet.to_string().starts_with("fd"), "{pools:?}");
+        assert_eq!(pools[1].subnet.prefix(), 64);
+    }
+}

@@ -1,0 +1,236 @@
+//! Ports of the host's: found free, held, and whose they are.
+//!
+//! Packets to a published port are sent on before a socket of the host's would get them. A socket is bound to it all
+//! the same, and held while the container runs: another program that asks for the port is told that it is in
+//! use, and one that has it already is found out before the start.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with};
+
+use crate::attachment::{Attachment, short};
+use crate::error::Error;
+use crate::port::{HostPort, PortSpec, Protocol, Published};
+
+/// Sockets that hold ports while a container runs.
+pub type Holds = Vec<OwnedFd>;
+
+/// Finds a port on the host for each of `specs` and binds it, on IPv6 too where `ipv6`.
+pub(crate) fn take(
+    specs: &[PortSpec],
+    default_ip: Option<IpAddr>,
+    ipv6: bool,
+    others: &[Attachment],
+) -> Result<(Vec<Published>, Holds), Error> {
+    let (mut published, mut holds) = (Vec::new(), Holds::new());
+    for spec in specs {
+        let ip = spec.ip.or(default_ip);
+        if let Some(ip) = ip.filter(|ip| ip.is_ipv6() && !ipv6) {
+            return Err(Error::invalid(
+                "port",
+                &spec.to_string(),
+                &format!("the container has no address of IPv6 for {ip}"),
+            ));
+        }
+        for (host, container) in spec.pairs() {
+            let taker = Taker { ip, ipv6, protocol: spec.protocol, others };
+            let (host, sockets) = taker.take(host)?;
+            holds.extend(sockets);
+            published.push(Published { ip, host, container, protocol: spec.protocol });
+        }
+    }
+    Ok((published, holds))
+}
+
+struct Taker<'a> {
+    ip: Option<IpAddr>,
+    ipv6: bool,
+    protocol: Protocol,
+    others: &'a [Attachment],
+}
+
+impl Taker<'_> {
+    fn take(&self, host: HostPort) -> Result<(u16, Holds), Error> {
+        match host {
+            HostPort::Exactly(port) => self.bind(port),
+            HostPort::Any => self.any(),
+            HostPort::OneOf(range) => {
+                for port in range.ports() {
+                    match self.bind(port) {
+                        Err(Error::PortTaken { .. }) => {}
+                        done => return done,
+                    }
+                }
+                Err(self.taken(&range.to_string(), Some("others, all of them".to_owned())))
+            }
+        }
+    }
+
+    /// What the kernel finds free on the first address may be taken on the second.
+    fn any(&self) -> Result<(u16, Holds), Error> {
+        let mut last = Err(self.taken("any", None));
+        for _ in 0..64 {
+            last = self.bind(0);
+            if !matches!(last, Err(Error::PortTaken { .. })) {
+                break;
+            }
+        }
+        last
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        match self.ip {
+            Some(ip) => vec![ip],
+            None if self.ipv6 => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            None => vec![Ipv4Addr::UNSPECIFIED.into()],
+        }
+    }
+
+    fn bind(&self, port: u16) -> Result<(u16, Holds), Error> {
+        let (mut port, mut holds) = (port, Holds::new());
+        if let Some(owner) = self.published_by(port) {
+            return Err(self.taken(&port.to_string(), Some(owner)));
+        }
+        for ip in self.addresses() {
+            match hold(ip, port, self.protocol) {
+                Ok((bound, socket)) => {
+                    port = bound;
+                    holds.push(socket);
+                }
+                Err(Errno::ADDRINUSE) => {
+                    return Err(self.taken(&port.to_string(), listener(port, self.protocol)));
+                }
+                Err(Errno::ADDRNOTAVAIL) => {
+                    return Err(Error::invalid("address", &ip.to_string(), "no device of the host has it"));
+                }
+                // Without a module for SCTP the host can have no socket that is in the way.
+                Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT)
+                    if self.protocol == Protocol::Sctp && port != 0 => {}
+                Err(errno) => {
+                    return Err(Error::system("take", format!("port {}", SocketAddr::new(ip, port)), errno));
+                }
+            }
+        }
+        // Sent on before any socket would get it: what another container has is no better than a socket.
+        match self.published_by(port) {
+            Some(owner) => Err(self.taken(&port.to_string(), Some(owner))),
+            None => Ok((port, holds)),
+        }
+    }
+
+    fn published_by(&self, port: u16) -> Option<String> {
+        let meets = |published: &Published| {
+            published.host == port && published.protocol == self.protocol && overlap(published.ip, self.ip)
+        };
+        let other = self.others.iter().find(|other| other.published.iter().any(meets))?;
+        Some(format!("container {} ({})", other.name, short(&other.id)))
+    }
+
+    fn taken(&self, port: &str, owner: Option<String>) -> Error {
+        let ip = match self.ip {
+            Some(IpAddr::V6(ip)) => format!("[{ip}]:"),
+            Some(IpAddr::V4(ip)) => format!("{ip}:"),
+            None => String::new(),
+        };
+        Error::PortTaken { port: format!("{ip}{port}/{}", self.protocol.name()), owner }
+    }
+}
+
+/// Whether two addresses of the host's, `None` being all, can be meant by one packet.
+fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            one == other
+                || one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified())
+        }
+        _ => true,
+    }
+}
+
+/// Binds a port, or any free one for 0, and says which.
+fn hold(ip: IpAddr, port: u16, protocol: Protocol) -> Result<(u16, OwnedFd), Errno> {
+    let family = if ip.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let (kind, number) = match protocol {
+        Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
+        Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
+        Protocol::Sctp => (SocketType::STREAM, ipproto::SCTP),
+    };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(number))?;
+    if ip.is_ipv6() {
+        set_ipv6_v6only(&socket, true)?;
+    }
+    // Connections that have just ended are not in the way; a socket of somebody else's still is, and ours is
+    // in the way of others.
+    let stream = protocol == Protocol::Tcp;
+    set_socket_reuseaddr(&socket, stream)?;
+    bind(&socket, &SocketAddr::new(ip, port))?;
+    set_socket_reuseaddr(&socket, false)?;
+    let bound = SocketAddr::try_from(getsockname(&socket)?)?;
+    Ok((bound.port(), socket))
+}
+
+/// The program that has a port: `nginx (process 4321)`.
+fn listener(port: u16, protocol: Protocol) -> Option<String> {
+    let inode = ["", "6"].into_iter().find_map(|family| {
+        let table = fs::read_to_string(format!("/proc/thread-self/net/{}{family}", protocol.name())).ok()?;
+        table.lines().skip(1).find_map(|line| inode_of(line, port, protocol))
+    })?;
+    let wanted = format!("socket:[{inode}]");
+    let pid = fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let mut files = fs::read_dir(entry.path().join("fd")).ok()?.flatten();
+        let has = files
+            .any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()));
+        has.then_some(pid)
+    })?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("{} (process {pid})", name.trim_end()))
+}
+
+/// The inode of a socket in a line of /proc/net/tcp or udp (proc_pid_net(5)), if it has this port.
+fn inode_of(line: &str, port: u16, protocol: Protocol) -> Option<u64> {
+    const LISTENING: &str = "0A";
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (_, number) = fields.get(1)?.rsplit_once(':')?;
+    let listens = protocol != Protocol::Tcp || *fields.get(3)? == LISTENING || *fields.get(3)? == "07";
+    (u16::from_str_radix(number, 16).ok()? == port && listens).then(|| fields.get(9)?.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_found_in_the_kernels_table() {
+        let line = "   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1";
+        assert_eq!(inode_of(line, 8080, Protocol::Tcp), Some(4711));
+        assert_eq!(inode_of(line, 8081, Protocol::Tcp), None);
+    }
+
+    #[test]
+    fn a_port_that_is_in_use_names_its_owner() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let spec: PortSpec = format!("127.0.0.1:{port}:80").parse().unwrap();
+        let told = take(&[spec], None, false, &[]).unwrap_err().to_string();
+        let pid = std::process::id();
+        assert!(
+            told.contains(&format!("127.0.0.1:{port}/tcp")) && told.contains(&format!("process {pid}")),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_held_port_is_nobody_elses() {
+        let spec: PortSpec = "127.0.0.1::80".parse().unwrap();
+        let (published, holds) = take(&[spec], None, false, &[]).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, published[0].host);
+        assert!(std::net::TcpListener::bind(address).is_err());
+        drop(holds);
+        std::net::TcpListener::bind(address).unwrap();
+    }
+}
