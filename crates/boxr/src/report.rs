@@ -120,8 +120,16 @@ pub fn colour_wanted(stream: &impl IsTerminal) -> bool {
 /// A silent report with the status of SIGPIPE when the reader has gone, as `ls | head` ends;
 /// otherwise one that names the reason, such as a full disk.
 pub fn write_stdout(text: &str) -> Result<(), Report> {
+    write_stdout_bytes(text.as_bytes())
+}
+
+/// The same for what need not be UTF-8, such as paths.
+///
+/// # Errors
+/// As [`write_stdout`].
+pub fn write_stdout_bytes(bytes: &[u8]) -> Result<(), Report> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| stdout_failed(&error))
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| stdout_failed(&error))
 }
 
 /// The report for a failed write of results.

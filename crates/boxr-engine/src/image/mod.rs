@@ -13,6 +13,7 @@
 //!     work/                  overlayfs' own
 //! ```
 
+mod changes;
 pub(crate) mod container_root;
 pub(crate) mod defaults;
 mod devices;
@@ -34,6 +35,7 @@ use boxr_image::store::StoreError;
 use rustix::io::Errno;
 use thiserror::Error;
 
+pub use changes::changes;
 pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
 pub use options::{ContainerOptions, Device, ImageRoot, Naming, Seccomp};

@@ -96,14 +96,30 @@ fn errno_of(error: &boxr_image::store::StoreError) -> Errno {
 /// A layer or the container's directory cannot be opened.
 pub(crate) fn stack(image: &ImageRoot, files: &ContainerFiles) -> Result<Stack, ImageError> {
     let images = Images::open(&files.images)?;
-    let upper = files.data.join("upper");
-    let opened =
-        open_dir(&upper).map_err(|errno| ImageError::File { action: "open", path: upper.clone(), errno })?;
-    let mut dirs = vec![opened];
+    let mut dirs = vec![upper(files)?];
     for layer in image.layers.iter().rev() {
         dirs.push(images.open_layer(layer)?);
     }
     Ok(Stack::new(dirs, form(&files.data)?))
+}
+
+/// The directory of a container's changes, and the layers that they lie upon.
+///
+/// # Errors
+/// As [`stack`].
+pub(crate) fn upper_and_below(
+    image: &ImageRoot,
+    files: &ContainerFiles,
+) -> Result<(OwnedFd, Stack), ImageError> {
+    let images = Images::open(&files.images)?;
+    let below: Result<Vec<OwnedFd>, _> =
+        image.layers.iter().rev().map(|layer| images.open_layer(layer)).collect();
+    Ok((upper(files)?, Stack::new(below?, form(&files.data)?)))
+}
+
+fn upper(files: &ContainerFiles) -> Result<OwnedFd, ImageError> {
+    let path = files.data.join("upper");
+    open_dir(&path).map_err(|errno| ImageError::File { action: "open", path, errno })
 }
 
 /// How whiteouts are written here, by this process.

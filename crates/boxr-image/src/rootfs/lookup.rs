@@ -18,16 +18,18 @@ const MOST_LINKS: u32 = 40;
 /// The directories of a root filesystem, the topmost first.
 #[derive(Debug)]
 pub struct Stack {
-    dirs: Vec<OwnedFd>,
+    pub(super) dirs: Vec<OwnedFd>,
     form: Form,
 }
 
 /// What one name stands for.
-enum Found {
+pub(super) enum Found {
     Directory(Vec<OwnedFd>),
     Link(Vec<u8>),
     /// In this directory.
     File(OwnedFd),
+    /// A device, a socket or a FIFO.
+    Other,
 }
 
 impl Stack {
@@ -81,14 +83,14 @@ impl Stack {
                     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                     return openat(&dir, name.as_slice(), flags, Mode::empty()).map(Some);
                 }
-                Some(Found::File(_)) | None => return Ok(None),
+                Some(Found::File(_) | Found::Other) | None => return Ok(None),
             }
         }
         Ok(None)
     }
 
     /// `name` in directories that lie upon each other.
-    fn find(&self, dirs: &[OwnedFd], name: &[u8]) -> Result<Option<Found>, Errno> {
+    pub(super) fn find(&self, dirs: &[OwnedFd], name: &[u8]) -> Result<Option<Found>, Errno> {
         let mut merged = Vec::new();
         for dir in dirs {
             let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -112,13 +114,13 @@ impl Stack {
                 }
                 FileType::RegularFile => return Ok(Some(Found::File(dir.try_clone().map_err(errno)?))),
                 FileType::CharacterDevice if stat.st_rdev == makedev(0, 0) => break,
-                _ => return Ok(None),
+                _ => return Ok(Some(Found::Other)),
             }
         }
         Ok((!merged.is_empty()).then_some(Found::Directory(merged)))
     }
 
-    fn is_opaque(&self, dir: BorrowedFd<'_>) -> bool {
+    pub(super) fn is_opaque(&self, dir: BorrowedFd<'_>) -> bool {
         let mut value = [0u8; 1];
         fgetxattr(dir, self.form.opaque(), &mut value).is_ok_and(|length| length == 1 && value == *b"y")
     }

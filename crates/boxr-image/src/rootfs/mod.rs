@@ -9,6 +9,7 @@
 //! names a descriptor as `/proc/self/fd/N`, so that no path of the store's is looked up again. The one short
 //! string has room for 60 to 80 numbers, and needs `/proc/self/fd` as working directory for a moment.
 
+mod changes;
 mod lookup;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -21,6 +22,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 
+pub use changes::{Change as TreeChange, Kind as ChangeKind, changes};
 pub use lookup::Stack;
 
 use crate::unpack::Form;

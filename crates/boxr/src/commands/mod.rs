@@ -4,6 +4,7 @@ pub mod attach;
 pub mod completion;
 pub mod config;
 pub mod create;
+pub mod diff;
 pub mod doctor;
 pub mod exec;
 mod explain;

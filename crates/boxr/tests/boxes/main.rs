@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod attacks;
+mod changes;
 mod cli;
 mod configuration;
 mod confinement;
@@ -63,6 +64,7 @@ fn main() -> std::process::ExitCode {
         images::archives::TESTS,
         images::push::TESTS,
         volumes::TESTS,
+        changes::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

@@ -69,6 +69,18 @@ pub(super) static TOP: Command = Command {
     ..Command::new("top", Section::Look, "List the processes of a box", commands::top::run)
 };
 
+pub(super) static DIFF: Command = Command {
+    usage: &["diff [FLAGS] CONTAINER"],
+    about: &[
+        "Lists what a container has changed of its image: A for added, C for changed, D for deleted. What is mounted in it \
+            is no part of that.",
+    ],
+    args: &[Arg::one("CONTAINER", Complete::Container)],
+    flags: &[&[Flag::value("format", "FORMAT", "json: three lists")]],
+    examples: &[Example { line: "boxr diff web", what: "A /etc/new" }],
+    ..Command::new("diff", Section::Look, "List what a container has changed", commands::diff::run)
+};
+
 pub(super) static STATS: Command = Command {
     usage: &["stats [FLAGS] [CONTAINER...]"],
     about: &["Shows what boxes use, again and again; without a name, all that run."],
