@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use boxr_network::{AttachRequest, Connected, Networks, PortSpec, Reservation};
-use boxr_runtime::namespaces;
+use boxr_network::{AttachRequest, Connected, Means, Networks, PortSpec, Reservation};
+use boxr_runtime::{capabilities, namespaces};
 use boxr_sys::namespace::NamespaceKind;
 use rustix::process::Pid;
 
@@ -20,6 +20,7 @@ use crate::image::{ContainerOptions, Surroundings};
 use crate::options::{BoxOptions, NetworkOptions};
 use crate::outcome::EngineError;
 use crate::paths::Paths;
+use crate::prepare::PrepareError;
 use crate::store::{BoxDir, Store};
 
 /// The networks of a store's user.
@@ -49,8 +50,11 @@ pub fn reserve<'n>(
     if !options.network.is_wanted() {
         return Ok(Reserved(None));
     }
+    let privileged = capabilities::is_privileged().map_err(PrepareError::Caller)?;
+    let means = if privileged { Means::Kernel } else { Means::Helper };
     let ports = ports(&options.network, options.container.as_deref());
-    let request = AttachRequest { id: id.as_str(), name, networks: &options.network.networks, ports: &ports };
+    let request =
+        AttachRequest { id: id.as_str(), name, networks: &options.network.networks, ports: &ports, means };
     let reservation = networks.reserve(&request, &|id| store.is_living(id))?;
     Ok(Reserved(Some(reservation)))
 }
@@ -122,7 +126,7 @@ impl Reserved<'_> {
         let pid = pid.as_raw_nonzero().get();
         let namespace = namespaces::open(NamespaceKind::Network, pid)
             .map_err(|errno| EngineError::system("open the network namespace of the box", errno))?;
-        let Connected { holds, .. } = reservation.connect(namespace.as_fd())?;
+        let Connected { holds, .. } = reservation.connect(pid, namespace.as_fd())?;
         Ok(Held(Arc::new(holds)))
     }
 

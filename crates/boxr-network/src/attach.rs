@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +16,10 @@ use crate::definition::{Definition, Driver};
 use crate::error::{Collected, Error};
 use crate::files::{self, Lock, Sharing};
 use crate::firewall::Firewall;
+use crate::helper;
 use crate::link::{Device, Links};
-use crate::networks::{IsAlive, Networks};
-use crate::port::PortSpec;
+use crate::networks::{DEFAULT, IsAlive, Networks};
+use crate::port::{PortSpec, Protocol};
 use crate::publish::{self, Holds};
 
 /// One network that a container is to be on.
@@ -49,6 +51,17 @@ pub struct AttachRequest<'a> {
     pub networks: &'a [NetworkUse],
     /// Ports to publish.
     pub ports: &'a [PortSpec],
+    /// How it is done.
+    pub means: Means,
+}
+
+/// How a container comes to its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// By devices and rules of the kernel's, for which `CAP_NET_ADMIN` is needed.
+    Kernel,
+    /// By a helper that needs no privilege.
+    Helper,
 }
 
 /// Addresses and ports that were taken for a container; given back when dropped unconnected.
@@ -62,6 +75,14 @@ pub struct Reservation<'n> {
     new: Vec<Definition>,
     holds: Holds,
     connected: bool,
+    help: Option<Help>,
+}
+
+/// The helper of a container.
+#[derive(Debug)]
+struct Help {
+    program: PathBuf,
+    mac: Option<MacAddress>,
 }
 
 /// A container that is on its networks.
@@ -83,18 +104,67 @@ impl Networks {
         request: &AttachRequest<'_>,
         is_alive: &IsAlive<'_>,
     ) -> Result<Reservation<'_>, Error> {
-        let attachment = Attachment {
-            id: request.id.to_owned(),
-            name: request.name.to_owned(),
-            endpoints: Vec::new(),
-            published: Vec::new(),
-        };
+        let attachment = Attachment::new(request.id, request.name);
         // Of an earlier start that was killed.
         self.detach(request.id)?;
+        if request.means == Means::Helper {
+            return self.reserve_help(attachment, request, is_alive);
+        }
         let mut reservation = self.extend(attachment, None, request.networks, is_alive)?;
         reservation.publish(request.ports, is_alive)?;
         self.note(&reservation.attachment)?;
         Ok(reservation)
+    }
+
+    /// Without privilege there is the default network only, and a helper is it.
+    fn reserve_help(
+        &self,
+        attachment: Attachment,
+        request: &AttachRequest<'_>,
+        is_alive: &IsAlive<'_>,
+    ) -> Result<Reservation<'_>, Error> {
+        for wanted in request.networks {
+            let unsupported =
+                |why: &str| Error::Unsupported { network: wanted.name.clone(), why: why.to_owned() };
+            if wanted.name != DEFAULT {
+                return Err(unsupported("networks of one's own need root; without it there is bridge"));
+            }
+            if wanted.ip.is_some() || wanted.ip6.is_some() {
+                return Err(unsupported("without root a container has the host's address, and no other"));
+            }
+        }
+        if let Some(port) = request.ports.iter().find(|port| port.protocol == Protocol::Sctp) {
+            return Err(Error::invalid("port", &port.to_string(), "without root there are tcp and udp"));
+        }
+        let program = helper::find()?;
+        let mut reservation = Reservation {
+            networks: self,
+            attachment: Attachment { helped: true, ..attachment },
+            before: None,
+            new: Vec::new(),
+            holds: Holds::new(),
+            connected: false,
+            help: Some(Help { program, mac: request.networks.first().and_then(|network| network.mac) }),
+        };
+        let others = self.others(&reservation.attachment.id, is_alive)?;
+        // Found free and let go again: the helper binds them itself, while the first process, a copy of this
+        // one, would still hold them.
+        let (published, _) = publish::take(request.ports, None, false, &others)?;
+        reservation.attachment.published = published;
+        self.note(&reservation.attachment)?;
+        Ok(reservation)
+    }
+
+    /// What others have published; what dead ones had is given back.
+    fn others(&self, id: &str, is_alive: &IsAlive<'_>) -> Result<Vec<Attachment>, Error> {
+        let mut others = Vec::new();
+        for other in self.attachments()? {
+            if other.id == id || other.published.is_empty() {
+                continue;
+            }
+            if is_alive(&other.id) { others.push(other) } else { self.detach(&other.id)? }
+        }
+        Ok(others)
     }
 
     /// The same for one more network of a container that runs.
@@ -107,12 +177,7 @@ impl Networks {
         is_alive: &IsAlive<'_>,
     ) -> Result<Reservation<'_>, Error> {
         let before = self.attachment(request.id)?;
-        let base = before.clone().unwrap_or_else(|| Attachment {
-            id: request.id.to_owned(),
-            name: request.name.to_owned(),
-            endpoints: Vec::new(),
-            published: Vec::new(),
-        });
+        let base = before.clone().unwrap_or_else(|| Attachment::new(request.id, request.name));
         let reservation = self.extend(base, before, request.networks, is_alive)?;
         self.note(&reservation.attachment)?;
         Ok(reservation)
@@ -132,6 +197,7 @@ impl Networks {
             new: Vec::new(),
             holds: Holds::new(),
             connected: false,
+            help: None,
         };
         for wanted in uses {
             let network = self.find(&wanted.name)?;
@@ -162,6 +228,9 @@ impl Networks {
     pub fn detach(&self, id: &str) -> Result<(), Error> {
         let Some(attachment) = self.attachment(id)? else { return Ok(()) };
         let mut collected = Collected::default();
+        if attachment.helped {
+            collected.take(helper::end(&self.pid_file(id)));
+        }
         let forwards = attachment.forwards();
         if !forwards.is_empty() {
             collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&forwards)));
@@ -325,13 +394,7 @@ impl Reservation<'_> {
             });
         };
         let ipv6 = endpoint.address(true).is_some();
-        let mut others = Vec::new();
-        for other in self.networks.attachments()? {
-            if other.id == self.attachment.id || other.published.is_empty() {
-                continue;
-            }
-            if is_alive(&other.id) { others.push(other) } else { self.networks.detach(&other.id)? }
-        }
+        let others = self.networks.others(&self.attachment.id, is_alive)?;
         let (published, holds) = publish::take(ports, network.options.host_ip, ipv6, &others)?;
         self.attachment.published = published;
         self.holds = holds;
@@ -343,13 +406,22 @@ impl Reservation<'_> {
         &self.attachment
     }
 
-    /// Makes the devices in the container's network namespace, and lets ports lead there. The calling thread enters
+    /// Makes the devices in the network namespace of the container's first process `pid`, and lets ports lead there. The calling thread enters
     /// the namespace for a moment.
     ///
     /// # Errors
     /// The kernel's refusal; nothing is left, and nothing reserved.
-    pub fn connect(mut self, namespace: BorrowedFd<'_>) -> Result<Connected, Error> {
-        self.make(namespace)?;
+    pub fn connect(mut self, pid: i32, namespace: BorrowedFd<'_>) -> Result<Connected, Error> {
+        if let Some(help) = &self.help {
+            let pid_file = self.networks.pid_file(&self.attachment.id);
+            let published = &self.attachment.published;
+            helper::start(
+                &help.program,
+                &helper::Wanted { pid, published, mac: help.mac, pid_file: &pid_file },
+            )?;
+        } else {
+            self.make(namespace)?;
+        }
         self.connected = true;
         Ok(Connected { attachment: self.attachment.clone(), holds: std::mem::take(&mut self.holds) })
     }

@@ -1,6 +1,7 @@
 //! What a container has of networks: its record on disk.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,22 @@ pub struct Attachment {
     pub endpoints: Vec<Endpoint>,
     /// Ports of the host's that lead into it.
     pub published: Vec<Published>,
+    /// Whether a helper without privilege does all this.
+    #[serde(default)]
+    pub helped: bool,
+}
+
+impl Attachment {
+    /// Nothing yet.
+    pub(crate) fn new(id: &str, name: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            endpoints: Vec::new(),
+            published: Vec::new(),
+            helped: false,
+        }
+    }
 }
 
 /// A container on one network.
@@ -120,6 +137,11 @@ impl Networks {
         files::make_dir(&self.boxes())?;
         let path = self.boxes().join(format!("{}.json", attachment.id));
         files::write(&path, attachment, Existing::Replace, Lasting::No)
+    }
+
+    /// Where the helper of a container writes its pid.
+    pub(crate) fn pid_file(&self, id: &str) -> PathBuf {
+        self.boxes().join(format!("{id}.pid"))
     }
 
     pub(crate) fn forget(&self, id: &str) -> Result<(), Error> {

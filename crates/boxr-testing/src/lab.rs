@@ -6,7 +6,8 @@
 //!    lo   198.51.100.7
 //! ```
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use crate::command::{Cmd, Running};
 use crate::sandbox::Sandbox;
@@ -17,6 +18,9 @@ pub const FAR_AWAY: &str = "198.51.100.7";
 pub const NEIGHBOUR: &str = "192.0.2.1";
 /// The host's address.
 pub const HOST: &str = "192.0.2.2";
+
+/// An ordinary user, whom /etc/passwd does not know and who has one id.
+const USER: u32 = 12345;
 
 /// Two network namespaces, each held by a process.
 #[derive(Debug)]
@@ -29,7 +33,20 @@ impl Lab {
     /// Makes them.
     #[track_caller]
     pub fn new() -> Self {
-        let lab = Self { host: hold(), internet: hold() };
+        Self::between(hold("--net", "echo up; exec cat"), hold("--net", "echo up; exec cat"))
+    }
+
+    /// Makes them; on the host everybody may open /dev/net/tun, as on most machines.
+    #[track_caller]
+    pub fn for_users() -> Self {
+        let script = "mount -t tmpfs -o mode=755 none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && \
+                      echo up; exec cat";
+        Self::between(hold("--net --mount", script), hold("--net", "echo up; exec cat"))
+    }
+
+    #[track_caller]
+    fn between(host: Running, internet: Running) -> Self {
+        let lab = Self { host, internet };
         lab.on_host("ip").args(["link", "set", "lo", "up"]).run().ok();
         lab.on_internet("ip").args(["link", "set", "lo", "up"]).run().ok();
         let there = format!("/proc/{}/ns/net", lab.internet.pid());
@@ -62,6 +79,34 @@ impl Lab {
     /// `boxr ARGS…` on the host.
     pub fn boxr(&self, t: &Sandbox, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cmd {
         t.surrounded(self.on_host(t.program())).args(t.globals()).args(args)
+    }
+
+    /// `boxr ARGS…` on the host, as an ordinary user whose files are below `home`.
+    pub fn boxr_as_user(
+        &self,
+        t: &Sandbox,
+        home: &Path,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Cmd {
+        let user = USER.to_string();
+        let directory = |flag: &str| [OsString::from(flag), home.join(flag.trim_start_matches('-')).into()];
+        self.on_host("setpriv")
+            .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
+            .arg(t.program())
+            .args(directory("--state"))
+            .args(directory("--root"))
+            .args(args)
+            .env("HOME", home)
+            .env("XDG_RUNTIME_DIR", home)
+    }
+
+    /// A directory of that user's.
+    #[track_caller]
+    pub fn home(&self, t: &Sandbox) -> PathBuf {
+        let home = t.path("user");
+        std::fs::create_dir(&home).unwrap();
+        std::os::unix::fs::chown(&home, Some(USER), Some(USER)).unwrap();
+        home
     }
 
     /// `busybox wget` of what is at `url`, on the host.
@@ -102,13 +147,14 @@ impl Default for Lab {
 }
 
 #[track_caller]
-fn hold() -> Running {
-    let mut holder = Cmd::new("unshare").args(["--net", "--", "sh", "-c", "echo up; exec cat"]).spawn();
+fn hold(namespaces: &str, script: &str) -> Running {
+    let mut holder = Cmd::new("unshare").args(namespaces.split(' ')).args(["--", "sh", "-c", script]).spawn();
     holder.expect("up");
     holder
 }
 
 fn enter(holder: &Running, program: impl AsRef<OsStr>) -> Cmd {
     let pid = holder.pid().to_string();
-    Cmd::new("nsenter").args(["--target", &pid, "--net", "--"]).arg(program)
+    // The mount namespace may be the caller's own. Either way the command starts in /.
+    Cmd::new("nsenter").args(["--target", &pid, "--net", "--mount", "--"]).arg(program)
 }

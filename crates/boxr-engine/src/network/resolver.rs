@@ -60,6 +60,10 @@ fn host() -> Resolver {
     {
         host.servers = Resolver::parse(&behind).servers;
     }
+    if host.servers.is_empty() && !rustix::process::geteuid().is_root() {
+        // The helper of a network without privilege passes on what comes there.
+        host.servers.push(boxr_network::NAME_SERVER.to_owned());
+    }
     host
 }
 

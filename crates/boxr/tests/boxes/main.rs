@@ -40,6 +40,7 @@ fn main() -> std::process::ExitCode {
         streams::TESTS,
         namespaces::TESTS,
         network::TESTS,
+        network::ROOTLESS,
         environment::TESTS,
         users::TESTS,
         privileges::TESTS,

@@ -1,5 +1,7 @@
 //! Networks, on a host of each test's own.
 
+mod rootless;
+
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, leaks, test, wait_until};
 use rustix::process::Signal;
@@ -19,6 +21,8 @@ pub const TESTS: &[Test] = &[
     test!(a_failed_start_leaves_no_network, ROOT, NET),
     test!(senseless_networks_are_named, ROOT, NET),
 ];
+
+pub use rootless::TESTS as ROOTLESS;
 
 const ROOT: Need = Need::Root;
 const NET: Need = Need::Networks;

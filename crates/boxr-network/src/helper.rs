@@ -1,0 +1,144 @@
+//! A network without privilege: pasta(1), which copies packets between the container's namespace and sockets of the
+//! user's on the host.
+//!
+//! It runs beside the container and knows nothing of its end, so whoever ends the container ends it. It is found by
+//! the file in which it wrote its pid, and is believed to be ours only if that file stands on its command line.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::address::MacAddress;
+use crate::error::Error;
+use crate::files;
+use crate::port::{Protocol, Published};
+
+/// The address at which the container reaches the host's first name server, where that listens on the host's
+/// loopback interface only.
+pub const NAME_SERVER: &str = "169.254.1.1";
+const PROGRAM: &str = "pasta";
+/// The device through which packets come.
+const TUN: &str = "/dev/net/tun";
+
+/// What the helper is to do.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The container's first process.
+    pub pid: i32,
+    /// Ports to listen on.
+    pub published: &'a [Published],
+    /// The hardware address of the device.
+    pub mac: Option<MacAddress>,
+    /// Where it writes its pid.
+    pub pid_file: &'a Path,
+}
+
+/// Whether there is a helper, and it would work.
+///
+/// # Errors
+/// [`Error::NoHelper`], or why it would not.
+pub(crate) fn find() -> Result<PathBuf, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin"].map(PathBuf::from);
+    let found =
+        std::env::split_paths(&path).chain(usual).map(|dir| dir.join(PROGRAM)).find(|path| path.is_file());
+    let program = found.ok_or(Error::NoHelper)?;
+    let open = rustix::fs::access(TUN, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
+    open.map_err(|errno| Error::system("open", format!("{TUN}, which {PROGRAM} needs"), errno))?;
+    Ok(program)
+}
+
+/// Starts it; when this returns the network is there, and it runs on by itself.
+pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
+    let mut command = Command::new(program);
+    // Nothing of the host's loopback interface is reached from inside, unless it was asked for.
+    command.args(["--config-net", "--no-map-gw", "-T", "none", "-U", "none", "-I", "eth0"]);
+    command.args(["--dns-forward", NAME_SERVER]);
+    for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
+        let ports = wanted.published.iter().filter(|port| port.protocol == protocol);
+        let specs: Vec<String> = ports.map(spec).collect();
+        if specs.is_empty() {
+            command.args([flag, "none"]);
+        }
+        specs.iter().for_each(|spec| {
+            command.args([flag, spec]);
+        });
+    }
+    if let Some(mac) = wanted.mac {
+        command.args(["--ns-mac-addr", &mac.to_string()]);
+    }
+    command.arg("--pid").arg(wanted.pid_file).arg(wanted.pid.to_string()).stdin(Stdio::null());
+    let failed = |told: String| Error::Helper { program: PROGRAM.to_owned(), told };
+    let output = command.output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    // It says what it does before it says what it cannot do.
+    let reason = said.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains("syslog"));
+    Err(failed(reason.unwrap_or("it said nothing").to_owned()))
+}
+
+/// A port in pasta's words.
+fn spec(port: &Published) -> String {
+    let address = port.ip.filter(|ip| !ip.is_unspecified()).map(|ip| format!("{ip}/")).unwrap_or_default();
+    format!("{address}{}:{}", port.host, port.container)
+}
+
+/// Ends the helper that wrote this file, if it runs.
+pub(crate) fn end(pid_file: &Path) -> Result<(), Error> {
+    let Ok(text) = fs::read_to_string(pid_file) else { return Ok(()) };
+    if let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) {
+        let ended = match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => Ok(()),
+            // Held before it is looked at: the number cannot become another's in between.
+            // It is the first process of a pid namespace of its own, which no other signal ends.
+            Ok(held) if is_ours(pid, pid_file) => match pidfd_send_signal(held.as_fd(), Signal::KILL) {
+                Err(Errno::SRCH) => Ok(()),
+                done => done,
+            },
+            Ok(_) => Ok(()),
+            Err(errno) => Err(errno),
+        };
+        ended.map_err(|errno| Error::system("end", format!("{PROGRAM}, process {pid}"), errno))?;
+    }
+    files::remove(pid_file)
+}
+
+fn is_ours(pid: Pid, pid_file: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|word| word == pid_file.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_in_pastas_words() {
+        let port = |ip: Option<&str>| Published {
+            ip: ip.map(|ip| ip.parse().unwrap()),
+            host: 8080,
+            container: 80,
+            protocol: Protocol::Tcp,
+        };
+        assert_eq!(spec(&port(None)), "8080:80");
+        assert_eq!(spec(&port(Some("127.0.0.1"))), "127.0.0.1/8080:80");
+        assert_eq!(spec(&port(Some("0.0.0.0"))), "8080:80");
+    }
+
+    #[test]
+    fn a_process_that_is_not_the_helper_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.pid");
+        fs::write(&file, std::process::id().to_string()).unwrap();
+        end(&file).unwrap();
+        assert!(!file.exists());
+        end(&file).unwrap();
+    }
+}
