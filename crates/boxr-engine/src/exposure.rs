@@ -2,7 +2,7 @@
 
 use boxr_runtime::own_binary::{self, Error};
 
-use crate::options::{BoxOptions, NamespaceMode};
+use crate::options::{BoxOptions, IdExtent, IdMapping, NamespaceMode};
 
 /// Makes sure that this process runs from a program that the box cannot write, if the box could reach it.
 /// May start the program once more, from its beginning: see [`own_binary::protect`].
@@ -10,7 +10,22 @@ use crate::options::{BoxOptions, NamespaceMode};
 /// # Errors
 /// See [`own_binary::protect`].
 pub fn protect_for(options: &BoxOptions) -> Result<(), Error> {
-    if meets_foreign_processes(options) { protect() } else { Ok(()) }
+    if !meets_foreign_processes(options) {
+        return Ok(());
+    }
+    match (&options.id_mapping, &options.namespaces.user) {
+        // Nobody but these ids is in the box.
+        (IdMapping::Explicit { uids, gids }, Some(NamespaceMode::New)) if options.root.image().is_some() => {
+            let holds = |extents: &[IdExtent], id: u32| {
+                extents.iter().any(|one| id.checked_sub(one.host).is_some_and(|offset| offset < one.size))
+            };
+            if own_binary::is_exposed_to(|uid| holds(uids, uid), |gid| holds(gids, gid))? {
+                own_binary::protect()?;
+            }
+            Ok(())
+        }
+        _ => protect(),
+    }
 }
 
 /// The same for a box of which nothing is known.

@@ -64,7 +64,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
     let name = claim.name().to_owned();
     mark("state directory");
-    image::files::make(&claim, &request.options)?;
+    image::files::make(&claim, &mut request.options)?;
     crate::volume::attach(store, &claim, &mut request.options)?;
     let files = ContainerFiles::of(&claim, &request.options)?;
     let (master, streams) = streams(&request.options)?;

@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::grammar::{self, mode_text};
 use super::raw::RawRun;
 use super::{environment, identity, text_file};
+use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, defaults};
 use crate::options::{
     BoxOptions, CapabilityChange, IdMapping, JoinTarget, Limits, LogLimits, NamespaceMode, Namespaces,
@@ -102,7 +103,21 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let mut namespaces = namespaces(&raw, image)?;
     let network = super::networks::resolve(&raw, &mut namespaces, image.is_some())?;
     let root = root(&raw, image)?;
-    let (args, container) = command(&mut raw, image)?;
+    let said_ids = raw.container.userns;
+    let (args, mut container) = command(&mut raw, image)?;
+    let mut id_mapping = id_mapping(&raw);
+    if let Some(container) = &mut container {
+        let facts = Facts {
+            said: said_ids,
+            namespaces: &namespaces,
+            mapping: &id_mapping,
+            container,
+            privileged: boxr_runtime::capabilities::is_privileged().unwrap_or(false),
+        };
+        let decided = userns::decide(facts)?;
+        (namespaces.user, id_mapping) = (decided.namespace, decided.mapping);
+        container.user_ids = decided.ids;
+    }
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
     check_mounts(&raw, &namespaces)?;
@@ -118,7 +133,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
             }
         },
         umask: raw.umask,
-        id_mapping: id_mapping(&raw),
+        id_mapping,
         monotonic_offset: raw.monotonic,
         boottime_offset: raw.boottime,
         root,

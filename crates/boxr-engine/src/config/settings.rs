@@ -83,6 +83,8 @@ const MODE: &str =
     "new, host, container:NAME, pid:N, id:N or a path; in a file also true (new) and false (host)";
 const NETWORK: &str = "new, none, host, container:NAME, pid:N, id:N, a path or a network such as bridge; in a file also \
     true (new), false (host) and a list of networks";
+const USERNS: &str = "new, host, container:NAME, pid:N, id:N or a path; with an image also auto; in a file also true (new) and \
+    false (host)";
 const FILE: &str = "a path";
 const COUNT: &str = "a whole number";
 
@@ -276,7 +278,7 @@ pub static SETTINGS: &[Setting] = &[
     both("namespaces.mount", "mount-ns", MODE, D("true"), |r, n, b| namespace(r, n, b, NamespaceKind::Mount)),
     both("namespaces.uts", "uts", MODE, D("true"), |r, n, b| namespace(r, n, b, NamespaceKind::Uts)),
     both("namespaces.ipc", "ipc", MODE, D("false"), |r, n, b| namespace(r, n, b, NamespaceKind::Ipc)),
-    both("namespaces.user", "userns", MODE, E("true"), |r, n, b| namespace(r, n, b, NamespaceKind::User)),
+    both("namespaces.user", "userns", USERNS, E("true"), container::userns),
     both("namespaces.cgroup", "cgroupns", MODE, D("false"), |r, n, b| {
         namespace(r, n, b, NamespaceKind::Cgroup)
     }),

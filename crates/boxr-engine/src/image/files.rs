@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use boxr_image::store::Store as Images;
 use rustix::io::Errno;
 
-use super::{ImageError, ImageRoot, store_path};
+use super::{ImageError, ImageRoot, ranges, store_path, userns};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::paths::Paths;
@@ -41,14 +41,40 @@ impl ContainerFiles {
 ///
 /// # Errors
 /// The image has gone; the directories cannot be made. What was made goes with the box's directory.
-pub(crate) fn make(dir: &BoxDir, options: &BoxOptions) -> Result<(), EngineError> {
+pub(crate) fn make(dir: &BoxDir, options: &mut BoxOptions) -> Result<(), EngineError> {
     let Some(image) = options.root.image() else { return Ok(()) };
     // In this order: a hold without such a directory is of nobody (`is_stale`).
     let data = dir.make_data()?;
     let images = Images::open(&store_path(dir.paths())).map_err(ImageError::from)?;
     images.hold(dir.id().as_str(), &image.manifest).map_err(ImageError::from)?;
     make_dir(&data.join("work"), 0o700)?;
-    Ok(make_dir(&data.join("upper"), mode_of_root(&images, image))?)
+    let upper = data.join("upper");
+    make_dir(&upper, mode_of_root(&images, image))?;
+    if options.container.as_ref().is_some_and(|container| container.user_ids.mode == "auto") {
+        let highest = highest_id(&images, image)?;
+        options.id_mapping = ranges::claim(&dir.paths().data, &data, dir.id().as_str(), highest)?;
+    }
+    match userns::root_of(&options.id_mapping) {
+        // It is the container's root directory, and the container's root owns it.
+        Some((uid, gid)) if rustix::process::geteuid().is_root() => Ok(give(&upper, uid, gid)?),
+        _ => Ok(()),
+    }
+}
+
+/// The highest id that a file of the image has.
+fn highest_id(images: &Images, image: &ImageRoot) -> Result<u32, ImageError> {
+    let mut highest = 0;
+    for layer in &image.layers {
+        highest = images.layer(layer)?.map_or(highest, |layer| highest.max(layer.info.highest_id));
+    }
+    Ok(highest)
+}
+
+fn give(path: &Path, uid: u32, gid: u32) -> Result<(), ImageError> {
+    std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        ImageError::File { action: "change the owner of", path: path.to_owned(), errno }
+    })
 }
 
 /// The root directory of a container has the mode that the image's has.

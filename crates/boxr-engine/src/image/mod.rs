@@ -20,11 +20,13 @@ mod devices;
 pub(crate) mod files;
 pub mod naming;
 mod options;
+pub(crate) mod ranges;
 pub(crate) mod rootfs;
 mod said;
 pub(crate) mod seccomp;
 pub(crate) mod settle;
 pub(crate) mod spec;
+pub(crate) mod userns;
 pub(crate) mod users;
 
 use std::path::PathBuf;
@@ -40,6 +42,7 @@ pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
 pub use options::{ContainerOptions, Device, ImageRoot, Naming, Seccomp};
 pub use said::Said;
+pub use userns::{UserIds, UserIdsWord};
 pub use users::UserError;
 
 use crate::paths::Paths;
@@ -89,6 +92,9 @@ pub enum ImageError {
     /// The host's address is not known.
     #[error("--add-host {0}:host-gateway: the container's network has no way to the host")]
     NoGateway(String),
+    /// No range of ids is left.
+    #[error("every range of ids for containers is in use")]
+    NoIds,
     /// A filesystem that overlayfs does not take for changes.
     #[error("{} is on a filesystem that cannot hold the changes of a container: {}", path.display(), boxr_runtime::error::describe(*errno))]
     Filesystem {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use boxr_image::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::userns::UserIds;
+
 /// The image that a container is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRoot {
@@ -50,6 +52,8 @@ pub struct ContainerOptions {
     pub shm_size: Option<u64>,
     /// What /etc/hosts and /etc/resolv.conf say.
     pub naming: Naming,
+    /// Whose ids its ids are.
+    pub user_ids: UserIds,
 }
 
 /// The filter of system calls of a container.

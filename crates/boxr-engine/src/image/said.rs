@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::options::{ContainerOptions, Device, Seccomp};
+use super::userns::UserIdsWord;
 use crate::config::ConfigError;
 
 /// `None` and an empty list: nothing was said.
@@ -11,6 +12,7 @@ use crate::config::ConfigError;
 pub struct Said {
     pub entrypoint: Option<Vec<String>>,
     pub privileged: Option<bool>,
+    pub userns: Option<UserIdsWord>,
     pub seccomp: Option<Seccomp>,
     pub apparmor: Option<String>,
     pub open_system_paths: Option<bool>,
@@ -34,7 +36,7 @@ impl Said {
         macro_rules! lists {
             ($($field:ident)*) => { $(self.$field.extend(flags.$field);)* };
         }
-        scalars! { entrypoint privileged seccomp apparmor open_system_paths shm_size no_hosts }
+        scalars! { entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts }
         lists! { devices sysctls hosts dns dns_search dns_options }
         self
     }
@@ -47,6 +49,7 @@ impl Said {
         let said = [
             (self.entrypoint.is_some(), "--entrypoint"),
             (self.privileged == Some(true), "--privileged"),
+            (self.userns.is_some(), "--userns auto, keep-id or nomap"),
             (self.seccomp.is_some(), "--security-opt seccomp"),
             (self.apparmor.is_some(), "--security-opt apparmor"),
             (self.open_system_paths == Some(true), "--security-opt systempaths"),

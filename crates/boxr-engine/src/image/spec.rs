@@ -100,8 +100,13 @@ fn mounts(
 ) -> Result<(), ImageError> {
     let mut all: Vec<Mount> = spec.mounts().clone().unwrap_or_default();
     let asked = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
-    for one in all.iter_mut().filter(|one| !asked(one.destination())) {
-        adapt(one, container);
+    let is_shifted = root_outside(spec, situation).is_some();
+    for one in &mut all {
+        match asked(one.destination()) {
+            true if is_shifted => keep_owners(one),
+            true => {}
+            false => adapt(one, container),
+        }
     }
     let mut own = vec![cgroups(container)];
     if let Some(files) = &manner.files {
@@ -122,6 +127,22 @@ fn mounts(
     all.splice(first_asked..first_asked, own);
     spec.set_mounts(Some(all));
     Ok(())
+}
+
+/// What is bound has the owners that it has on the host, by number: who owns it there is among the container's ids.
+fn keep_owners(one: &mut Mount) {
+    let mut words = one.options().clone().unwrap_or_default();
+    let has = |word: &str| words.iter().any(|known| known == word);
+    if has("idmap") || has("ridmap") {
+        return;
+    }
+    let word = match (has("rbind"), has("bind") || one.typ().as_deref() == Some("bind")) {
+        (true, _) => "ridmap",
+        (false, true) => "idmap",
+        (false, false) => return,
+    };
+    words.push(word.to_owned());
+    one.set_options(Some(words));
 }
 
 /// The host's ids of the container's root, where files that boxr writes are to belong to it.

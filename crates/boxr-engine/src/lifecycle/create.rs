@@ -34,7 +34,7 @@ pub fn create(store: &Store, mut request: CreateRequest) -> Result<State, Engine
 /// The same, with its lock still held: for a start at once.
 pub(super) fn claim(store: &Store, request: &mut CreateRequest) -> Result<(Claim, State), EngineError> {
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
-    image::files::make(&claim, &request.options)?;
+    image::files::make(&claim, &mut request.options)?;
     crate::volume::attach(store, &claim, &mut request.options)?;
     let state = new_state(store, claim.id().as_str(), claim.name(), &request.options)?;
     let record = Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() };

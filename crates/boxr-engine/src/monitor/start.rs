@@ -128,8 +128,13 @@ fn make_streams(request: &StartRequest<'_>) -> Result<(Option<streams::Streams>,
         return Ok((Some(streams::of_terminal(master)?), prepare::Streams::Terminal(user_side)));
     }
     let privileged = rustix::process::geteuid().is_root();
-    let owner = options.user.as_ref().map(|user| user.uid).filter(|uid| privileged && *uid != 0);
-    let (ours, ends) = streams::make(request.dir.dir_fd(), options.interactive, owner)?;
+    let openers = match options.user.as_ref().map(|user| user.uid).filter(|uid| privileged && *uid != 0) {
+        // Which user it is only the container's files tell, and it may switch to others.
+        _ if options.root.image().is_some() => streams::Openers::Anybody,
+        Some(uid) => streams::Openers::User(uid),
+        None => streams::Openers::Caller,
+    };
+    let (ours, ends) = streams::make(request.dir.dir_fd(), options.interactive, openers)?;
     Ok((Some(ours), prepare::Streams::Descriptors(ends.stdin, ends.stdout, ends.stderr)))
 }
 

@@ -44,16 +44,16 @@ const STDERR: &str = "stderr";
 pub(super) fn make(
     dir: BorrowedFd<'_>,
     interactive: bool,
-    owner: Option<u32>,
+    openers: Openers,
 ) -> Result<(Streams, BoxEnds), Errno> {
     let output = |name: &str| -> Result<(OwnedFd, OwnedFd), Errno> {
-        make_fifo(dir, name, owner)?;
+        make_fifo(dir, name, openers)?;
         Ok((open_fifo(dir, name, OFlags::RDWR | OFlags::NONBLOCK)?, open_fifo(dir, name, OFlags::RDWR)?))
     };
     let (stdout, box_stdout) = output(STDOUT)?;
     let (stderr, box_stderr) = output(STDERR)?;
     let (input, box_stdin) = if interactive {
-        make_fifo(dir, STDIN, owner)?;
+        make_fifo(dir, STDIN, openers)?;
         // The reader's end alone, or the box would keep its own stdin open for ever.
         let reader = open_fifo(dir, STDIN, OFlags::RDONLY | OFlags::NONBLOCK)?;
         let writer = open_fifo(dir, STDIN, OFlags::WRONLY | OFlags::NONBLOCK)?;
@@ -172,17 +172,32 @@ impl Streams {
     }
 }
 
-fn make_fifo(dir: BorrowedFd<'_>, name: &str, owner: Option<u32>) -> Result<(), Errno> {
+/// Who of the box may open `/dev/stdout` and its kin, which are these FIFOs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Openers {
+    Caller,
+    /// The user that the command runs as.
+    User(u32),
+    /// Whoever has come by a descriptor of it: nobody else reaches the directory that it is in.
+    Anybody,
+}
+
+fn make_fifo(dir: BorrowedFd<'_>, name: &str, openers: Openers) -> Result<(), Errno> {
     // One of an earlier start may hold bytes of then.
     remove(dir, name)?;
     let mode = Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(dir, name, rustix::fs::FileType::Fifo, mode, 0)?;
-    if let Some(uid) = owner {
-        // So that `/dev/stdout` can be opened by the user that the command runs as.
-        let uid = rustix::fs::Uid::from_raw(uid);
-        rustix::fs::chownat(dir, name, Some(uid), None, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+    match openers {
+        Openers::Caller => Ok(()),
+        Openers::User(uid) => {
+            let uid = rustix::fs::Uid::from_raw(uid);
+            rustix::fs::chownat(dir, name, Some(uid), None, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+        }
+        Openers::Anybody => {
+            let all = Mode::from_raw_mode(0o666);
+            rustix::fs::chmodat(dir, name, all, rustix::fs::AtFlags::empty())
+        }
     }
-    Ok(())
 }
 
 fn open_fifo(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {

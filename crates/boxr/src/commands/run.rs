@@ -15,7 +15,7 @@ use boxr_engine::terminal::DetachKeys;
 use super::explain;
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::cli::request::{self, image_word, run_request};
+use crate::cli::request::{self, run_request};
 use crate::protect;
 use crate::report::{Report, write_stdout};
 
@@ -26,10 +26,6 @@ use crate::report::{Report, write_stdout};
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     protect::before_reading(&invocation)?;
-    if image_word(&invocation).is_some() && !invocation.switch("dry-run") {
-        // Before an image is fetched, which would be done twice.
-        protect::now()?;
-    }
     let (options, request) = run_request(invocation, Purpose::Run)?;
     boxes::check_descriptors(options.preserve_fds)?;
     if !request.dry_run {

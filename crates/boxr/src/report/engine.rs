@@ -151,6 +151,9 @@ impl Explain for StepError {
                 };
                 report.suggest("boxr run --pid host -- COMMAND")
             }
+            (Step::MountAttributes, Errno::INVAL | Errno::PERM) if self.object.ends_with("(idmap)") => report
+                .detail("its filesystem cannot show its files with the container's ids, so nobody there would own them")
+                .suggest("boxr run --userns host IMAGE"),
             (Step::MountTarget, Errno::NOENT) => report.detail(
                 "on the host's file tree boxr creates no mount targets; make it first, or use --rootfs",
             ),
@@ -176,6 +179,9 @@ fn root_refused(report: Report, errno: Errno) -> Report {
             report.detail("a layer of the image is missing").suggest("boxr store verify --repair")
         }
         Errno::NODEV => report.detail("the kernel has no overlayfs").suggest("modprobe overlay"),
+        Errno::INVAL | Errno::OPNOTSUPP if report.what.contains("shift the ids") => report
+            .detail("the filesystem that images are kept on cannot show other ids; ext4, xfs and btrfs do since Linux 5.12 to 5.15, and overlayfs takes such layers since 5.19")
+            .suggest("boxr run --userns host IMAGE"),
         Errno::INVAL | Errno::OPNOTSUPP => report
             .detail("the filesystem that images are kept on may not do for overlayfs; dmesg has its reason")
             .suggest("boxr --root DIR run IMAGE"),

@@ -48,6 +48,11 @@ impl Explain for ImageError {
             Self::Device { errno, .. } if *errno == rustix::io::Errno::NODEV => {
                 told(self).detail("it is no device, nor a directory with any")
             }
+            Self::NoIds => told(self)
+                .detail("each container of root's has 65536 of its own, from the lines of `containers` in /etc/subuid and \
+                         /etc/subgid, or 4096 times as many")
+                .suggest("boxr prune")
+                .suggest("boxr run --userns host IMAGE"),
             Self::User(_)
             | Self::File { .. }
             | Self::Device { .. }

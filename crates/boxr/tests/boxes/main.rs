@@ -28,6 +28,7 @@ mod rootfs;
 mod signals;
 mod streams;
 mod terminals;
+mod user_ids;
 mod users;
 mod volumes;
 
@@ -42,6 +43,7 @@ fn main() -> std::process::ExitCode {
         network::TESTS,
         network::ROOTLESS,
         environment::TESTS,
+        user_ids::TESTS,
         users::TESTS,
         privileges::TESTS,
         rootfs::TESTS,

@@ -1,8 +1,10 @@
 //! Values that only containers of images have.
 
+use boxr_sys::namespace::NamespaceKind;
+
 use crate::config::raw::RawRun;
 use crate::config::value::{Base, Invalid, Node, Value};
-use crate::image::Seccomp;
+use crate::image::{Seccomp, UserIdsWord};
 
 /// A program, or a list in JSON; an empty word takes the image's away.
 pub(super) fn entrypoint(node: &Node) -> Result<Vec<String>, Invalid> {
@@ -13,6 +15,13 @@ pub(super) fn entrypoint(node: &Node) -> Result<Vec<String>, Invalid> {
         }
         program => Ok(vec![program.to_owned()]),
     }
+}
+
+/// The modes of every namespace, and those that say which ids an image's container has.
+pub(super) fn userns(raw: &mut RawRun, node: &Node, base: &Base) -> Result<(), Invalid> {
+    let word = node.text().ok().and_then(UserIdsWord::parse);
+    raw.container.userns = word;
+    if word.is_some() { Ok(()) } else { super::namespace(raw, node, base, NamespaceKind::User) }
 }
 
 /// Docker's words; between key and value stands `=`, in older scripts `:`.

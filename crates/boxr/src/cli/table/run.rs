@@ -177,7 +177,10 @@ pub static SETTINGS: &[Flag] = &[
     namespace("mount-ns", "Mounts (default new)"),
     namespace("uts", "Hostname (default new)"),
     namespace("ipc", "System V IPC and message queues (default host)"),
-    namespace("userns", "User ids (default host; new where that lacks the right)"),
+    namespace("userns", "User ids (default host; new where that lacks the right)").doc(
+        "For containers of images also auto, root's default: a range of ids that no other container and nobody on \
+            the host has. They have the host's where --privileged, --network host, --pid host or --device ask for it.",
+    ),
     namespace("cgroupns", "View of cgroups (default host)"),
     namespace("time-ns", "Clocks (default host)"),
     Flag::value("ns", "KIND=MODE,...", "Several namespaces at once: pid=new,net=host")

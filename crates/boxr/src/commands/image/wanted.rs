@@ -9,6 +9,7 @@ use boxr_image::store::{ImageRecord, Store};
 
 use crate::cli::Invocation;
 use crate::images;
+use crate::protect;
 use crate::report::Report;
 
 /// When an image is fetched.
@@ -105,6 +106,10 @@ fn by_name(
 
 /// Has `boxr pull` do it: it works with other ids than a container is started with, and with threads.
 fn pull(invocation: &Invocation, word: &str) -> Result<(), Report> {
+    if invocation.command.name == "run" {
+        // What starts boxr once more does so before, or it would be fetched twice.
+        protect::now()?;
+    }
     let failed = |error: std::io::Error| Report::new(format!("cannot start boxr pull: {error}"));
     let mut command = Command::new("/proc/self/exe");
     for (flag, path) in [("--root", &invocation.globals.root), ("--state", &invocation.globals.state)] {

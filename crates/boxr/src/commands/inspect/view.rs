@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use boxr_engine::config::grammar::mode_text;
-use boxr_engine::options::{BoxOptions, NamespaceMode, Retention, Root, Tty, User};
+use boxr_engine::options::{BoxOptions, IdMapping, NamespaceMode, Retention, Root, Tty, User};
 use boxr_engine::record::{Exit, Record, State};
 use boxr_engine::store::Observed;
 use boxr_engine::volume;
@@ -36,6 +36,8 @@ pub(super) struct View {
     host_config: Value,
     config: Value,
     namespaces: BTreeMap<&'static str, NamespaceView>,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    user_ids: Value,
     monitor: Value,
     cgroup: Value,
     paths: PathsView,
@@ -120,6 +122,7 @@ pub(super) fn make(sources: Sources<'_>) -> View {
         host_config: host_config(options),
         config: config(state, options),
         namespaces: namespaces(options, pid),
+        user_ids: user_ids(options),
         monitor: json!({
             "Pid": supervisor.map(|process| process.pid),
             "Running": supervisor.is_some_and(|process| process.is_alive()),
@@ -240,7 +243,10 @@ fn host_config(options: &BoxOptions) -> Value {
         "SecurityOpt": if options.no_new_privileges { vec!["no-new-privileges"] } else { Vec::new() },
         "UTSMode": mode_text(&namespaces.uts),
         "Ulimits": ulimits,
-        "UsernsMode": namespaces.user.as_ref().map(mode_text).unwrap_or_default(),
+        "UsernsMode": match &options.container {
+            Some(container) => container.user_ids.mode.clone(),
+            None => namespaces.user.as_ref().map(mode_text).unwrap_or_default(),
+        },
     })
 }
 
@@ -282,6 +288,21 @@ fn config(state: &State, options: &BoxOptions) -> Value {
 
 fn user_word(user: &User) -> String {
     format!("{}:{}", user.uid, user.gid)
+}
+
+/// Whose ids a container of an image has, and why.
+fn user_ids(options: &BoxOptions) -> Value {
+    let Some(container) = &options.container else { return Value::Null };
+    let (uids, gids) = match &options.id_mapping {
+        IdMapping::Explicit { uids, gids } => (value(uids), value(gids)),
+        IdMapping::Root | IdMapping::Caller => (Value::Null, Value::Null),
+    };
+    json!({
+        "Mode": container.user_ids.mode,
+        "Why": container.user_ids.why,
+        "UidMap": uids,
+        "GidMap": gids,
+    })
 }
 
 fn namespaces(options: &BoxOptions, pid: i32) -> BTreeMap<&'static str, NamespaceView> {

@@ -1,0 +1,198 @@
+//! Ranges of ids that no two containers share (subuid(5)).
+//!
+//! They come from the lines of `containers` in /etc/subuid and /etc/subgid, podman's convention. Where there are none, the
+//! pool is 1879048192 to 2147483647, which systemd's list of ids ("Users, Groups, UIDs and GIDs on systemd Systems") leaves
+//! to nobody.
+//!
+//! ```text
+//! DATA/ids/N -> ID                 unit N of the pool is container ID's: whoever makes this link has it
+//! DATA/containers/ID/ids -> N:K    which those are
+//! ```
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::ImageError;
+use crate::options::{IdExtent, IdMapping};
+
+/// Ids that are given out at once: those of a usual system, nobody's included.
+pub(crate) const UNIT: u32 = 65536;
+const FIRST: u32 = 0x7000_0000;
+const LAST: u32 = 0x7fff_ffff;
+
+/// Where ranges are taken from: as many units of users as of groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pool {
+    uids: u32,
+    gids: u32,
+    units: u32,
+}
+
+impl Pool {
+    /// That of this host.
+    pub fn of_host() -> Self {
+        let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+        Self::of_files(&read("/etc/subuid"), &read("/etc/subgid"))
+    }
+
+    fn of_files(subuid: &str, subgid: &str) -> Self {
+        match (longest(subuid), longest(subgid)) {
+            (Some((uids, many)), Some((gids, more))) => Self { uids, gids, units: many.min(more) / UNIT },
+            _ => Self { uids: FIRST, gids: FIRST, units: (LAST - FIRST).div_ceil(UNIT) },
+        }
+    }
+
+    /// The map of a container that has `count` units from `unit` on.
+    pub fn mapping(&self, unit: u32, count: u32) -> IdMapping {
+        let extent =
+            |first: u32| vec![IdExtent { container: 0, host: first + unit * UNIT, size: count * UNIT }];
+        IdMapping::Explicit { uids: extent(self.uids), gids: extent(self.gids) }
+    }
+}
+
+/// The longest range of `containers`.
+fn longest(text: &str) -> Option<(u32, u32)> {
+    let ranges = text.lines().filter_map(|line| {
+        let mut fields = line.strip_prefix("containers:")?.split(':');
+        let (first, size) = (fields.next()?.trim().parse::<u32>().ok()?, fields.next()?.trim().parse().ok()?);
+        first.checked_add(size).filter(|_| size >= UNIT).map(|_| (first, size))
+    });
+    ranges.max_by_key(|(_, size)| *size)
+}
+
+/// The directory of the data root that says whose the units are.
+fn directory(data: &Path) -> PathBuf {
+    data.join("ids")
+}
+
+/// Claims room for the ids up to `highest` for the container `id`, whose data directory is there already.
+///
+/// # Errors
+/// [`ImageError::NoIds`] when the pool is used up; the directory cannot be written.
+pub(crate) fn claim(data: &Path, own: &Path, id: &str, highest: u32) -> Result<IdMapping, ImageError> {
+    let pool = Pool::of_host();
+    let count = highest / UNIT + 1;
+    let dir = directory(data);
+    let failed = |path: &Path, error: std::io::Error| ImageError::File {
+        action: "write",
+        path: path.to_owned(),
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    };
+    std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, error))?;
+    // Where to begin is chance, so that two do not get in each other's way.
+    let seed = u32::from_str_radix(id.get(..7).unwrap_or("0"), 16).unwrap_or(0);
+    let places = pool.units.checked_sub(count - 1).filter(|places| *places > 0).ok_or(ImageError::NoIds)?;
+    for attempt in 0..places {
+        let first = (seed.wrapping_add(attempt)) % places;
+        if take(data, id, first, count).map_err(|error| failed(&dir, error))? {
+            let note = own.join("ids");
+            symlink(format!("{first}:{count}"), &note).map_err(|error| failed(&note, error))?;
+            return Ok(pool.mapping(first, count));
+        }
+    }
+    Err(ImageError::NoIds)
+}
+
+/// Takes all units or none.
+fn take(data: &Path, id: &str, first: u32, count: u32) -> std::io::Result<bool> {
+    for unit in first..first + count {
+        if !take_one(data, id, unit)? {
+            return release(data, first, unit - first, id).map(|()| false);
+        }
+    }
+    Ok(true)
+}
+
+fn take_one(data: &Path, id: &str, unit: u32) -> std::io::Result<bool> {
+    let path = directory(data).join(unit.to_string());
+    match symlink(id, &path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => return made.map(|()| true),
+    }
+    // Of a container that was killed while it was made or removed?
+    let holder = std::fs::read_link(&path);
+    let is_stale = holder.is_ok_and(|holder| !data.join("containers").join(&holder).exists());
+    if !is_stale {
+        return Ok(false);
+    }
+    // Whoever renames its own link over the stale one first has it; another then reads that.
+    let mine = directory(data).join(format!("{unit}.{id}"));
+    symlink(id, &mine).and_then(|()| std::fs::rename(&mine, &path))?;
+    Ok(std::fs::read_link(&path).is_ok_and(|holder| holder == Path::new(id)))
+}
+
+fn release(data: &Path, first: u32, count: u32, id: &str) -> std::io::Result<()> {
+    for unit in first..first.saturating_add(count) {
+        let path = directory(data).join(unit.to_string());
+        // Only what is this container's.
+        if std::fs::read_link(&path).is_ok_and(|holder| holder == Path::new(id)) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the container with the data directory `own` has claimed, to be given back when its files have gone.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    first: u32,
+    count: u32,
+}
+
+impl Claimed {
+    /// `None` where it has no range of its own.
+    pub fn of(own: &Path) -> Option<Self> {
+        let note = std::fs::read_link(own.join("ids")).ok()?;
+        let (first, count) = note.to_str()?.split_once(':')?;
+        Some(Self { first: first.parse().ok()?, count: count.parse().ok()? })
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// unlink(2).
+    pub fn release(&self, data: &Path, id: &str) -> Result<(), Errno> {
+        release(data, self.first, self.count, id)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_are_podmans_or_nobodys() {
+        let usual = Pool { uids: FIRST, gids: FIRST, units: 4096 };
+        assert_eq!(Pool::of_files("", ""), usual);
+        assert_eq!(Pool::of_files("ann:100000:65536\n", "containers:5:99999"), usual);
+        let own = Pool::of_files("containers:200000:131072\ncontainers:9:5\n", "containers:500000:6553600\n");
+        assert_eq!(own, Pool { uids: 200_000, gids: 500_000, units: 2 });
+        let IdMapping::Explicit { uids, gids } = own.mapping(1, 1) else { panic!() };
+        assert_eq!((uids[0].host, gids[0].host, uids[0].size), (265_536, 565_536, UNIT));
+    }
+
+    #[test]
+    fn no_two_have_the_same() {
+        let data = tempfile::tempdir().unwrap();
+        let make = |id: &str, highest: u32| {
+            let own = data.path().join("containers").join(id);
+            std::fs::create_dir_all(&own).unwrap();
+            (claim(data.path(), &own, id, highest).unwrap(), own)
+        };
+        // The same beginning of the search.
+        let ids = ["a", "b", "c"].map(|end| format!("{}{end}", "0".repeat(63)));
+        let (one, own) = make(&ids[0], 1000);
+        let (two, _) = make(&ids[1], 70_000);
+        assert_ne!(one, two);
+        let IdMapping::Explicit { uids, .. } = &two else { panic!() };
+        assert_eq!(uids[0].size, 2 * UNIT);
+        Claimed::of(&own).unwrap().release(data.path(), &ids[0]).unwrap();
+        std::fs::remove_dir_all(&own).unwrap();
+        // What a killed one has left is taken over.
+        symlink("f".repeat(64), data.path().join("ids/0")).unwrap();
+        assert_eq!(make(&ids[2], 1).0, one);
+    }
+}
