@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod digest;
 pub mod oci;
+pub mod pack;
 pub mod pull;
 pub mod push;
 pub mod reference;

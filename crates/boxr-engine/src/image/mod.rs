@@ -26,6 +26,7 @@ mod said;
 pub(crate) mod seccomp;
 pub(crate) mod settle;
 pub(crate) mod spec;
+mod tree;
 pub(crate) mod userns;
 pub(crate) mod users;
 
@@ -42,6 +43,7 @@ pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
 pub use options::{ContainerOptions, Device, ImageRoot, Naming, Seccomp};
 pub use said::Said;
+pub use tree::tree;
 pub use userns::{UserIds, UserIdsWord};
 pub use users::UserError;
 

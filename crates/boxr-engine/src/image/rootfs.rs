@@ -123,12 +123,12 @@ fn upper(files: &ContainerFiles) -> Result<OwnedFd, ImageError> {
 }
 
 /// How whiteouts are written here, by this process.
-fn form(data: &Path) -> Result<Form, ImageError> {
+pub(super) fn form(data: &Path) -> Result<Form, ImageError> {
     let found = open_dir(data).and_then(|dir| Form::of(dir.as_fd()));
     found.map_err(|errno| ImageError::Filesystem { path: data.to_owned(), errno })
 }
 
-fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
 }

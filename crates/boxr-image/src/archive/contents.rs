@@ -185,10 +185,10 @@ fn unreadable(what: &str, source: std::io::Error) -> ArchiveError {
 }
 
 /// What other tools read besides gzip and zstd is named.
-fn check_compression(from: &mut impl BufRead) -> Result<(), ArchiveError> {
+pub(super) fn check_compression(from: &mut impl BufRead) -> Result<(), ArchiveError> {
     let start = from.fill_buf().map_err(|source| unreadable("the archive", source))?;
     match start {
-        [] => Err(ArchiveError::NoImages),
+        [] => Err(ArchiveError::Empty),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err(ArchiveError::Compression("xz")),
         [b'B', b'Z', b'h', ..] => Err(ArchiveError::Compression("bzip2")),
         _ => Ok(()),

@@ -107,7 +107,7 @@ fn check_name(file: &str, found: &Digest) -> Result<(), ArchiveError> {
 }
 
 /// The manifest of what came without one.
-pub(crate) fn manifest(layers: &[ImageLayer], config: Descriptor) -> Manifest {
+pub(super) fn manifest(layers: &[ImageLayer], config: Descriptor) -> Manifest {
     let describe = |layer: &ImageLayer| Descriptor::new(&layer.media_type, &layer.blob, layer.size);
     Manifest {
         schema_version: 2,

@@ -10,6 +10,7 @@
 
 mod contents;
 mod docker;
+mod import;
 mod layout;
 mod load;
 mod save;
@@ -18,6 +19,7 @@ mod tests;
 
 use std::io;
 
+pub use import::Import;
 pub use load::{Load, Loaded, Source};
 pub use save::{Directory, Format, Save, Sink, Tar};
 
@@ -51,6 +53,9 @@ pub enum ArchiveError {
     /// It cannot be written.
     #[error("cannot write the archive: {0}")]
     Write(io::Error),
+    /// Nothing at all.
+    #[error("it is empty")]
+    Empty,
     /// Nothing that boxr knows.
     #[error(
         "there are no images in it: it has neither docker's manifest.json nor an OCI layout's index.json\n  a tar of a \

@@ -1,11 +1,13 @@
 //! What registries and archives hold: the documents of the OCI image specification 1.1, and docker's
 //! image manifest version 2, schema 2, which are the same but for the names of their types.
 
+mod change;
 mod config;
 mod manifest;
 pub(crate) mod media_type;
 mod platform;
 
+pub use change::ChangeError;
 pub use config::{Config, History, ImageConfig, RootFs};
 pub use manifest::{Descriptor, Document, DocumentError, Index, Manifest};
 pub use media_type::{Compression, Kind, MediaType};

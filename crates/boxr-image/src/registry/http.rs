@@ -28,6 +28,8 @@ pub(super) enum Security {
     Verified,
     /// By https with any certificate, or by http.
     Any,
+    /// By https with a verified certificate, or by http.
+    AsGiven,
 }
 
 /// An answer, its body still to be read.
@@ -97,9 +99,9 @@ fn proxy(host: &str, scheme: &str) -> Result<Option<ureq::Proxy>, RegistryError>
 fn tls(host: &str, security: Security, dir: Option<&Path>) -> Result<TlsConfig, RegistryError> {
     let own = OwnCertificates::find(host, dir)?;
     let mut roots = own.authorities;
-    if security == Security::Verified {
+    if security != Security::Any {
         roots.extend(system_roots());
-        if roots.is_empty() {
+        if roots.is_empty() && security == Security::Verified {
             return Err(RegistryError::NoRoots { host: host.to_owned() });
         }
     }

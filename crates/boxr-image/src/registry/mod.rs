@@ -10,6 +10,7 @@
 mod challenge;
 mod client;
 pub mod credentials;
+mod download;
 mod endpoint;
 mod error;
 mod http;
@@ -21,6 +22,7 @@ mod tests;
 mod upload;
 
 pub use client::{Blob, Client, Fetched};
+pub use download::{Download, download};
 pub use endpoint::{Endpoint, Registries, RegistriesError, TlsVerify};
 pub use error::RegistryError;
 pub use retry::Patience;

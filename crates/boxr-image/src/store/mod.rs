@@ -60,6 +60,7 @@ pub use spool::{Spool, SpoolWriter, Spooled};
 pub use sweep::{Swept, Which};
 pub use verify::{Finding, Item, Problem};
 
+pub(crate) use files::each_entry;
 pub use files::remove_tree;
 #[cfg(test)]
 pub(crate) use steps::{Plan, with_plan};

@@ -49,7 +49,7 @@ impl Metadata {
 
 /// Attributes that say something about the machine an image was made on, not about the image; and those
 /// by which a layer would tell overlayfs to look elsewhere.
-fn is_wanted(name: &[u8]) -> bool {
+pub(crate) fn is_wanted(name: &[u8]) -> bool {
     let not: [&[u8]; 6] = [
         b"trusted.overlay.",
         b"user.overlay.",

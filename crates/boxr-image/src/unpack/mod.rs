@@ -27,6 +27,7 @@ use rustix::io::Errno;
 
 pub use decompress::Decompressor;
 pub use error::UnpackError;
+pub(crate) use metadata::is_wanted;
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::store::LayerInfo;
@@ -64,10 +65,19 @@ impl Form {
         }
     }
 
+    /// The attribute of a directory whose former contents are gone.
     pub(crate) fn opaque(self) -> &'static str {
         match self {
             Self::Trusted => "trusted.overlay.opaque",
             Self::User => "user.overlay.opaque",
+        }
+    }
+
+    /// The attribute of a directory whose former contents are under another name.
+    pub(crate) fn redirect(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted.overlay.redirect",
+            Self::User => "user.overlay.redirect",
         }
     }
 }

@@ -130,6 +130,12 @@ impl Server {
         self.state().content.get(path).map(|(_, bytes)| bytes.clone())
     }
 
+    /// Puts a file there, which is none of an image, and gives its address.
+    pub fn put_file(&self, path: &str, bytes: &[u8]) -> String {
+        self.state().content.insert(path.to_owned(), ("application/octet-stream".into(), bytes.to_vec()));
+        format!("http://{}{path}", self.address)
+    }
+
     /// From now on, no request may bring more than this along, in bytes.
     pub fn take_at_most(&self, bytes: usize) {
         self.state().uploads.limit = Some(bytes);

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod doctor;
 pub mod exec;
 mod explain;
+pub mod export;
 pub mod help;
 pub mod image;
 pub mod inspect;

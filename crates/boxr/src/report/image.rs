@@ -4,6 +4,7 @@ use boxr_engine::image::ImageError;
 use boxr_engine::own_ids::OwnIdsError;
 use boxr_image::archive::ArchiveError;
 use boxr_image::oci::PlatformError;
+use boxr_image::pack::PackError;
 use boxr_image::pull::PullError;
 use boxr_image::push::PushError;
 use boxr_image::reference::ReferenceError;
@@ -111,6 +112,18 @@ impl Explain for PushError {
             Self::Store(error) => error.report(),
             Self::Pack { digest, source } => {
                 Report::new(format!("cannot compress layer {}: {}", digest.short(), io_text(source)))
+            }
+            other => told(other),
+        }
+    }
+}
+
+impl Explain for PackError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Write(error) => Report::new(format!("cannot write the archive: {}", io_text(error))),
+            Self::System { action, name, errno } => {
+                Report::new(format!("cannot {action} {name}: {}", errno_text(*errno)))
             }
             other => told(other),
         }

@@ -3,6 +3,7 @@
 pub mod archives;
 pub mod compare;
 pub mod push;
+pub mod transfer;
 
 use boxr_testing::images::{self, Auth, Fault, Image, Layer, Packing, Server};
 use boxr_testing::{Need, Sandbox, Test, test, wait_until};

@@ -66,6 +66,7 @@ fn main() -> std::process::ExitCode {
         images::compare::TESTS,
         images::archives::TESTS,
         images::push::TESTS,
+        images::transfer::TESTS,
         volumes::TESTS,
         changes::TESTS,
     ];

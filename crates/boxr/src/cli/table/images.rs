@@ -153,6 +153,33 @@ pub(super) static LOAD: Command = Command {
     ..Command::new("load", Section::Images, "Take images from an archive", image::load::run)
 };
 
+pub(super) static IMPORT: Command = Command {
+    usage: &["import [FLAGS] FILE|URL|- [NAME]"],
+    about: &[
+        "Makes an image of one layer of the archive of a root filesystem, compressed by gzip or zstd or not, and prints \
+            its id.",
+    ],
+    args: &[Arg::one("FILE", Complete::File), Arg::optional("NAME", Complete::Nothing)],
+    flags: &[
+        &[
+            Flag::value("change", "INSTRUCTION", "An instruction of a Dockerfile, such as 'CMD [\"sh\"]'")
+                .short('c')
+                .repeat()
+                .doc(
+                    "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR.",
+                ),
+            Flag::value("message", "TEXT", "A note about it, which history shows").short('m'),
+            Flag::value("platform", "OS/ARCH[/VARIANT]", "What it runs on, if not on this kind of machine"),
+        ],
+        SHORT_NAMES,
+    ],
+    examples: &[
+        Example { line: "boxr import -c 'CMD [\"sh\"]' rootfs.tar.gz base:1", what: "a file" },
+        Example { line: "boxr export web | boxr import - web:now", what: "a container, as an image" },
+    ],
+    ..Command::new("import", Section::Images, "Make an image of an archive of files", image::import::run)
+};
+
 pub(super) static TAG: Command = Command {
     usage: &["tag [FLAGS] IMAGE NAME"],
     about: &["Gives an image another name. If another image has it, that loses it."],
@@ -254,6 +281,7 @@ static VERIFY: Command = Command {
 /// The commands that follow a word of theirs.
 pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "history", &HISTORY),
+    ("image", "import", &IMPORT),
     ("image", "inspect", &INSPECT),
     ("image", "list", &IMAGES),
     ("image", "load", &LOAD),
@@ -273,15 +301,15 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 pub(super) static IMAGE: Command = Command {
     usage: &["image COMMAND [FLAGS] [ARG...]"],
     about: &[
-        "Commands about images: history, inspect, load, ls, mount, prune, pull, push, rm, save, tag, unmount. \
+        "Commands about images: history, import, inspect, load, ls, mount, prune, pull, push, rm, save, tag, unmount. \
             `boxr image COMMAND --help` tells more of one.",
     ],
     args: &[
         Arg::one(
             "COMMAND",
             Complete::Words(&[
-                "history", "inspect", "load", "ls", "mount", "prune", "pull", "push", "rm", "save", "tag",
-                "unmount",
+                "history", "import", "inspect", "load", "ls", "mount", "prune", "pull", "push", "rm", "save",
+                "tag", "unmount",
             ]),
         ),
         Arg::any("ARG", Complete::Image),

@@ -86,6 +86,21 @@ pub(super) static STOP: Command = Command {
     ..Command::new("stop", Section::Life, "Ask boxes to end", commands::stop::run)
 };
 
+pub(super) static EXPORT: Command = Command {
+    usage: &["export [FLAGS] CONTAINER"],
+    about: &[
+        "Writes the files of a container to an archive, running or not: its image's, and what it has changed of them, but \
+            nothing that is mounted in it. Boxes with --rootfs DIR have files, too.",
+    ],
+    args: &[Arg::one("CONTAINER", Complete::Container)],
+    flags: &[&[
+        Flag::value("output", "FILE", "Write here rather than to stdout").short('o').complete(Complete::File),
+        Flag::switch("sparse", "Keep the holes of files; few programs but tar(1) read them"),
+    ]],
+    examples: &[Example { line: "boxr export -o web.tar web", what: "all files of web" }],
+    ..Command::new("export", Section::Life, "Write a container's files to an archive", commands::export::run)
+};
+
 pub(super) static KILL: Command = Command {
     usage: &["kill [FLAGS] CONTAINER...", "kill [FLAGS] --all"],
     about: &["Sends a signal to the first process of boxes."],

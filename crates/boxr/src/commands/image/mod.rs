@@ -1,6 +1,7 @@
 //! Commands about images, and the words `boxr image`, `boxr store` and `boxr system` before some of them.
 
 pub mod history;
+pub mod import;
 pub mod inspect;
 pub mod list;
 pub mod load;

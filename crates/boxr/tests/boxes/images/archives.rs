@@ -123,7 +123,7 @@ fn what_cannot_be_saved_or_loaded_is_said(t: &Sandbox) {
         .exits(1)
         .blames("there is something in it");
     t.boxr(["load", "-i", "none"]).run().exits(1).blames("cannot open none").blames("ENOENT");
-    t.boxr(["load"]).stdin("").run().exits(1).blames("cannot load stdin").blames("no images in it");
+    t.boxr(["load"]).stdin("").run().exits(1).blames("cannot load stdin: it is empty");
     t.boxr(["load"]).stdin("BZh91AY").run().exits(1).blames("bzip2");
     t.boxr(["load"]).stdin(vec![b'x'; 1000]).run().exits(1).blames("wrong checksum");
     let saved = t.boxr(["save", &name]).run().ok().stdout;
