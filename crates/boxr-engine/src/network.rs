@@ -10,18 +10,19 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use boxr_network::{AttachRequest, Connected, Means, Networks, PortSpec, Reservation};
+use boxr_network::{AttachRequest, Connected, Means, NetworkUse, Networks, PortSpec, Reservation};
 use boxr_runtime::{capabilities, namespaces};
 use boxr_sys::namespace::NamespaceKind;
 use rustix::process::Pid;
 
 use crate::id::Id;
 use crate::image::{ContainerOptions, Surroundings};
-use crate::options::{BoxOptions, NetworkOptions};
+use crate::options::{BoxOptions, NamespaceMode, NetworkOptions};
 use crate::outcome::EngineError;
 use crate::paths::Paths;
 use crate::prepare::PrepareError;
-use crate::store::{BoxDir, Store};
+use crate::record::{ProcessRef, State, Status};
+use crate::store::{BoxDir, Lock, Store, Wait};
 
 /// The networks of a store's user.
 pub fn networks(paths: &Paths) -> Networks {
@@ -124,8 +125,7 @@ impl Reserved<'_> {
     pub fn connect(self, pid: Pid) -> Result<Held, EngineError> {
         let Some(reservation) = self.0 else { return Ok(Held::default()) };
         let pid = pid.as_raw_nonzero().get();
-        let namespace = namespaces::open(NamespaceKind::Network, pid)
-            .map_err(|errno| EngineError::system("open the network namespace of the box", errno))?;
+        let namespace = open_namespace(pid)?;
         let Connected { holds, .. } = reservation.connect(pid, namespace.as_fd())?;
         Ok(Held(Arc::new(holds)))
     }
@@ -144,4 +144,111 @@ impl Reserved<'_> {
 /// What could not be given back, after the rest was.
 pub fn release(paths: &Paths, id: &Id) -> Result<(), boxr_network::Error> {
     networks(paths).detach(id.as_str())
+}
+
+/// Networks of one's own are made by who has `CAP_NET_ADMIN`; without it there is the default one.
+///
+/// # Errors
+/// The caller has no such privilege.
+pub fn need_privilege() -> Result<(), EngineError> {
+    if capabilities::is_privileged().map_err(PrepareError::Caller)? {
+        return Ok(());
+    }
+    Err(boxr_network::Error::Unsupported {
+        network: "of one's own".to_owned(),
+        why: "it needs root; without it there is bridge, the default one".to_owned(),
+    }
+    .into())
+}
+
+/// Puts a box on a further network: now where it runs, and at every start.
+///
+/// # Errors
+/// Its network is another's; what [`Networks::reserve_more`] refuses.
+pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), EngineError> {
+    need_privilege()?;
+    change(dir, |lock, options| {
+        let networks = networks(store.paths());
+        // By the name, which the record keeps.
+        let wanted = NetworkUse { name: networks.find(&wanted.name)?.name, ..wanted };
+        if options.network.networks.iter().any(|network| network.name == wanted.name) {
+            let container = dir.id().short().to_owned();
+            return Err(boxr_network::Error::Connection {
+                container,
+                how: "already on",
+                network: wanted.name,
+            }
+            .into());
+        }
+        let state = lock.read_state()?;
+        if let Some(process) = running(&state) {
+            let one = [wanted.clone()];
+            let request = AttachRequest {
+                id: dir.id().as_str(),
+                name: &state.name,
+                networks: &one,
+                ports: &[],
+                means: Means::Kernel,
+            };
+            lock.update_state(|state| state.networked = true)?;
+            let reservation = networks.reserve_more(&request, &|id| store.is_living(id))?;
+            let namespace = open_namespace(process.pid)?;
+            reservation.connect(process.pid, namespace.as_fd())?;
+        }
+        options.network.networks.push(wanted);
+        Ok(())
+    })
+}
+
+/// Takes a box from a network.
+///
+/// # Errors
+/// It is not on it; what could not be taken, after the rest was.
+pub fn disconnect(store: &Store, dir: &BoxDir, network: &str) -> Result<(), EngineError> {
+    need_privilege()?;
+    change(dir, |lock, options| {
+        let networks = networks(store.paths());
+        let name = networks.find(network)?.name;
+        let before = options.network.networks.len();
+        options.network.networks.retain(|other| other.name != name);
+        match running(&lock.read_state()?) {
+            Some(process) => {
+                networks.disconnect(dir.id().as_str(), &name, open_namespace(process.pid)?.as_fd())?;
+            }
+            None if options.network.networks.len() == before => {
+                let container = dir.id().short().to_owned();
+                return Err(
+                    boxr_network::Error::Connection { container, how: "not on", network: name }.into()
+                );
+            }
+            None => {}
+        }
+        Ok(())
+    })
+}
+
+/// Changes the networks of a box, under its lock; what it starts from is written last.
+fn change(
+    dir: &BoxDir,
+    how: impl FnOnce(&Lock<'_>, &mut BoxOptions) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let missing = || EngineError::system("lock the box", rustix::io::Errno::WOULDBLOCK);
+    let lock = dir.lock(Wait::Yes)?.ok_or_else(missing)?;
+    let mut record = lock.read_record()?;
+    if record.options.namespaces.network != NamespaceMode::New {
+        let name = lock.read_state()?.name;
+        return Err(EngineError::Wrong { name, is: "has no network of its own".to_owned() });
+    }
+    how(&lock, &mut record.options)?;
+    Ok(lock.replace_record(&record)?)
+}
+
+fn running(state: &State) -> Option<ProcessRef> {
+    let runs = matches!(state.status, Status::Running | Status::Paused);
+    state.process.filter(|process| runs && process.is_alive())
+}
+
+fn open_namespace(pid: i32) -> Result<OwnedFd, EngineError> {
+    let opened = namespaces::open(NamespaceKind::Network, pid);
+    opened.map_err(|errno| EngineError::system("open the network namespace of the box", errno))
 }

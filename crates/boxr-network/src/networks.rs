@@ -270,6 +270,30 @@ impl Networks {
         Ok(living)
     }
 
+    /// Makes again what others have removed of the rules: of every network that a living container is on, and of
+    /// every published port.
+    ///
+    /// # Errors
+    /// The kernel's refusal; a record that cannot be read.
+    pub fn reload(&self, is_alive: &IsAlive<'_>) -> Result<(), Error> {
+        let attachments = self.attachments()?;
+        let living: Vec<_> = attachments.iter().filter(|attachment| is_alive(&attachment.id)).collect();
+        let (mut links, mut firewall) = (Links::open()?, Firewall::open()?);
+        let mut done: Vec<&str> = Vec::new();
+        for endpoint in living.iter().flat_map(|attachment| &attachment.endpoints) {
+            if endpoint.driver == Driver::Bridge && !done.contains(&endpoint.network.as_str()) {
+                done.push(&endpoint.network);
+                self.bring_up(&self.find(&endpoint.network)?, &mut links, &mut firewall)?;
+            }
+        }
+        let forwards: Vec<_> = living.iter().flat_map(|attachment| attachment.forwards()).collect();
+        // Some may be there: then they are taken out and put in again.
+        firewall.withdraw(&forwards)?;
+        firewall
+            .publish(&forwards)?
+            .map_err(|_| Error::Firewall { what: "published ports".to_owned(), errno: Errno::EXIST })
+    }
+
     /// Sees to it that a bridge network is there as its definition says, and gives the number of its bridge.
     /// Where all is well that takes two questions to the kernel.
     pub(crate) fn bring_up(

@@ -180,6 +180,13 @@ impl BoxDir {
         }
     }
 
+    /// Writes the record of a box that has one.
+    pub fn replace_record(&self, record: &Record) -> Result<(), StoreError> {
+        let bytes = self.encode("record.json", record)?;
+        let path = if self.has_data()? { "data/record.json" } else { "record.json" };
+        self.write(path, &bytes, Write::Replace)
+    }
+
     /// Makes the record of a kept box survive a loss of power. Waits for the disk, so a
     /// monitor calls it once its box runs, rather than the start before.
     pub fn persist(&self) -> Result<(), StoreError> {

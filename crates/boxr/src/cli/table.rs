@@ -4,6 +4,7 @@
 mod images;
 mod life;
 mod look;
+mod networks;
 mod run;
 mod system;
 mod volumes;
@@ -56,6 +57,7 @@ pub static COMMANDS: &[&Command] = &[
     &look::TOP,
     &look::STATS,
     &look::DIFF,
+    &networks::PORT,
     &images::PULL,
     &images::PUSH,
     &images::IMAGES,
@@ -70,6 +72,7 @@ pub static COMMANDS: &[&Command] = &[
     &images::IMAGE,
     &images::STORE,
     &volumes::VOLUME,
+    &networks::NETWORK,
     &system::NS,
     &system::DOCTOR,
     &system::CONFIG,
@@ -88,9 +91,7 @@ static LATER: &[&str] = &[
     "cri",
     "events",
     "info",
-    "network",
     "pod",
-    "port",
     "search",
     "secret",
     "system",
@@ -102,7 +103,13 @@ static LATER: &[&str] = &[
 /// # Errors
 /// An unknown word, with the nearest known one.
 pub fn find_member(group: &str, word: &str) -> Result<&'static Command, UsageError> {
-    let members = || images::MEMBERS.iter().chain(volumes::MEMBERS).filter(|(of, _, _)| *of == group);
+    let members = || {
+        images::MEMBERS
+            .iter()
+            .chain(volumes::MEMBERS)
+            .chain(networks::MEMBERS)
+            .filter(|(of, _, _)| *of == group)
+    };
     if let Some((_, _, command)) = members().find(|(_, name, _)| *name == word) {
         return Ok(command);
     }

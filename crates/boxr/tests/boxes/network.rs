@@ -1,5 +1,6 @@
 //! Networks, on a host of each test's own.
 
+mod own;
 mod rootless;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
@@ -22,6 +23,7 @@ pub const TESTS: &[Test] = &[
     test!(senseless_networks_are_named, ROOT, NET),
 ];
 
+pub use own::TESTS as OWN;
 pub use rootless::TESTS as ROOTLESS;
 
 const ROOT: Need = Need::Root;

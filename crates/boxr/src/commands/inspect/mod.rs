@@ -1,5 +1,6 @@
 //! `boxr inspect`
 
+mod networks;
 mod view;
 
 use boxr_engine::lifecycle::{self, usage};
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::boxes;
 use crate::cli::Invocation;
+use crate::format::condition;
 use crate::format::template::Template;
 use crate::report::{Explain, Report, write_stdout};
 use view::{Sources, View};
@@ -69,7 +71,13 @@ fn look(store: &Store, dir: &BoxDir, size: bool) -> Result<View, Report> {
     let data = dir.data_path().map_err(failed)?;
     let size = size.then(|| data.as_deref().map_or(0, usage::bytes_below));
     let observed = store.observe(&state);
-    let sources = Sources { state: &state, observed, record: record.as_ref(), dir: &dir.path(), data, size };
+    // Of a box that has none, or whose boxr was killed, there is nothing to show.
+    let attachment = match state.networked && condition::is_up(observed) {
+        true => boxr_engine::network::networks(store.paths()).attachment(dir.id().as_str())?,
+        false => None,
+    };
+    let record = record.as_ref();
+    let sources = Sources { state: &state, observed, record, dir: &dir.path(), data, size, attachment };
     Ok(view::make(sources))
 }
 

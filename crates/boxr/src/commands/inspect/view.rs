@@ -35,6 +35,7 @@ pub(super) struct View {
     mounts: Vec<Value>,
     host_config: Value,
     config: Value,
+    network_settings: Value,
     namespaces: BTreeMap<&'static str, NamespaceView>,
     #[serde(skip_serializing_if = "Value::is_null")]
     user_ids: Value,
@@ -92,11 +93,13 @@ pub(super) struct Sources<'a> {
     pub data: Option<PathBuf>,
     /// Bytes on disk, if they were asked for.
     pub size: Option<u64>,
+    /// What it has of networks.
+    pub attachment: Option<boxr_network::Attachment>,
 }
 
 /// Makes the view of a box.
 pub(super) fn make(sources: Sources<'_>) -> View {
-    let Sources { state, observed, record, dir, data, size } = sources;
+    let Sources { state, observed, record, dir, data, size, attachment } = sources;
     let standard = BoxOptions::default();
     let options = record.map_or(&standard, |record| &record.options);
     let log = data.as_ref().map(|data| data.join("log"));
@@ -121,6 +124,7 @@ pub(super) fn make(sources: Sources<'_>) -> View {
         mounts: mounts(options, data.as_deref()),
         host_config: host_config(options),
         config: config(state, options),
+        network_settings: super::networks::settings(attachment.as_ref()),
         namespaces: namespaces(options, pid),
         user_ids: user_ids(options),
         monitor: json!({
@@ -338,7 +342,15 @@ mod tests {
         let record = Record { format: FORMAT, id: state.id.clone(), options };
         let data = Some(PathBuf::from("/d"));
         let dir = Path::new("/s");
-        value(make(Sources { state: &state, observed, record: Some(&record), dir, data, size: None }))
+        value(make(Sources {
+            state: &state,
+            observed,
+            record: Some(&record),
+            dir,
+            data,
+            size: None,
+            attachment: None,
+        }))
     }
 
     fn shown(template: &str) -> String {

@@ -57,7 +57,7 @@ impl Row<'_> {
             "RunningFor" => {
                 format!("{} ago", time::human_duration(self.now.saturating_sub(state.created)))
             }
-            "Ports" => String::new(),
+            "Ports" => self.ports(),
             "State" => condition::state(self.observed).to_owned(),
             "Status" => {
                 let frozen = super::is_frozen(state, self.observed);
@@ -99,11 +99,30 @@ impl Row<'_> {
         names.join(",")
     }
 
-    fn networks(&self) -> String {
-        match self.record().map(|record| record.options.namespaces.network) {
-            None => String::new(),
-            Some(mode) => network_word(&mode),
+    /// docker's: `0.0.0.0:8080->80/tcp`.
+    fn ports(&self) -> String {
+        if !self.state.networked || !condition::is_up(self.observed) {
+            return String::new();
         }
+        // A listing does not fail because of what one box's record has become.
+        let networks = boxr_engine::network::networks(self.store.paths());
+        let attachment = networks.attachment(&self.state.id).ok().flatten();
+        let lines = attachment.iter().flat_map(|attachment| &attachment.published).flat_map(|port| {
+            let addresses = crate::commands::port::addresses(attachment.as_ref(), port);
+            addresses
+                .into_iter()
+                .map(|address| format!("{address}->{}/{}", port.container, port.protocol.name()))
+        });
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
+    fn networks(&self) -> String {
+        let Some(Record { options, .. }) = self.record() else { return String::new() };
+        if !options.network.is_wanted() {
+            return network_word(&options.namespaces.network);
+        }
+        let names: Vec<String> = options.network.networks.into_iter().map(|network| network.name).collect();
+        names.join(",")
     }
 }
 

@@ -1,0 +1,98 @@
+//! `boxr network inspect`
+
+use boxr_network::{Attachment, DEFAULT, Definition};
+use serde_json::{Map, Value, json};
+
+use super::failed;
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::commands::inspect::as_json;
+use crate::format::template::Template;
+use crate::format::time;
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr network inspect`: those that are there are printed, whatever is wrong with others.
+///
+/// # Errors
+/// A template that cannot be used; records that cannot be read.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let template = match invocation.value("format") {
+        None | Some("json") => None,
+        Some(text) => Some(Template::parse(text)?),
+    };
+    let store = boxes::open_store(&invocation.globals)?;
+    let networks = super::open(&invocation.globals)?;
+    let mut attachments = networks.attachments().map_err(failed)?;
+    attachments.retain(|attachment| store.is_living(&attachment.id));
+    let mut views = Vec::new();
+    let status = boxes::for_each(invocation.positionals(), |word| {
+        // The default one is not made only to be looked at.
+        let known = networks.list().map_err(failed)?.into_iter().find(|network| network.name == *word);
+        let network = match known {
+            Some(network) => network,
+            None => networks.find(word).map_err(failed)?,
+        };
+        views.push(view(&network, &attachments));
+        Ok(())
+    })?;
+    let Some(template) = template else {
+        write_stdout(&as_json(&views, invocation.value("format").is_some())?)?;
+        return Ok(status);
+    };
+    let mut text = String::new();
+    for view in &views {
+        template.render(view, &mut text)?;
+        text.push('\n');
+    }
+    write_stdout(&text)?;
+    Ok(status)
+}
+
+/// docker's keys.
+fn view(network: &Definition, attachments: &[Attachment]) -> Value {
+    let pools = network.pools.iter().map(|pool| {
+        let mut config = Map::from_iter([("Subnet".to_owned(), json!(pool.subnet))]);
+        config.extend(pool.range.map(|range| ("IPRange".to_owned(), json!(range))));
+        config.extend(pool.gateway.map(|gateway| ("Gateway".to_owned(), json!(gateway))));
+        Value::Object(config)
+    });
+    json!({
+        "Name": network.name,
+        "Id": network.id,
+        "Created": time::rfc3339(network.created),
+        "Scope": "local",
+        "Driver": network.driver.name(),
+        "EnableIPv6": network.has_ipv6(),
+        "IPAM": { "Driver": "default", "Options": {}, "Config": pools.collect::<Vec<_>>() },
+        "Internal": network.internal,
+        "Interface": network.interface,
+        "Containers": containers(network, attachments),
+        "Options": network.said,
+        "Labels": network.labels,
+    })
+}
+
+fn containers(network: &Definition, attachments: &[Attachment]) -> Map<String, Value> {
+    let mut found = Map::new();
+    for attachment in attachments {
+        let endpoint = attachment.endpoints.iter().find(|endpoint| endpoint.network == network.name);
+        let address = |ipv6: bool| {
+            let of = |endpoint: &boxr_network::Endpoint| {
+                endpoint.addresses.iter().find(|(address, _)| address.is_ipv6() == ipv6).copied()
+            };
+            endpoint.and_then(of).map(|(address, prefix)| format!("{address}/{prefix}")).unwrap_or_default()
+        };
+        if endpoint.is_some() || attachment.helped && network.name == DEFAULT {
+            let mac =
+                endpoint.and_then(|endpoint| endpoint.mac).map(|mac| mac.to_string()).unwrap_or_default();
+            let value = json!({
+                "Name": attachment.name,
+                "MacAddress": mac,
+                "IPv4Address": address(false),
+                "IPv6Address": address(true),
+            });
+            found.insert(attachment.id.clone(), value);
+        }
+    }
+    found
+}

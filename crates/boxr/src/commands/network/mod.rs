@@ -1,0 +1,42 @@
+//! Commands about networks.
+
+mod connect;
+mod create;
+mod inspect;
+mod list;
+mod remove;
+
+use boxr_engine::network;
+use boxr_engine::paths::Paths;
+use boxr_network::Networks;
+
+use crate::cli::{Globals, Invocation, run_member};
+use crate::report::Report;
+
+pub use connect::{connect, disconnect, reload};
+pub use create::run as create;
+pub use inspect::run as inspect;
+pub use list::run as list;
+pub use remove::{prune, remove};
+
+/// Carries out `boxr network COMMAND`.
+///
+/// # Errors
+/// A word that is no command there, and what that command reports.
+pub fn group(invocation: Invocation) -> Result<u8, Report> {
+    run_member(invocation)
+}
+
+/// The networks that the command line means.
+///
+/// # Errors
+/// When there is no usable directory.
+pub fn open(globals: &Globals) -> Result<Networks, Report> {
+    let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
+    Ok(network::networks(&paths))
+}
+
+/// docker's commands about networks fail with 1.
+fn failed(error: impl Into<Report>) -> Report {
+    error.into().status(1)
+}

@@ -1,0 +1,75 @@
+//! `boxr network rm` and `boxr network prune`
+
+use std::collections::BTreeSet;
+
+use boxr_engine::store::{Contents, Store};
+use boxr_network::Error;
+
+use super::failed;
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::commands::prune::agreed;
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr network rm`: one that stays does not stop the others.
+///
+/// # Errors
+/// The store cannot be opened.
+pub fn remove(invocation: Invocation) -> Result<u8, Report> {
+    let store = boxes::open_store(&invocation.globals)?;
+    let networks = super::open(&invocation.globals)?;
+    let force = invocation.switch("force");
+    boxes::for_each(invocation.positionals(), |word| match networks.remove(word, &|id| store.is_living(id)) {
+        Ok(_) => write_stdout(&format!("{word}\n")),
+        Err(Error::NoNetwork { .. }) if force => Ok(()),
+        Err(error) => Err(failed(error)),
+    })
+}
+
+/// Carries out `boxr network prune`.
+///
+/// # Errors
+/// Nobody to ask; the boxes or the networks cannot be listed.
+pub fn prune(invocation: Invocation) -> Result<u8, Report> {
+    let question = "This removes all networks that no box has. Go on? [y/N] ";
+    if !invocation.switch("force") && !agreed("boxr network prune", question)? {
+        return Ok(0);
+    }
+    let store = boxes::open_store(&invocation.globals)?;
+    let networks = super::open(&invocation.globals)?;
+    let is_alive = |id: &str| store.is_living(id);
+    for attachment in networks.attachments().map_err(failed)? {
+        if !is_alive(&attachment.id) {
+            networks.detach(&attachment.id).map_err(failed)?;
+        }
+    }
+    let wanted = wanted(&store)?;
+    let mut removed = Vec::new();
+    let all = networks.list().map_err(failed)?;
+    let status = boxes::for_each(all.iter().filter(|network| !wanted.contains(&network.name)), |network| {
+        match networks.remove(&network.name, &is_alive) {
+            Ok(network) => removed.push(network.name),
+            Err(Error::Predefined { .. } | Error::InUse { .. } | Error::NoNetwork { .. }) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(())
+    })?;
+    if !removed.is_empty() {
+        write_stdout(&format!("Deleted Networks:\n{}\n", removed.join("\n")))?;
+    }
+    Ok(status)
+}
+
+/// The networks that boxes start on, also those that do not run now.
+fn wanted(store: &Store) -> Result<BTreeSet<String>, Report> {
+    let mut wanted = BTreeSet::new();
+    for entry in store.list()? {
+        if let Contents::Known { .. } = entry.contents
+            && let Ok(dir) = store.resolve(entry.id.as_str())
+            && let Ok(record) = dir.read_record()
+        {
+            wanted.extend(record.options.network.networks.into_iter().map(|network| network.name));
+        }
+    }
+    Ok(wanted)
+}

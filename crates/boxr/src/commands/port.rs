@@ -1,0 +1,56 @@
+//! `boxr port`
+
+use boxr_network::{Attachment, PortSpec, Published};
+
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::report::{Report, write_stdout};
+
+/// Carries out `boxr port`: docker's lines.
+///
+/// # Errors
+/// No such box; a port that is not published.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let store = boxes::open_store(&invocation.globals)?;
+    let name = invocation.positionals().first().map_or("", String::as_str);
+    let dir = boxes::find(&store, name)?;
+    let failed = |error: boxr_network::Error| Report::from(error).status(1);
+    let networks = boxr_engine::network::networks(store.paths());
+    let attachment = networks.attachment(dir.id().as_str()).map_err(failed)?;
+    let Some(word) = invocation.positionals().get(1) else {
+        let mut text = String::new();
+        for port in attachment.iter().flat_map(|attachment| &attachment.published) {
+            for address in addresses(attachment.as_ref(), port) {
+                text.push_str(&format!("{}/{} -> {address}\n", port.container, port.protocol.name()));
+            }
+        }
+        write_stdout(&text)?;
+        return Ok(0);
+    };
+    let wanted: PortSpec = word.parse().map_err(failed)?;
+    let meant =
+        |port: &&Published| port.container == wanted.container.first && port.protocol == wanted.protocol;
+    let found: Vec<String> = attachment
+        .iter()
+        .flat_map(|attachment| &attachment.published)
+        .filter(meant)
+        .flat_map(|port| addresses(attachment.as_ref(), port))
+        .collect();
+    if found.is_empty() {
+        return Err(Report::new(format!("no public port '{word}' published for {name}")).status(1));
+    }
+    write_stdout(&format!("{}\n", found.join("\n")))?;
+    Ok(0)
+}
+
+/// The host's side of a port.
+pub fn addresses(attachment: Option<&Attachment>, port: &Published) -> Vec<String> {
+    let has_ipv6 = attachment.is_some_and(|attachment| {
+        attachment.endpoints.iter().any(|endpoint| endpoint.address(true).is_some())
+    });
+    match port.ip {
+        Some(ip) => vec![std::net::SocketAddr::new(ip, port.host).to_string()],
+        None if has_ipv6 => vec![format!("0.0.0.0:{}", port.host), format!("[::]:{}", port.host)],
+        None => vec![format!("0.0.0.0:{}", port.host)],
+    }
+}
