@@ -51,13 +51,39 @@ pub fn reserve<'n>(
     if !options.network.is_wanted() {
         return Ok(Reserved(None));
     }
-    let privileged = capabilities::is_privileged().map_err(PrepareError::Caller)?;
-    let means = if privileged { Means::Kernel } else { Means::Helper };
+    let means = means()?;
     let ports = ports(&options.network, options.container.as_deref());
     let request =
         AttachRequest { id: id.as_str(), name, networks: &options.network.networks, ports: &ports, means };
     let reservation = networks.reserve(&request, &|id| store.is_living(id))?;
     Ok(Reserved(Some(reservation)))
+}
+
+/// By the kernel where the caller has `CAP_NET_ADMIN` over its network namespace: root, unless it is root of a user
+/// namespace that does not own that.
+fn means() -> Result<Means, EngineError> {
+    let caller = |errno| EngineError::from(PrepareError::Caller(errno));
+    if !capabilities::is_privileged().map_err(caller)? {
+        return Ok(Means::Helper);
+    }
+    if !capabilities::is_in_user_namespace().map_err(caller)? {
+        return Ok(Means::Kernel);
+    }
+    let own = namespaces::open(NamespaceKind::Network, std::process::id().cast_signed()).map_err(caller)?;
+    // EPERM: owned by an ancestor.
+    let owner = boxr_sys::nsfs::owner(own.as_fd()).ok();
+    let is_owner = owner.is_some_and(|owner| namespaces::is_own(NamespaceKind::User, &owner));
+    Ok(if is_owner { Means::Kernel } else { Means::Helper })
+}
+
+/// Whether a container that nothing was said about gets a network of its own. Without privilege it needs a helper, and
+/// where there is none it has the host's network.
+pub(crate) fn is_to_be_had() -> bool {
+    match means() {
+        Ok(Means::Kernel) => true,
+        Ok(Means::Helper) => boxr_network::has_helper(),
+        Err(_) => false,
+    }
 }
 
 /// What is published: what was said, and with `-P` each exposed port that was not.
@@ -151,7 +177,7 @@ pub fn release(paths: &Paths, id: &Id) -> Result<(), boxr_network::Error> {
 /// # Errors
 /// The caller has no such privilege.
 pub fn need_privilege() -> Result<(), EngineError> {
-    if capabilities::is_privileged().map_err(PrepareError::Caller)? {
+    if means()? == Means::Kernel {
         return Ok(());
     }
     Err(boxr_network::Error::Unsupported {

@@ -52,6 +52,11 @@ pub(crate) fn find() -> Result<PathBuf, Error> {
     Ok(program)
 }
 
+/// Whether there is a helper that would work.
+pub fn has_helper() -> bool {
+    find().is_ok()
+}
+
 /// Starts it; when this returns the network is there, and it runs on by itself.
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     let mut command = Command::new(program);

@@ -28,7 +28,7 @@ pub use attach::{AttachRequest, Connected, Means, NetworkUse, Reservation};
 pub use attachment::{Attachment, Endpoint, short};
 pub use definition::{Definition, Driver, NetworkOptions, Pool};
 pub use error::Error;
-pub use helper::NAME_SERVER;
+pub use helper::{NAME_SERVER, has_helper};
 pub use networks::{CreateRequest, DEFAULT, IsAlive, Networks};
 pub use port::{HostPort, PortRange, PortSpec, Protocol, Published};
 pub use publish::Holds;

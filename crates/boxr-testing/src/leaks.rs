@@ -14,7 +14,7 @@ pub fn mounts_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Files in a state or data directory which belong to a box: everything that is not a lock.
-/// Empty directories are no trace of a box.
+/// Empty directories are no trace of a box, and the default network stays for the next one.
 pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_owned()];
@@ -24,12 +24,19 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if is_dir {
                 dirs.push(entry.path());
-            } else if !entry.file_name().to_string_lossy().contains("lock") {
+            } else if !entry.file_name().to_string_lossy().contains("lock") && !is_standing(&entry.path()) {
                 found.push(entry.path());
             }
         }
     }
     found
+}
+
+/// Whether it is of the default network, and of no box.
+fn is_standing(path: &Path) -> bool {
+    path.ends_with("networks/bridge.json")
+        || path.ends_with("nets/bridge/last4")
+        || path.ends_with("nets/bridge/last6")
 }
 
 /// Directories of the cgroup trees whose name says that boxr made them.

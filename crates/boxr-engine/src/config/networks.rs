@@ -19,10 +19,19 @@ pub(super) fn resolve(
     is_image: bool,
 ) -> Result<NetworkOptions, ConfigError> {
     let mut networks = raw.networks.clone();
+    let unsaid = raw.namespace(NamespaceKind::Network).is_none() && raw.share.is_none();
+    if is_image
+        && unsaid
+        && networks.is_empty()
+        && needs_network(raw).is_none()
+        && crate::network::is_to_be_had()
+    {
+        namespaces.network = NamespaceMode::New;
+        networks.push(NetworkUse { name: DEFAULT.to_owned(), ..NetworkUse::default() });
+    }
     if let Some(flag) = needs_network(raw)
         && networks.is_empty()
     {
-        let unsaid = raw.namespace(NamespaceKind::Network).is_none() && raw.share.is_none();
         if !unsaid {
             let mode = match (&namespaces.network, raw.share.as_deref()) {
                 (NamespaceMode::New, _) => "none".to_owned(),

@@ -26,7 +26,7 @@ pub(crate) fn namespaces() -> Namespaces {
 
 /// The network of a container that nothing was said about.
 fn network() -> NamespaceMode {
-    // The place where the default network of boxr-network goes.
+    // Unless `config::networks` puts it on the default network.
     NamespaceMode::Host
 }
 

@@ -41,6 +41,7 @@ fn main() -> std::process::ExitCode {
         streams::TESTS,
         namespaces::TESTS,
         network::TESTS,
+        network::OF_IMAGES,
         network::OWN,
         network::ROOTLESS,
         environment::TESTS,

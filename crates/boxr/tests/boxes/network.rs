@@ -1,5 +1,6 @@
 //! Networks, on a host of each test's own.
 
+mod images;
 mod own;
 mod rootless;
 
@@ -23,6 +24,7 @@ pub const TESTS: &[Test] = &[
     test!(senseless_networks_are_named, ROOT, NET),
 ];
 
+pub use images::TESTS as OF_IMAGES;
 pub use own::TESTS as OWN;
 pub use rootless::TESTS as ROOTLESS;
 

@@ -15,10 +15,21 @@ pub const TESTS: &[Test] = &[
         Need::TimeNamespaces,
         super::containers::OVERLAY
     ),
+    test!(
+        every_example_of_roots_prints_what_it_says,
+        Need::Root,
+        Need::Networks,
+        Need::Tool(Tool::Busybox),
+        super::containers::OVERLAY
+    ),
     test!(there_are_ten_examples),
 ];
 
 const README: &str = include_str!("../../../../README.md");
+
+/// What examples begin with, and those for which one must be root.
+const ALL: &str = "```console";
+const ROOTS: &str = "```console of root";
 
 /// A command line and what README.md says that it prints.
 struct Example {
@@ -27,8 +38,9 @@ struct Example {
 }
 
 /// The `$` lines of the console blocks, with the lines below each.
-fn examples() -> Vec<Example> {
-    let blocks = README.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+fn examples(fence: &str) -> Vec<Example> {
+    let fence = format!("{fence}\n");
+    let blocks = README.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
     let mut examples: Vec<Example> = Vec::new();
     for line in blocks.flat_map(str::lines) {
         match line.strip_prefix("$ ") {
@@ -42,7 +54,7 @@ fn examples() -> Vec<Example> {
 fn there_are_ten_examples(_: &Sandbox) {
     let numbers = (1..).take_while(|number| README.contains(&format!("\n**{number}. "))).count();
     assert_eq!(numbers, 10);
-    assert!(examples().len() > 15);
+    assert!(examples(ALL).len() > 15);
 }
 
 /// Text without what differs from run to run: each id and namespace gets the number of its first appearance.
@@ -86,6 +98,14 @@ fn docker_hub(t: &Sandbox) -> Server {
 }
 
 fn every_example_prints_what_it_says(t: &Sandbox) {
+    try_examples(t, ALL);
+}
+
+fn every_example_of_roots_prints_what_it_says(t: &Sandbox) {
+    try_examples(t, ROOTS);
+}
+
+fn try_examples(t: &Sandbox, fence: &str) {
     let _registry = docker_hub(t);
     // `boxr` of the examples is the built one, with this test's directories.
     let globals = t.globals().map(|word| format!("'{}'", word.to_string_lossy())).join(" ");
@@ -94,7 +114,7 @@ fn every_example_prints_what_it_says(t: &Sandbox) {
     let path = format!("{}:{}", t.path("").display(), std::env::var("PATH").unwrap());
     let host = Cmd::new("uname").arg("-n").run().ok().word();
     let (mut said, mut seen) = (Neutral::default(), Neutral::default());
-    for example in examples() {
+    for example in examples(fence) {
         let cmd = t.surrounded(Cmd::new("sh")).args(["-c", &format!("exec 2>&1; {}", example.line)]);
         let out = cmd.env("PATH", &path).cwd(t.path("")).run();
         let (expected, printed) = (said.text(&example.output, "laptop"), seen.text(&out.text(), &host));

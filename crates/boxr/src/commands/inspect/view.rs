@@ -237,7 +237,10 @@ fn host_config(options: &BoxOptions) -> Value {
         "Memory": limits.memory.unwrap_or(0),
         "MemorySwap": limits.memory_swap.unwrap_or(0),
         "NanoCpus": limits.cpus_milli.unwrap_or(0).saturating_mul(1_000_000),
-        "NetworkMode": mode_text(&namespaces.network),
+        "NetworkMode": match options.network.networks.first() {
+            Some(network) => network.name.clone(),
+            None => mode_text(&namespaces.network),
+        },
         "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
         "PidMode": mode_text(&namespaces.pid),
         "PidsLimit": limits.pids,
