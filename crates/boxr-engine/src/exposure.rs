@@ -13,19 +13,29 @@ pub fn protect_for(options: &BoxOptions) -> Result<(), Error> {
     if !meets_foreign_processes(options) {
         return Ok(());
     }
+    if is_within_reach(options)? { own_binary::protect() } else { Ok(()) }
+}
+
+/// Whether somebody in the box has an id that may write the program.
+fn is_within_reach(options: &BoxOptions) -> Result<bool, Error> {
     match (&options.id_mapping, &options.namespaces.user) {
         // Nobody but these ids is in the box.
         (IdMapping::Explicit { uids, gids }, Some(NamespaceMode::New)) if options.root.image().is_some() => {
             let holds = |extents: &[IdExtent], id: u32| {
                 extents.iter().any(|one| id.checked_sub(one.host).is_some_and(|offset| offset < one.size))
             };
-            if own_binary::is_exposed_to(|uid| holds(uids, uid), |gid| holds(gids, gid))? {
-                own_binary::protect()?;
-            }
-            Ok(())
+            own_binary::is_exposed_to(|uid| holds(uids, uid), |gid| holds(gids, gid))
         }
-        _ => protect(),
+        _ => is_exposed(),
     }
+}
+
+/// Whether a box can be started by this process as it is: [`protect_for`] would do nothing.
+///
+/// # Errors
+/// boxr's program cannot be looked at.
+pub(crate) fn may_start(options: &BoxOptions) -> Result<bool, Error> {
+    Ok(own_binary::is_protected() || !meets_foreign_processes(options) || !is_within_reach(options)?)
 }
 
 /// The same for a box of which nothing is known.
@@ -33,13 +43,14 @@ pub fn protect_for(options: &BoxOptions) -> Result<(), Error> {
 /// # Errors
 /// See [`own_binary::protect`].
 pub fn protect() -> Result<(), Error> {
-    // Root's boxes may be the host's root, and an ordinary user's are that user in any case; whoever else
-    // owns the program is not among the ids that a user can map.
+    if is_exposed()? { own_binary::protect() } else { Ok(()) }
+}
+
+/// Root's boxes may be the host's root, and an ordinary user's are that user in any case; whoever else
+/// owns the program is not among the ids that a user can map.
+fn is_exposed() -> Result<bool, Error> {
     let caller = rustix::process::geteuid();
-    if caller.is_root() || own_binary::is_exposed_to(|uid| uid == caller.as_raw(), is_callers_group)? {
-        own_binary::protect()?;
-    }
-    Ok(())
+    Ok(caller.is_root() || own_binary::is_exposed_to(|uid| uid == caller.as_raw(), is_callers_group)?)
 }
 
 /// Whether the caller is in the group. It stays there in a box, whose map need not hold the group (user_namespaces(7)).

@@ -261,6 +261,41 @@ pub enum Retention {
     Kept,
 }
 
+/// Whether a box that has ended is started again (docker's words).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// It is not.
+    #[default]
+    No,
+    /// When it has failed, at most so many times.
+    OnFailure {
+        /// `None` is for ever.
+        most: Option<u32>,
+    },
+    /// Always, unless a person has stopped it.
+    Always,
+    /// The same: without a daemon nothing starts boxes when the host does.
+    UnlessStopped,
+}
+
+impl Restart {
+    /// Whether nothing is started again.
+    pub fn is_no(&self) -> bool {
+        *self == Self::No
+    }
+
+    /// Docker's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::OnFailure { .. } => "on-failure",
+            Self::Always => "always",
+            Self::UnlessStopped => "unless-stopped",
+        }
+    }
+}
+
 /// Changes of the box's capability set, without the `CAP_` prefix and in capitals; `ALL` is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilityChange {
@@ -379,6 +414,9 @@ pub struct BoxOptions {
     pub timeout: Option<u64>,
     /// What remains at the end.
     pub retention: Retention,
+    /// What is done about its end.
+    #[serde(skip_serializing_if = "Restart::is_no")]
+    pub restart: Restart,
     /// Log bounds.
     pub log: LogLimits,
     /// `KEY=VALUE` labels.

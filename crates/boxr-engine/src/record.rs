@@ -107,7 +107,31 @@ pub struct State {
     pub cgroup: Option<boxr_cgroup::Location>,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// How often it was started again, and when it will be.
+    #[serde(default, skip_serializing_if = "Again::is_nothing")]
+    pub again: Again,
     /// Whether boxr-network has something of it, which is given back when it ends.
     #[serde(default)]
     pub networked: bool,
+}
+
+/// Of a box that is started again when it has ended (`--restart`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Again {
+    /// How often it was, since a person started it.
+    pub count: u32,
+    /// How often in a row it has ended soon after its start.
+    pub streak: u32,
+    /// When it will be, nanoseconds since 1970 UTC; its supervisor waits for that.
+    pub at: Option<i64>,
+    /// A person has ended it.
+    pub halted: bool,
+}
+
+impl Again {
+    /// Whether nothing is to be said of it.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }

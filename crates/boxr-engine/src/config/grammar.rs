@@ -22,4 +22,4 @@ pub use network::{NetworkSaid, invalid_network, network_mode};
 pub use signal::{signal, signal_name};
 pub use terminal::detach_keys;
 pub use time::{offset, seconds};
-pub use words::{capability, environment, hostname, label, ulimit, umask};
+pub use words::{capability, environment, hostname, label, restart, ulimit, umask};

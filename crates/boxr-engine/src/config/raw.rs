@@ -8,7 +8,7 @@ use boxr_network::{MacAddress, NetworkUse, PortSpec};
 
 use super::grammar::{Id, UserSpec};
 use crate::image::{Image, Said};
-use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Tty, Ulimit};
+use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Restart, Tty, Ulimit};
 
 /// A path with what was written, for those that mean something else in another root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub struct RawRun {
     /// Seconds; 0 is never.
     pub timeout: Option<u64>,
     pub rm: Option<bool>,
+    pub restart: Option<Restart>,
     pub keep: Option<bool>,
     pub init: Option<bool>,
     pub die_with_parent: Option<bool>,
@@ -150,7 +151,7 @@ impl RawRun {
         scalars! {
             args image name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
             boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
-            cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm keep init die_with_parent
+            cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm restart keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
             detach_keys publish_all ip ip6 mac_address
         }

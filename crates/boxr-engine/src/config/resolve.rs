@@ -120,6 +120,11 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     }
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
+    let retention = retention(&raw, image, purpose, detach);
+    if raw.restart.is_some_and(|policy| !policy.is_no()) && retention == Retention::Ephemeral {
+        let why = "a box that is removed when it ends cannot be started again";
+        return Err(conflict("--restart", "--rm", why, "--detach, or --keep in the foreground"));
+    }
     check_mounts(&raw, &namespaces)?;
     let options = BoxOptions {
         network,
@@ -150,7 +155,8 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         tty: raw.tty.unwrap_or_default(),
         stop_timeout: raw.stop_timeout,
         timeout: raw.timeout.filter(|seconds| *seconds > 0),
-        retention: retention(&raw, image, purpose, detach),
+        retention,
+        restart: raw.restart.unwrap_or_default(),
         log: log(&raw),
         labels: match image {
             Some(image) => defaults::labels(&image.config, labels(&raw)?),

@@ -243,6 +243,9 @@ pub static SETTINGS: &[Setting] = &[
     }),
     same("init", BOOL, D("false"), |raw, node, _| put(&mut raw.init, node.boolean()?)),
     same("rm", BOOL, E("true"), |raw, node, _| put(&mut raw.rm, node.boolean()?)),
+    same("restart", "no, on-failure, on-failure:N, always or unless-stopped", D("\"no\""), |raw, node, _| {
+        put(&mut raw.restart, grammar::restart(node.text()?)?)
+    }),
     same("keep", BOOL, E("false"), |raw, node, _| put(&mut raw.keep, node.boolean()?)),
     same("die-with-parent", BOOL, D("false"), |raw, node, _| put(&mut raw.die_with_parent, node.boolean()?)),
     same("new-session", BOOL, D("false"), |raw, node, _| put(&mut raw.new_session, node.boolean()?)),

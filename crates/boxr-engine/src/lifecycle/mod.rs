@@ -1,5 +1,6 @@
 //! What can be done with a box that exists, one file each.
 
+pub(crate) mod again;
 mod create;
 mod exec;
 mod freeze;

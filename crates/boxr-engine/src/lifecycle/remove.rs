@@ -152,6 +152,7 @@ fn remove_known(store: &Store, dir: &BoxDir, state: &State, force: Force) -> Res
 fn running_word(observed: Observed) -> Option<&'static str> {
     match observed {
         Observed::Creating => Some("starting"),
+        Observed::Restarting(_) => Some("restarting"),
         Observed::Running | Observed::Unresponsive | Observed::Unclear(_) => Some("running"),
         Observed::Paused => Some("paused"),
         Observed::Created | Observed::Ending | Observed::Exited(_) => None,
@@ -162,6 +163,8 @@ fn running_word(observed: Observed) -> Option<&'static str> {
 fn end(state: &State, observed: Observed) -> Result<(), RemoveError> {
     let supervisor = hold(state.supervisor)?;
     match observed {
+        // It has no process; whoever would start one goes.
+        Observed::Restarting(_) => supervisor.iter().try_for_each(|pidfd| kill(state, pidfd))?,
         Observed::Unclear(_) if state.cgroup.is_none() => {
             return Err(RemoveError::Elsewhere { name: state.name.clone() });
         }

@@ -8,7 +8,7 @@ use super::create::{self, CreateRequest};
 use crate::monitor::attach::{AttachOptions, Attachment, Left};
 use crate::monitor::{self, StartRequest, Started};
 use crate::outcome::EngineError;
-use crate::record::State;
+use crate::record::{ProcessRef, State};
 use crate::status::StatusSink;
 use crate::store::{BoxDir, Store, Wait};
 
@@ -82,7 +82,7 @@ pub fn start(store: &Store, dir: &BoxDir, mode: &StartMode) -> Result<Option<Lef
             (Some(attachment), Some(client))
         }
     };
-    let (state, started) = restart_locked(store, dir, client)?;
+    let (state, started) = restart_locked(store, dir, client, By::Person)?;
     match (mode, attachment) {
         (StartMode::Attached(options), Some(attachment)) => {
             attachment.with_process(started.process, state.tty).run(dir, options).map(Some)
@@ -91,10 +91,26 @@ pub fn start(store: &Store, dir: &BoxDir, mode: &StartMode) -> Result<Option<Lef
     }
 }
 
+/// Starts a box that its monitor `me` has seen end, unless somebody was faster.
+///
+/// # Errors
+/// As [`start`].
+pub(super) fn start_again(store: &Store, dir: &BoxDir, me: ProcessRef) -> Result<(), EngineError> {
+    restart_locked(store, dir, None, By::Monitor(me)).map(|_| ())
+}
+
+/// Who starts a box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Person,
+    Monitor(ProcessRef),
+}
+
 fn restart_locked(
     store: &Store,
     dir: &BoxDir,
     client: Option<OwnedFd>,
+    by: By,
 ) -> Result<(State, Started), EngineError> {
     let before = super::current(dir)?;
     if super::running(&before).is_err() && before.supervisor.is_some() {
@@ -103,7 +119,15 @@ fn restart_locked(
     }
     let missing = || EngineError::system("lock the box", Errno::WOULDBLOCK);
     let lock = dir.lock(Wait::Yes)?.ok_or_else(missing)?;
-    let state = lock.read_state()?;
+    let mut state = lock.read_state()?;
+    match by {
+        By::Person => {
+            super::again::dismiss(&state)?;
+            state.again = Default::default();
+        }
+        By::Monitor(me) if super::again::is_still_due(&state, me) => state.again.count += 1,
+        By::Monitor(me) => return Ok((state, Started { process: me })),
+    }
     if super::running(&state).is_ok() {
         return Err(EngineError::Wrong { name: state.name, is: "is running already".into() });
     }

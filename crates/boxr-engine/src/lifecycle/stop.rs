@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver};
+use crate::options::Restart;
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Store, Wait};
@@ -30,8 +31,11 @@ pub struct StopTerms {
 /// [`EngineError::Wrong`] when it cannot be ended even by SIGKILL within ten seconds.
 pub fn stop(dir: &BoxDir, terms: StopTerms) -> Result<(), EngineError> {
     let state = super::current(dir)?;
-    let Ok(process) = super::running(&state) else { return Ok(()) };
     let options = dir.read_record()?.options;
+    if options.restart != Restart::No {
+        super::again::halt(dir)?;
+    }
+    let Ok(process) = super::running(&state) else { return Ok(()) };
     let Ok(held) = process.open() else { return Ok(()) };
     if state.status == Status::Paused {
         super::freeze::thaw(&state)?;
@@ -54,6 +58,10 @@ pub fn stop(dir: &BoxDir, terms: StopTerms) -> Result<(), EngineError> {
 /// [`EngineError::Wrong`] when the box does not run.
 pub fn kill(dir: &BoxDir, number: i32) -> Result<(), EngineError> {
     let state = super::current(dir)?;
+    let ends = number == Signal::KILL.as_raw();
+    if ends && dir.read_record()?.options.restart != Restart::No {
+        super::again::halt(dir)?;
+    }
     let process = super::running(&state)?;
     let held = process.open()?;
     send(dir, &held, process, number)?;

@@ -84,7 +84,7 @@ impl Waiter {
                 // The monitor may have written the end, and ended, since this state was read.
                 Observed::Exited(Exit::Unknown) if self.has_changed_since(&state) => continue,
                 Observed::Exited(Exit::Unknown) => return Ok(self.seen_by_kernel()),
-                Observed::Exited(exit) => return Ok(exit),
+                Observed::Exited(exit) | Observed::Restarting(exit) => return Ok(exit),
                 _ => {}
             }
             self.hold(&state);

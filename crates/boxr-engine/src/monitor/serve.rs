@@ -108,7 +108,9 @@ pub(super) fn serve(mut watch: Watch, mut clients: Clients) -> Result<(), Engine
             ask_to_end(&watch, Signal::KILL.as_raw())?;
         }
     }
-    finish(watch, clients, timed_out)
+    let dir = watch.dir.clone();
+    finish(watch, clients, timed_out)?;
+    crate::lifecycle::again::after_end(&dir)
 }
 
 /// From here on the process mostly sleeps, for as long as the box lives.

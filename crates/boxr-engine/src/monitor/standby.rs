@@ -72,7 +72,11 @@ fn stand_by(watch: &mut Watch, monitor: &OwnedFd, hear: &OwnedFd) -> Result<(), 
         // Removed with the box: all is done.
         return Ok(());
     };
-    if state.status == Status::Exited || state.process != Some(watch.process) {
+    if state.status == Status::Exited {
+        // Perhaps it was killed while it waited to start the box again.
+        return crate::lifecycle::again::after_end(&watch.dir);
+    }
+    if state.process != Some(watch.process) {
         return Ok(());
     }
     become_monitor(watch)

@@ -22,7 +22,7 @@ use crate::network::{self, Reserved};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::prepare::{self, Manner, PrepareError};
-use crate::record::{ProcessRef, State, Status};
+use crate::record::{Again, ProcessRef, State, Status};
 use crate::status::{NamespaceIds, StatusSink};
 use crate::store::{BoxDir, Store};
 use crate::supervise;
@@ -290,6 +290,7 @@ fn note_start(request: &StartRequest<'_>, spawned: &Spawned) -> Result<(ProcessR
         ending_signal: None,
         exit: None,
         error: None,
+        again: Again { at: None, ..request.state.again },
         boot_id: request.store.here().boot_id.clone(),
         pid_namespace: request.store.here().pid_namespace,
         cgroup: cgroup.map(|cgroup| cgroup.location().clone()),

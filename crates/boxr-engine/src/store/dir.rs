@@ -83,6 +83,11 @@ impl BoxDir {
         self.0.store.path(&in_containers(self.0.id.as_str()))
     }
 
+    /// All boxes beside it.
+    pub fn whole_store(&self) -> super::Store {
+        super::Store::of(self.0.store.clone())
+    }
+
     /// The roots that it is in.
     pub fn paths(&self) -> &crate::paths::Paths {
         &self.0.store.paths

@@ -82,6 +82,10 @@ impl Store {
         Ok(Self(Arc::new(Inner { paths, root, here: OnceLock::new() })))
     }
 
+    fn of(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+
     /// Where it is.
     pub fn paths(&self) -> &Paths {
         &self.0.paths

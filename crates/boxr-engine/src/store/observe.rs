@@ -21,6 +21,8 @@ pub enum Observed {
     Unresponsive,
     /// Its first process has ended; its supervisor is about to write down how.
     Ending,
+    /// It has ended, and its monitor waits to start it again.
+    Restarting(Exit),
     /// It has ended. [`Exit::Unknown`] where it ended unseen, with the host for example.
     Exited(Exit),
     /// It was this when last written, and from here nobody can tell: its processes are numbered in
@@ -31,7 +33,13 @@ pub enum Observed {
 /// What is true of a box with `state`, seen from `here`. Never waits for anything.
 pub fn current(state: &State, here: &Here) -> Observed {
     match (state.status, here.compare(&state.boot_id, state.pid_namespace)) {
-        (Status::Exited, _) => Observed::Exited(state.exit.unwrap_or(Exit::Unknown)),
+        (Status::Exited, place) => {
+            let exit = state.exit.unwrap_or(Exit::Unknown);
+            let waits = place == Place::Here
+                && state.again.at.is_some()
+                && matches!(supervisor(state), Liveness::Alive | Liveness::Blocked);
+            if waits { Observed::Restarting(exit) } else { Observed::Exited(exit) }
+        }
         (Status::Created, _) => Observed::Created,
         (Status::Running | Status::Paused, Place::EarlierBoot) => Observed::Exited(Exit::Unknown),
         (status, Place::Elsewhere) => Observed::Unclear(status),

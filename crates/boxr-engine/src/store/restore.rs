@@ -129,6 +129,9 @@ fn after_reboot(mut state: State, store: &Inner) -> State {
         state.process = None;
         state.supervisor = None;
     }
+    if state.again.at.take().is_some() {
+        state.supervisor = None;
+    }
     state
 }
 
@@ -158,5 +161,6 @@ fn unknown(id: &Id, record: Option<&Record>) -> State {
         cgroup: None,
         networked: false,
         tty: false,
+        again: Default::default(),
     }
 }

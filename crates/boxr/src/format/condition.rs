@@ -14,13 +14,14 @@ pub fn state(observed: Observed) -> &'static str {
         Observed::Creating | Observed::Created | Observed::Unclear(Status::Created) => "created",
         Observed::Running | Observed::Unresponsive | Observed::Unclear(Status::Running) => "running",
         Observed::Paused | Observed::Unclear(Status::Paused) => "paused",
+        Observed::Restarting(_) => "restarting",
         Observed::Ending | Observed::Exited(_) | Observed::Unclear(Status::Exited) => "exited",
     }
 }
 
 /// Whether `ps` lists it without `--all`.
 pub fn is_up(observed: Observed) -> bool {
-    matches!(state(observed), "running" | "paused")
+    matches!(state(observed), "running" | "paused" | "restarting")
 }
 
 /// `Up 5 seconds`, `Exited (137) 2 hours ago`; `frozen` says that its cgroup is, though not by boxr.
@@ -34,6 +35,10 @@ pub fn sentence(state: &State, observed: Observed, frozen: bool, now: i64) -> St
         Observed::Running => up(),
         Observed::Unresponsive => format!("{} (Unresponsive)", up()),
         Observed::Ending => "Ending".to_owned(),
+        Observed::Restarting(exit) => {
+            let since = now.saturating_sub(state.finished.unwrap_or(now));
+            format!("Restarting ({}) {} ago", exit_word(exit), human_duration(since))
+        }
         Observed::Exited(exit) => match state.finished {
             Some(then) => {
                 format!("Exited ({}) {} ago", exit_word(exit), human_duration(now.saturating_sub(then)))

@@ -27,6 +27,7 @@ pub(crate) fn state() -> State {
         cgroup: None,
         networked: false,
         tty: false,
+        again: Default::default(),
     }
 }
 

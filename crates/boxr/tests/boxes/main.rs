@@ -24,6 +24,7 @@ mod network;
 mod own_binary;
 mod privileges;
 mod readme;
+mod restarts;
 mod rootfs;
 mod signals;
 mod streams;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         user_ids::TESTS,
         users::TESTS,
         privileges::TESTS,
+        restarts::TESTS,
         rootfs::TESTS,
         mounts::TESTS,
         descriptors::TESTS,

@@ -1,7 +1,7 @@
 //! Single words: hostnames, variables, labels, capabilities, limits of setrlimit(2), umask.
 
 use crate::config::value::Invalid;
-use crate::options::Ulimit;
+use crate::options::{Restart, Ulimit};
 
 /// A host name or NIS domain name: what sethostname(2) takes.
 pub fn hostname(text: &str) -> Result<String, Invalid> {
@@ -91,6 +91,22 @@ pub fn ulimit(text: &str) -> Result<Ulimit, Invalid> {
     Ok(Ulimit { kind: format!("RLIMIT_{}", name.to_ascii_uppercase()), soft, hard })
 }
 
+/// What is done about the end of a box: `no`, `on-failure[:N]`, `always`, `unless-stopped`.
+pub fn restart(text: &str) -> Result<Restart, Invalid> {
+    match text.split_once(':').unwrap_or((text, "")) {
+        ("no", "") => Ok(Restart::No),
+        ("always", "") => Ok(Restart::Always),
+        ("unless-stopped", "") => Ok(Restart::UnlessStopped),
+        ("on-failure", "") => Ok(Restart::OnFailure { most: None }),
+        ("on-failure", number) => match number.parse() {
+            Ok(0) => Ok(Restart::OnFailure { most: None }),
+            Ok(most) => Ok(Restart::OnFailure { most: Some(most) }),
+            Err(_) => Err(Invalid::new(text, format!("{number:?} is not a number"))),
+        },
+        _ => Err(Invalid::new(text, "no such policy")),
+    }
+}
+
 /// A file mode creation mask in octal: `022`.
 pub fn umask(text: &str) -> Result<u32, Invalid> {
     let digits = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
@@ -138,6 +154,16 @@ mod tests {
         assert_eq!(ulimit("RLIMIT_NOFILE=-1"), limit(u64::MAX, u64::MAX));
         for text in ["nofile", "nofile=", "nofile=2:1", "files=1", "nofile=1:2:3", "nofile=x"] {
             assert!(ulimit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn policies() {
+        assert_eq!(restart("on-failure:3"), Ok(Restart::OnFailure { most: Some(3) }));
+        assert_eq!(restart("on-failure"), Ok(Restart::OnFailure { most: None }));
+        assert_eq!(restart("unless-stopped"), Ok(Restart::UnlessStopped));
+        for text in ["", "never", "always:3", "on-failure:x", "on-failure:-1"] {
+            assert!(restart(text).is_err(), "{text}");
         }
     }
 

@@ -70,7 +70,6 @@ pub static LATER: &[&str] = &[
     "oom-kill-disable",
     "pod",
     "replace",
-    "restart",
     "runtime",
     "secret",
     "storage-opt",
@@ -287,6 +286,13 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("oom-score-adj", "N", "-1000 to 1000: later or sooner chosen when memory ends").group(LIMITS),
     Flag::value("timeout", "TIME", "End the box after this time, with status 124: 90, 5m, 1h").group(LIMITS),
     Flag::switch("rm", "Remove the box when it ends (default in the foreground)").group(LIFE),
+    Flag::value("restart", "POLICY", "no, on-failure[:N], always or unless-stopped: start it again")
+        .group(LIFE)
+        .complete(Complete::Words(&["no", "on-failure", "always", "unless-stopped"]))
+        .doc(
+            "The monitor does it, after 100 ms and then twice as long each time, up to a minute. A box that a person \
+                has stopped or killed stays so until a person starts it.",
+        ),
     Flag::switch("keep", "Keep record and log when it ends (default with -d)").group(LIFE),
     Flag::switch("init", "Put boxr's init first: it passes signals on and reaps").group(LIFE),
     Flag::switch("die-with-parent", "End the box when boxr ends").group(LIFE).aliases(&["kill-child"]),

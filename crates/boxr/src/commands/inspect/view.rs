@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use boxr_engine::config::grammar::mode_text;
-use boxr_engine::options::{BoxOptions, IdMapping, NamespaceMode, Retention, Root, Tty, User};
+use boxr_engine::options::{BoxOptions, IdMapping, NamespaceMode, Restart, Retention, Root, Tty, User};
 use boxr_engine::record::{Exit, Record, State};
 use boxr_engine::store::Observed;
 use boxr_engine::volume;
@@ -117,7 +117,7 @@ pub(super) fn make(sources: Sources<'_>) -> View {
         },
         log_path: log.as_ref().map_or_else(String::new, |path| path.display().to_string()),
         name: state.name.clone(),
-        restart_count: 0,
+        restart_count: state.again.count,
         driver: "boxr".to_owned(),
         platform: "linux".to_owned(),
         size_rw: size,
@@ -145,14 +145,14 @@ fn state_view(state: &State, observed: Observed, pid: i32) -> StateView {
         status,
         running: condition::is_up(observed),
         paused: status == "paused",
-        restarting: false,
+        restarting: status == "restarting",
         oom_killed: oom_killed(state),
         dead: false,
         unresponsive: matches!(observed, Observed::Unresponsive | Observed::Ending),
         pid,
         exit_code: match observed {
             Observed::Exited(Exit::Unknown) | Observed::Ending => None,
-            Observed::Exited(exit) => Some(exit.status()),
+            Observed::Exited(exit) | Observed::Restarting(exit) => Some(exit.status()),
             _ => Some(0),
         },
         error: state.error.clone().unwrap_or_default(),
@@ -246,7 +246,13 @@ fn host_config(options: &BoxOptions) -> Value {
         "PidsLimit": limits.pids,
         "Privileged": options.container.as_ref().is_some_and(|container| container.privileged),
         "ReadonlyRootfs": options.read_only,
-        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "RestartPolicy": {
+            "Name": options.restart.word(),
+            "MaximumRetryCount": match options.restart {
+                Restart::OnFailure { most } => most.unwrap_or(0),
+                _ => 0,
+            },
+        },
         "SecurityOpt": if options.no_new_privileges { vec!["no-new-privileges"] } else { Vec::new() },
         "UTSMode": mode_text(&namespaces.uts),
         "Ulimits": ulimits,
