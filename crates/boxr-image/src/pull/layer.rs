@@ -176,19 +176,24 @@ impl<'a> Work<'a> {
 
     /// The files are here; the blob may be another than the one they came from.
     fn blob_alone(&self) -> Result<(), PullError> {
-        let Ingest::Write(blob) = self.wait_for_blob()? else { return Ok(()) };
+        let Ingest::Write(blob) = self.wait_for_blob()? else {
+            return verify_blob(self.pull.store, self.layer);
+        };
         let mut stream = self.stream(blob);
-        let read = std::io::copy(&mut stream, &mut std::io::sink());
+        let read = diff_id(&mut stream, self.pull.how.limits.stream);
         let (mut blob, failure) = stream.end();
-        match (failure, read) {
+        let done = match (failure, read) {
             (Some(failure), _) => return Err(failure),
-            (None, Err(error)) => return Err(self.failed(error.into())),
-            (None, Ok(_)) => {}
-        }
-        if let Err(error) = blob.verify() {
+            (None, Err(error)) => Err(self.failed(error.into())),
+            // That the files are here says nothing of this blob, which others may be given one day.
+            (None, Ok(found)) => {
+                blob.verify().map_err(PullError::from).and_then(|()| check(self.layer, &found))
+            }
+        };
+        if let Err(error) = done {
             // The next attempt begins anew.
             blob.restart()?;
-            return Err(error.into());
+            return Err(error);
         }
         Ok(blob.commit()?)
     }

@@ -204,6 +204,26 @@ fn what_is_wrong_is_refused_and_not_kept() {
 }
 
 #[test]
+fn a_layer_that_is_here_does_not_vouch_for_another_blob() {
+    let world = World::new();
+    let good = world.server.put("good", "1", &image(&[1]));
+    world.pull(&good).unwrap();
+    let mut lying = image(&[1]);
+    lying.layers[0].blob = layer(2).blob;
+    let lying = Image::new("amd64", r#"{"Cmd":["other"]}"#, lying.layers);
+    let bad = world.server.put("bad", "1", &lying);
+    let refused = |error: &PullError| matches!(error, PullError::WrongContents { .. });
+    let error = world.pull(&bad).unwrap_err();
+    assert!(refused(&error), "{error}");
+    // Also when the blob is here, of an image that has it by right.
+    let other = world.server.put("other", "1", &image(&[2]));
+    world.pull(&other).unwrap();
+    let error = world.pull(&bad).unwrap_err();
+    assert!(refused(&error), "{error}");
+    assert_eq!(world.store().images().unwrap().len(), 2);
+}
+
+#[test]
 fn an_image_that_lies_about_its_layers_is_refused() {
     let world = World::new();
     let mut lying = image(&[1]);

@@ -6,8 +6,8 @@
 //! at the same time. What a layer removes becomes a character device 0:0, which anybody may make, and
 //! what it replaces whole an attribute `overlay.opaque`, of root's kind or of everybody's.
 //!
-//! An archive is hostile input. No name leads out of the directory: names with `..` and absolute ones
-//! are refused, and the kernel resolves the rest beneath it (openat2(2), `RESOLVE_BENEATH`), also
+//! An archive is hostile input. No name leads out of the directory: names with `..` are refused, absolute ones begin
+//! at the layer's root, and the kernel resolves the rest beneath it (openat2(2), `RESOLVE_BENEATH`), also
 //! through links that the archive made. One bad entry and the whole layer is refused.
 
 mod decompress;

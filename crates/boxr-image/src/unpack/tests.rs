@@ -281,10 +281,22 @@ fn links_that_stay_in_the_layer_are_followed() {
 }
 
 #[test]
+fn absolute_names_begin_at_the_layers_root() {
+    let place = Place::new();
+    let archive =
+        Archive::new().file("/dir/file", "x").hard_link("//second", "/dir/file").file("/dir/.wh.gone", "");
+    place.unpack(&archive.bytes()).unwrap();
+    assert_eq!(std::fs::read(place.path("second")).unwrap(), b"x");
+    assert_eq!(std::fs::metadata(place.path("dir/file")).unwrap().nlink(), 2);
+    assert!(place.is_whiteout("dir/gone"));
+    place.assert_nothing_outside_changed();
+}
+
+#[test]
 fn hostile_layers_are_refused_whole() {
     let new = Archive::new;
     let hostile = [
-        ("absolute", new().file("/outside", "")),
+        ("absolute and out", new().file("/../outside", "")),
         ("dots", new().file("../outside", "")),
         ("dots inside", new().file("a/../../outside", "")),
         ("link up", new().symlink("up", "..").file("up/outside", "")),
