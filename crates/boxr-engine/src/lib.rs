@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod config;
 pub mod deliver;
+pub mod disk;
 pub mod doctor;
 pub mod exposure;
 pub mod foreground;

@@ -43,6 +43,7 @@ mod steps;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod verify;
 
 use std::os::fd::OwnedFd;
@@ -58,6 +59,7 @@ pub use lock::Wait;
 pub use records::{ImageLayer, ImageRecord, Name, hold_file};
 pub use spool::{Spool, SpoolWriter, Spooled};
 pub use sweep::{Swept, Which};
+pub use usage::{Piece, PieceKind};
 pub use verify::{Finding, Item, Problem};
 
 pub(crate) use files::each_entry;

@@ -56,7 +56,7 @@ impl Store {
         Ok(swept)
     }
 
-    fn live(&self) -> Result<HashSet<Digest>, StoreError> {
+    pub(super) fn live(&self) -> Result<HashSet<Digest>, StoreError> {
         let mut live: HashSet<Digest> = self.leased()?.into_iter().collect();
         for image in self.images()? {
             for layer in image.layers {

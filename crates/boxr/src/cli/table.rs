@@ -75,6 +75,7 @@ pub static COMMANDS: &[&Command] = &[
     &networks::NETWORK,
     &system::NS,
     &system::DOCTOR,
+    &system::SYSTEM,
     &system::CONFIG,
     &system::COMPLETION,
     &system::HELP_COMMAND,
@@ -94,7 +95,6 @@ static LATER: &[&str] = &[
     "pod",
     "search",
     "secret",
-    "system",
     "update",
 ];
 

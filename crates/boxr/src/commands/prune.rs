@@ -1,12 +1,13 @@
 //! `boxr prune`
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 use boxr_engine::lifecycle::prune::prune;
 use boxr_engine::record::State;
 
 use crate::boxes;
-use crate::cli::Invocation;
+use crate::cli::{Globals, Invocation};
 use crate::format::{size, time};
 use crate::report::{Report, write_stdout};
 
@@ -14,7 +15,7 @@ const QUESTION: &str = "This removes all boxes that do not run, with their logs.
 
 /// Which boxes are meant; all conditions must hold.
 #[derive(Debug, Default)]
-struct Filters {
+pub struct Filters {
     /// Made before then, nanoseconds since 1970 UTC.
     until: Option<i64>,
     labels: Vec<Label>,
@@ -37,7 +38,18 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     if !invocation.switch("force") && !agreed("boxr prune", QUESTION)? {
         return Ok(0);
     }
-    let store = boxes::open_store(&invocation.globals)?;
+    let (mut text, bytes, status) = prune_boxes(&invocation.globals, &filters)?;
+    text.push_str(&format!("Total reclaimed space: {}\n", size::decimal_precise(bytes)));
+    write_stdout(&text)?;
+    Ok(status)
+}
+
+/// Removes boxes that do not run: what is said of it, the bytes that are free again, and the status.
+///
+/// # Errors
+/// A store that cannot be listed.
+pub fn prune_boxes(globals: &Globals, filters: &Filters) -> Result<(String, u64, u8), Report> {
+    let store = boxes::open_store(globals)?;
     let pruned = prune(&store, |state| filters.accept(state))?;
     let mut text = String::new();
     if !pruned.removed.is_empty() {
@@ -45,9 +57,8 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         text.extend(pruned.removed.iter().flat_map(|id| [id.as_str(), "\n"]));
         text.push('\n');
     }
-    text.push_str(&format!("Total reclaimed space: {}\n", size::decimal_precise(pruned.bytes)));
-    write_stdout(&text)?;
-    boxes::for_each(pruned.failed, |(_, error)| Err(error.into()))
+    let status = boxes::for_each(pruned.failed, |(_, error)| Err(error.into()))?;
+    Ok((text, pruned.bytes, status))
 }
 
 /// Asks whoever is at the terminal.
@@ -70,7 +81,11 @@ pub fn agreed(command: &str, question: &str) -> Result<bool, Report> {
 }
 
 impl Filters {
-    fn read<'a>(values: impl Iterator<Item = &'a str>, now: i64) -> Result<Self, Report> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// One that cannot be used.
+    pub fn read<'a>(values: impl Iterator<Item = &'a str>, now: i64) -> Result<Self, Report> {
         let mut filters = Self::default();
         for text in values {
             let bad = |reason: String| {
@@ -91,9 +106,19 @@ impl Filters {
         Ok(filters)
     }
 
+    /// Before when something must have been made, nanoseconds since 1970 UTC.
+    pub fn until(&self) -> Option<i64> {
+        self.until
+    }
+
     fn accept(&self, state: &State) -> bool {
-        self.until.is_none_or(|until| state.created < until)
-            && self.labels.iter().all(|label| label.matches(state) == label.wanted)
+        self.accepts(state.created, &state.labels)
+    }
+
+    /// Whether something that was made then, nanoseconds since 1970 UTC, and has these labels is meant.
+    pub fn accepts(&self, created: i64, labels: &BTreeMap<String, String>) -> bool {
+        self.until.is_none_or(|until| created < until)
+            && self.labels.iter().all(|label| label.matches(labels) == label.wanted)
     }
 }
 
@@ -105,8 +130,8 @@ impl Label {
         }
     }
 
-    fn matches(&self, state: &State) -> bool {
-        let found = state.labels.get(&self.key);
+    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        let found = labels.get(&self.key);
         found.is_some_and(|found| self.value.as_ref().is_none_or(|value| value == found))
     }
 }

@@ -28,6 +28,7 @@ mod restarts;
 mod rootfs;
 mod signals;
 mod streams;
+mod system;
 mod terminals;
 mod user_ids;
 mod users;
@@ -71,6 +72,7 @@ fn main() -> std::process::ExitCode {
         images::archives::TESTS,
         images::push::TESTS,
         images::transfer::TESTS,
+        system::TESTS,
         volumes::TESTS,
         changes::TESTS,
     ];

@@ -249,6 +249,7 @@ static PRUNE: Command = Command {
     flags: &[&[
         Flag::switch("all", "All images that no container uses").short('a'),
         Flag::switch("force", "Do not ask").short('f'),
+        Flag::value("filter", "KEY=VALUE", "Only images that match: until, label, label!").repeat(),
     ]],
     ..Command::new("image prune", Section::Images, "Remove images that nobody uses", image::prune::run)
 };
@@ -296,6 +297,8 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "umount", &UNMOUNT),
     ("image", "unmount", &UNMOUNT),
     ("store", "verify", &VERIFY),
+    ("system", "df", &super::system::DF),
+    ("system", "prune", &super::system::PRUNE),
 ];
 
 pub(super) static IMAGE: Command = Command {

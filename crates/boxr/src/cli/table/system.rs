@@ -1,6 +1,6 @@
 //! Commands about the host and boxr itself.
 
-use crate::cli::command::{Arg, Command, Example, Section};
+use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
 
@@ -33,6 +33,43 @@ pub(super) static DOCTOR: Command = Command {
     args: &[Arg::optional("AREA", Complete::Words(&["kernel", "namespaces", "ids", "cgroup", "host"]))],
     flags: &[&[Flag::switch("json", "As JSON")]],
     ..Command::new("doctor", Section::System, "Say what this host can do for you", commands::doctor::run)
+};
+
+pub(super) static DF: Command = Command {
+    usage: &["system df [FLAGS]"],
+    about: &[
+        "Shows what boxr keeps on disk, and how much of it can go. Sizes are allocated bytes, as du(1) counts them: all lines \
+            together are what `du -x` prints of the directory. With --verbose, everything one by one, and what nobody \
+            refers to with the reason.",
+    ],
+    flags: &[&[
+        Flag::switch("verbose", "Everything one by one").short('v'),
+        Flag::value("format", "FORMAT", "json, table, or a template such as '{{.Type}} {{.SizeBytes}}'"),
+    ]],
+    ..Command::new("system df", Section::System, "Show what boxr keeps on disk", commands::system::df)
+};
+
+pub(super) static PRUNE: Command = Command {
+    usage: &["system prune [FLAGS]"],
+    about: &["Removes boxes that do not run, images without a name, and what killed commands have left."],
+    flags: &[&[
+        Flag::switch("all", "All images that no container uses").short('a'),
+        Flag::switch("volumes", "Also volumes without a name of their own that no box has"),
+        Flag::switch("force", "Do not ask").short('f'),
+        Flag::value("filter", "KEY=VALUE", "Only what matches: until, label, label!").repeat(),
+    ]],
+    ..Command::new("system prune", Section::System, "Remove what nobody uses", commands::system::prune)
+};
+
+pub(super) static SYSTEM: Command = Command {
+    usage: &["system COMMAND [FLAGS]"],
+    about: &[
+        "Commands about all that boxr keeps: df, prune. `boxr system COMMAND --help` tells more of one.",
+    ],
+    args: &[Arg::one("COMMAND", Complete::Words(&["df", "prune"])), Arg::any("ARG", Complete::Nothing)],
+    order: FlagOrder::BeforeArguments,
+    examples: &[Example { line: "boxr system df --verbose", what: "everything one by one" }],
+    ..Command::new("system", Section::System, "Look after all that boxr keeps", commands::system::group)
 };
 
 pub(super) static CONFIG: Command = Command {

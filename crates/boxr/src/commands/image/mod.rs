@@ -18,6 +18,8 @@ pub mod tag;
 pub mod verify;
 pub mod wanted;
 
+pub use prune::prune_images;
+
 use crate::cli::{Invocation, run_member};
 use crate::report::Report;
 

@@ -18,7 +18,7 @@ use crate::report::Report;
 pub use create::run as create;
 pub use inspect::{exists, run as inspect};
 pub use list::run as list;
-pub use prune::run as prune;
+pub use prune::{prune_unused, run as prune};
 pub use remove::run as remove;
 
 /// Carries out `boxr volume COMMAND`.
