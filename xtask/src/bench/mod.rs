@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what boxr costs, beside its peers, against its targets.
 
 mod exec;
+mod images;
 mod measure;
 mod memory;
 mod oci;
@@ -45,12 +46,13 @@ pub fn main(words: &[String]) -> Outcome {
         .map_err(|error| error.to_string())?;
     let bench = Bench::prepare(scale)?;
     let mut report = Report::default();
-    let all: [(&str, Part); 5] = [
+    let all: [(&str, Part); 6] = [
         ("start", start::run),
         ("memory", memory::run),
         ("exec", exec::run),
         ("thousand", thousand::run),
         ("oci", oci::run),
+        ("images", images::run),
     ];
     if let Some(unknown) = parts.iter().find(|part| all.iter().all(|(name, _)| name != part)) {
         return Err(format!("there is no part {unknown:?} to measure"));

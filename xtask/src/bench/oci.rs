@@ -13,7 +13,7 @@ use std::time::Duration;
 use boxr_testing::processes::status_field;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use self::bundle::Bundle;
+pub use self::bundle::Bundle;
 use super::Bench;
 use super::measure::{self, Sample, median, median_wall};
 use super::report::{Report, heading};
@@ -72,12 +72,17 @@ fn in_view(bench: &Bench) -> Outcome {
     if status.success() { Ok(()) } else { Err(format!("OCI runtimes: {status}")) }
 }
 
+/// The program that is measured.
+pub fn own_oci() -> Result<PathBuf, String> {
+    match std::env::var_os("BOXR_BENCH_OCI_BIN") {
+        Some(path) => Ok(path.into()),
+        None => build::release("boxr-oci"),
+    }
+}
+
 /// boxr-oci first, then its peers as far as they are installed and work here.
 fn runtimes(bench: &Bench) -> Result<Vec<Runtime>, String> {
-    let own = match std::env::var_os("BOXR_BENCH_OCI_BIN") {
-        Some(path) => path.into(),
-        None => build::release("boxr-oci")?,
-    };
+    let own = own_oci()?;
     let preload = format!("LD_PRELOAD={}", bench.program("setrlimit").display());
     let make = |name: &'static str, words: &[&str]| Runtime {
         name,

@@ -7,10 +7,11 @@ use crate::{Outcome, top};
 
 /// Compiles the programs of `bench/` with the C compiler that Rust links with anyway.
 pub fn compile(bench: &Bench) -> Outcome {
-    let sources: [(&str, &[&str]); 4] = [
+    let sources: [(&str, &[&str]); 5] = [
         ("true", &["-static", "-nostdlib"]),
         ("hold", &["-static"]),
         ("floor", &["-static"]),
+        ("lines", &["-static"]),
         ("setrlimit", &["-shared", "-fPIC"]),
     ];
     for (name, flags) in sources {
