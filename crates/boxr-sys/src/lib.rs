@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod clone;
+pub mod copy;
 pub mod entry;
 pub mod exec;
 pub mod fd;

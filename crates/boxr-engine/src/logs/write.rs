@@ -16,6 +16,8 @@ use crate::options::LogLimits;
 const PIECE: usize = 4096;
 /// Entries are written together up to this size.
 const BATCH: usize = 8192;
+/// The same where much comes at once.
+const LARGE_BATCH: usize = 64 * 1024;
 /// The least size at which a file is rotated: an entry must fit.
 const LEAST_SIZE: u64 = 1024;
 
@@ -23,9 +25,7 @@ const LEAST_SIZE: u64 = 1024;
 #[derive(Debug)]
 pub struct LogWriter {
     target: Target,
-    batch: Box<[u8; BATCH]>,
-    /// Bytes of `batch` in use.
-    filled: usize,
+    batch: Vec<u8>,
     /// Entries in `batch`.
     entries: u64,
     lost: Lost,
@@ -63,8 +63,7 @@ impl LogWriter {
         let mut target = Target { dir: dir_fd, file: Some(file), size, limits };
         target.end_unfinished_entry().map_err(failed("repair", path.clone()))?;
         target.remove_surplus().map_err(failed("remove older files of", path))?;
-        let batch = Box::new([0; BATCH]);
-        Ok(Self { target, batch, filled: 0, entries: 0, lost: Lost::default() })
+        Ok(Self { target, batch: Vec::new(), entries: 0, lost: Lost::default() })
     }
 
     /// Writes what the box wrote. It is in the file when this returns; where that is impossible, for
@@ -74,6 +73,8 @@ impl LogWriter {
         let full = header(&time, stream, true);
         let piece = header(&time, stream, false);
         let longest = PIECE.min(self.target.limits.max_size as usize - HEADER - 1);
+        let most = if bytes.len() > BATCH { LARGE_BATCH } else { BATCH };
+        self.batch.reserve_exact(most);
         let mut rest = bytes;
         while !rest.is_empty() {
             let window = &rest[..rest.len().min(longest + 1)];
@@ -81,10 +82,13 @@ impl LogWriter {
                 Some(at) => (&rest[..at], true),
                 None => (&rest[..rest.len().min(longest)], false),
             };
-            self.add(if ends { &full } else { &piece }, text);
+            self.add(if ends { &full } else { &piece }, text, most);
             rest = &rest[text.len() + usize::from(ends)..];
         }
         self.write_batch();
+        if most == LARGE_BATCH {
+            self.batch = Vec::new();
+        }
     }
 
     /// How many entries could not be written and have not been owned up to in the log yet.
@@ -92,27 +96,25 @@ impl LogWriter {
         self.lost.entries
     }
 
-    fn add(&mut self, header: &[u8; HEADER], text: &[u8]) {
-        let length = HEADER + text.len() + 1;
-        let after = self.target.size + (self.filled + length) as u64;
-        if self.filled + length > BATCH || after > self.target.limits.max_size {
+    fn add(&mut self, header: &[u8; HEADER], text: &[u8], most: usize) {
+        let filled = self.batch.len() + HEADER + text.len() + 1;
+        let after = self.target.size + filled as u64;
+        if filled > most || after > self.target.limits.max_size {
             self.write_batch();
         }
-        let place = &mut self.batch[self.filled..self.filled + length];
-        place[..HEADER].copy_from_slice(header);
-        place[HEADER..length - 1].copy_from_slice(text);
-        place[length - 1] = b'\n';
-        self.filled += length;
+        boxr_sys::copy::append(&mut self.batch, header);
+        boxr_sys::copy::append(&mut self.batch, text);
+        self.batch.push(b'\n');
         self.entries += 1;
     }
 
     fn write_batch(&mut self) {
-        let (filled, entries) = (self.filled, self.entries);
-        (self.filled, self.entries) = (0, 0);
-        if filled == 0 {
+        let entries = std::mem::take(&mut self.entries);
+        if self.batch.is_empty() {
             return;
         }
-        let done = self.own_up().and_then(|()| self.target.append(&self.batch[..filled]));
+        let done = self.own_up().and_then(|()| self.target.append(&self.batch));
+        self.batch.clear();
         if let Err(errno) = done {
             self.lost.entries += entries;
             self.lost.reason = Some(errno);

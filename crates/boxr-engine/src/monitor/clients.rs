@@ -66,6 +66,7 @@ impl Clients {
 
     /// Adds everything to wait for. While the box has input to take (`input_is_full`), clients are not
     /// read, and poll(2) must not tell of them either: it would return at once, again and again.
+    /// The first of them is for new clients.
     pub fn interest<'s>(&'s self, input_is_full: bool, fds: &mut Vec<PollFd<'s>>) {
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
         for client in &self.connected {
@@ -81,6 +82,11 @@ impl Clients {
     /// Lets go of those that are behind.
     pub fn drop_those_behind(&mut self) {
         self.connected.retain(|client| client.pending.is_none());
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.connected.is_empty()
     }
 
     /// Accepts and serves; `streams` gets what clients type.

@@ -149,6 +149,7 @@ fn turn(
     if let Some(input) = watch.streams.input.as_ref().filter(|_| watch.streams.has_pending_input()) {
         fds.push(PollFd::new(input, PollFlags::OUT));
     }
+    let door = fds.len();
     clients.interest(watch.streams.has_pending_input(), &mut fds);
     let next = [watch.terms.limit, kill_at].into_iter().flatten().min();
     let timeout = next.map(|deadline| deadline.remaining());
@@ -164,7 +165,9 @@ fn turn(
     }
     watch.streams.flush_input();
     let was_open = watch.streams.input.is_some();
-    clients.turn(&mut watch.streams)?;
+    if !clients.is_empty() || ready.get(door) == Some(&true) {
+        clients.turn(&mut watch.streams)?;
+    }
     let keys = watch.streams.take_control_keys();
     if !keys.is_empty() {
         on_control_keys(watch, &keys)?;
@@ -191,7 +194,8 @@ fn on_control_keys(watch: &mut Watch, keys: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Moves what is there, a chunk of each stream. True when there was any.
+/// Moves what is there, a chunk of each stream, or much of it where there is nobody but the log. True when
+/// there was any.
 fn copy_outputs(watch: &mut Watch, clients: &mut Clients) -> Result<bool, Errno> {
     let mut buffer = [0u8; PACKET];
     let mut any = false;
@@ -208,6 +212,9 @@ fn copy_outputs(watch: &mut Watch, clients: &mut Clients) -> Result<bool, Errno>
                 any = true;
                 log.write(*stream, &buffer[..count]);
                 clients.send(*stream, &buffer[..count]);
+                if count == PACKET && clients.is_empty() {
+                    super::streams::pour(output, |bytes| log.write(*stream, bytes));
+                }
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(errno),

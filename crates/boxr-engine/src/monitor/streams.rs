@@ -172,6 +172,34 @@ impl Streams {
     }
 }
 
+/// Bytes that a FIFO holds of a box that writes much: each change between it and the monitor then moves more.
+const WIDE: usize = 256 * 1024;
+/// Bytes that are moved at once.
+const POUR: usize = 64 * 1024;
+/// Times that they are, before the monitor looks at anything else.
+const POURS: usize = 16;
+
+/// Takes what is left in an output that is full, or fills again at once. What cannot be read now is met by the
+/// next read, with its error.
+pub(super) fn pour(output: &OwnedFd, mut take: impl FnMut(&[u8])) {
+    // Not of a terminal, nor beyond what the user may have of pipes (pipe(7)): it works without.
+    if rustix::pipe::fcntl_getpipe_size(output).is_ok_and(|size| size < WIDE) {
+        rustix::pipe::fcntl_setpipe_size(output, WIDE).unwrap_or_default();
+    }
+    let mut buffer = vec![0u8; POUR];
+    for _ in 0..POURS {
+        match rustix::io::read(output, &mut buffer[..]) {
+            Ok(count @ 1..) => {
+                take(&buffer[..count]);
+                if count < POUR / 2 {
+                    return;
+                }
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
 /// Who of the box may open `/dev/stdout` and its kin, which are these FIFOs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Openers {
