@@ -8,7 +8,6 @@ mod resolver;
 
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use boxr_network::{AttachRequest, Connected, Means, NetworkUse, Networks, PortSpec, Reservation};
 use boxr_runtime::{capabilities, namespaces};
@@ -34,8 +33,8 @@ pub fn networks(paths: &Paths) -> Networks {
 pub struct Reserved<'n>(Option<Reservation<'n>>);
 
 /// What is held while a box runs: sockets of its ports.
-#[derive(Clone, Debug, Default)]
-pub struct Held(#[allow(dead_code, reason = "held, not read")] Arc<Vec<OwnedFd>>);
+#[derive(Debug, Default)]
+pub struct Held(#[allow(dead_code, reason = "held, not read")] Vec<OwnedFd>);
 
 /// Reserves addresses and ports for a box that is to start.
 ///
@@ -153,7 +152,7 @@ impl Reserved<'_> {
         let pid = pid.as_raw_nonzero().get();
         let namespace = open_namespace(pid)?;
         let Connected { holds, .. } = reservation.connect(pid, namespace.as_fd())?;
-        Ok(Held(Arc::new(holds)))
+        Ok(Held(holds))
     }
 
     /// The monitor has taken it over.
@@ -162,6 +161,12 @@ impl Reserved<'_> {
             reservation.hand_over();
         }
     }
+}
+
+/// Holds the ports of a box whose holder was killed, as far as nobody else has them by now.
+pub fn hold_again(paths: &Paths, id: &Id) -> Held {
+    // Packets go to the box either way: a record that cannot be read takes nothing from it.
+    Held(networks(paths).hold_again(id.as_str()).unwrap_or_default())
 }
 
 /// Gives back what a box that has ended had.

@@ -220,6 +220,15 @@ impl Networks {
         }
     }
 
+    /// Holds the published ports of a container whose holder was killed, as far as they can be had.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn hold_again(&self, id: &str) -> Result<Holds, Error> {
+        let attachment = self.attachment(id)?.filter(|attachment| !attachment.helped);
+        Ok(attachment.map(|attachment| publish::take_again(&attachment.published)).unwrap_or_default())
+    }
+
     /// Takes everything of networks from a container: ports, devices, addresses, the record. What it does not
     /// have is taken already.
     ///
@@ -235,18 +244,26 @@ impl Networks {
         if !forwards.is_empty() {
             collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&forwards)));
         }
-        collected.take(self.leave(id, &attachment.endpoints));
+        collected.take(self.leave(id, &attachment.endpoints, Links::set_down));
         collected.finish()?;
         self.forget(id)
     }
 
-    fn leave(&self, id: &str, endpoints: &[Endpoint]) -> Result<(), Error> {
+    /// `how` ends a device. The kernel takes a pair down with the container's namespace, and has the time that
+    /// a person who waits for an end has not: removing one takes 15 ms. It is set down all the same, as another
+    /// container may have joined the namespace.
+    fn leave(
+        &self,
+        id: &str,
+        endpoints: &[Endpoint],
+        how: fn(&mut Links, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut collected = Collected::default();
         let outsides: Vec<&str> =
             endpoints.iter().filter_map(|endpoint| endpoint.outside.as_deref()).collect();
         if !outsides.is_empty() {
             match Links::open() {
-                Ok(mut links) => outsides.iter().for_each(|outside| collected.take(links.remove(outside))),
+                Ok(mut links) => outsides.iter().for_each(|outside| collected.take(how(&mut links, outside))),
                 Err(error) => collected.take(Err(error)),
             }
         }
@@ -283,7 +300,7 @@ impl Networks {
         if endpoint.driver == Driver::Macvlan {
             collected.take(Links::open_in(namespace).and_then(|mut links| links.remove(&endpoint.inside)));
         }
-        collected.take(self.leave(id, &gone));
+        collected.take(self.leave(id, &gone, Links::remove));
         collected.finish()?;
         self.note(&after)
     }
@@ -495,11 +512,11 @@ impl Reservation<'_> {
             // Also what the record does not say yet.
             let mut collected = Collected::default();
             collected.take(self.networks.detach(id));
-            collected.take(self.networks.leave(id, &self.attachment.endpoints));
+            collected.take(self.networks.leave(id, &self.attachment.endpoints, Links::remove));
             return collected.finish();
         };
         let new = self.attachment.endpoints.get(before.endpoints.len()..).unwrap_or_default();
-        self.networks.leave(id, new)?;
+        self.networks.leave(id, new, Links::remove)?;
         self.networks.note(before)
     }
 }

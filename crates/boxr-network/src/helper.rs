@@ -5,10 +5,11 @@
 //! the file in which it wrote its pid, and is believed to be ours only if that file stands on its command line.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -104,7 +105,8 @@ pub(crate) fn end(pid_file: &Path) -> Result<(), Error> {
             // It is the first process of a pid namespace of its own, which no other signal ends.
             Ok(held) if is_ours(pid, pid_file) => match pidfd_send_signal(held.as_fd(), Signal::KILL) {
                 Err(Errno::SRCH) => Ok(()),
-                done => done,
+                // Its ports are free when it has ended.
+                done => done.and_then(|()| wait_for_end(held.as_fd())),
             },
             Ok(_) => Ok(()),
             Err(errno) => Err(errno),
@@ -112,6 +114,13 @@ pub(crate) fn end(pid_file: &Path) -> Result<(), Error> {
         ended.map_err(|errno| Error::system("end", format!("{PROGRAM}, process {pid}"), errno))?;
     }
     files::remove(pid_file)
+}
+
+/// Waits for the end of a process that was killed; a second is more than it takes.
+fn wait_for_end(process: BorrowedFd<'_>) -> Result<(), Errno> {
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let mut fds = [PollFd::from_borrowed_fd(process, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&second))).map(|_| ())
 }
 
 fn is_ours(pid: Pid, pid_file: &Path) -> bool {

@@ -145,7 +145,16 @@ impl Links {
                 })
             })
         });
-        self.0.ask(message::NEW_LINK, CREATE_NEW, &body).map_err(failed)?;
+        match self.0.ask(message::NEW_LINK, CREATE_NEW, &body) {
+            // Of the container's last start: the kernel has not come to taking its namespace down.
+            Err(Errno::EXIST) => {
+                self.remove(outside)?;
+                self.0.ask(message::NEW_LINK, CREATE_NEW, &body).map_err(failed)?;
+            }
+            done => {
+                done.map_err(failed)?;
+            }
+        }
         if !crate::sysctl::bridges_are_filtered() {
             return Ok(());
         }
@@ -180,6 +189,15 @@ impl Links {
             .ask(message::NEW_LINK, CREATE_NEW, &body)
             .map(|_| ())
             .map_err(|errno| Error::system("make the macvlan device", &device.name, errno))
+    }
+
+    /// Sets a device down; one that is not there is down.
+    pub(crate) fn set_down(&mut self, name: &str) -> Result<(), Error> {
+        let body = Body::new(&link(0, 0, UP)).with_text(attribute::NAME, name);
+        match self.0.ask(message::NEW_LINK, 0, &body) {
+            Ok(_) | Err(Errno::NODEV) => Ok(()),
+            Err(errno) => Err(Error::system("set down the device", name, errno)),
+        }
     }
 
     /// Removes a device; one that is not there is removed.

@@ -46,6 +46,16 @@ pub(crate) fn take(
     Ok((published, holds))
 }
 
+/// Binds again what a container has published, as far as it can be had.
+pub(crate) fn take_again(published: &[Published]) -> Holds {
+    let all = |port: &Published| (port.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port.host, port.protocol);
+    published
+        .iter()
+        .map(all)
+        .filter_map(|(ip, port, protocol)| Some(hold(ip, port, protocol).ok()?.1))
+        .collect()
+}
+
 struct Taker<'a> {
     ip: Option<IpAddr>,
     ipv6: bool,

@@ -160,7 +160,8 @@ fn settle(
     rustix::io::write(&tell, b".").map_err(system("report to the caller"))?;
     drop(tell);
     let terms = Terms { name, ..terms };
-    Ok((Watch { dir, process, pidfd, streams, log, ending: None, terms, held: Default::default() }, clients))
+    let held = dir.hold_ports();
+    Ok((Watch { dir, process, pidfd, streams, log, ending: None, terms, held }, clients))
 }
 
 /// Whether that is the boxr that forked this monitor to step back from a foreground box.

@@ -265,6 +265,8 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(),
     if let Ok(Some(cgroup)) = cgroup {
         cgroup.remove().unwrap_or_default();
     }
+    // The ports are free when the state says that the box has ended.
+    drop(std::mem::take(&mut watch.held));
     let written = write_end(&watch, exit);
     clients.finish(exit.status());
     written

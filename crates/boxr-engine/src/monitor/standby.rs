@@ -66,6 +66,8 @@ fn stand_by(watch: &mut Watch, monitor: &OwnedFd, hear: &OwnedFd) -> Result<(), 
     let failed = |errno| EngineError::system("stand by", errno);
     title(c"boxr-standby", &watch.terms.name).map_err(failed)?;
     watch.dir = watch.dir.reopen()?;
+    // The monitor's alone: they are to be free when it says so.
+    drop(std::mem::take(&mut watch.held));
     serve::slim_down();
     wait_for_monitor(watch, monitor, hear).map_err(failed)?;
     let Ok(state) = watch.dir.read_state() else {
@@ -134,7 +136,7 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
         log,
         ending: None,
         terms: watch.terms.clone(),
-        held: watch.held.clone(),
+        held: watch.dir.hold_ports(),
     };
     serve::serve(again, clients)
 }

@@ -192,6 +192,11 @@ impl BoxDir {
         self.write(path, &bytes, Write::Replace)
     }
 
+    /// Holds the ports of a box whose holder was killed.
+    pub fn hold_ports(&self) -> crate::network::Held {
+        crate::network::hold_again(&self.0.store.paths, &self.0.id)
+    }
+
     /// Makes the record of a kept box survive a loss of power. Waits for the disk, so a
     /// monitor calls it once its box runs, rather than the start before.
     pub fn persist(&self) -> Result<(), StoreError> {
