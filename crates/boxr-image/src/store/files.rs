@@ -237,43 +237,105 @@ pub(crate) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr)) -> R
     Ok(())
 }
 
+/// How deep directories are gone down into with all those above open. A process may have 1024 files.
+const DEEPEST: u32 = 64;
+
 /// Removes what is at `path`, and everything below it, without following links. Directories that
-/// nobody may write, which images have, are no obstacle.
+/// nobody may write, which images have, are no obstacle, nor are any number of them in each other.
 ///
 /// # Errors
-/// The system's, of the first that cannot be removed.
+/// The system's.
 pub fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    match fs::unlinkat(at, path, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // EPERM is what some filesystems say for a directory (unlink(2)).
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(errno) => return Err(errno),
+    if !is_directory_to_empty(at, path)? {
+        return Ok(());
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = match fs::openat(at, path, flags, Mode::empty()) {
-        Err(Errno::ACCESS) => {
-            open_up(at, path)?;
-            fs::openat(at, path, flags, Mode::empty())?
-        }
-        // Somebody else is removing it too.
-        Err(Errno::NOENT) => return Ok(()),
-        dir => dir?,
-    };
-    let mut names: Vec<CString> = Vec::new();
-    each_entry(dir.as_fd(), |name| names.push(name.to_owned()))?;
-    for name in &names {
-        match remove_tree(dir.as_fd(), name) {
-            Err(Errno::ACCESS) => {
-                fs::fchmod(&dir, PRIVATE_DIR)?;
-                remove_tree(dir.as_fd(), name)?;
-            }
-            removed => removed?,
+    let Some(top) = open_to_empty(at, path)? else { return Ok(()) };
+    let mut emptying = Emptying { top: top.as_fd(), moved: 0 };
+    loop {
+        let before = emptying.moved;
+        // Read from its beginning each time.
+        let Some(round) = open_to_empty(emptying.top, c".")? else { break };
+        emptying.empty(round.as_fd(), 0)?;
+        if emptying.moved == before {
+            break;
         }
     }
-    drop(dir);
+    drop(top);
     match fs::unlinkat(at, path, AtFlags::REMOVEDIR) {
         Err(Errno::NOENT) => Ok(()),
         removed => removed,
+    }
+}
+
+/// A directory that is being emptied.
+struct Emptying<'d> {
+    top: BorrowedFd<'d>,
+    /// Directories that were too deep and are right in `top` now, to be emptied in the next round.
+    moved: u64,
+}
+
+impl Emptying<'_> {
+    fn empty(&mut self, dir: BorrowedFd<'_>, depth: u32) -> Result<(), Errno> {
+        let mut names: Vec<CString> = Vec::new();
+        each_entry(dir, |name| names.push(name.to_owned()))?;
+        for name in &names {
+            match self.remove(dir, name, depth) {
+                Err(Errno::ACCESS) => {
+                    fs::fchmod(dir, PRIVATE_DIR)?;
+                    self.remove(dir, name, depth)?;
+                }
+                removed => removed?,
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, at: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<(), Errno> {
+        if !is_directory_to_empty(at, name)? {
+            return Ok(());
+        }
+        let Some(dir) = open_to_empty(at, name)? else { return Ok(()) };
+        if depth >= DEEPEST {
+            // Whose parent changes is written to itself.
+            fs::fchmod(&dir, PRIVATE_DIR)?;
+            loop {
+                let to = format!(".boxr-deep.{}", self.moved);
+                self.moved += 1;
+                match fs::renameat_with(at, name, self.top, to, fs::RenameFlags::NOREPLACE) {
+                    Err(Errno::EXIST) => {}
+                    moved => return moved,
+                }
+            }
+        }
+        self.empty(dir.as_fd(), depth + 1)?;
+        drop(dir);
+        match fs::unlinkat(at, name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOENT) => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+/// Removes what is no directory; whether there is one.
+fn is_directory_to_empty(at: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    match fs::unlinkat(at, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(false),
+        // EPERM is what some filesystems say for a directory (unlink(2)).
+        Err(Errno::ISDIR | Errno::PERM) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens a directory, whatever its permissions; `None` when somebody else has removed it.
+fn open_to_empty(at: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat(at, name, flags, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            open_up(at, name)?;
+            fs::openat(at, name, flags, Mode::empty()).map(Some)
+        }
+        Err(Errno::NOENT) => Ok(None),
+        dir => dir.map(Some),
     }
 }
 

@@ -277,6 +277,30 @@ fn a_layer_is_unpacked_once_by_two() {
 }
 
 #[test]
+fn directories_of_any_depth_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = std::fs::File::open(dir.path()).unwrap();
+    let open = |at: std::os::fd::BorrowedFd<'_>| {
+        rustix::fs::openat(at, "d", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
+    };
+    let make = |at: std::os::fd::BorrowedFd<'_>| {
+        rustix::fs::mkdirat(at, "d", Mode::from_raw_mode(0o700)).unwrap();
+        open(at)
+    };
+    // Deeper than files may be open, and than a path may be long.
+    let mut deepest = make(top.as_fd());
+    for _ in 0..3000 {
+        let next = make(deepest.as_fd());
+        // Nobody may write there.
+        rustix::fs::fchmod(&deepest, Mode::from_raw_mode(0o500)).unwrap();
+        deepest = next;
+    }
+    drop(deepest);
+    remove_tree(top.as_fd(), c"d").unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn an_abandoned_layer_leaves_nothing() {
     let (dir, store) = world();
     let Unpack::Write(writer) = store.unpack(&Digest::of(b"layer"), Wait::Yes).unwrap() else { panic!() };

@@ -24,8 +24,12 @@ pub use writer::Writer;
 const BLOCK: usize = 512;
 /// The longest name that a header may bring along, in bytes. Linux takes no longer path than 4096.
 const LONGEST_NAME: u64 = 4096;
-/// The longest pax header, in bytes: attributes may have 64 KiB each (xattr(7)).
+/// The longest pax headers of one entry together, in bytes: attributes may have 64 KiB each (xattr(7)).
 const LONGEST_PAX: u64 = 1 << 20;
+/// The longest pax header of all entries, in bytes. It is gone through for each of them.
+const LONGEST_GLOBAL: u64 = 16 << 10;
+/// The most extended attributes of one entry; their names must fit into 64 KiB (listxattr(2)).
+const MOST_XATTRS: usize = 512;
 /// The most pieces of data in one sparse file.
 const MOST_SEGMENTS: usize = 1 << 17;
 

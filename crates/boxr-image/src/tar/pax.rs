@@ -3,7 +3,7 @@
 use super::header::Entry;
 use super::number::{decimal, time};
 use super::sparse::{self, Segment};
-use super::{LONGEST_NAME, TarError, shown};
+use super::{LONGEST_NAME, MOST_XATTRS, TarError, shown};
 
 /// Before the name of an extended attribute (star, GNU tar, docker).
 pub(super) const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -81,18 +81,22 @@ impl Extended {
             let modified = time(value);
             entry.modified = modified.ok_or_else(|| TarError::Field { name: shown(&name), field: "time" })?;
         }
-        self.apply_xattrs(entry);
+        self.apply_xattrs(entry)?;
         self.sparse(entry)
     }
 
-    fn apply_xattrs(&self, entry: &mut Entry) {
+    fn apply_xattrs(&self, entry: &mut Entry) -> Result<(), TarError> {
         for (key, value) in &self.records {
             if let Some(name) = key.strip_prefix(XATTR).filter(|name| !name.is_empty() && !name.contains(&0))
             {
                 entry.xattrs.retain(|(known, _)| known != name);
+                if entry.xattrs.len() >= MOST_XATTRS {
+                    return Err(TarError::TooLong { name: shown(&entry.name), what: "list of attributes" });
+                }
                 entry.xattrs.push((name.to_vec(), value.clone()));
             }
         }
+        Ok(())
     }
 
     fn sparse(&self, entry: &mut Entry) -> Result<Sparse, TarError> {

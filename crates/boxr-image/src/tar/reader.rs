@@ -6,7 +6,7 @@ use super::header::{Entry, Header};
 use super::number::decimal;
 use super::pax::{Extended, Sparse};
 use super::sparse::{self, Segment};
-use super::{BLOCK, LONGEST_NAME, LONGEST_PAX, MOST_SEGMENTS, TarError, shown};
+use super::{BLOCK, LONGEST_GLOBAL, LONGEST_NAME, LONGEST_PAX, MOST_SEGMENTS, TarError, shown};
 
 /// An archive that is being read.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ impl<R: Read> Archive<R> {
     pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut extended = self.global.clone();
         let (mut long_name, mut long_link) = (None, None);
+        // There may be any number of headers before an entry, and all of what they say is kept.
+        let mut room = LONGEST_PAX;
         loop {
             self.skip()?;
             let Some(block) = self.header_block()? else { return Ok(None) };
@@ -45,9 +47,13 @@ impl<R: Read> Archive<R> {
             match header.letter() {
                 b'L' => long_name = Some(self.long_name(&header)?),
                 b'K' => long_link = Some(self.long_name(&header)?),
-                b'x' => extended.add(&self.take_data(&header, LONGEST_PAX, "extended header")?)?,
+                b'x' => {
+                    let bytes = self.take_data(&header, room, "extended header")?;
+                    room -= bytes.len() as u64;
+                    extended.add(&bytes)?;
+                }
                 b'g' => {
-                    let bytes = self.take_data(&header, LONGEST_PAX, "extended header")?;
+                    let bytes = self.take_data(&header, LONGEST_GLOBAL, "extended header")?;
                     self.global = Extended::default();
                     self.global.add(&bytes)?;
                     extended = self.global.clone();

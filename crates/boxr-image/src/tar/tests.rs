@@ -213,6 +213,25 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn headers_without_end_are_refused() {
+    let good = one("file", header(tar::EntryType::Regular, 5), b"hello");
+    let value = vec![b'x'; 200_000];
+    let large = pax(&[("SCHILY.xattr.user.a", &value)]);
+    assert_eq!(read(&[large.repeat(5), good.clone()].concat()).unwrap().len(), 1);
+    assert!(matches!(read(&[large.repeat(6), good.clone()].concat()), Err(TarError::TooLong { .. })));
+    let names: Vec<String> = (0..600).map(|number| format!("SCHILY.xattr.user.{number}")).collect();
+    let records: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+    assert_eq!(read(&[pax(&records[..512]), good.clone()].concat()).unwrap()[0].0.xattrs.len(), 512);
+    assert!(matches!(read(&[pax(&records), good.clone()].concat()), Err(TarError::TooLong { .. })));
+    let mut global = pax(&[("comment", &value)]);
+    global[156] = b'g';
+    let sum: u32 =
+        (0..512).map(|at| u32::from(if (148..156).contains(&at) { b' ' } else { global[at] })).sum();
+    global[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    assert!(matches!(read(&[global, good].concat()), Err(TarError::TooLong { .. })));
+}
+
+#[test]
 fn an_archive_ends_with_zeros_or_with_nothing() {
     let good = one("file", header(tar::EntryType::Regular, 5), b"hello");
     assert_eq!(read(&good).unwrap().len(), 1);

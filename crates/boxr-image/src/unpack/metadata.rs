@@ -41,6 +41,11 @@ impl Metadata {
         }
     }
 
+    /// Bytes of its attributes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.xattrs.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+    }
+
     /// Of a directory that the archive has files in and does not mention; as docker makes it.
     pub(super) fn of_implied_directory() -> Self {
         Self { mode: 0o755, uid: 0, gid: 0, modified: None, xattrs: Vec::new() }

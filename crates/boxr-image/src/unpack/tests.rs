@@ -345,6 +345,18 @@ fn overlayfs_is_told_nothing_by_a_layer() {
 }
 
 #[test]
+fn directories_do_not_fill_the_memory() {
+    let place = Place::new();
+    let value = vec![b'x'; 60_000];
+    let mut archive = Archive::new();
+    for number in 0..2300 {
+        archive = archive.pax(&[("SCHILY.xattr.user.large", &value)]).dir(&format!("d{number}"));
+    }
+    let refused = place.unpack(&archive.bytes()).unwrap_err();
+    assert!(matches!(refused, UnpackError::TooMuch { .. }), "{refused}");
+}
+
+#[test]
 fn bombs_are_refused() {
     let place = Place::new();
     let limits = Limits { stream: 1 << 20, entries: 10, file: 1 << 30 };

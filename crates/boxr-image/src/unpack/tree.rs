@@ -15,6 +15,10 @@ use crate::store::remove_tree;
 /// Beneath the directory, on its filesystem.
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+/// The most that is kept of directories until the end, names and attributes, in bytes.
+const MOST_KEPT: u64 = 128 << 20;
+/// What keeping one takes besides, about.
+const OVERHEAD: u64 = 256;
 /// While it is being filled.
 const PRIVATE_DIR: Mode = Mode::from_raw_mode(0o700);
 
@@ -35,11 +39,13 @@ pub(super) struct Tree<'r> {
     last: Option<(Vec<u8>, OwnedFd)>,
     /// What directories get when all is in them.
     dirs: HashMap<Path, Metadata>,
+    /// Bytes that may still be kept.
+    room: u64,
 }
 
 impl<'r> Tree<'r> {
     pub(super) fn new(root: BorrowedFd<'r>, form: Form) -> Self {
-        Self { root, form, last: None, dirs: HashMap::new() }
+        Self { root, form, last: None, dirs: HashMap::new(), room: MOST_KEPT }
     }
 
     /// Opens what is at `path` beneath the root, following links that stay there.
@@ -117,7 +123,7 @@ impl<'r> Tree<'r> {
         if opaque {
             self.mark_opaque(dir.as_fd(), path)?;
         }
-        self.dirs.insert(path.clone(), Metadata::of_implied_directory());
+        self.keep(path, Metadata::of_implied_directory())?;
         Ok(dir)
     }
 
@@ -139,6 +145,14 @@ impl<'r> Tree<'r> {
                 }
             }
         }
+        self.keep(path, metadata)
+    }
+
+    /// Keeps what a directory is to have in the end.
+    fn keep(&mut self, path: &Path, metadata: Metadata) -> Result<(), UnpackError> {
+        let bytes = path.as_bytes().len() as u64 + metadata.bytes() + OVERHEAD;
+        let what = "bytes in names and attributes of directories";
+        self.room = self.room.checked_sub(bytes).ok_or(UnpackError::TooMuch { what, limit: MOST_KEPT })?;
         self.dirs.insert(path.clone(), metadata);
         Ok(())
     }

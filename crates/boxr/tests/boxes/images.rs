@@ -73,6 +73,8 @@ fn an_image_is_pulled_listed_and_removed(t: &Sandbox) {
         ("label=tier=back", 0),
         ("dangling=true", 0),
         ("reference=*:*/org/app:1", 1),
+        ("until=2024-06-01", 1),
+        ("until=2024-01-01", 0),
     ] {
         let listed = t.boxr(["images", "-q", "-f", filter]).run().ok().text();
         assert_eq!(listed.lines().count(), count, "{filter}");

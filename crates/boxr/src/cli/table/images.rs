@@ -77,7 +77,7 @@ pub(super) static IMAGES: Command = Command {
             Flag::switch("quiet", "Only ids").short('q'),
             Flag::switch("digests", "The digests that registries know them by, too"),
             Flag::value("filter", "KEY=VALUE", "Only images that match").short('f').repeat().doc(
-                "Keys: dangling, reference, label, before, since. All of them must match; several \
+                "Keys: dangling, reference, label, before, since, until. All of them must match; several \
                 references are alternatives.",
             ),
             Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Tag}}'"),

@@ -112,6 +112,7 @@ struct Filters {
     labels: Vec<(String, Option<String>)>,
     before: Option<i64>,
     since: Option<i64>,
+    until: Option<i64>,
 }
 
 impl Filters {
@@ -121,7 +122,7 @@ impl Filters {
         for text in invocation.values("filter") {
             let bad = |reason: &str| {
                 Report::new(format!("--filter {text}: {reason}"))
-                    .detail("filters: dangling=true|false reference=PATTERN label=KEY[=VALUE] before=IMAGE since=IMAGE")
+                    .detail("filters: dangling=true|false reference=PATTERN label=KEY[=VALUE] before=IMAGE since=IMAGE until=TIME")
             };
             let (key, value) = text.split_once('=').ok_or_else(|| bad("it takes KEY=VALUE"))?;
             match key {
@@ -135,6 +136,10 @@ impl Filters {
                     let (image, _) = images::find(store, invocation, value)?;
                     let created = images::created(&images::config(store, &image.record)?.0);
                     *(if key == "before" { &mut filters.before } else { &mut filters.since }) = Some(created);
+                }
+                "until" => {
+                    let then = time::parse(value, time::now());
+                    filters.until = Some(then.ok_or_else(|| bad(&format!("not {}", time::ACCEPTED)))?);
                 }
                 _ => return Err(bad("no such filter")),
             }
@@ -153,6 +158,7 @@ impl Filters {
             && self.labels.iter().all(|(key, value)| has(key, value))
             && self.before.is_none_or(|before| known.created < before)
             && self.since.is_none_or(|since| known.created > since)
+            && self.until.is_none_or(|until| known.created < until)
     }
 
     /// A pattern stands for a name or, without a tag, for all tags of one.
