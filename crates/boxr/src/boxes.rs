@@ -1,9 +1,10 @@
 //! What commands about existing boxes share: the store, and several names in one line.
 
+use boxr_engine::lifecycle::remove::{Force, remove};
 use boxr_engine::outcome::EngineError;
 use boxr_engine::paths::Paths;
 use boxr_engine::record::{State, Status};
-use boxr_engine::store::{BoxDir, Contents, Store};
+use boxr_engine::store::{BoxDir, Contents, Store, StoreError};
 
 use crate::cli::{Globals, Invocation};
 use crate::report::{Report, write_stdout};
@@ -99,6 +100,23 @@ pub fn act(
         action(&store, &dir).map_err(|error| Report::from(error).status(1))?;
         write_stdout(&format!("{name}\n"))
     })
+}
+
+/// Removes the box of this name, if there is one (`--replace`).
+///
+/// # Errors
+/// It cannot be removed.
+pub fn replace(store: &Store, name: Option<&str>) -> Result<(), Report> {
+    let Some(name) = name else { return Ok(()) };
+    let dir = match store.resolve(name) {
+        Err(StoreError::NotFound { .. }) => return Ok(()),
+        found => found?,
+    };
+    // An id that begins like the name is another box's.
+    if dir.read_state().is_ok_and(|state| state.name == name) {
+        remove(store, &dir, Force::Yes)?;
+    }
+    Ok(())
 }
 
 /// Whether a box runs, as far as its state says.

@@ -23,7 +23,43 @@ pub(super) fn whole(
         (_, Some(image)) => defaults::environment(&image.config),
         (_, None) => caller.env.iter().map(|(key, value)| format!("{key}={value}")).collect(),
     };
-    Ok(apply(beginning, said(raw, caller)?))
+    let mut variables = apply(beginning, said(raw, caller)?);
+    for (key, text) in &raw.env_merge {
+        let value = expand(text, &variables);
+        variables = apply(variables, vec![(key.clone(), Some(value))]);
+    }
+    Ok(variables)
+}
+
+/// `text` with `${NAME}` replaced by what the variable is; one that is not there is empty.
+fn expand(text: &str, variables: &[String]) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        expanded.push_str(before);
+        let Some((name, behind)) = after.split_once('}') else {
+            expanded.push_str("${");
+            rest = after;
+            continue;
+        };
+        let value = variables.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
+        expanded.push_str(value.unwrap_or_default());
+        rest = behind;
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_made_from_others() {
+        let variables = ["A=1".to_owned(), "AB=2".to_owned()];
+        assert_eq!(expand("${A}-${AB}-${C}!", &variables), "1-2-!");
+        assert_eq!(expand("$A ${A", &variables), "$A ${A");
+    }
 }
 
 /// What `--env-file` and then `--env` say. A name without a value has the caller's; where the

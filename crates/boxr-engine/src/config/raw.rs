@@ -36,6 +36,8 @@ pub struct RawRun {
     /// `KEY=VALUE`, or `KEY` for the caller's value (`None`).
     pub env: Vec<(String, Option<String>)>,
     pub env_files: Vec<PathBuf>,
+    /// `KEY=VALUE` with `${NAME}` of what there is.
+    pub env_merge: Vec<(String, String)>,
     pub clear_env: Option<bool>,
     pub workdir: Option<SaidPath>,
     pub labels: Vec<(String, String)>,
@@ -156,7 +158,7 @@ impl RawRun {
             detach_keys publish_all ip ip6 mac_address
         }
         lists! { publish expose network_alias }
-        lists! { env env_files labels label_files mounts group_add cap_add cap_drop ulimits }
+        lists! { env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits }
         self
     }
 }

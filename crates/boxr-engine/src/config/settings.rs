@@ -134,6 +134,12 @@ pub static SETTINGS: &[Setting] = &[
         let files = node.each(|node| base.absolute(node.text()?))?;
         add(&mut raw.env_files, files)
     }),
+    same(
+        "env-merge",
+        "KEY=VALUE, with ${NAME} for what there is",
+        E("[\"PATH=/opt/bin:${PATH}\"]"),
+        |raw, node, _| add(&mut raw.env_merge, node.each(|node| merged(node))?),
+    ),
     same("clear-env", BOOL, D("false"), |raw, node, _| put(&mut raw.clear_env, node.boolean()?)),
     both(
         "labels",
@@ -454,6 +460,13 @@ fn propagation(node: &Node) -> Result<Propagation, Invalid> {
         "slave" => Ok(Propagation::Slave),
         "unchanged" => Ok(Propagation::Unchanged),
         _ => Err(node.invalid("no such choice")),
+    }
+}
+
+fn merged(node: &Node) -> Result<(String, String), Invalid> {
+    match grammar::environment(node.text()?)? {
+        (key, Some(value)) => Ok((key, value)),
+        _ => Err(node.invalid("not KEY=VALUE")),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct RunRequest {
     pub timing: bool,
     /// `--status-fd`
     pub status_fd: Option<i32>,
+    /// `--replace`: the box that has the name goes.
+    pub replace: bool,
     /// `--cidfile`, absolute.
     pub cidfile: Option<PathBuf>,
     /// Bytes that detach the terminal; empty for none.
@@ -79,6 +81,7 @@ fn resolve(
         timing: run && invocation.switch("timing"),
         status_fd: if run { descriptor(&invocation, "status-fd")? } else { None },
         file: invocation.value("file").map(PathBuf::from),
+        replace: invocation.switch("replace"),
         ..RunRequest::default()
     };
     let mut words = std::mem::take(&mut invocation.matches.positionals);
@@ -100,6 +103,9 @@ fn resolve(
         other => other.into(),
     })?;
     request.name = resolved.name;
+    if request.replace && request.name.is_none() {
+        return Err(Report::new(format!("boxr {}: --replace needs --name", invocation.command.name)));
+    }
     request.detach = resolved.detach;
     request.cidfile = resolved.cidfile;
     request.detach_keys = resolved.detach_keys.unwrap_or_else(|| DETACH_KEYS.to_vec());

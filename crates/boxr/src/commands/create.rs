@@ -16,6 +16,9 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     let (options, request) = run_request(invocation, Purpose::Create)?;
     let store = boxes::open_store(&globals)?;
+    if request.replace {
+        boxes::replace(&store, request.name.as_deref())?;
+    }
     let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
     let state = lifecycle::create(&store, create)?;
     write_stdout(&format!("{}\n", state.id))?;

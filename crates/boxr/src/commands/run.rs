@@ -44,6 +44,9 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         rustix::process::set_parent_process_death_signal(signal)
             .map_err(|errno| EngineError::system("end with the parent", errno))?;
     }
+    if request.replace {
+        boxes::replace(&store, request.name.as_deref())?;
+    }
     if request.detach {
         return detached(&store, options, request);
     }

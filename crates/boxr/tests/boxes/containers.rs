@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     test!(a_loop_that_reads_lines_can_start_containers, Need::Tool(Tool::Busybox), OVERLAY),
     test!(files_of_other_owners_go_too, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
     test!(what_cannot_be_run_is_said, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(a_name_can_be_taken_over, Need::Tool(Tool::Busybox), OVERLAY),
     test!(namespaces_are_as_docker_has_them, Need::Tool(Tool::Busybox), OVERLAY),
 ];
 
@@ -283,6 +284,21 @@ fn what_cannot_be_run_is_said(t: &Sandbox) {
     t.run(["--rm", "Name", "true"]).run().exits(125).blames("lower case");
     t.run(["--rm", "--name", "a/b", &name, "true"]).run().exits(125).blames("--name a/b");
     t.run(["--rm", "--dry-run", &name, "true"]).run().ok().shows("root: image ");
+    nothing_left(t);
+}
+
+fn a_name_can_be_taken_over(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Env":["A=image"]}"#);
+    t.run(["-q", "-d", "--name", "it", &name, "sleep", "1000"]).run().ok();
+    t.run(["--name", "it", &name, "true"]).run().exits(125).blames("it");
+    let merged = ["--env-merge", "A=${A}-merged", "--env-merge", "PATH=/opt:${PATH}"];
+    let new =
+        t.run(["--replace", "--name", "it"]).args(merged).args([&name, "sh", "-c", "echo $A ${PATH%%:*}"]);
+    new.run().ok().prints("image-merged /opt\n");
+    t.boxr(["create", "--replace", "--name", "it", &name, "true"]).run().ok();
+    t.boxr(["ps", "-a", "--format", "{{.Names}} {{.State}}"]).run().ok().prints("it created\n");
+    t.run(["--replace", &name, "true"]).run().exits(125).blames("--replace needs --name");
+    t.remove(["it"]);
     nothing_left(t);
 }
 

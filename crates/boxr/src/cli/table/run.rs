@@ -69,7 +69,6 @@ pub static LATER: &[&str] = &[
     "log-driver",
     "oom-kill-disable",
     "pod",
-    "replace",
     "runtime",
     "secret",
     "storage-opt",
@@ -94,12 +93,15 @@ static IMAGE: &[Flag] = &[
     Flag::switch("quiet", "Do not say how a pull goes").short('q').group(IMAGES),
 ];
 
+const REPLACE: Flag = Flag::switch("replace", "Remove the box that has the name, running or not, first");
+
 /// Flags of `create` that say nothing about the box.
-static CREATION: &[Flag] = &[FILE];
+static CREATION: &[Flag] = &[FILE, REPLACE];
 
 /// Flags of `run` that say nothing about the box.
 static INVOCATION: &[Flag] = &[
     FILE,
+    REPLACE,
     Flag::switch("detach", "Run in the background and print the box's id").short('d'),
     DETACH_KEYS,
     Flag::switch("explain", "Say what will be done, step by step, before doing it"),
@@ -159,6 +161,7 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("env-file", "FILE", "Read variables from a file").repeat().complete(Complete::File).doc(
         "One KEY=VALUE or KEY a line; lines that begin with # are comments. Quotes are part of the value.",
     ),
+    Flag::value("env-merge", "KEY=VALUE", "Set a variable from others: PATH=/opt/bin:${PATH}").repeat(),
     Flag::switch("clear-env", "Begin with PATH only, not with the caller's environment"),
     Flag::value("workdir", "DIR", "Where the command starts")
         .short('w')
