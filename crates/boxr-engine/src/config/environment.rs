@@ -50,18 +50,6 @@ fn expand(text: &str, variables: &[String]) -> String {
     expanded
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_made_from_others() {
-        let variables = ["A=1".to_owned(), "AB=2".to_owned()];
-        assert_eq!(expand("${A}-${AB}-${C}!", &variables), "1-2-!");
-        assert_eq!(expand("$A ${A", &variables), "$A ${A");
-    }
-}
-
 /// What `--env-file` and then `--env` say. A name without a value has the caller's; where the
 /// caller has none, the variable is to be removed.
 ///
@@ -100,4 +88,16 @@ pub fn apply(mut variables: Vec<String>, said: Vec<Variable>) -> Vec<String> {
         }
     }
     variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_made_from_others() {
+        let variables = ["A=1".to_owned(), "AB=2".to_owned()];
+        assert_eq!(expand("${A}-${AB}-${C}!", &variables), "1-2-!");
+        assert_eq!(expand("$A ${A", &variables), "$A ${A");
+    }
 }

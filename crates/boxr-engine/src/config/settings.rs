@@ -138,7 +138,7 @@ pub static SETTINGS: &[Setting] = &[
         "env-merge",
         "KEY=VALUE, with ${NAME} for what there is",
         E("[\"PATH=/opt/bin:${PATH}\"]"),
-        |raw, node, _| add(&mut raw.env_merge, node.each(|node| merged(node))?),
+        |raw, node, _| add(&mut raw.env_merge, node.each(merged)?),
     ),
     same("clear-env", BOOL, D("false"), |raw, node, _| put(&mut raw.clear_env, node.boolean()?)),
     both(
