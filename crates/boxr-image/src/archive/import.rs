@@ -1,6 +1,7 @@
-//! A root filesystem that becomes an image of one layer.
+//! Files that become an image: a root filesystem that becomes one of a single layer, or changes that become a
+//! layer upon those of another.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 
 use super::ArchiveError;
 use super::contents::check_compression;
@@ -10,11 +11,20 @@ use crate::oci::media_type::{OCI_CONFIG, layer_of};
 use crate::oci::{Config, Descriptor, History, ImageConfig, Platform, RootFs};
 use crate::pull::{now, unpack_blob, verify_blob};
 use crate::reference::Reference;
-use crate::store::{ImageLayer, ImageRecord, Store, Unpack, Wait, Which};
+use crate::store::{ImageLayer, ImageRecord, SpoolWriter, Store, StoreError, Unpack, Wait, Which};
 use crate::unpack::{Decompressor, How, LeftOut, Limits, diff_id};
 
 /// Bytes that go through at once.
 const BUFFER: usize = 128 * 1024;
+
+/// The image that a new one is built upon.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Its layers.
+    pub record: ImageRecord,
+    /// How it was made.
+    pub config: ImageConfig,
+}
 
 /// What an import makes.
 #[derive(Clone, Debug)]
@@ -27,6 +37,12 @@ pub struct Import<'a> {
     pub platform: Platform,
     /// How it is run.
     pub config: Config,
+    /// What lies below the new layer.
+    pub base: Option<Base>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// By what command the new layer was made.
+    pub created_by: String,
     /// What is noted about it.
     pub comment: String,
     /// When it was made, RFC 3339.
@@ -41,7 +57,20 @@ impl Import<'_> {
     /// # Errors
     /// There is no such image afterwards.
     pub fn run(&self, from: &mut dyn Read) -> Result<(ImageRecord, LeftOut), ArchiveError> {
-        let made = self.make(from);
+        let mut from = BufReader::with_capacity(BUFFER, from);
+        check_compression(&mut from)?;
+        self.run_with(|to| copy(&mut from, to))
+    }
+
+    /// The same of a layer that `write` writes.
+    ///
+    /// # Errors
+    /// There is no such image afterwards.
+    pub fn run_with(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), ArchiveError>,
+    ) -> Result<(ImageRecord, LeftOut), ArchiveError> {
+        let made = self.make(write);
         if made.is_err() {
             // Nothing refers to what had its name already. The error that counts is the first.
             self.store.sweep(Which::Unreferenced).ok();
@@ -49,23 +78,20 @@ impl Import<'_> {
         made
     }
 
-    fn make(&self, from: &mut dyn Read) -> Result<(ImageRecord, LeftOut), ArchiveError> {
+    fn make(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), ArchiveError>,
+    ) -> Result<(ImageRecord, LeftOut), ArchiveError> {
         let lease = self.store.lease()?;
         let spool = self.store.spool()?;
-        let unreadable = |source| ArchiveError::Read { what: "the archive".to_owned(), source };
-        let mut from = BufReader::with_capacity(BUFFER, from);
-        check_compression(&mut from)?;
-        let mut file = spool.begin(Algorithm::Sha256)?;
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match from.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => file.write(&buffer[..read])?,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(error)),
-            }
+        let mut file = Spooling { file: spool.begin(Algorithm::Sha256)?, error: None };
+        let written = write(&mut file);
+        // What the store says is the cause of what the writer says.
+        match (file.error, written) {
+            (Some(error), _) => return Err(error.into()),
+            (None, written) => written?,
         }
-        let blob = file.finish();
+        let blob = file.file.finish();
         let stream = diff_id(spool.open(&blob)?, Limits::default().stream).map_err(unreadable)?;
         let head = BufReader::with_capacity(512, spool.open(&blob)?);
         let compression = Decompressor::new(head).map_err(unreadable)?.compression();
@@ -86,7 +112,9 @@ impl Import<'_> {
         };
         let encoded = |error: serde_json::Error| super::refused("the configuration", error.to_string());
         let config = serde_json::to_vec(&self.config_of(&layer.diff_id)).map_err(encoded)?;
-        let layers = vec![layer];
+        let mut layers = self.base.as_ref().map(|base| base.record.layers.clone()).unwrap_or_default();
+        lease.add(layers.iter().flat_map(|layer| [&layer.blob, &layer.diff_id]))?;
+        layers.push(layer);
         let described = Descriptor::new(OCI_CONFIG, &Digest::of(&config), config.len() as u64);
         let bytes = serde_json::to_vec(&manifest(&layers, described)).map_err(encoded)?;
         lease.add([&Digest::of(&config), &Digest::of(&bytes)])?;
@@ -96,18 +124,64 @@ impl Import<'_> {
     }
 
     fn config_of(&self, diff_id: &Digest) -> ImageConfig {
-        let history = History {
+        let base = self.base.as_ref().map(|base| &base.config);
+        let mut history = base.map(|base| base.history.clone()).unwrap_or_default();
+        history.push(History {
             created: Some(self.created.clone()),
+            created_by: self.created_by.clone(),
+            author: self.author.clone().unwrap_or_default(),
             comment: self.comment.clone(),
             ..History::default()
-        };
+        });
+        let mut diff_ids = base.map(|base| base.rootfs.diff_ids.clone()).unwrap_or_default();
+        diff_ids.push(diff_id.clone());
         ImageConfig {
             created: Some(self.created.clone()),
-            author: None,
+            author: self.author.clone(),
             platform: self.platform.clone(),
             config: self.config.clone(),
-            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: vec![diff_id.clone()] },
-            history: vec![history],
+            rootfs: RootFs { kind: "layers".to_owned(), diff_ids },
+            history,
         }
+    }
+}
+
+fn unreadable(source: io::Error) -> ArchiveError {
+    ArchiveError::Read { what: "the archive".to_owned(), source }
+}
+
+/// Moves all of it. What cannot be read is told from what cannot be written.
+fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<(), ArchiveError> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => to.write_all(&buffer[..read]).map_err(ArchiveError::Write)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
+}
+
+/// A file of the store's as a [`Write`], which knows no errors of the store.
+struct Spooling<'s> {
+    file: SpoolWriter<'s>,
+    error: Option<StoreError>,
+}
+
+impl Write for Spooling<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.write(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => {
+                let told = io::Error::other(error.to_string());
+                self.error = Some(error);
+                Err(told)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

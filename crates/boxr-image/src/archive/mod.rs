@@ -19,7 +19,7 @@ mod tests;
 
 use std::io;
 
-pub use import::Import;
+pub use import::{Base, Import};
 pub use load::{Load, Loaded, Source};
 pub use save::{Directory, Format, Save, Sink, Tar};
 

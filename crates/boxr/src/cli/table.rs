@@ -65,6 +65,7 @@ pub static COMMANDS: &[&Command] = &[
     &images::SAVE,
     &images::LOAD,
     &images::IMPORT,
+    &images::COMMIT,
     &images::TAG,
     &images::HISTORY,
     &images::LOGIN,
@@ -83,20 +84,8 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// Commands of docker's that a later version is to have.
-static LATER: &[&str] = &[
-    "build",
-    "commit",
-    "compose",
-    "container",
-    "cp",
-    "cri",
-    "events",
-    "info",
-    "pod",
-    "search",
-    "secret",
-    "update",
-];
+static LATER: &[&str] =
+    &["build", "compose", "container", "cp", "cri", "events", "info", "pod", "search", "secret", "update"];
 
 /// The command that `word` calls after the word `group`.
 ///

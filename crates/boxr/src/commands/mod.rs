@@ -1,6 +1,7 @@
 //! One file per command. Each has a `run`, which the table in `cli::table` names.
 
 pub mod attach;
+pub mod commit;
 pub mod completion;
 pub mod config;
 pub mod create;

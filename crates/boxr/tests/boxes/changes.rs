@@ -1,4 +1,4 @@
-//! What containers change of their images: `diff`.
+//! What containers change of their images: `diff` and `commit`.
 
 use boxr_testing::{Need, Sandbox, Test, Tool, test};
 
@@ -9,6 +9,8 @@ pub const TESTS: &[Test] = &[
     test!(changes_are_listed, Need::Tool(Tool::Busybox), OVERLAY),
     test!(directories_made_anew_hide_what_was_there, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_has_no_image_has_no_changes),
+    test!(changes_become_an_image, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(one_that_runs_is_committed_as_it_is, Need::Tool(Tool::Busybox), OVERLAY),
 ];
 
 fn changes_are_listed(t: &Sandbox) {
@@ -44,4 +46,42 @@ fn what_has_no_image_has_no_changes(t: &Sandbox) {
     t.boxr(["diff", "none"]).run().exits(1).blames("no such box: none");
     t.boxr(["diff", "--format", "xml", "box"]).run().exits(125).blames("--format");
     t.boxr(["rm", "box"]).run().ok();
+}
+
+fn changes_become_an_image(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"],"Env":["A=image"],"Labels":{"tier":"front"}}"#);
+    let script = "echo mine >/new; rm /etc/group; chmod 700 /home/ann; echo x >/mnt/volume";
+    let words = ["-q", "--name", "it", "-e", "B=said", "-w", "/tmp", "-v", "/mnt", &name, "sh", "-c", script];
+    t.run(words).run().ok();
+    let made = t.boxr(["commit", "-m", "a note", "-a", "me", "-c", "CMD [\"cat\",\"/new\"]", "it", "made:1"]);
+    let id = made.run().ok().quiet().text();
+    assert!(id.starts_with("sha256:"), "{id}");
+    t.run(["--rm", "made:1"]).run().ok().prints("mine\n");
+    let look = "echo $A $B; pwd; ls /etc/group; stat -c %a /home/ann; ls -A /mnt";
+    let told = t.run(["--rm", "made:1", "sh", "-c", look]).run().ok().text();
+    assert_eq!(told, "image said\n/tmp\n700\n");
+    let format = "{{.Author}} {{index .Config.Labels \"tier\"}} {{len .RootFS.Layers}}";
+    t.boxr(["image", "inspect", "-f", format, "made:1"]).run().ok().prints("me front 3\n");
+    t.boxr(["history", "--format", "{{.Comment}}", "made:1"]).run().ok().shows("a note");
+    t.boxr(["commit", "it"]).run().ok();
+    t.boxr(["commit", "-c", "FROM x", "it"]).run().exits(125).blames("--change");
+    t.boxr(["rm", "-v", "it"]).run().ok();
+    t.boxr(["create", "--name", "box", "--", "true"]).run().ok();
+    t.boxr(["commit", "box"]).run().exits(1).blames("of no image");
+    t.boxr(["rm", "box"]).run().ok();
+    // A directory that nobody else may look into goes by boxr alone.
+    t.boxr(["image", "prune", "-f", "-a"]).run().ok();
+}
+
+fn one_that_runs_is_committed_as_it_is(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    t.boxr(["run", "-q", "-d", "--name", "it", &name, "sh", "-c", "echo up >/state; exec sleep 1000"])
+        .run()
+        .ok();
+    boxr_testing::wait_until("it is up", || t.boxr(["exec", "it", "cat", "/state"]).run().status.success());
+    t.boxr(["commit", "it", "made"]).run().ok();
+    t.boxr(["inspect", "-f", "{{.State.Status}}", "it"]).run().ok().prints("running\n");
+    t.boxr(["commit", "--pause=false", "it"]).run().ok();
+    t.boxr(["rm", "-f", "it"]).run().ok();
+    t.run(["--rm", "made", "cat", "/state"]).run().ok().prints("up\n");
 }

@@ -180,6 +180,34 @@ pub(super) static IMPORT: Command = Command {
     ..Command::new("import", Section::Images, "Make an image of an archive of files", image::import::run)
 };
 
+pub(super) static COMMIT: Command = Command {
+    usage: &["commit [FLAGS] CONTAINER [NAME]"],
+    about: &[
+        "Makes an image of what a container has changed of its own, with the way it runs, and prints its id. Volumes are no \
+            part of it. A container that runs is paused meanwhile.",
+    ],
+    args: &[Arg::one("CONTAINER", Complete::Container), Arg::optional("NAME", Complete::Nothing)],
+    flags: &[
+        &[
+            Flag::value("author", "NAME", "Who made it").short('a'),
+            Flag::value("change", "INSTRUCTION", "An instruction of a Dockerfile, such as 'CMD [\"sh\"]'")
+                .short('c')
+                .repeat()
+                .doc(
+                    "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR.",
+                ),
+            Flag::value("message", "TEXT", "A note about it, which history shows").short('m'),
+            Flag::switch("pause", "Pause the container meanwhile; --pause=false does not").short('p'),
+        ],
+        SHORT_NAMES,
+    ],
+    examples: &[Example {
+        line: "boxr commit -m 'with tools' web web:tools",
+        what: "then: boxr run web:tools",
+    }],
+    ..Command::new("commit", Section::Images, "Make an image of a container", crate::commands::commit::run)
+};
+
 pub(super) static TAG: Command = Command {
     usage: &["tag [FLAGS] IMAGE NAME"],
     about: &["Gives an image another name. If another image has it, that loses it."],

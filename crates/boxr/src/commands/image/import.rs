@@ -47,7 +47,18 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let comment =
         invocation.value("message").map_or_else(|| format!("Imported from {source}"), str::to_owned);
     let created = time::rfc3339_nano(time::now());
-    let import = Import { store: &store, how, platform, config, comment, created, name };
+    let import = Import {
+        store: &store,
+        how,
+        platform,
+        config,
+        base: None,
+        author: None,
+        created_by: String::new(),
+        comment,
+        created,
+        name,
+    };
     let (image, left_out) = import.run(&mut from).map_err(|error| failed(error.into()))?;
     warn_left_out(&left_out);
     write_stdout(&format!("{}\n", image.config))?;

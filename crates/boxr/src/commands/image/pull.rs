@@ -71,7 +71,7 @@ fn warn(pulled: &Pulled, wanted: &boxr_image::oci::Platform) {
 }
 
 /// Says what could not be made without privilege.
-pub(super) fn warn_left_out(left_out: &LeftOut) {
+pub(crate) fn warn_left_out(left_out: &LeftOut) {
     for (count, what) in [
         (left_out.owners, "files belong to other users in the image, and to you here"),
         (left_out.devices, "devices are empty files here: making them needs root"),

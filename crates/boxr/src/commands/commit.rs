@@ -1,0 +1,140 @@
+//! `boxr commit`
+
+use std::io::Write;
+
+use boxr_engine::image::tree;
+use boxr_engine::lifecycle;
+use boxr_engine::options::BoxOptions;
+use boxr_engine::own_ids;
+use boxr_engine::record::Status;
+use boxr_engine::store::BoxDir;
+use boxr_image::archive::{ArchiveError, Base, Import};
+use boxr_image::oci::Config;
+use boxr_image::pack::{Holes, PackError, Tree};
+
+use crate::boxes;
+use crate::cli::Invocation;
+use crate::commands::image::pull::warn_left_out;
+use crate::format::time;
+use crate::images;
+use crate::report::{Report, write_stdout};
+
+/// What every container is given anew.
+const GIVEN: [&str; 3] = ["HOSTNAME=", "TERM=", "container="];
+
+/// Carries out `boxr commit`: the changes of a container become a layer upon those of its image. Prints the id of
+/// the new image.
+///
+/// # Errors
+/// No such container, or one of no image; an instruction that cannot be used; then there is no image of it.
+pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    let name = invocation.first();
+    let wanted =
+        invocation.positionals().get(1).map(|name| images::reference(&invocation, name)).transpose()?;
+    if wanted.as_ref().is_some_and(|name| name.digest().is_some()) {
+        return Err(Report::new("boxr commit: an image gets no name with a digest here").status(1));
+    }
+    let boxes = boxes::open_store(&invocation.globals)?;
+    let dir = boxes::find(&boxes, name)?;
+    let options = dir.read_record().map_err(|error| Report::from(error).status(1))?.options;
+    let Some(image) = options.root.image() else {
+        return Err(Report::new(format!("box {name} is of no image"))
+            .detail("only what was changed of an image becomes a layer")
+            .suggest(format!("boxr export {name} | boxr import - NAME"))
+            .status(1));
+    };
+    // Files belong to all ids that the box has.
+    let ids = own_ids::enter()?;
+    let store = images::open_store(&invocation.globals)?;
+    let record = store.image(&image.manifest)?.ok_or_else(|| {
+        Report::new(format!("the image of box {name} is not there any more"))
+            .detail(image.name.clone())
+            .status(1)
+    })?;
+    let base = Base { config: images::config(&store, &record)?.0, record };
+    let mut config = config_of(&options, &base.config.config);
+    for change in invocation.values("change") {
+        config.change(change).map_err(|error| Report::new(format!("boxr commit: --change {error}")))?;
+    }
+    let import = Import {
+        how: images::how(&store)?,
+        store: &store,
+        platform: base.config.platform.clone(),
+        config,
+        base: Some(base),
+        author: invocation.value("author").map(str::to_owned),
+        created_by: options.args.join(" "),
+        comment: invocation.value("message").unwrap_or_default().to_owned(),
+        created: time::rfc3339_nano(time::now()),
+        name: wanted,
+    };
+    let tree = tree(&dir, ids, Holes::Filled).map_err(|error| Report::from(error).status(1))?;
+    let tree = tree.ok_or_else(|| Report::new(format!("box {name} has no files of its own")).status(1))?;
+    let paused = Pause::begin(&dir, invocation.switch_said("pause") != Some(false))?;
+    let made = import.run_with(|to| write_layer(&tree, to));
+    paused.end(&dir)?;
+    let (image, left_out) = made.map_err(|error| {
+        let report = Report::from(error).status(1);
+        Report { what: format!("cannot commit {name}: {}", report.what), ..report }
+    })?;
+    warn_left_out(&left_out);
+    write_stdout(&format!("{}\n", image.config))?;
+    Ok(0)
+}
+
+fn write_layer(tree: &Tree, to: &mut dyn Write) -> Result<(), ArchiveError> {
+    let written = tree.layer(to).map_err(|error| match error {
+        PackError::Write(error) => ArchiveError::Write(error),
+        error => {
+            ArchiveError::Read { what: "the container".to_owned(), source: std::io::Error::other(error) }
+        }
+    });
+    written.map(drop)
+}
+
+/// How the container runs, which is how the image is to.
+fn config_of(options: &BoxOptions, base: &Config) -> Config {
+    let mut config = base.clone();
+    let is_given =
+        |entry: &&String| !GIVEN.iter().any(|given| entry.starts_with(given)) || base.env.contains(entry);
+    config.env = options.env.iter().filter(is_given).cloned().collect();
+    if let Some(container) = &options.container {
+        config.entrypoint = container.entrypoint.clone();
+        config.cmd = options.args.get(container.entrypoint.len()..).unwrap_or_default().to_vec();
+        config.user = container.user.clone();
+        let empty = || serde_json::json!({});
+        config.volumes = container.volumes.iter().map(|path| (path.clone(), empty())).collect();
+        config.exposed_ports = container.ports.iter().map(|port| (port.clone(), empty())).collect();
+    }
+    if let Some(workdir) = options.workdir.as_ref().filter(|path| path.parent().is_some()) {
+        config.working_dir = workdir.to_string_lossy().into_owned();
+    }
+    config.labels = options.labels.clone();
+    config.stop_signal = options.stop_signal.as_ref().map(|name| format!("SIG{name}")).or(config.stop_signal);
+    config
+}
+
+/// Whether this command has stopped the container while it looks at its files.
+#[derive(PartialEq)]
+enum Pause {
+    Ours,
+    NotOurs,
+}
+
+impl Pause {
+    fn begin(dir: &BoxDir, wanted: bool) -> Result<Self, Report> {
+        let state = dir.read_state().map_err(|error| Report::from(error).status(1))?;
+        if !wanted || !boxes::runs(&state) || state.status != Status::Running {
+            return Ok(Self::NotOurs);
+        }
+        lifecycle::pause(dir).map_err(|error| Report::from(error).status(1))?;
+        Ok(Self::Ours)
+    }
+
+    fn end(self, dir: &BoxDir) -> Result<(), Report> {
+        match self {
+            Self::Ours => lifecycle::unpause(dir).map_err(|error| Report::from(error).status(1)),
+            Self::NotOurs => Ok(()),
+        }
+    }
+}
