@@ -7,6 +7,7 @@ use super::contents::Contents;
 use super::load::Plan;
 use super::{ArchiveError, refused};
 use crate::digest::Digest;
+use crate::oci::MOST_LAYERS;
 use crate::oci::media_type::{OCI_CONFIG, OCI_MANIFEST, layer_of};
 use crate::oci::{
     Compression, Descriptor, ImageConfig, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, MediaType,
@@ -51,6 +52,9 @@ fn plan_image(contents: &mut Contents<'_>, store: &Store, image: &Image) -> Resu
     let parsed: ImageConfig =
         serde_json::from_slice(&bytes).map_err(|error| refused(&image.config, error.to_string()))?;
     let files = image.layers.clone().unwrap_or_default();
+    if files.len() > MOST_LAYERS {
+        return Err(refused(MANIFEST, format!("has an image of more than {MOST_LAYERS} layers")));
+    }
     if files.len() != parsed.rootfs.diff_ids.len() {
         let reason = format!("has {} layers, and {MANIFEST} {}", parsed.rootfs.diff_ids.len(), files.len());
         return Err(refused(&image.config, reason));

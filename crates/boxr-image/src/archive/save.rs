@@ -23,7 +23,7 @@ const BUFFER: usize = 128 * 1024;
 pub enum Format {
     /// What `docker load` takes, of whatever age: layers as tar streams and a `manifest.json`.
     Docker,
-    /// An OCI layout: manifests and layers as they came.
+    /// An OCI layout: manifests and layers as they came; with docker's `manifest.json`, as docker itself adds it.
     Oci,
 }
 
@@ -114,12 +114,8 @@ impl Save<'_> {
 
     fn docker(&self, sink: &mut dyn Sink) -> Result<(), ArchiveError> {
         let layer_name = |diff_id: &Digest| format!("{}.tar", diff_id.hex());
-        let images = self.images.iter().map(|(image, names)| docker::Image {
-            config: format!("{}.json", image.config.hex()),
-            repo_tags: (!names.is_empty()).then(|| names.iter().map(Reference::familiar).collect()),
-            layers: Some(image.layers.iter().map(|layer| layer_name(&layer.diff_id)).collect()),
-        });
-        add_json(sink, docker::MANIFEST, &images.collect::<Vec<_>>())?;
+        let config_name = |config: &Digest| format!("{}.json", config.hex());
+        self.docker_manifest(sink, config_name, |layer| layer_name(&layer.diff_id))?;
         let mut written = HashSet::new();
         for (image, _) in &self.images {
             if written.insert(&image.config) {
@@ -133,6 +129,21 @@ impl Save<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What docker looks for, whose versions before 25 know nothing of OCI layouts.
+    fn docker_manifest(
+        &self,
+        sink: &mut dyn Sink,
+        config: impl Fn(&Digest) -> String,
+        layer: impl Fn(&ImageLayer) -> String,
+    ) -> Result<(), ArchiveError> {
+        let images = self.images.iter().map(|(image, names)| docker::Image {
+            config: config(&image.config),
+            repo_tags: (!names.is_empty()).then(|| names.iter().map(Reference::familiar).collect()),
+            layers: Some(image.layers.iter().map(&layer).collect()),
+        });
+        add_json(sink, docker::MANIFEST, &images.collect::<Vec<_>>())
     }
 
     /// A layer's tar stream, whatever it is packed in.
@@ -174,6 +185,7 @@ impl Save<'_> {
         let index =
             Index { schema_version: 2, media_type, manifests: index, annotations: Default::default() };
         add_json(sink, layout::INDEX, &index)?;
+        self.docker_manifest(sink, blob_name, |layer| blob_name(&layer.blob))?;
         let mut written = HashSet::new();
         for ((image, _), manifest) in self.images.iter().zip(&manifests) {
             let digest = Digest::of(manifest);

@@ -101,6 +101,9 @@ pub enum DocumentError {
     /// Says that it is both an image and an index, which is a way to attack those who verify images.
     #[error("the manifest says that it is both an image and an index")]
     Ambiguous,
+    /// More layers than anybody can use, which takes long to find out.
+    #[error("the image has {0} layers, which is more than can lie upon each other")]
+    Layers(usize),
     /// For none of the platforms that it has.
     #[error("there is no image for {wanted}; there are: {}", available.join(", "))]
     Platform {
@@ -140,7 +143,13 @@ impl Document {
         let shape = if outline.manifests.is_some() { Kind::Index } else { Kind::Manifest };
         let said = outline.media_type.as_ref().or(media_type.filter(|given| given.kind() != Kind::Other));
         match said.map_or(shape, MediaType::kind) {
-            Kind::Manifest if shape == Kind::Manifest => Ok(Self::Manifest(serde_json::from_slice(bytes)?)),
+            Kind::Manifest if shape == Kind::Manifest => {
+                let manifest: Manifest = serde_json::from_slice(bytes)?;
+                match manifest.layers.len() {
+                    many if many > super::MOST_LAYERS => Err(DocumentError::Layers(many)),
+                    _ => Ok(Self::Manifest(manifest)),
+                }
+            }
             Kind::Index if shape == Kind::Index => Ok(Self::Index(serde_json::from_slice(bytes)?)),
             Kind::Manifest | Kind::Index => Err(DocumentError::Ambiguous),
             Kind::Schema1 => Err(DocumentError::Schema1),
@@ -226,6 +235,16 @@ mod tests {
         let mut other = manifest();
         other["mediaType"] = "application/vnd.example+json".into();
         assert!(matches!(parse(&other, None), Err(DocumentError::Other(_))));
+    }
+
+    #[test]
+    fn more_layers_than_can_be_used_are_refused() {
+        let mut many = manifest();
+        let layer = descriptor("application/vnd.oci.image.layer.v1.tar", None);
+        many["layers"] = serde_json::json!(vec![layer.clone(); super::super::MOST_LAYERS]);
+        assert!(parse(&many, None).is_ok());
+        many["layers"] = serde_json::json!(vec![layer; super::super::MOST_LAYERS + 1]);
+        assert!(matches!(parse(&many, None), Err(DocumentError::Layers(1001))));
     }
 
     #[test]

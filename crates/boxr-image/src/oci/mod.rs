@@ -15,5 +15,7 @@ pub use platform::{Platform, PlatformError};
 
 /// The longest manifest or index that is read, in bytes. Docker's registry refuses longer ones too.
 pub const LONGEST_MANIFEST: u64 = 4 << 20;
+/// The most layers of an image; overlayfs takes 500.
+pub const MOST_LAYERS: usize = 1000;
 /// The longest image configuration that is read, in bytes.
 pub const LONGEST_CONFIG: u64 = 8 << 20;

@@ -212,6 +212,10 @@ fn skopeo_and_boxr_read_each_other(t: &Sandbox) {
         // From docker's to the OCI's form it writes the configuration anew.
         let config = digest(&config.stdout);
         assert!(config == digest(&one.config) || format == "docker-archive");
+        if format == "oci-archive" {
+            // Docker's elder versions find what they look for, too.
+            skopeo(&format!("docker-archive:{saved}"), &format!("oci:{}:docker", at("docker")));
+        }
         // And the other way.
         skopeo(&layout, &format!("{transport}:{back}:quay.io/org/back:3"));
         clear(t);
