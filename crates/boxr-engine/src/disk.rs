@@ -65,6 +65,7 @@ impl Usage {
     /// # Errors
     /// The store of images cannot be read.
     pub fn of(paths: &Paths, images: &Images) -> Result<Self, EngineError> {
+        allow_deep_trees();
         let mut usage = Self::default();
         let mut counter = Counter::default();
         for piece in images.pieces().map_err(ImageError::from)? {
@@ -174,6 +175,14 @@ fn entries(dir: &Path) -> Vec<(String, PathBuf)> {
         entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())).collect();
     all.sort_unstable();
     all
+}
+
+/// A container may have made directories in each other, all of which are open while the deepest is looked at.
+fn allow_deep_trees() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where there may be no more, what is too deep is told as unreadable.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
 }
 
 /// Counts allocated bytes, each inode once.

@@ -393,3 +393,44 @@ fn a_killed_load_leaves_a_whole_store() {
     }
     panic!("a load makes more changes than that");
 }
+
+#[test]
+fn a_full_disk_leaves_nothing_of_a_load() {
+    let (image, other) = (image("one"), image("two"));
+    let bytes = archive(&docker_members(&image, "app:1"));
+    let before = archive(&docker_members(&other, "old:1"));
+    for step in 0..200 {
+        let world = World::new();
+        world.load_bytes(&before).unwrap();
+        let there = everything(world.dir.path());
+        let store = world.store();
+        let (loaded, reached) =
+            with_plan(Plan::Full(step), None, || load_into(&store, Source::Stream(&mut &bytes[..])));
+        world.assert_whole();
+        match loaded {
+            // The change that failed was one that does not matter, such as the removal of a lock.
+            Ok(_) => assert_eq!(world.names(), ["app:1", "old:1"], "{step}"),
+            // It has its name, and only whether that lasts is not known.
+            Err(ArchiveError::Store(_)) if world.names().len() == 2 => {}
+            Err(error) => {
+                assert!(matches!(&error, ArchiveError::Store(_) | ArchiveError::Layer(_)), "{step}: {error}");
+                // A record may have been written before its name could not be.
+                for image in store.images().unwrap() {
+                    let is_named = store.names().unwrap().iter().any(|name| name.image == image.manifest);
+                    assert!(is_named || store.forget_image(&image.manifest).unwrap().is_none());
+                }
+                store.sweep(Which::AlsoPartial).unwrap();
+                let now = everything(world.dir.path());
+                let left: Vec<_> =
+                    now.iter().filter(|path| !path.ends_with(".new") && !there.contains(path)).collect();
+                assert!(left.is_empty(), "{step}: {left:#?} {error}");
+                assert!(there.iter().all(|path| now.contains(path)), "{step}");
+            }
+        }
+        if !reached {
+            assert!(step > 30, "{step}");
+            return;
+        }
+    }
+    panic!("a load makes more changes than that");
+}
