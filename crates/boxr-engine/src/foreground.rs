@@ -260,6 +260,7 @@ pub fn new_state(store: &Store, id: &str, name: &str, options: &BoxOptions) -> R
         cgroup: None,
         networked: false,
         tty: wants_terminal(options),
+        health: None,
         again: Default::default(),
     })
 }

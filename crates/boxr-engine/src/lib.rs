@@ -10,6 +10,7 @@ pub mod disk;
 pub mod doctor;
 pub mod exposure;
 pub mod foreground;
+pub mod health;
 pub mod id;
 pub mod image;
 pub mod join;

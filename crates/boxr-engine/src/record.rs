@@ -107,6 +107,9 @@ pub struct State {
     pub cgroup: Option<boxr_cgroup::Location>,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// How its health checks went, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<crate::health::HealthState>,
     /// How often it was started again, and when it will be.
     #[serde(default, skip_serializing_if = "Again::is_nothing")]
     pub again: Again,

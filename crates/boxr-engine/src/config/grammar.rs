@@ -21,5 +21,5 @@ pub use namespace::{mode, mode_list, mode_text};
 pub use network::{NetworkSaid, invalid_network, network_mode};
 pub use signal::{signal, signal_name};
 pub use terminal::detach_keys;
-pub use time::{offset, seconds};
+pub use time::{millis, offset, seconds};
 pub use words::{capability, environment, hostname, label, restart, ulimit, umask};

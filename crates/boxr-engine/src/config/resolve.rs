@@ -188,7 +188,7 @@ fn command(raw: &mut RawRun, image: Option<&Image>) -> Result<(Vec<String>, Cont
     match image {
         Some(image) => {
             let (args, head) = defaults::command(&image.config, said.entrypoint.as_deref(), args)?;
-            let mut container = defaults::container(image, raw, head)?;
+            let mut container = defaults::container(image, raw, head, said.health.clone())?;
             said.apply(&mut container)?;
             Ok((args, Some(Box::new(container))))
         }

@@ -86,6 +86,7 @@ const NETWORK: &str = "new, none, host, container:NAME, pid:N, id:N, a path or a
 const USERNS: &str = "new, host, container:NAME, pid:N, id:N or a path; with an image also auto; in a file also true (new) and \
     false (host)";
 const FILE: &str = "a path";
+const TIME: &str = "a time such as 30s, 500ms or 1m30s";
 const COUNT: &str = "a whole number";
 
 use Stock::{Default as D, Example as E};
@@ -214,6 +215,33 @@ pub static SETTINGS: &[Setting] = &[
         E("{ \"net.ipv4.ip_forward\": \"1\" }"),
         |raw, node, _| add(&mut raw.container.sysctls, container::sysctls(node)?),
     ),
+    both(
+        "health.cmd",
+        "health-cmd",
+        "a line for the shell, a JSON list of strings, or none",
+        E("\"true\""),
+        |raw, node, _| container::health_command(raw, node),
+    ),
+    both("health.interval", "health-interval", TIME, E("\"30s\""), |raw, node, _| {
+        put(&mut raw.container.health.interval, grammar::millis(&node.text_or_number()?)?)
+    }),
+    both("health.timeout", "health-timeout", TIME, E("\"30s\""), |raw, node, _| {
+        put(&mut raw.container.health.timeout, grammar::millis(&node.text_or_number()?)?)
+    }),
+    both("health.start-period", "health-start-period", TIME, E("\"5s\""), |raw, node, _| {
+        put(&mut raw.container.health.start_period, grammar::millis(&node.text_or_number()?)?)
+    }),
+    both("health.retries", "health-retries", COUNT, E("3"), |raw, node, _| {
+        put(&mut raw.container.health.retries, count(node, 1, 1000)?)
+    }),
+    both(
+        "health.on-failure",
+        "health-on-failure",
+        "none, kill, restart or stop",
+        E("\"kill\""),
+        |raw, node, _| put(&mut raw.container.health.on_failure, container::on_failure(node)?),
+    ),
+    flag("no-healthcheck", BOOL, |raw, node, _| put(&mut raw.container.health.none, node.boolean()?)),
     same("shm-size", "a size such as 64m", E("\"64m\""), |raw, node, _| {
         put(&mut raw.container.shm_size, grammar::size(&node.text_or_number()?)?)
     }),

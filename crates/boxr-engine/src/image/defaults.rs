@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use boxr_image::oci::Config;
 
-use super::{ContainerOptions, Image};
+use super::{ContainerOptions, Image, SaidHealth};
 use crate::config::{CLEAN_PATH, ConfigError, Id, RawRun, UserSpec};
 use crate::options::{NamespaceMode, Namespaces};
 
@@ -98,6 +98,7 @@ pub(crate) fn container(
     image: &Image,
     raw: &RawRun,
     entrypoint: Vec<String>,
+    health: SaidHealth,
 ) -> Result<ContainerOptions, ConfigError> {
     let user = match &raw.user {
         Some(spec) => spelled(spec),
@@ -110,6 +111,8 @@ pub(crate) fn container(
         entrypoint,
         volumes: image.config.volumes.keys().cloned().collect(),
         ports: image.config.exposed_ports.keys().cloned().collect(),
+        health: super::healthcheck::resolve(image.config.healthcheck.as_ref(), health)
+            .map_err(|why| wrong(image, "Healthcheck", why))?,
         ..ContainerOptions::default()
     })
 }

@@ -7,6 +7,7 @@ use boxr_image::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::userns::UserIds;
+use crate::health::Health;
 
 /// The image that a container is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,8 @@ pub struct ContainerOptions {
     pub shm_size: Option<u64>,
     /// What /etc/hosts and /etc/resolv.conf say.
     pub naming: Naming,
+    /// How it is found out whether it is well.
+    pub health: Option<Health>,
     /// Whose ids its ids are.
     pub user_ids: UserIds,
 }

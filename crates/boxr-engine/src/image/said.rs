@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::options::{ContainerOptions, Device, Seccomp};
 use super::userns::UserIdsWord;
 use crate::config::ConfigError;
+use crate::health::OnFailure;
 
 /// `None` and an empty list: nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,7 @@ use crate::config::ConfigError;
 pub struct Said {
     pub entrypoint: Option<Vec<String>>,
     pub privileged: Option<bool>,
+    pub health: SaidHealth,
     pub userns: Option<UserIdsWord>,
     pub seccomp: Option<Seccomp>,
     pub apparmor: Option<String>,
@@ -26,6 +28,29 @@ pub struct Said {
     pub dns_options: Vec<String>,
 }
 
+/// What was said of health checks; times are milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the setting of the same name says what each is")]
+pub struct SaidHealth {
+    pub none: Option<bool>,
+    pub test: Option<Vec<String>>,
+    pub interval: Option<u64>,
+    pub timeout: Option<u64>,
+    pub start_period: Option<u64>,
+    pub retries: Option<u32>,
+    pub on_failure: Option<OnFailure>,
+}
+
+impl SaidHealth {
+    fn overlaid_by(mut self, flags: Self) -> Self {
+        macro_rules! scalars {
+            ($($field:ident)*) => { $(if flags.$field.is_some() { self.$field = flags.$field; })* };
+        }
+        scalars! { none test interval timeout start_period retries on_failure }
+        self
+    }
+}
+
 impl Said {
     /// What a file says where `flags` say nothing; lists are joined.
     #[must_use]
@@ -36,6 +61,7 @@ impl Said {
         macro_rules! lists {
             ($($field:ident)*) => { $(self.$field.extend(flags.$field);)* };
         }
+        self.health = self.health.overlaid_by(flags.health);
         scalars! { entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts }
         lists! { devices sysctls hosts dns dns_search dns_options }
         self
@@ -49,6 +75,7 @@ impl Said {
         let said = [
             (self.entrypoint.is_some(), "--entrypoint"),
             (self.privileged == Some(true), "--privileged"),
+            (self.health != SaidHealth::default(), "a health check"),
             (self.userns.is_some(), "--userns auto, keep-id or nomap"),
             (self.seccomp.is_some(), "--security-opt seccomp"),
             (self.apparmor.is_some(), "--security-opt apparmor"),

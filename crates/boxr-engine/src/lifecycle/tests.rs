@@ -44,6 +44,7 @@ fn make(store: &Store, name: &str, change: impl FnOnce(&mut State)) -> BoxDir {
         cgroup: None,
         networked: false,
         tty: false,
+        health: None,
         again: Default::default(),
     };
     change(&mut state);

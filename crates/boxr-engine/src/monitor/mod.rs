@@ -16,6 +16,7 @@
 
 mod adopt;
 pub mod attach;
+mod checks;
 mod clients;
 mod serve;
 mod standby;

@@ -8,12 +8,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use super::checks::Checks;
 use super::clients::{Clients, PACKET};
 use super::standby::Standby;
 use super::streams::Streams;
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::foreground::{exit_of, now};
+use crate::health::Health;
 use crate::logs::LogWriter;
 use crate::options::{BoxOptions, LogLimits, Retention};
 use crate::outcome::EngineError;
@@ -54,6 +56,12 @@ pub(super) struct Terms {
     pub limit: Option<Deadline>,
     pub grace: u64,
     pub stop_signal: i32,
+    pub health: Option<Health>,
+}
+
+/// The health check of a box.
+pub(super) fn health_of(options: &BoxOptions) -> Option<&Health> {
+    options.container.as_ref().and_then(|container| container.health.as_ref())
 }
 
 impl Terms {
@@ -66,6 +74,7 @@ impl Terms {
             limit: options.timeout.map(Deadline::after_seconds),
             grace: u64::from(options.stop_timeout.unwrap_or(10)),
             stop_signal: crate::lifecycle::stop_signal(options),
+            health: health_of(options).cloned(),
         }
     }
 }
@@ -91,11 +100,17 @@ pub(super) fn serve(mut watch: Watch, mut clients: Clients) -> Result<(), Engine
     // refuses takes nothing from a box that runs.
     watch.dir.persist().unwrap_or_default();
     slim_down();
+    let mut checks = Checks::new(watch.terms.health.as_ref());
     let mut kill_at: Option<Deadline> = None;
     let mut timed_out = false;
     loop {
-        if let Event::Ended = turn(&mut watch, &mut clients, &mut standby, kill_at).map_err(failed)? {
+        if let Event::Ended =
+            turn(&mut watch, &mut clients, &mut standby, (kill_at, checks.as_ref())).map_err(failed)?
+        {
             break;
+        }
+        if let Some(checks) = &mut checks {
+            checks.turn(&watch.dir)?;
         }
         if watch.terms.limit.is_some_and(|limit| limit.has_passed()) {
             watch.terms.limit = None;
@@ -134,7 +149,7 @@ fn turn(
     watch: &mut Watch,
     clients: &mut Clients,
     standby: &mut Standby,
-    kill_at: Option<Deadline>,
+    (kill_at, checks): (Option<Deadline>, Option<&Checks>),
 ) -> Result<Event, Errno> {
     let behind = clients.are_behind();
     let mut fds = vec![
@@ -151,7 +166,10 @@ fn turn(
     }
     let door = fds.len();
     clients.interest(watch.streams.has_pending_input(), &mut fds);
-    let next = [watch.terms.limit, kill_at].into_iter().flatten().min();
+    if let Some(checks) = checks {
+        checks.interest(&mut fds);
+    }
+    let next = [watch.terms.limit, kill_at, checks.map(Checks::next)].into_iter().flatten().min();
     let timeout = next.map(|deadline| deadline.remaining());
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}

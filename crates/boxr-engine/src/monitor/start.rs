@@ -11,7 +11,7 @@ use boxr_sys::signal::{self, Mask};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::serve::{self, Terms, Watch};
+use super::serve::{self, Terms, Watch, health_of};
 use super::{standby, streams};
 use crate::foreground::{
     find_box, namespaces, now, remove_files_for_caller, wants_terminal, write_files_for_caller,
@@ -290,6 +290,7 @@ fn note_start(request: &StartRequest<'_>, spawned: &Spawned) -> Result<(ProcessR
         ending_signal: None,
         exit: None,
         error: None,
+        health: health_of(request.options).map(|_| Default::default()),
         again: Again { at: None, ..request.state.again },
         boot_id: request.store.here().boot_id.clone(),
         pid_namespace: request.store.here().pid_namespace,

@@ -161,6 +161,7 @@ fn unknown(id: &Id, record: Option<&Record>) -> State {
         cgroup: None,
         networked: false,
         tty: false,
+        health: None,
         again: Default::default(),
     }
 }

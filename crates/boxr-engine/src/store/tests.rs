@@ -75,6 +75,7 @@ fn state(store: &Store, claim: &Claim, retention: Retention) -> State {
         cgroup: None,
         networked: false,
         tty: false,
+        health: None,
         again: Default::default(),
     }
 }

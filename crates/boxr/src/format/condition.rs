@@ -1,5 +1,6 @@
 //! The condition of a box in docker's words: its state, and the sentence of `ps`.
 
+use boxr_engine::health::Condition;
 use boxr_engine::record::{Exit, State, Status};
 use boxr_engine::store::Observed;
 
@@ -32,7 +33,11 @@ pub fn sentence(state: &State, observed: Observed, frozen: bool, now: i64) -> St
         Observed::Created => "Created".to_owned(),
         Observed::Paused => format!("{} (Paused)", up()),
         Observed::Running | Observed::Unresponsive if frozen => format!("{} (Frozen)", up()),
-        Observed::Running => up(),
+        Observed::Running => match &state.health {
+            Some(health) if health.condition == Condition::Starting => format!("{} (health: starting)", up()),
+            Some(health) => format!("{} ({})", up(), health.condition.word()),
+            None => up(),
+        },
         Observed::Unresponsive => format!("{} (Unresponsive)", up()),
         Observed::Ending => "Ending".to_owned(),
         Observed::Restarting(exit) => {

@@ -27,6 +27,7 @@ pub(crate) fn state() -> State {
         cgroup: None,
         networked: false,
         tty: false,
+        health: None,
         again: Default::default(),
     }
 }

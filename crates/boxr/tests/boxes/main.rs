@@ -14,6 +14,7 @@ mod environment;
 mod exec;
 mod exits;
 mod harness;
+mod health;
 mod images;
 mod limits;
 mod look;
@@ -67,6 +68,7 @@ fn main() -> std::process::ExitCode {
         own_binary::TESTS,
         containers::TESTS,
         confinement::TESTS,
+        health::TESTS,
         images::TESTS,
         images::compare::TESTS,
         images::archives::TESTS,

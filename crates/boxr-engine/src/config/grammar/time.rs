@@ -25,6 +25,29 @@ pub fn seconds(text: &str) -> Result<u64, Invalid> {
         .ok_or_else(|| Invalid::new(text, "too long"))
 }
 
+/// Milliseconds: seconds, or numbers with units such as `500ms`, `1m30s`.
+pub fn millis(text: &str) -> Result<u64, Invalid> {
+    let wrong = || Invalid::new(text, "not a time");
+    let (mut total, mut rest) = (0u64, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit_end =
+            rest[digits..].find(|letter: char| letter.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
+        let factor = match &rest[digits..unit_end] {
+            "ms" => 1,
+            "s" | "" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        let bounded = number.checked_mul(factor).and_then(|more| total.checked_add(more));
+        total = bounded.filter(|sum| *sum <= u64::from(u32::MAX) * 1000).ok_or_else(wrong)?;
+        rest = &rest[unit_end..];
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+}
+
 /// Nanoseconds of a clock's offset: seconds with a sign and a fraction (time_namespaces(7)).
 pub fn offset(text: &str) -> Result<i64, Invalid> {
     let (negative, digits) = match text.strip_prefix('-') {

@@ -4,6 +4,7 @@ use boxr_sys::namespace::NamespaceKind;
 
 use crate::config::raw::RawRun;
 use crate::config::value::{Base, Invalid, Node, Value};
+use crate::health::OnFailure;
 use crate::image::{Seccomp, UserIdsWord};
 
 /// A program, or a list in JSON; an empty word takes the image's away.
@@ -22,6 +23,29 @@ pub(super) fn userns(raw: &mut RawRun, node: &Node, base: &Base) -> Result<(), I
     let word = node.text().ok().and_then(UserIdsWord::parse);
     raw.container.userns = word;
     if word.is_some() { Ok(()) } else { super::namespace(raw, node, base, NamespaceKind::User) }
+}
+
+/// A line for the shell, a list in JSON for none of it, or `none`.
+pub(super) fn health_command(raw: &mut RawRun, node: &Node) -> Result<(), Invalid> {
+    let health = &mut raw.container.health;
+    match node.text()? {
+        "none" => health.none = Some(true),
+        list if list.starts_with('[') => health.test = Some(entrypoint(node)?),
+        "" => return Err(node.invalid("no command")),
+        line => health.test = Some(crate::image::healthcheck::shell(line)),
+    }
+    Ok(())
+}
+
+/// What is done about a box that is not well.
+pub(super) fn on_failure(node: &Node) -> Result<OnFailure, Invalid> {
+    match node.text()? {
+        "none" => Ok(OnFailure::None),
+        "kill" => Ok(OnFailure::Kill),
+        "restart" => Ok(OnFailure::Restart),
+        "stop" => Ok(OnFailure::Stop),
+        _ => Err(node.invalid("no such choice")),
+    }
 }
 
 /// Docker's words; between key and value stands `=`, in older scripts `:`.

@@ -64,7 +64,6 @@ pub static LATER: &[&str] = &[
     "blkio-weight",
     "cgroup-parent",
     "gpus",
-    "health-cmd",
     "link",
     "log-driver",
     "oom-kill-disable",
@@ -132,6 +131,7 @@ const LIMITS: &str = "Limits";
 const LIFE: &str = "Life of the box";
 const PROGRAMS: &str = "For programs";
 const IMAGES: &str = "Image";
+const HEALTH: &str = "Health checks of containers of images";
 const NAMES: &str = "Names of hosts, in containers of images";
 
 const fn namespace(long: &'static str, help: &'static str) -> Flag {
@@ -296,6 +296,17 @@ pub static SETTINGS: &[Flag] = &[
             "The monitor does it, after 100 ms and then twice as long each time, up to a minute. A box that a person \
                 has stopped or killed stays so until a person starts it.",
         ),
+    Flag::value("health-cmd", "COMMAND", "How to find out whether a container is well; none takes the image's away")
+        .group(HEALTH)
+        .doc("A line for the container's /bin/sh, or a list in JSON. The monitor runs it: with -d, or without --rm."),
+    Flag::value("health-interval", "TIME", "Between two checks (default 30s)").group(HEALTH),
+    Flag::value("health-timeout", "TIME", "How long one may take (default 30s)").group(HEALTH),
+    Flag::value("health-start-period", "TIME", "How long failures do not count at first (default 0s)").group(HEALTH),
+    Flag::value("health-retries", "N", "Failures in a row that make it unhealthy (default 3)").group(HEALTH),
+    Flag::value("health-on-failure", "ACTION", "What is done then: none, kill, restart or stop")
+        .group(HEALTH)
+        .complete(Complete::Words(&["none", "kill", "restart", "stop"])),
+    Flag::switch("no-healthcheck", "Take the image's check away").group(HEALTH),
     Flag::switch("keep", "Keep record and log when it ends (default with -d)").group(LIFE),
     Flag::switch("init", "Put boxr's init first: it passes signals on and reaps").group(LIFE),
     Flag::switch("die-with-parent", "End the box when boxr ends").group(LIFE).aliases(&["kill-child"]),

@@ -63,6 +63,7 @@ struct StateView {
     error: String,
     started_at: String,
     finished_at: String,
+    health: Value,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,7 +159,26 @@ fn state_view(state: &State, observed: Observed, pid: i32) -> StateView {
         error: state.error.clone().unwrap_or_default(),
         started_at: moment(state.started),
         finished_at: moment(state.finished),
+        health: health(state),
     }
+}
+
+/// How its health checks went; `null` where it has none.
+fn health(state: &State) -> Value {
+    let Some(health) = &state.health else { return Value::Null };
+    let log: Vec<Value> = health
+        .log
+        .iter()
+        .map(|check| {
+            json!({
+                "Start": time::rfc3339(check.start),
+                "End": time::rfc3339(check.end),
+                "ExitCode": check.exit,
+                "Output": check.output,
+            })
+        })
+        .collect();
+    json!({ "Status": health.condition.word(), "FailingStreak": health.streak, "Log": log })
 }
 
 /// `false` for a box without memory accounting, which cannot have been killed by its limit; `null`
