@@ -54,7 +54,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
 fn to_stdout(tree: &Tree) -> Result<Contents, Report> {
     let to = BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
     let packed = tree.merged(to).map_err(|error| match error {
-        PackError::Write(error) => stdout_failed(&error).status(1),
+        PackError::Write(error) => stdout_failed(&error),
         error => Report::from(error).status(1),
     });
     Ok(packed?.1)

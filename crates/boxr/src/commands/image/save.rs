@@ -47,7 +47,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         Target::File(path, format) => to_file(&Save { store: &store, images, format }, &path),
         Target::Directory(path) => to_directory(&Save { store: &store, images, format: Format::Oci }, &path),
     }
-    .map_err(|report| report.status(1))?;
+    .map_err(|report| if report.silent { report } else { report.status(1) })?;
     Ok(0)
 }
 

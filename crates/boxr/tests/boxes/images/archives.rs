@@ -132,6 +132,16 @@ fn what_cannot_be_saved_or_loaded_is_said(t: &Sandbox) {
     t.boxr(["images", "-aq"]).run().ok().prints("");
     let left = boxr_testing::leaks::files_below(&t.layout().root.join("images/blobs"));
     assert!(left.is_empty(), "{left:?}");
+    // A reader that goes away ends it as it ends ls(1).
+    let name = format!("{}:1", pulled(t, &server, &noisy(1), &["1"]));
+    let globals: Vec<String> = t.globals().iter().map(|word| word.to_str().unwrap().to_owned()).collect();
+    let script = "{ \"$@\"; echo $? >status; } | head -c 10 >/dev/null";
+    let words =
+        [&["-c", script, "sh", t.program().to_str().unwrap()].map(str::to_owned)[..], &globals].concat();
+    t.surrounded(Cmd::new("sh")).args(words).args(["save", &name]).run().ok().quiet();
+    assert_eq!(std::fs::read_to_string(t.path("status")).unwrap(), "141\n");
+    std::fs::remove_file(t.path("status")).unwrap();
+    clear(t);
     // A tar of files is none of images.
     let files = Layer::of_files(&[("etc/passwd", b"root")], Packing::None).tar;
     t.boxr(["load"]).stdin(files).run().exits(1).blames("boxr import FILE NAME");
