@@ -123,7 +123,7 @@ impl Reserved<'_> {
         let addresses = endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
         Surroundings {
             addresses: addresses.map(|(address, _)| address.to_string()).collect(),
-            servers: resolver::servers(),
+            servers: self.servers().unwrap_or_else(resolver::servers),
             gateway: endpoints.iter().find_map(|endpoint| endpoint.gateways.first()).map(ToString::to_string),
         }
     }
@@ -140,7 +140,18 @@ impl Reserved<'_> {
         if self.0.is_none() {
             return Ok(Cow::Borrowed(options));
         }
-        resolver::add(dir, options)
+        resolver::add(dir, options, self.servers())
+    }
+
+    /// Who answers names on the box's networks, where they have one.
+    fn servers(&self) -> Option<Vec<String>> {
+        let endpoints = &self.0.as_ref()?.attachment().endpoints;
+        let servers: Vec<String> = endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.resolver)
+            .map(|address| address.to_string())
+            .collect();
+        (!servers.is_empty()).then_some(servers)
     }
 
     /// Makes the devices, in the network namespace of the first process.

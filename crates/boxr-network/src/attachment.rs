@@ -59,6 +59,9 @@ pub struct Endpoint {
     pub addresses: Vec<(IpAddr, u8)>,
     /// The ways out, whether they are default routes or not.
     pub gateways: Vec<IpAddr>,
+    /// Where names are answered.
+    #[serde(default)]
+    pub resolver: Option<IpAddr>,
     /// Its hardware address.
     pub mac: Option<MacAddress>,
     /// Further names on this network.

@@ -21,6 +21,7 @@ mod link;
 mod networks;
 mod port;
 mod publish;
+mod resolver;
 mod sysctl;
 
 pub use address::{MacAddress, Subnet};

@@ -241,7 +241,7 @@ impl Networks {
             collected.take(Links::open().and_then(|mut links| links.remove(&network.interface)));
             collected.take(Firewall::open().and_then(|mut firewall| firewall.leave(&membership(&network))));
         }
-        for hint in ["last4", "last6"] {
+        for hint in ["last4", "last6", "resolver"] {
             collected.take(files::remove(&place.join(hint)));
         }
         collected.take(files::remove_dir(&place.join("leases")));
@@ -283,7 +283,9 @@ impl Networks {
         for endpoint in living.iter().flat_map(|attachment| &attachment.endpoints) {
             if endpoint.driver == Driver::Bridge && !done.contains(&endpoint.network.as_str()) {
                 done.push(&endpoint.network);
-                self.bring_up(&self.find(&endpoint.network)?, &mut links, &mut firewall)?;
+                let network = self.find(&endpoint.network)?;
+                self.bring_up(&network, &mut links, &mut firewall)?;
+                self.ensure_resolver(&network)?;
             }
         }
         let forwards: Vec<_> = living.iter().flat_map(|attachment| attachment.forwards()).collect();

@@ -44,6 +44,9 @@ pub(crate) fn forget(dir: &BoxDir, state: &State) -> Result<(), EngineError> {
     if let Some(lock) = dir.lock(Wait::Yes)?
         && state.retention == Retention::Ephemeral
     {
+        if state.networked {
+            lock.leave_network()?;
+        }
         lock.remove_known(state)?;
     }
     Ok(())

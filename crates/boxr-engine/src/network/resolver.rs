@@ -16,7 +16,11 @@ const HOSTS: &str = "/etc/resolv.conf";
 const BEHIND_STUB: &str = "/run/systemd/resolve/resolv.conf";
 
 /// The box's options with a mount of a file of its own on /etc/resolv.conf, where it has mounts of its own.
-pub(super) fn add<'o>(dir: &BoxDir, options: &'o BoxOptions) -> Result<Cow<'o, BoxOptions>, EngineError> {
+pub(super) fn add<'o>(
+    dir: &BoxDir,
+    options: &'o BoxOptions,
+    servers: Option<Vec<String>>,
+) -> Result<Cow<'o, BoxOptions>, EngineError> {
     let destination = PathBuf::from(HOSTS);
     let has_own = options.mounts.iter().any(|mount| mount.destination == destination);
     // In the host's tree there is a file to mount on, or there is none.
@@ -31,7 +35,7 @@ pub(super) fn add<'o>(dir: &BoxDir, options: &'o BoxOptions) -> Result<Cow<'o, B
         path: path.display().to_string(),
         errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
     };
-    fs::write(&path, text(&options.network)).map_err(failed)?;
+    fs::write(&path, text(&options.network, servers)).map_err(failed)?;
     // Whoever the command runs as reads it.
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(failed)?;
     let mut options = options.clone();
@@ -44,8 +48,10 @@ pub(super) fn add<'o>(dir: &BoxDir, options: &'o BoxOptions) -> Result<Cow<'o, B
     Ok(Cow::Owned(options))
 }
 
-fn text(options: &NetworkOptions) -> String {
-    host().overlaid_by(options).text()
+fn text(options: &NetworkOptions, servers: Option<Vec<String>>) -> String {
+    let mut resolver = host();
+    resolver.servers = servers.unwrap_or(resolver.servers);
+    resolver.overlaid_by(options).text()
 }
 
 /// The host's name servers, as far as another network reaches them.

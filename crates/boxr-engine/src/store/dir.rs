@@ -374,6 +374,12 @@ impl Lock<'_> {
         self.dismantle(Names::Search)
     }
 
+    /// Gives back what a box had of networks whose end a person waits for.
+    pub fn leave_network(&self) -> Result<(), StoreError> {
+        let networks = crate::network::networks(&self.0.store().paths);
+        Ok(networks.detach_quickly(self.0.id().as_str())?)
+    }
+
     /// Gives back what the box had of networks, if it had anything.
     pub fn release_network(&self) -> Result<(), StoreError> {
         Ok(crate::network::release(&self.0.store().paths, self.0.id())?)

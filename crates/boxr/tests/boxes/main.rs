@@ -45,6 +45,7 @@ fn main() -> std::process::ExitCode {
         namespaces::TESTS,
         network::TESTS,
         network::OF_IMAGES,
+        network::NAMES,
         network::OWN,
         network::ROOTLESS,
         environment::TESTS,

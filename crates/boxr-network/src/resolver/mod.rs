@@ -1,0 +1,130 @@
+//! Names on networks of one's own: a small process for each, on the network's gateway address, there while the
+//! network has containers.
+//!
+//! It is a fork of boxr that holds the lock of `nets/NAME/resolver` for as long as it lives, so that there is one. It
+//! hears from the kernel when leases and records change, and ends with the last lease, under the network's lock:
+//! whoever takes a lease after that finds the lock free. One that was killed is started again by the next start on
+//! the network and by `boxr network reload`.
+
+mod names;
+mod serve;
+mod wire;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::{fd, memory, pidfd, signal, title};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
+
+use crate::definition::{Definition, Driver};
+use crate::error::Error;
+use crate::files::{self, Sharing};
+use crate::networks::{DEFAULT, Networks};
+use serve::Server;
+
+impl Definition {
+    /// Whether containers on it find each other by name.
+    pub(crate) fn has_resolver(&self) -> bool {
+        self.driver == Driver::Bridge && self.name != DEFAULT
+    }
+}
+
+impl Networks {
+    /// The file whose lock the resolver of a network holds.
+    pub(crate) fn resolver_lock(&self, network: &str) -> PathBuf {
+        self.state_of(network).join("resolver")
+    }
+
+    /// Sees to it that names are answered on a network whose bridge is there. Two system calls where they are.
+    pub(crate) fn ensure_resolver(&self, network: &Definition) -> Result<(), Error> {
+        if !network.has_resolver() {
+            return Ok(());
+        }
+        let failed =
+            |errno| Error::system("start", format!("the resolver of network {}", network.name), errno);
+        match self.try_lock_resolver(&network.name) {
+            Ok(Some(lock)) => drop(lock),
+            Ok(None) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        }
+        let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+        match clone3(0, None, Parent::Caller).map_err(failed)? {
+            Cloned::Child => match clone3(0, None, Parent::Caller) {
+                // Nobody's child, so that nobody has to wait for it.
+                Ok(Cloned::Child) => exit_now(u8::from(self.be_resolver(network, tell).is_err())),
+                Ok(Cloned::Parent { .. }) => exit_now(0),
+                Err(_) => exit_now(1),
+            },
+            Cloned::Parent { pidfd, .. } => {
+                drop(tell);
+                pidfd::reap(pidfd.as_fd(), true).map_err(failed)?;
+                hear_outcome(&hear).map_err(failed)
+            }
+        }
+    }
+
+    /// `None` where another process has it.
+    fn try_lock_resolver(&self, network: &str) -> Result<Option<OwnedFd>, Errno> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let file = openat(CWD, self.resolver_lock(network), flags, Mode::from_raw_mode(0o600))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn be_resolver(&self, network: &Definition, tell: OwnedFd) -> Result<(), Errno> {
+        rustix::process::setsid()?;
+        fd::close_from_but(3, tell.as_fd())?;
+        let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        for number in 0..3 {
+            fd::place(null.as_fd(), number)?;
+        }
+        drop(null);
+        signal::set_mask(&signal::nothing_blocked())?;
+        title::set(c"boxr-resolver", &format!("boxr-resolver {}", network.name))?;
+        let bound = self.try_lock_resolver(&network.name).and_then(|lock| match lock {
+            Some(lock) => Ok(Some((lock, Server::bind(self, network)?))),
+            None => Ok(None),
+        });
+        let code = bound.as_ref().err().map_or(0, |errno| errno.raw_os_error());
+        rustix::io::write(&tell, &code.to_ne_bytes())?;
+        drop(tell);
+        // Another one was faster.
+        let Some((lock, server)) = bound? else { return Ok(()) };
+        memory::release_program().unwrap_or_default();
+        let mut lock = Some(lock);
+        server.run(|| self.is_deserted(&network.name, &mut lock))
+    }
+
+    /// Whether no container is left; then the lock has been given back.
+    fn is_deserted(&self, network: &str, lock: &mut Option<OwnedFd>) -> bool {
+        let empty = || files::names(&self.leases_of(network)).is_ok_and(|leases| leases.is_empty());
+        if !empty() {
+            return false;
+        }
+        // Nobody takes a lease meanwhile. A network that is gone has none.
+        match files::lock(&self.state_of(network), Sharing::Alone) {
+            Ok(Some(_alone)) if !empty() => false,
+            _ => {
+                lock.take();
+                true
+            }
+        }
+    }
+}
+
+/// What the resolver says of its start; an end without a word is a failure.
+fn hear_outcome(hear: &OwnedFd) -> Result<(), Errno> {
+    let mut code = [0u8; 4];
+    match rustix::io::retry_on_intr(|| rustix::io::read(hear, &mut code))? {
+        4 => match i32::from_ne_bytes(code) {
+            0 => Ok(()),
+            code => Err(Errno::from_raw_os_error(code)),
+        },
+        _ => Err(Errno::CHILD),
+    }
+}

@@ -1,0 +1,272 @@
+//! The resolver's loop: queries, answers, and what the host's name servers say.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
+
+use super::names::{Names, Outcome, failure};
+use crate::definition::Definition;
+use crate::networks::Networks;
+
+const PORT: u16 = 53;
+/// How long a name server may take; clients ask again before that.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Queries under way, and connections; who has more asks again.
+const MOST_QUERIES: usize = 512;
+const MOST_CONNECTIONS: usize = 32;
+/// A datagram.
+const LONGEST: usize = 65_535;
+
+/// A query that was passed on.
+#[derive(Debug)]
+struct Pending {
+    /// Its number on the way.
+    id: [u8; 2],
+    /// The client's number.
+    original: [u8; 2],
+    client: SocketAddr,
+    /// Which of our sockets it came to, and which server was asked.
+    socket: usize,
+    server: usize,
+    since: Instant,
+}
+
+/// The resolver of one network.
+#[derive(Debug)]
+pub(super) struct Server {
+    networks: Networks,
+    network: Definition,
+    datagrams: Vec<UdpSocket>,
+    streams: Vec<TcpListener>,
+    watch: OwnedFd,
+    names: Names,
+    servers: Vec<UdpSocket>,
+    pending: Vec<Pending>,
+    connections: Vec<OwnedFd>,
+}
+
+impl Server {
+    /// Binds the network's own addresses.
+    pub(super) fn bind(networks: &Networks, network: &Definition) -> Result<Self, Errno> {
+        let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let (mut datagrams, mut streams) = (Vec::new(), Vec::new());
+        for gateway in network.pools.iter().filter_map(|pool| pool.gateway) {
+            let socket = UdpSocket::bind((gateway, PORT)).map_err(errno)?;
+            socket.set_nonblocking(true).map_err(errno)?;
+            datagrams.push(socket);
+            streams.push(TcpListener::bind((gateway, PORT)).map_err(errno)?);
+        }
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let changes =
+            inotify::WatchFlags::CREATE | inotify::WatchFlags::DELETE | inotify::WatchFlags::MOVED_TO;
+        inotify::add_watch(&watch, networks.leases_of(&network.name), changes)?;
+        inotify::add_watch(&watch, networks.boxes(), changes)?;
+        let names = Names::read(networks, &network.name).unwrap_or_default();
+        Ok(Self {
+            networks: networks.clone(),
+            network: network.clone(),
+            datagrams,
+            streams,
+            watch,
+            names,
+            servers: Vec::new(),
+            pending: Vec::new(),
+            connections: Vec::new(),
+        })
+    }
+
+    /// Serves until `is_over`, which is asked whenever a container has come or gone.
+    pub(super) fn run(mut self, mut is_over: impl FnMut() -> bool) -> Result<(), Errno> {
+        loop {
+            let ready = self.wait()?;
+            let mut ready = ready.into_iter();
+            if ready.next() == Some(true) {
+                self.look_again();
+                if is_over() {
+                    return Ok(());
+                }
+            }
+            for socket in 0..self.datagrams.len() {
+                if ready.next() == Some(true) {
+                    self.take_queries(socket);
+                }
+            }
+            for listener in 0..self.streams.len() {
+                if ready.next() == Some(true) {
+                    self.take_connection(listener);
+                }
+            }
+            for server in 0..self.servers.len() {
+                if ready.next() == Some(true) {
+                    self.take_answers(server);
+                }
+            }
+            self.connections = std::mem::take(&mut self.connections)
+                .into_iter()
+                .filter(|process| {
+                    !matches!(boxr_sys::pidfd::reap(process.as_fd(), false), Ok(Some(_)) | Err(_))
+                })
+                .collect();
+            self.pending.retain(|pending| pending.since.elapsed() < PATIENCE);
+        }
+    }
+
+    /// Which descriptors have something: the watch, then sockets in their order.
+    fn wait(&self) -> Result<Vec<bool>, Errno> {
+        let mut fds = vec![PollFd::new(&self.watch, PollFlags::IN)];
+        fds.extend(self.datagrams.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        fds.extend(self.streams.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
+        fds.extend(self.servers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let sockets = fds.len();
+        fds.extend(self.connections.iter().map(|process| PollFd::new(process, PollFlags::IN)));
+        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        Ok(fds.iter().take(sockets).map(|fd| !fd.revents().is_empty()).collect())
+    }
+
+    fn look_again(&mut self) {
+        let mut buffer = [0u8; 4096];
+        while rustix::io::read(&self.watch, &mut buffer).is_ok_and(|count| count > 0) {}
+        // What cannot be read now stays as it was known.
+        if let Ok(names) = Names::read(&self.networks, &self.network.name) {
+            self.names = names;
+        }
+    }
+
+    fn take_queries(&mut self, socket: usize) {
+        let mut buffer = [0u8; LONGEST];
+        while let Some(Ok((length, client))) =
+            self.datagrams.get(socket).map(|socket| socket.recv_from(&mut buffer))
+        {
+            let Some(query) = buffer.get(..length) else { continue };
+            match self.names.ask(&self.network, query) {
+                Outcome::Answer(answer) => self.tell(socket, &answer, client),
+                Outcome::Forward => self.forward(query, client, socket),
+                Outcome::Drop => {}
+            }
+        }
+    }
+
+    /// What does not arrive is asked for again.
+    fn tell(&self, socket: usize, answer: &[u8], client: SocketAddr) {
+        if let Some(socket) = self.datagrams.get(socket) {
+            socket.send_to(answer, client).ok();
+        }
+    }
+
+    fn forward(&mut self, query: &[u8], client: SocketAddr, socket: usize) {
+        if self.pending.is_empty() {
+            // Nobody waits for the old ones.
+            self.servers = servers().into_iter().filter_map(open).collect();
+        }
+        let [a, b, ..] = *query else { return };
+        // Who asks again was not answered by the first one.
+        let again = self.pending.iter().rposition(|old| old.client == client && old.original == [a, b]);
+        let before = again.map(|at| self.pending.remove(at).server + 1).unwrap_or(0);
+        let server = before.checked_rem(self.servers.len()).unwrap_or(0);
+        let Some(target) = self.servers.get(server).filter(|_| self.pending.len() < MOST_QUERIES) else {
+            return self.tell(socket, &failure(query), client);
+        };
+        let mut id = [0u8; 2];
+        rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty()).unwrap_or_default();
+        let mut passed = query.to_vec();
+        if let Some(place) = passed.get_mut(..2) {
+            place.copy_from_slice(&id);
+        }
+        if target.send(&passed).is_err() {
+            return self.tell(socket, &failure(query), client);
+        }
+        self.pending.push(Pending { id, original: [a, b], client, socket, server, since: Instant::now() });
+    }
+
+    fn take_answers(&mut self, server: usize) {
+        let mut buffer = [0u8; LONGEST];
+        while let Some(Ok(length)) = self.servers.get(server).map(|socket| socket.recv(&mut buffer)) {
+            let Some([a, b, ..]) = buffer.get(..length) else { continue };
+            let asked = |pending: &Pending| pending.id == [*a, *b] && pending.server == server;
+            let Some(at) = self.pending.iter().position(asked) else { continue };
+            let Pending { original, client, socket, .. } = self.pending.swap_remove(at);
+            let mut answer = buffer.get(..length).unwrap_or_default().to_vec();
+            if let Some(place) = answer.get_mut(..2) {
+                place.copy_from_slice(&original);
+            }
+            self.tell(socket, &answer, client);
+        }
+    }
+
+    /// A connection gets a process of its own, which may wait for its client.
+    fn take_connection(&mut self, listener: usize) {
+        let Some(Ok((stream, _))) = self.streams.get(listener).map(TcpListener::accept) else { return };
+        if self.connections.len() >= MOST_CONNECTIONS {
+            return;
+        }
+        match clone3(0, None, Parent::Caller) {
+            Ok(Cloned::Child) => {
+                let done = self.converse(stream);
+                exit_now(u8::from(done.is_err()))
+            }
+            Ok(Cloned::Parent { pidfd, .. }) => self.connections.push(pidfd),
+            // The client sees the connection end, and asks again.
+            Err(_) => {}
+        }
+    }
+
+    fn converse(&self, mut client: TcpStream) -> std::io::Result<()> {
+        client.set_read_timeout(Some(PATIENCE))?;
+        client.set_write_timeout(Some(PATIENCE))?;
+        while let Ok(query) = read_message(&mut client) {
+            let answer = match self.names.ask(&self.network, &query) {
+                Outcome::Answer(answer) => answer,
+                Outcome::Forward => ask_by_stream(&query).unwrap_or_else(|| failure(&query)),
+                Outcome::Drop => return Ok(()),
+            };
+            write_message(&mut client, &answer)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_message(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut length = [0u8; 2];
+    stream.read_exact(&mut length)?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message)?;
+    Ok(message)
+}
+
+fn write_message(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> {
+    let length = (message.len() as u16).to_be_bytes();
+    stream.write_all(&[&length, message].concat())
+}
+
+fn ask_by_stream(query: &[u8]) -> Option<Vec<u8>> {
+    servers().into_iter().find_map(|server| {
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(server, PORT), PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write_message(&mut stream, query).ok()?;
+        read_message(&mut stream).ok()
+    })
+}
+
+/// A socket that hears this server only.
+fn open(server: IpAddr) -> Option<UdpSocket> {
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((server, PORT)).ok()?;
+    socket.set_nonblocking(true).ok()?;
+    Some(socket)
+}
+
+/// The host's name servers, a stub on its loopback interface too (resolv.conf(5)).
+fn servers() -> Vec<IpAddr> {
+    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    lines.filter_map(|rest| rest.trim().parse().ok()).collect()
+}

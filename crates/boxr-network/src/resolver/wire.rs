@@ -1,0 +1,210 @@
+//! Messages of the domain name system, as far as answers of one's own need them (RFC 1035).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A header, in bytes.
+const HEADER: usize = 12;
+/// Longest name in text.
+const LONGEST: usize = 253;
+const POINTER_TO_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
+const CLASS_IN: u16 = 1;
+
+/// Types of records (RFC 1035, RFC 3596).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Address4,
+    Address6,
+    Pointer,
+    Other,
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    /// Without the dot at its end, in small letters.
+    pub name: String,
+    pub kind: Kind,
+    /// Where it ends in the message.
+    end: usize,
+}
+
+/// How a query is answered that no name is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Malformed = 1,
+    Failure = 2,
+    NotImplemented = 4,
+}
+
+/// What an answer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    Address(IpAddr),
+    Name(String),
+}
+
+/// Reads the one question of a query.
+///
+/// # Errors
+/// What it is refused with; `None` is no query at all, and gets no answer.
+pub(super) fn question(message: &[u8]) -> Result<Question, Option<Refusal>> {
+    let header = message.get(..HEADER).ok_or(None)?;
+    if header[2] & 0x80 != 0 {
+        return Err(None);
+    }
+    if header[2] & 0x78 != 0 {
+        return Err(Some(Refusal::NotImplemented));
+    }
+    let malformed = Some(Refusal::Malformed);
+    if header[4..6] != [0, 1] {
+        return Err(malformed);
+    }
+    let mut name = String::new();
+    let mut at = HEADER;
+    loop {
+        let length = usize::from(*message.get(at).ok_or(malformed)?);
+        at += 1;
+        if length == 0 {
+            break;
+        }
+        // The upper two bits point elsewhere, which a question has no cause to.
+        let label = message.get(at..at + length).filter(|_| length < 64).ok_or(malformed)?;
+        at += length;
+        if !name.is_empty() {
+            name.push('.');
+        }
+        name.extend(label.iter().map(|byte| byte.to_ascii_lowercase() as char));
+        if name.len() > LONGEST {
+            return Err(malformed);
+        }
+    }
+    let number = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+    let (kind, class) = (number(at).ok_or(malformed)?, number(at + 2).ok_or(malformed)?);
+    let kind = match (kind, class) {
+        (1, CLASS_IN) => Kind::Address4,
+        (28, CLASS_IN) => Kind::Address6,
+        (12, CLASS_IN) => Kind::Pointer,
+        _ => Kind::Other,
+    };
+    Ok(Question { name, kind, end: at + 4 })
+}
+
+/// An answer with these records; none is a name without such records, `None` one that is not there.
+pub(super) fn answer(query: &[u8], question: &Question, records: Option<&[Data]>) -> Vec<u8> {
+    let code = if records.is_some() { 0 } else { 3 };
+    let records = records.unwrap_or_default();
+    let mut message = reply(query, question.end, code);
+    message[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
+    for record in records {
+        let (kind, data): (u16, Vec<u8>) = match record {
+            Data::Address(IpAddr::V4(address)) => (1, address.octets().to_vec()),
+            Data::Address(IpAddr::V6(address)) => (28, address.octets().to_vec()),
+            Data::Name(name) => (12, encoded(name)),
+        };
+        message.extend(POINTER_TO_QUESTION);
+        message.extend(kind.to_be_bytes());
+        message.extend(CLASS_IN.to_be_bytes());
+        // Not to be kept: containers come and go.
+        message.extend([0; 4]);
+        message.extend((data.len() as u16).to_be_bytes());
+        message.extend(data);
+    }
+    message
+}
+
+/// An answer without a name.
+pub(super) fn refuse(query: &[u8], refusal: Refusal) -> Vec<u8> {
+    let mut message = reply(query, HEADER, refusal as u8);
+    message[4..6].copy_from_slice(&[0, 0]);
+    message
+}
+
+/// The query up to `end`, as an answer without records.
+fn reply(query: &[u8], end: usize, code: u8) -> Vec<u8> {
+    let mut message = query.get(..end).unwrap_or_default().to_vec();
+    message.resize(end.max(HEADER), 0);
+    // An answer, by who knows, to who may ask for recursion, which is available.
+    message[2] = 0x84 | message[2] & 0x01;
+    message[3] = 0x80 | code;
+    message[6..HEADER].fill(0);
+    message
+}
+
+fn encoded(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len() + 2);
+    for label in name.split('.').filter(|label| !label.is_empty() && label.len() < 64) {
+        bytes.push(label.len() as u8);
+        bytes.extend(label.as_bytes());
+    }
+    bytes.push(0);
+    bytes
+}
+
+/// The address that a name of in-addr.arpa or ip6.arpa stands for.
+pub(super) fn reversed(name: &str) -> Option<IpAddr> {
+    if let Some(rest) = name.strip_suffix(".in-addr.arpa") {
+        let mut bytes = [0u8; 4];
+        let mut parts = rest.split('.');
+        for byte in bytes.iter_mut().rev() {
+            *byte = parts.next()?.parse().ok()?;
+        }
+        return parts.next().is_none().then(|| Ipv4Addr::from(bytes).into());
+    }
+    let rest = name.strip_suffix(".ip6.arpa")?;
+    let mut bits = 0u128;
+    let mut count = 0;
+    for digit in rest.split('.').rev() {
+        bits = bits << 4 | u128::from_str_radix(digit, 16).ok().filter(|digit| *digit < 16)?;
+        count += 1;
+    }
+    (count == 32).then(|| Ipv6Addr::from(bits).into())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A query of this type for a name.
+    pub(in super::super) fn query(name: &str, kind: u16) -> Vec<u8> {
+        let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        message.extend(encoded(name));
+        message.extend(kind.to_be_bytes());
+        message.extend([0, 1]);
+        message
+    }
+
+    #[test]
+    fn an_answer_repeats_the_question() {
+        let message = query("Web.example", 1);
+        let asked = question(&message).unwrap();
+        assert_eq!((asked.name.as_str(), asked.kind), ("web.example", Kind::Address4));
+        let data = [Data::Address("10.5.0.9".parse().unwrap())];
+        let told = answer(&message, &asked, Some(&data));
+        assert_eq!(told[..8], [0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1]);
+        assert_eq!(told[HEADER..asked.end], message[HEADER..]);
+        assert_eq!(told[told.len() - 4..], [10, 5, 0, 9]);
+        assert_eq!(answer(&message, &asked, None)[3] & 15, 3);
+    }
+
+    #[test]
+    fn addresses_are_read_backwards() {
+        assert_eq!(reversed("9.0.5.10.in-addr.arpa"), Some("10.5.0.9".parse().unwrap()));
+        let six = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.5.0.0.0.0.0.d.f.ip6.arpa";
+        assert_eq!(reversed(six), Some("fd00:5::9".parse().unwrap()));
+        for name in ["", "in-addr.arpa", "1.2.3.in-addr.arpa", "1.2.3.4.5.in-addr.arpa", "x.ip6.arpa"] {
+            assert_eq!(reversed(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_is_too_strange(message in proptest::collection::vec(any::<u8>(), 0..600)) {
+            match question(&message) {
+                Ok(asked) => prop_assert!(answer(&message, &asked, Some(&[])).len() <= message.len()),
+                Err(Some(refusal)) => prop_assert_eq!(refuse(&message, refusal).len(), HEADER),
+                Err(None) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Names of neighbours on networks of one's own.
+
+use boxr_testing::lab::Lab;
+use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
+
+use super::{BUSYBOX, NET, ROOT, address, assert_no_network_left, serve, site};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(boxes_find_each_other_by_name, ROOT, NET, BUSYBOX),
+    test!(a_resolver_that_was_killed_is_started_again, ROOT, NET, BUSYBOX),
+    test!(other_names_are_asked_for_at_the_hosts_servers, ROOT, NET, BUSYBOX, Need::Tool(Tool::Ip)),
+];
+
+/// How many resolvers run for a network.
+fn resolvers(network: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let is_one = |pid: &String| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).trim_end_matches('\0') == format!("boxr-resolver {network}")
+    };
+    processes.filter_map(|entry| entry.file_name().into_string().ok()).filter(is_one).collect()
+}
+
+fn boxes_find_each_other_by_name(t: &Sandbox) {
+    let lab = Lab::new();
+    lab.boxr(t, ["network", "create", "--ipv6", "--subnet", "10.5.0.0/24", "finding"]).run().ok();
+    serve(t, &lab, "web", &site(t, "inside"), &["--network", "finding", "--network-alias", "store"]);
+    let id = lab.boxr(t, ["inspect", "-f", "{{.Id}}", "web"]).run().ok().word();
+    for name in ["web", "store", &id[..12], "WEB"] {
+        let url = format!("http://{name}/who");
+        let fetch = ["run", "--network", "finding", "--", "busybox", "wget", "-q", "-O", "-", &url];
+        lab.boxr(t, fetch).run().ok().prints("inside");
+    }
+    let direct = address(t, &lab, "web");
+    let ask = |name: &str| lab.on_host("busybox").args(["nslookup", name, "10.5.0.1"]).run();
+    ask("web").ok().shows(&direct).shows("fd");
+    ask(&direct).ok().shows("web");
+    // Names come and go with boxes.
+    lab.boxr(t, ["network", "disconnect", "finding", "web"]).run().ok();
+    wait_until("the resolver ends with the last box", || resolvers("finding").is_empty());
+    lab.boxr(t, ["network", "connect", "--alias", "again", "finding", "web"]).run().ok();
+    ask("again").ok().shows("10.5.0.");
+    lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    lab.boxr(t, ["network", "rm", "finding"]).run().ok();
+    wait_until("the resolver ends with the last box", || resolvers("finding").is_empty());
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_resolver_that_was_killed_is_started_again(t: &Sandbox) {
+    let lab = Lab::new();
+    lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/24", "killing"]).run().ok();
+    serve(t, &lab, "web", &site(t, "inside"), &["--network", "killing"]);
+    let ask = || lab.on_host("busybox").args(["nslookup", "web", "10.5.0.1"]).run();
+    ask().ok();
+    let found = resolvers("killing");
+    assert_eq!(found.len(), 1);
+    boxr_testing::Cmd::new("kill").args(["-9", &found[0]]).run().ok();
+    wait_until("it has ended", || !std::path::Path::new(&format!("/proc/{}", found[0])).exists());
+    lab.boxr(t, ["network", "reload"]).run().ok();
+    ask().ok().shows("10.5.0.2");
+    lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    wait_until("the resolver ends with the last box", || resolvers("killing").is_empty());
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+/// A name server that knows `far.example`, over both transports.
+const SERVER: &str = r#"
+import socket, threading
+def answer(q):
+    end = q.index(0, 12) + 5
+    known = q[12:end - 4] == b'\x03far\x07example\x00'
+    flags = b'\x81\x80' if known else b'\x81\x83'
+    body = q[:2] + flags + b'\x00\x01' + (b'\x00\x01' if known else b'\x00\x00') + b'\x00' * 4 + q[12:end]
+    return body + (b'\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc6\x33\x64\x07' if known else b'')
+def stream():
+    while True:
+        client, _ = tcp.accept()
+        data = client.recv(4096)
+        told = answer(data[2:])
+        client.sendall(len(told).to_bytes(2, 'big') + told)
+tcp = socket.create_server(('192.0.2.1', 53))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(('192.0.2.1', 53))
+threading.Thread(target=stream, daemon=True).start()
+print('up', flush=True)
+while True:
+    query, client = udp.recvfrom(4096)
+    udp.sendto(answer(query), client)
+"#;
+
+/// Asks over TCP.
+const CLIENT: &str = r#"
+import socket
+q = b'\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03far\x07example\x00\x00\x01\x00\x01'
+s = socket.create_connection(('10.5.0.1', 53))
+s.sendall(len(q).to_bytes(2, 'big') + q)
+print(socket.inet_ntoa(s.recv(4096)[-4:]))
+"#;
+
+fn other_names_are_asked_for_at_the_hosts_servers(t: &Sandbox) {
+    if boxr_testing::Cmd::new("sh").args(["-c", "command -v python3"]).run().status.code() != Some(0) {
+        return;
+    }
+    let lab = Lab::for_users();
+    let conf = t.file("resolv.conf", "nameserver 192.0.2.1\n");
+    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    let mut server = lab.on_internet("python3").args(["-c", SERVER]).spawn();
+    server.expect("up");
+    lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/24", "asking"]).run().ok();
+    lab.boxr(t, ["run", "-d", "--name", "one", "--network", "asking", "--", "sleep", "1000"]).run().ok();
+    let ask = |name: &str| lab.boxr(t, ["exec", "one", "busybox", "nslookup", "-type=a", name]).run();
+    ask("far.example").ok().shows("198.51.100.7");
+    assert!(ask("no.example").errors().contains("NXDOMAIN") || ask("no.example").text().contains("NXDOMAIN"));
+    lab.on_host("python3").args(["-c", CLIENT]).run().ok().prints("198.51.100.7\n");
+    server.signal(rustix::process::Signal::TERM);
+    server.finish();
+    lab.boxr(t, ["rm", "-f", "one"]).run().ok();
+    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
