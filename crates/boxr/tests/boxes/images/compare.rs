@@ -11,9 +11,11 @@ use boxr_testing::{Cmd, Need, Running, Sandbox, Test, Tool, test};
 use rustix::process::Signal;
 use tar::EntryType;
 
+use crate::containers::OVERLAY;
+
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
-    test!(umoci_unpacks_the_same, Need::Root, Need::Tool(Tool::Umoci)),
+    test!(umoci_unpacks_the_same, Need::Root, Need::Tool(Tool::Umoci), OVERLAY),
     test!(docker_s_own_registry_is_understood, Need::Tool(Tool::DockerRegistry), Need::Tool(Tool::Skopeo)),
 ];
 
