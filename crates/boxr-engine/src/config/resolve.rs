@@ -10,7 +10,7 @@ use super::grammar::{self, mode_text};
 use super::raw::RawRun;
 use super::{environment, identity, text_file};
 use crate::image::userns::{self, Facts};
-use crate::image::{ContainerOptions, Image, defaults};
+use crate::image::{ContainerOptions, Image, UserIdsWord, defaults};
 use crate::options::{
     BoxOptions, CapabilityChange, IdMapping, JoinTarget, Limits, LogLimits, NamespaceMode, Namespaces,
     Propagation, Retention, Root,
@@ -107,24 +107,12 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let (args, mut container) = command(&mut raw, image)?;
     let mut id_mapping = id_mapping(&raw);
     if let Some(container) = &mut container {
-        let facts = Facts {
-            said: said_ids,
-            namespaces: &namespaces,
-            mapping: &id_mapping,
-            container,
-            privileged: boxr_runtime::capabilities::is_privileged().unwrap_or(false),
-        };
-        let decided = userns::decide(facts)?;
-        (namespaces.user, id_mapping) = (decided.namespace, decided.mapping);
-        container.user_ids = decided.ids;
+        id_mapping = own_ids(said_ids, &mut namespaces, &id_mapping, container)?;
     }
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
     let retention = retention(&raw, image, purpose, detach);
-    if raw.restart.is_some_and(|policy| !policy.is_no()) && retention == Retention::Ephemeral {
-        let why = "a box that is removed when it ends cannot be started again";
-        return Err(conflict("--restart", "--rm", why, "--detach, or --keep in the foreground"));
-    }
+    check_restart(&raw, retention)?;
     check_mounts(&raw, &namespaces)?;
     let options = BoxOptions {
         network,
@@ -177,6 +165,28 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         container,
     };
     Ok(Resolved { options, name: raw.name, detach, cidfile: raw.cidfile, detach_keys: raw.detach_keys })
+}
+
+/// Whose ids a container of an image has.
+fn own_ids(
+    said: Option<UserIdsWord>,
+    namespaces: &mut Namespaces,
+    mapping: &IdMapping,
+    container: &mut ContainerOptions,
+) -> Result<IdMapping, ConfigError> {
+    let privileged = boxr_runtime::capabilities::is_privileged().unwrap_or(false);
+    let decided = userns::decide(Facts { said, namespaces, mapping, container, privileged })?;
+    namespaces.user = decided.namespace;
+    container.user_ids = decided.ids;
+    Ok(decided.mapping)
+}
+
+fn check_restart(raw: &RawRun, retention: Retention) -> Result<(), ConfigError> {
+    if retention == Retention::Kept || raw.restart.is_none_or(|policy| policy.is_no()) {
+        return Ok(());
+    }
+    let why = "a box that is removed when it ends cannot be started again";
+    Err(conflict("--restart", "--rm", why, "--detach, or --keep in the foreground"))
 }
 
 type Container = Option<Box<ContainerOptions>>;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use boxr_runtime::Plan;
 use boxr_runtime::idmap::Writer;
 use boxr_runtime::plan::{CgroupPlan, Extras, StartedBy};
-use boxr_runtime::process::parent::spawn;
+use boxr_runtime::process::parent::{Running, spawn};
 use boxr_runtime::stdio::Stdio;
 use boxr_sys::signal;
+use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use crate::config::grammar::UserSpec;
 use crate::config::{self, Variable};
@@ -100,11 +101,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         terminal: has_terminal,
         volumes: &Places::new(),
     };
-    let mut process = spec::process(&options, &situation).map_err(crate::prepare::PrepareError::from)?;
-    let seccomp = match &options.container {
-        Some(container) => crate::image::spec::confine(&mut process, container)?,
-        None => None,
-    };
+    let (process, seccomp) = process(&options, &situation)?;
     let extras = Extras {
         joined: namespaces,
         map_writer: Writer::FirstProcess,
@@ -123,6 +120,30 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         oci: crate::prepare::oci_extras(&options, place.files.as_ref()),
     };
     let plan = Plan::for_exec(&process, seccomp.as_ref(), extras)?;
+    let (mut running, signals) = start(plan)?;
+    if request.detach {
+        return Ok(ExecOutcome::Detached(running.pid.as_raw_nonzero().get()));
+    }
+    let master = master.or_else(|| running.terminal.take());
+    let guest = Guest { running, signals, master, detach_keys: request.detach_keys };
+    guest.run(&options).map(ExecOutcome::Finished)
+}
+
+/// The process, and the filter of system calls that goes with it in a container of an image.
+fn process(
+    options: &BoxOptions,
+    situation: &Situation<'_>,
+) -> Result<(Process, Option<LinuxSeccomp>), EngineError> {
+    let mut process = spec::process(options, situation).map_err(crate::prepare::PrepareError::from)?;
+    let seccomp = match &options.container {
+        Some(container) => crate::image::spec::confine(&mut process, container)?,
+        None => None,
+    };
+    Ok((process, seccomp))
+}
+
+/// Starts it; signals to boxr are received from then on.
+fn start(plan: Plan) -> Result<(Running, OwnedFd), EngineError> {
     let (signals, mask) =
         signal::take_all().map_err(|errno| EngineError::system("receive signals", errno))?;
     let spawned = spawn(plan, &mask)?;
@@ -130,13 +151,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         terminal::copy_size(master.as_fd())
             .map_err(|errno| EngineError::system("set the size of the terminal", errno))?;
     }
-    let mut running = spawned.go()?;
-    if request.detach {
-        return Ok(ExecOutcome::Detached(running.pid.as_raw_nonzero().get()));
-    }
-    let master = master.or_else(|| running.terminal.take());
-    let guest = Guest { running, signals, master, detach_keys: request.detach_keys };
-    guest.run(&options).map(ExecOutcome::Finished)
+    Ok((spawned.go()?, signals))
 }
 
 /// Where a process is started, and what it inherits.
