@@ -188,3 +188,68 @@ impl Networks {
 fn hint(subnet: Subnet) -> &'static str {
     if subnet.is_ipv6() { "last6" } else { "last4" }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::definition::{Driver, FORMAT, NetworkOptions};
+
+    /// A network on disk with one subnet.
+    fn network(dir: &std::path::Path, subnet: &str) -> (Networks, Definition) {
+        let networks = Networks::new(dir, dir);
+        let subnet: Subnet = subnet.parse().unwrap();
+        let definition = Definition {
+            format: FORMAT,
+            id: "0".repeat(64),
+            name: "blue".to_owned(),
+            driver: Driver::Bridge,
+            interface: "boxr0".to_owned(),
+            pools: vec![Pool { subnet, gateway: subnet.nth(1), range: None }],
+            internal: false,
+            options: NetworkOptions::default(),
+            said: Default::default(),
+            labels: Default::default(),
+            created: 0,
+        };
+        files::make_dir(&networks.leases_of("blue")).unwrap();
+        (networks, definition)
+    }
+
+    #[test]
+    fn an_address_is_given_once_also_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (networks, blue) = network(dir.path(), "10.5.0.0/24");
+        let take =
+            |id: usize| networks.take_lease(&blue, &blue.pools[0], None, &format!("{id:064}"), &|_| true);
+        let given: BTreeSet<IpAddr> = std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..50)
+                .map(|id| scope.spawn(move || (0..5).map(|_| take(id).unwrap()).collect::<Vec<_>>()))
+                .collect();
+            takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect()
+        });
+        assert_eq!(given.len(), 250);
+        // 254 hosts, one of them the gateway.
+        for id in 0..3 {
+            take(id).unwrap();
+        }
+        assert!(matches!(take(0), Err(Error::Full { .. })));
+    }
+
+    #[test]
+    fn what_the_dead_had_is_given_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (networks, blue) = network(dir.path(), "10.5.0.0/30");
+        let pool = &blue.pools[0];
+        let address = networks.take_lease(&blue, pool, None, "dead", &|_| true).unwrap();
+        assert!(matches!(networks.take_lease(&blue, pool, None, "new", &|_| true), Err(Error::Full { .. })));
+        assert_eq!(networks.take_lease(&blue, pool, None, "new", &|id| id != "dead").unwrap(), address);
+        let wanted = Some(address);
+        let taken = networks.take_lease(&blue, pool, wanted, "other", &|_| true);
+        assert!(matches!(taken, Err(Error::AddressTaken { .. })));
+        networks.give_back("blue", address, "other").unwrap();
+        networks.give_back("blue", address, "new").unwrap();
+        assert_eq!(networks.take_lease(&blue, pool, wanted, "other", &|_| true).unwrap(), address);
+    }
+}

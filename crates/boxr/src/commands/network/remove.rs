@@ -46,6 +46,10 @@ pub fn prune(invocation: Invocation) -> Result<u8, Report> {
     let wanted = wanted(&store)?;
     let mut removed = Vec::new();
     let all = networks.list().map_err(failed)?;
+    for network in &all {
+        // Also of the networks that stay: what dead boxes left there goes.
+        networks.users(network, &is_alive).map_err(failed)?;
+    }
     let status = boxes::for_each(all.iter().filter(|network| !wanted.contains(&network.name)), |network| {
         match networks.remove(&network.name, &is_alive) {
             Ok(network) => removed.push(network.name),
