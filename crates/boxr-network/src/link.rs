@@ -191,15 +191,6 @@ impl Links {
             .map_err(|errno| Error::system("make the macvlan device", &device.name, errno))
     }
 
-    /// Sets a device down; one that is not there is down.
-    pub(crate) fn set_down(&mut self, name: &str) -> Result<(), Error> {
-        let body = Body::new(&link(0, 0, UP)).with_text(attribute::NAME, name);
-        match self.0.ask(message::NEW_LINK, 0, &body) {
-            Ok(_) | Err(Errno::NODEV) => Ok(()),
-            Err(errno) => Err(Error::system("set down the device", name, errno)),
-        }
-    }
-
     /// Removes a device; one that is not there is removed.
     pub(crate) fn remove(&mut self, name: &str) -> Result<(), Error> {
         let body = Body::new(&link(0, 0, 0)).with_text(attribute::NAME, name);
