@@ -69,9 +69,9 @@ impl Volumes {
             return Ok((name, Created::Existing));
         }
         self.sweep()?;
-        let draft = format!(".new-{}", random.short());
         let failed = |errno| self.error("make", name.as_str(), errno);
-        let made = self.draft(&draft, &name, new).and_then(|held| {
+        let (draft, held) = self.begin_draft().map_err(failed)?;
+        let made = fill(&held, &name, new).and_then(|()| {
             let renamed = rustix::fs::renameat_with(
                 &self.dir,
                 &draft,
@@ -79,7 +79,7 @@ impl Volumes {
                 name.as_str(),
                 RenameFlags::NOREPLACE,
             );
-            renamed.and_then(|()| rustix::fs::fsync(&self.dir)).map(|()| drop(held))
+            renamed.and_then(|()| rustix::fs::fsync(&self.dir))
         });
         if made.is_err() {
             self.remove_tree(&draft).map_err(failed)?;
@@ -91,25 +91,21 @@ impl Volumes {
         }
     }
 
-    /// A whole volume under another name, its lock held.
-    fn draft(&self, draft: &str, name: &VolumeName, new: NewVolume) -> Result<Held, Errno> {
-        files::make_dir(&self.dir, draft)?;
-        let dir = files::open_dir(&self.dir, draft)?;
-        lock(&dir, FlockOperation::LockExclusive)?;
-        files::make_dir(&dir, "_data")?;
-        rustix::fs::chmodat(&dir, "_data", Mode::from_raw_mode(0o755), AtFlags::empty())?;
-        files::make_dir(&dir, "holds")?;
-        let volume = Volume {
-            format: FORMAT,
-            name: name.clone(),
-            created: files::nanoseconds(),
-            anonymous: new.anonymous,
-            labels: new.labels,
-            options: new.options,
-        };
-        let text = serde_json::to_vec(&volume).map_err(|_| Errno::INVAL)?;
-        files::write_whole(dir.as_fd(), "volume.json", &text, Write::Durable)?;
-        Ok(Held(dir))
+    /// A directory under a name of nobody's, its lock held.
+    fn begin_draft(&self) -> Result<(String, Held), Errno> {
+        loop {
+            let draft = format!(".new-{}", Id::random()?.0.short());
+            files::make_dir(&self.dir, &draft)?;
+            let dir = match files::open_dir(&self.dir, &draft) {
+                Err(Errno::NOENT) => continue,
+                dir => dir?,
+            };
+            lock(&dir, FlockOperation::LockExclusive)?;
+            // Until it was locked it looked like one that was left: another may have swept it up.
+            if rustix::fs::fstat(&dir)?.st_nlink > 0 {
+                return Ok((draft, Held(dir)));
+            }
+        }
     }
 
     /// What a volume is.
@@ -269,6 +265,24 @@ impl Volumes {
     fn error(&self, action: &'static str, path: &str, errno: Errno) -> VolumeError {
         VolumeError::System { action, path: self.path.join(path), errno }
     }
+}
+
+/// Makes what a volume has in its directory.
+fn fill(dir: &Held, name: &VolumeName, new: NewVolume) -> Result<(), Errno> {
+    let Held(dir) = dir;
+    files::make_dir(dir, "_data")?;
+    rustix::fs::chmodat(dir, "_data", Mode::from_raw_mode(0o755), AtFlags::empty())?;
+    files::make_dir(dir, "holds")?;
+    let volume = Volume {
+        format: FORMAT,
+        name: name.clone(),
+        created: files::nanoseconds(),
+        anonymous: new.anonymous,
+        labels: new.labels,
+        options: new.options,
+    };
+    let text = serde_json::to_vec(&volume).map_err(|_| Errno::INVAL)?;
+    files::write_whole(dir.as_fd(), "volume.json", &text, Write::Durable)
 }
 
 fn lock(dir: &OwnedFd, how: FlockOperation) -> Result<(), Errno> {
