@@ -1,6 +1,7 @@
 //! boxr while its foreground box runs: signals, the terminal, the time limit, the end.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use boxr_runtime::process::parent::Running;
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
@@ -8,7 +9,7 @@ use boxr_sys::pidfd;
 use boxr_sys::signal::{self, Received};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver, dropped_key};
@@ -283,6 +284,7 @@ impl Core {
     fn stop_with_box(&mut self) -> Result<(), Errno> {
         let pidfd = self.running.pidfd.as_fd();
         signal::send(pidfd, Signal::STOP.as_raw())?;
+        self.await_stop()?;
         if let Some(proxy) = &self.proxy {
             proxy.leave_raw()?;
         }
@@ -294,6 +296,22 @@ impl Core {
             Err(Errno::SRCH) => Ok(()),
             other => other,
         }
+    }
+
+    /// Waits until the first process has stopped, or for a second: while it still waits for its terminal's next
+    /// line, it would take it from the shell that boxr gives the terminal back to.
+    fn await_stop(&self) -> Result<(), Errno> {
+        let how =
+            WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        for _ in 0..200 {
+            let pidfd = WaitId::PidFd(self.running.pidfd.as_fd());
+            match rustix::process::waitid(pidfd, how) {
+                Ok(None) | Err(Errno::INTR) => crate::lifecycle::waiting::pause(Duration::from_millis(5))?,
+                Ok(Some(_)) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 
     fn on_time(&mut self) -> Result<(), Errno> {

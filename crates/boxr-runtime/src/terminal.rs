@@ -115,7 +115,7 @@ fn guard(parent: OwnedFd, saved: &Termios) -> Result<(), Errno> {
     // Blocked, so that the keys of the terminal do not end it, nor SIGTTOU stop it below.
     let (signals, _) = boxr_sys::signal::take_all()?;
     drop(signals);
-    let parent = boxr_sys::fd::close_all_but(parent)?;
+    let [parent] = boxr_sys::fd::close_all_but([parent])?;
     boxr_sys::title::set(c"boxr-terminal", "boxr-terminal")?;
     loop {
         match poll(&mut [PollFd::new(&parent, PollFlags::IN)], None) {

@@ -67,14 +67,23 @@ pub fn close_from_but(first: u32, keep: BorrowedFd<'_>) -> Result<(), Errno> {
 ///
 /// # Errors
 /// `ENOSYS` on kernels before 5.9.
-pub fn close_all_but(keep: OwnedFd) -> Result<OwnedFd, Errno> {
+pub fn close_all_but<const N: usize>(keep: [OwnedFd; N]) -> Result<[OwnedFd; N], Errno> {
     use std::os::fd::{AsFd, FromRawFd};
-    place(keep.as_fd(), 3)?;
-    // The original number, if another, is closed with the rest.
-    std::mem::forget(keep);
-    close_range(4, 0)?;
-    // SAFETY: 3 was made above, and by the contract nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(3) })
+    let first = 3;
+    let end = first + N as RawFd;
+    // Out of the way of the numbers that they get.
+    let mut high = Vec::with_capacity(N);
+    for fd in &keep {
+        high.push(rustix::io::fcntl_dupfd_cloexec(fd, end)?);
+    }
+    for (number, fd) in (first..).zip(&high) {
+        place(fd.as_fd(), number)?;
+    }
+    // The others are closed with the rest.
+    std::mem::forget((keep, high));
+    close_range(end.unsigned_abs(), 0)?;
+    // SAFETY: these numbers were made above, and by the contract nobody else owns them.
+    Ok(std::array::from_fn(|index| unsafe { OwnedFd::from_raw_fd(first + index as RawFd) }))
 }
 
 /// Closes every descriptor from 3 on that is not close-on-exec: those that this program was

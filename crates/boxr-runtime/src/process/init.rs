@@ -300,15 +300,24 @@ impl Child<'_> {
         if let Err(failure) = self.await_go() {
             self.fail(&failure);
         }
+        let (confined, confines) = match rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC) {
+            Ok(ends) => ends,
+            Err(errno) => {
+                let error = StepError::new(Step::Channel, "the pipe to the command below init", errno);
+                self.fail(&error.into())
+            }
+        };
         match clone3(0, None, Parent::Caller) {
             Ok(Cloned::Child) => {
-                let failure = match reaper::in_foreground(self.plan) {
+                drop(confines);
+                let failure = match await_end(&confined).and_then(|()| reaper::in_foreground(self.plan)) {
                     Ok(()) => self.replace(),
                     Err(error) => error.into(),
                 };
                 self.fail(&failure)
             }
             Ok(Cloned::Parent { pid, pidfd }) => {
+                drop(confined);
                 // Nothing of the host's may stay open in the box; and the command's copy of the
                 // channel alone must keep it open until it executes.
                 let plan = self.plan;
@@ -317,8 +326,11 @@ impl Child<'_> {
                 if plan.makes(NamespaceKind::User) || plan.joins(NamespaceKind::User) {
                     show();
                 }
-                match boxr_sys::fd::close_all_but(pidfd) {
-                    Ok(pidfd) if confine_init(plan, held).is_ok() => reaper::run(pid, &pidfd),
+                match boxr_sys::fd::close_all_but([pidfd, confines]) {
+                    Ok([pidfd, confines]) if confine_init(plan, held).is_ok() => {
+                        drop(confines);
+                        reaper::run(pid, &pidfd)
+                    }
                     _ => exit_now(FAILED),
                 }
             }
@@ -345,6 +357,13 @@ impl Child<'_> {
             self.channel.trace(step, at).unwrap_or_default();
         }
     }
+}
+
+/// Waits until init is confined like its command: that must not find one with more rights, or without a filter,
+/// which it may trace.
+fn await_end(pipe: &OwnedFd) -> Result<(), StepError> {
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut [0u8; 1]));
+    read.map(drop).at(Step::Channel, "the pipe from init")
 }
 
 /// The command may be allowed to trace init, which is then no way out of its filter. What goes wrong here does
