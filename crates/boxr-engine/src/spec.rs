@@ -352,7 +352,7 @@ pub(crate) fn mount(kind: &str, source: &str, destination: &str, options: &[&str
 
 fn spec_mount(option: &MountOption, options: &BoxOptions, situation: &Situation<'_>) -> Mount {
     if option.kind == volume::KIND {
-        return volume::bind(option, situation.volumes, options.root.is_own());
+        return volume::bind(option, situation.volumes, options);
     }
     let mut mount = Mount::default();
     mount.set_typ(Some(option.kind.clone())).set_destination(option.destination.clone());

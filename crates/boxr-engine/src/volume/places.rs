@@ -31,14 +31,19 @@ pub fn find(options: &BoxOptions, paths: &Paths) -> Result<Places, VolumeError> 
 }
 
 /// The bind that a volume is in the specification. With `fills`, one that is empty is first filled with what
-/// the root has in its place, unless `nocopy` was said.
-pub(crate) fn bind(option: &MountOption, places: &Places, fills: bool) -> Mount {
+/// the root has in its place, unless `nocopy` was said. No container of an image finds a device there that another
+/// has made, unless it has all of the host's anyway, or `dev` was said.
+pub(crate) fn bind(option: &MountOption, places: &Places, options: &BoxOptions) -> Mount {
+    let fills = options.root.is_own();
+    let has_devices = options.container.as_ref().is_none_or(|container| container.privileged);
+    let is_said = |word: &str| option.options.iter().any(|said| said == word);
+    let nodev = (!has_devices && !is_said("dev")).then(|| "nodev".to_owned());
     let name = option.source.as_deref().unwrap_or_default();
     let place = places.get(name).map_or_else(|| Path::new("volume").join(name), Clone::clone);
     let copies = fills && !option.options.iter().any(|word| word == NO_COPY);
     let plain = option.options.iter().filter(|word| *word != NO_COPY).cloned();
     let copy = copies.then(|| boxr_runtime::plan::COPY_UP.to_owned());
-    let options = std::iter::once("rbind".to_owned()).chain(plain).chain(copy).collect();
+    let options = std::iter::once("rbind".to_owned()).chain(plain).chain(nodev).chain(copy).collect();
     let mut mount = Mount::default();
     mount
         .set_typ(Some("bind".to_owned()))

@@ -31,14 +31,26 @@ pub(super) fn link(root: BorrowedFd<'_>, source: &Path, destination: &Path) -> R
 /// Copies what is in the directory `from`, which may only be a path descriptor, to `to`. Nothing
 /// outside of it is reached: no link is followed and no mount entered.
 pub(super) fn up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    copy(from, to, Nodes::Copied)
+}
+
+/// What becomes of device nodes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nodes {
+    Copied,
+    /// They would be of use to whoever mounts the copy without `nodev`.
+    LeftOut,
+}
+
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, nodes: Nodes) -> Result<(), Errno> {
     let stat = rustix::fs::fstat(from)?;
     let to = open_directory(to, ".".as_ref())?;
     let (uid, gid) = owner(&stat);
     fchown(&to, Some(uid), Some(gid))?;
-    directory(open_directory(from, ".".as_ref())?.as_fd(), to.as_fd())
+    directory(open_directory(from, ".".as_ref())?.as_fd(), to.as_fd(), nodes)
 }
 
-/// The same, and the mode, if `to` is empty.
+/// The same without devices, and with the mode, if `to` is empty.
 pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let opened = open_directory(to, ".".as_ref())?;
     for entry in Dir::read_from(&opened)? {
@@ -47,12 +59,12 @@ pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno
             return Ok(());
         }
     }
-    up(from, to)?;
+    copy(from, to, Nodes::LeftOut)?;
     let stat = rustix::fs::fstat(from)?;
     fchmod(&opened, Mode::from_raw_mode(stat.st_mode & 0o7777))
 }
 
-fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, nodes: Nodes) -> Result<(), Errno> {
     for entry in Dir::read_from(from)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -60,7 +72,7 @@ fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
             continue;
         }
         let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        copy_entry(from, to, name, &stat)?;
+        copy_entry(from, to, name, &stat, nodes)?;
     }
     Ok(())
 }
@@ -70,6 +82,7 @@ fn copy_entry(
     to: BorrowedFd<'_>,
     name: &std::ffi::CStr,
     stat: &Stat,
+    nodes: Nodes,
 ) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
     let kind = FileType::from_raw_mode(stat.st_mode);
@@ -79,7 +92,7 @@ fn copy_entry(
             let Some(source) = of_this_mount(open_directory(from, path))? else { return Ok(()) };
             mkdirat(to, name, Mode::RWXU)?;
             let made = open_directory(to, path)?;
-            directory(source.as_fd(), made.as_fd())?;
+            directory(source.as_fd(), made.as_fd(), nodes)?;
             finish(&made, stat, mode)?;
             return attributes(source.as_fd(), made.as_fd());
         }
@@ -94,6 +107,7 @@ fn copy_entry(
             return attributes(reader.as_fd(), writer.as_fd());
         }
         FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?, to, name)?,
+        FileType::CharacterDevice | FileType::BlockDevice if nodes == Nodes::LeftOut => return Ok(()),
         FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice => {
             mknodat(to, name, kind, mode, stat.st_rdev)?;
         }

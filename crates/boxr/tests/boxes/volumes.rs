@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     test!(what_cannot_be_a_volume_is_said),
     test!(images_fill_volumes, Need::Tool(Tool::Busybox), OVERLAY),
     test!(images_declare_volumes, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(no_device_is_of_use_in_a_volume, Need::Tool(Tool::Busybox), OVERLAY, Need::Root),
     test!(owners_in_volumes_are_the_containers, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
 ];
 
@@ -227,4 +228,23 @@ fn owners_in_volumes_are_the_containers(t: &Sandbox) {
         .ok()
         .prints("1000 1000\n1000\n");
     t.boxr(["volume", "rm", "home"]).run().ok();
+}
+
+/// An image may bring a device of the host's along; a container that shares the volume may have more rights than
+/// the one that is to be kept in.
+fn no_device_is_of_use_in_a_volume(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"],"Volumes":{"/home/ann":{}}}"#);
+    let made = "mknod /mnt/zero c 1 5 && chmod 666 /mnt/zero && head -c 1 /mnt/zero >/dev/null; echo $?";
+    let host = ["-q", "--rm", "--network", "none", "--userns", "host", "-v", "shared:/mnt"];
+    t.run(host.iter().copied().chain([&*name, "sh", "-c", made])).run().ok().prints("1\n");
+    let look = "head -c 1 /mnt/zero >/dev/null; echo $?";
+    for more in [&["--userns", "host"][..], &["--userns", "host", "--cap-drop", "MKNOD"], &[]] {
+        let words = ["--rm", "--network", "none", "-v", "shared:/mnt"];
+        let all = words.iter().chain(more).copied().chain([&*name, "sh", "-c", look]);
+        t.run(all).run().ok().prints("1\n");
+    }
+    // Who has every device anyway has them here, too.
+    let all = ["--rm", "--privileged", "--network", "none", "-v", "shared:/mnt", &name, "sh", "-c", look];
+    t.run(all).run().ok().prints("0\n");
+    clean(t);
 }
