@@ -17,6 +17,7 @@ use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::{fd, memory, pidfd, signal, title};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::definition::{Definition, Driver};
 use crate::error::Error;
@@ -87,7 +88,11 @@ impl Networks {
         signal::set_mask(&signal::nothing_blocked())?;
         title::set(c"boxr-resolver", &format!("boxr-resolver {}", network.name))?;
         let bound = self.try_lock_resolver(&network.name).and_then(|lock| match lock {
-            Some(lock) => Ok(Some((lock, Server::bind(self, network)?))),
+            Some(lock) => {
+                let server = Server::bind(self, network)?;
+                give_up_rights()?;
+                Ok(Some((lock, server)))
+            }
             None => Ok(None),
         });
         let code = bound.as_ref().err().map_or(0, |errno| errno.raw_os_error());
@@ -115,6 +120,16 @@ impl Networks {
             }
         }
     }
+}
+
+/// From here on it reads what containers send: it keeps its user, whose files it reads, and no capability.
+fn give_up_rights() -> Result<(), Errno> {
+    let none = CapabilitySet::empty();
+    rustix::thread::set_no_new_privs(true)?;
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets { effective: none, permitted: none, inheritable: none },
+    )
 }
 
 /// What the resolver says of its start; an end without a word is a failure.

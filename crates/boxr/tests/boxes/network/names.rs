@@ -56,6 +56,11 @@ fn a_resolver_that_was_killed_is_started_again(t: &Sandbox) {
     ask().ok();
     let found = resolvers("killing");
     assert_eq!(found.len(), 1);
+    // It reads what boxes send: without a right beyond its user's.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", found[0])).unwrap();
+    for right in ["CapPrm", "CapEff", "CapInh"] {
+        assert!(status.contains(&format!("{right}:\t0000000000000000\n")), "{status}");
+    }
     boxr_testing::Cmd::new("kill").args(["-9", &found[0]]).run().ok();
     wait_until("it has ended", || !std::path::Path::new(&format!("/proc/{}", found[0])).exists());
     lab.boxr(t, ["network", "reload"]).run().ok();
