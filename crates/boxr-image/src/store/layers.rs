@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::lock::{Wait, lock_file};
@@ -82,11 +83,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`], or it cannot be opened.
     pub fn open_layer(&self, diff_id: &Digest) -> Result<OwnedFd, StoreError> {
-        let path = format!("{}/fs", layer_path(diff_id));
-        if !self.root.exists(&path)? {
-            return Err(StoreError::Missing(diff_id.clone()));
+        match self.root.open_dir(&format!("{}/fs", layer_path(diff_id))) {
+            Err(StoreError::System { errno: Errno::NOENT, .. }) => Err(StoreError::Missing(diff_id.clone())),
+            opened => opened,
         }
-        self.root.open_dir(&path)
     }
 
     /// Opens the layers of an image, the lowest first.

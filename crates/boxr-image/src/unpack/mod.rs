@@ -50,17 +50,14 @@ impl Form {
     /// # Errors
     /// Neither: the filesystem has no extended attributes.
     pub fn of(dir: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let set = |name: &str| {
-            rustix::fs::fsetxattr(dir, name, b"y", XattrFlags::empty())?;
-            match rustix::fs::fremovexattr(dir, name) {
-                // Another that asks the same of this directory was quicker.
-                Ok(()) | Err(Errno::NODATA) => Ok(()),
-                Err(errno) => Err(errno),
-            }
+        // Replaces what is not there: whether it may be written is asked first, and nothing is (setxattr(2)).
+        let may_set = |name: &str| match rustix::fs::fsetxattr(dir, name, b"y", XattrFlags::REPLACE) {
+            Ok(()) | Err(Errno::NODATA) => Ok(()),
+            Err(errno) => Err(errno),
         };
-        match set("trusted.overlay.boxr") {
+        match may_set("trusted.overlay.boxr") {
             Ok(()) => Ok(Self::Trusted),
-            Err(Errno::PERM) => set("user.overlay.boxr").map(|()| Self::User),
+            Err(Errno::PERM) => may_set("user.overlay.boxr").map(|()| Self::User),
             Err(errno) => Err(errno),
         }
     }
