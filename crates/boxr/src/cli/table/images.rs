@@ -23,6 +23,15 @@ pub(super) const REGISTRY: &[Flag] = &[
 pub(super) const SHORT_NAMES: &[Flag] =
     &[Flag::value("registry", "HOST", "The registry of names without one (default docker.io)")];
 
+/// Of all commands that make an image.
+const CHANGES: &[Flag] = &[
+    Flag::value("change", "INSTRUCTION", "An instruction of a Dockerfile, such as 'CMD [\"sh\"]'")
+        .short('c')
+        .repeat()
+        .doc("CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR."),
+    Flag::value("message", "TEXT", "A note about it, which history shows").short('m'),
+];
+
 pub(super) static PULL: Command = Command {
     usage: &["pull [FLAGS] IMAGE"],
     about: &[
@@ -161,16 +170,8 @@ pub(super) static IMPORT: Command = Command {
     ],
     args: &[Arg::one("FILE", Complete::File), Arg::optional("NAME", Complete::Nothing)],
     flags: &[
-        &[
-            Flag::value("change", "INSTRUCTION", "An instruction of a Dockerfile, such as 'CMD [\"sh\"]'")
-                .short('c')
-                .repeat()
-                .doc(
-                    "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR.",
-                ),
-            Flag::value("message", "TEXT", "A note about it, which history shows").short('m'),
-            Flag::value("platform", "OS/ARCH[/VARIANT]", "What it runs on, if not on this kind of machine"),
-        ],
+        &[Flag::value("platform", "OS/ARCH[/VARIANT]", "What it runs on, if not on this kind of machine")],
+        CHANGES,
         SHORT_NAMES,
     ],
     examples: &[
@@ -190,15 +191,9 @@ pub(super) static COMMIT: Command = Command {
     flags: &[
         &[
             Flag::value("author", "NAME", "Who made it").short('a'),
-            Flag::value("change", "INSTRUCTION", "An instruction of a Dockerfile, such as 'CMD [\"sh\"]'")
-                .short('c')
-                .repeat()
-                .doc(
-                    "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR.",
-                ),
-            Flag::value("message", "TEXT", "A note about it, which history shows").short('m'),
             Flag::switch("pause", "Pause the container meanwhile; --pause=false does not").short('p'),
         ],
+        CHANGES,
         SHORT_NAMES,
     ],
     examples: &[Example {

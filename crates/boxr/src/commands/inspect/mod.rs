@@ -81,6 +81,46 @@ fn look(store: &Store, dir: &BoxDir, size: bool) -> Result<View, Report> {
     Ok(view::make(sources))
 }
 
+/// How `--format` wants things to be shown that are no boxes.
+pub(super) enum Shown {
+    /// An array with docker's indent, or without any.
+    Json { compact: bool },
+    /// A line for each.
+    Template(Template),
+}
+
+impl Shown {
+    /// As the command line says.
+    ///
+    /// # Errors
+    /// A template that cannot be used.
+    pub fn read(invocation: &Invocation) -> Result<Self, Report> {
+        Ok(match invocation.value("format") {
+            None => Self::Json { compact: false },
+            Some("json") => Self::Json { compact: true },
+            Some(text) => Self::Template(Template::parse(text)?),
+        })
+    }
+
+    /// Prints `views`.
+    ///
+    /// # Errors
+    /// A field that is not there.
+    pub fn print(&self, views: &[Value]) -> Result<(), Report> {
+        let mut text = String::new();
+        match self {
+            Self::Json { compact } => text = as_json(views, *compact)?,
+            Self::Template(template) => {
+                for view in views {
+                    template.render(view, &mut text)?;
+                    text.push('\n');
+                }
+            }
+        }
+        write_stdout(&text)
+    }
+}
+
 /// An array with docker's indent, or, with `--format json`, without any.
 pub(super) fn as_json(views: &[impl Serialize], compact: bool) -> Result<String, Report> {
     let mut bytes = Vec::new();

@@ -6,20 +6,16 @@ use serde_json::{Map, Value, json};
 use super::failed;
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::commands::inspect::as_json;
-use crate::format::template::Template;
+use crate::commands::inspect::Shown;
 use crate::format::time;
-use crate::report::{Report, write_stdout};
+use crate::report::Report;
 
 /// Carries out `boxr network inspect`: those that are there are printed, whatever is wrong with others.
 ///
 /// # Errors
 /// A template that cannot be used; records that cannot be read.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    let template = match invocation.value("format") {
-        None | Some("json") => None,
-        Some(text) => Some(Template::parse(text)?),
-    };
+    let shown = Shown::read(&invocation)?;
     let store = boxes::open_store(&invocation.globals)?;
     let networks = super::open(&invocation.globals)?;
     let mut attachments = networks.attachments().map_err(failed)?;
@@ -35,16 +31,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         views.push(view(&network, &attachments));
         Ok(())
     })?;
-    let Some(template) = template else {
-        write_stdout(&as_json(&views, invocation.value("format").is_some())?)?;
-        return Ok(status);
-    };
-    let mut text = String::new();
-    for view in &views {
-        template.render(view, &mut text)?;
-        text.push('\n');
-    }
-    write_stdout(&text)?;
+    shown.print(&views)?;
     Ok(status)
 }
 

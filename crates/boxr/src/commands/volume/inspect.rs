@@ -5,36 +5,23 @@ use serde_json::{Value, json};
 
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::commands::inspect::as_json;
-use crate::format::template::Template;
+use crate::commands::inspect::Shown;
 use crate::format::time;
-use crate::report::{Report, write_stdout};
+use crate::report::Report;
 
 /// Carries out `boxr volume inspect`: those that are there are printed, whatever is wrong with others.
 ///
 /// # Errors
 /// A template that cannot be used.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    let template = match invocation.value("format") {
-        None | Some("json") => None,
-        Some(text) => Some(Template::parse(text)?),
-    };
+    let shown = Shown::read(&invocation)?;
     let volumes = super::open(&invocation.globals)?;
     let mut views = Vec::new();
     let status = boxes::for_each(invocation.positionals(), |word| {
         views.push(view(&volumes, &volumes.read(&VolumeName::parse(word)?)?));
         Ok(())
     })?;
-    let Some(template) = template else {
-        write_stdout(&as_json(&views, invocation.value("format").is_some())?)?;
-        return Ok(status);
-    };
-    let mut text = String::new();
-    for view in &views {
-        template.render(view, &mut text)?;
-        text.push('\n');
-    }
-    write_stdout(&text)?;
+    shown.print(&views)?;
     Ok(status)
 }
 
