@@ -24,7 +24,7 @@ pub use file::{Format, parse, read};
 pub use grammar::{Id, UserSpec};
 pub use identity::user;
 pub use raw::{RawRun, SaidPath};
-pub use resolve::{Caller, CallerIds, Purpose, Resolved, resolve};
+pub use resolve::{Caller, CallerIds, Purpose, Resolved, limits, resolve};
 pub use settings::{SETTINGS, Setting, Stock};
 pub(crate) use value::clean as clean_path;
 pub use value::{Base, Invalid, Node, Value};

@@ -382,7 +382,11 @@ fn id_mapping(raw: &RawRun) -> IdMapping {
     }
 }
 
-fn limits(raw: &RawRun) -> Result<Limits, ConfigError> {
+/// The limits that were said.
+///
+/// # Errors
+/// Two that contradict each other.
+pub fn limits(raw: &RawRun) -> Result<Limits, ConfigError> {
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let memory = raw.memory.filter(|bytes| *bytes > 0).map(signed);
     let memory_swap = raw.memory_swap.filter(|bytes| *bytes != 0);

@@ -13,6 +13,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 pub mod top;
+pub mod update;
 pub mod usage;
 pub mod wait;
 pub(crate) mod waiting;

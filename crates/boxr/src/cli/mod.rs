@@ -24,7 +24,7 @@ pub use exec_request::{ExecRequest, ExecTarget, exec_request};
 pub use flag::{Complete, Flag, Takes};
 pub use invocation::{Globals, Invocation};
 pub use lexer::{Matches, Said};
-pub use request::{DETACH_KEYS, RunRequest, run_request};
+pub use request::{DETACH_KEYS, RunRequest, run_request, update_request};
 
 use crate::report::{Report, write_stdout};
 use crate::trace;

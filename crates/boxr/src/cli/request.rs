@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use boxr_engine::config::{self, Base, Caller, ConfigError, Node, Purpose, RawRun, Setting};
 use boxr_engine::image::Image;
-use boxr_engine::options::BoxOptions;
+use boxr_engine::options::{BoxOptions, Limits, Restart};
 
 use super::invocation::Invocation;
 use super::lexer::Said;
@@ -38,6 +38,15 @@ pub struct RunRequest {
     pub detach_keys: Vec<u8>,
     /// `--file`, as it was written.
     pub file: Option<PathBuf>,
+}
+
+/// The limits and the restart policy that a command line says.
+///
+/// # Errors
+/// Values that cannot be used.
+pub fn update_request(invocation: &Invocation) -> Result<(Limits, Option<Restart>), Report> {
+    let raw = said(invocation, &Caller::current()?)?;
+    Ok((config::limits(&raw)?, raw.restart))
 }
 
 /// A whole box, and what to do with it.

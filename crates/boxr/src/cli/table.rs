@@ -48,6 +48,7 @@ pub static COMMANDS: &[&Command] = &[
     &life::RESTART,
     &life::WAIT,
     &life::RENAME,
+    &life::UPDATE,
     &life::RM,
     &life::PRUNE,
     &life::EXPORT,
@@ -85,7 +86,7 @@ pub static COMMANDS: &[&Command] = &[
 
 /// Commands of docker's that a later version is to have.
 static LATER: &[&str] =
-    &["build", "compose", "container", "cp", "cri", "events", "info", "pod", "search", "secret", "update"];
+    &["build", "compose", "container", "cp", "cri", "events", "info", "pod", "search", "secret"];
 
 /// The command that `word` calls after the word `group`.
 ///

@@ -31,6 +31,7 @@ pub mod stop;
 pub mod system;
 pub mod top;
 pub mod unpause;
+pub mod update;
 pub mod version;
 pub mod volume;
 pub mod wait;

@@ -22,6 +22,8 @@ pub const TESTS: &[Test] = &[
     test!(missing_memory_is_named, Need::NoController(Controller::Memory)),
     test!(senseless_limits_are_named),
     test!(processes_that_are_entered_are_limited_too, Need::Controller(Controller::Pids)),
+    test!(limits_are_changed_while_it_runs, MEMORY, Need::Controller(Controller::Pids)),
+    test!(what_cannot_be_changed_is_said),
 ];
 
 const MEMORY: Need = Need::Controller(Controller::Memory);
@@ -52,6 +54,35 @@ fn setting(t: &Sandbox, name: &str, controller: &str, files: [&str; 2]) -> Strin
 /// Starts a box that waits, with these flags.
 fn start(t: &Sandbox, flags: &[&str]) {
     t.detached("limited", flags.iter().chain(&["--", "sleep", "1000"]));
+}
+
+fn limits_are_changed_while_it_runs(t: &Sandbox) {
+    let memory = || setting(t, "limited", "memory", ["memory.limit_in_bytes", "memory.max"]);
+    let tasks = || setting(t, "limited", "pids", ["pids.max", "pids.max"]);
+    start(t, &["--memory", "64m", "--pids-limit", "50"]);
+    t.boxr(["update", "--memory", "96m", "limited"]).run().ok().quiet().prints("limited\n");
+    assert_eq!((memory(), tasks()), ("100663296".to_owned(), "50".to_owned()));
+    t.boxr(["update", "--pids-limit", "20", "--restart", "on-failure:3", "limited"]).run().ok();
+    assert_eq!((memory(), tasks()), ("100663296".to_owned(), "20".to_owned()));
+    let format = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}";
+    t.boxr(["inspect", "-f", format, "limited"]).run().ok().prints("100663296 20 on-failure\n");
+    // And at the next start, too.
+    t.boxr(["restart", "-t", "0", "limited"]).run().ok();
+    assert_eq!((memory(), tasks()), ("100663296".to_owned(), "20".to_owned()));
+    t.remove(["limited"]);
+}
+
+fn what_cannot_be_changed_is_said(t: &Sandbox) {
+    t.boxr(["create", "--name", "box", "--", "true"]).run().ok();
+    t.boxr(["update", "box"]).run().exits(125).blames("what is to change?");
+    t.boxr(["update", "--memory", "lots", "box"]).run().exits(125).blames("--memory");
+    t.boxr(["update", "--memory", "64m", "none"]).run().exits(1).blames("no such box: none");
+    t.boxr(["update", "--memory", "64m", "box"]).run().ok();
+    t.boxr(["inspect", "-f", "{{.HostConfig.Memory}}", "box"]).run().ok().prints("67108864\n");
+    t.boxr(["rm", "box"]).run().ok();
+    t.boxr(["run", "-d", "--rm", "--name", "goes", "--", "sleep", "1000"]).run().ok();
+    t.boxr(["update", "--restart", "always", "goes"]).run().exits(1).blames("--rm");
+    t.boxr(["rm", "-f", "goes"]).run().ok();
 }
 
 fn memory_is_limited(t: &Sandbox) {

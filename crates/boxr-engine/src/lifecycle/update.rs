@@ -1,0 +1,50 @@
+//! `update`: other limits and another restart policy for a box, at once if it runs, and at every start from now on.
+
+use boxr_cgroup::{Cgroup, DeviceDefaults};
+
+use crate::options::{Limits, Restart, Retention};
+use crate::outcome::EngineError;
+use crate::spec;
+use crate::store::{BoxDir, Wait};
+
+/// Changes the limits that `change` has, and the policy; the others stay.
+///
+/// # Errors
+/// [`EngineError::Wrong`] when it runs without a cgroup, or goes when it ends; what the kernel refuses. Then nothing
+/// is noted.
+pub fn update(dir: &BoxDir, change: &Limits, restart: Option<Restart>) -> Result<(), EngineError> {
+    let state = super::current(dir)?;
+    let Some(lock) = dir.lock(Wait::Yes)? else {
+        return Err(EngineError::Wrong { name: state.name, is: "is gone".into() });
+    };
+    let mut record = lock.read_record()?;
+    if let Some(policy) = restart {
+        if record.options.retention == Retention::Ephemeral && policy != Restart::No {
+            let is = "is removed when it ends (--rm), and cannot be started again then";
+            return Err(EngineError::Wrong { name: state.name, is: is.into() });
+        }
+        record.options.restart = policy;
+    }
+    let limits = merged(&record.options.limits, change);
+    if super::running(&state).is_ok() && !change.is_empty() {
+        let without = "runs without a cgroup that could have limits: restart it with them";
+        let none = || EngineError::Wrong { name: state.name.clone(), is: without.into() };
+        let mut cgroup = Cgroup::open(state.cgroup.as_ref().ok_or_else(none)?)?;
+        let location = cgroup.update(&spec::resources(change), DeviceDefaults::None)?.clone();
+        lock.update_state(|state| state.cgroup = Some(location))?;
+    }
+    record.options.limits = limits;
+    Ok(lock.replace_record(&record)?)
+}
+
+fn merged(old: &Limits, change: &Limits) -> Limits {
+    Limits {
+        memory: change.memory.or(old.memory),
+        memory_swap: change.memory_swap.or(old.memory_swap),
+        cpus_milli: change.cpus_milli.or(old.cpus_milli),
+        cpu_shares: change.cpu_shares.or(old.cpu_shares),
+        pids: change.pids.or(old.pids),
+        cpuset_cpus: change.cpuset_cpus.clone().or_else(|| old.cpuset_cpus.clone()),
+        cpuset_mems: change.cpuset_mems.clone().or_else(|| old.cpuset_mems.clone()),
+    }
+}
