@@ -62,6 +62,16 @@ pub enum EngineError {
         /// How it is, such as "is not running".
         is: String,
     },
+    /// Files did not get into the box, or out of it.
+    #[error("cannot copy {way} box {name}: {reason}")]
+    Copy {
+        /// `from` or `to`
+        way: &'static str,
+        /// The box.
+        name: String,
+        /// Why, in words.
+        reason: String,
+    },
     /// The monitor ended before it could tell how the start went.
     #[error("the monitor of box {name} ended during the start")]
     MonitorLost {

@@ -4,6 +4,7 @@
 //! trusts nothing that was not verified; a [`registry::Client`] fetches what it lacks.
 
 pub mod archive;
+pub mod copy;
 pub mod digest;
 pub mod oci;
 pub mod pack;

@@ -95,7 +95,10 @@ impl IdMap {
     }
 
     /// Writes the maps from within the namespace.
-    pub(crate) fn write_from_inside(&self) -> Result<(), StepError> {
+    ///
+    /// # Errors
+    /// The kernel refuses them.
+    pub fn write_from_inside(&self) -> Result<(), StepError> {
         if self.writer == Writer::FirstProcess {
             write_file("/proc/self/uid_map", &lines(&self.uids))?;
             write_file("/proc/self/setgroups", "deny")?;

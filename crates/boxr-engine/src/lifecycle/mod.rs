@@ -1,6 +1,7 @@
 //! What can be done with a box that exists, one file each.
 
 pub(crate) mod again;
+pub mod copy;
 mod create;
 mod exec;
 mod freeze;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Dir, Holes};
+use super::{Holes, Ids};
 use crate::tar::{Entry, Kind, Segment, Time};
 use crate::unpack::is_wanted;
 
@@ -15,7 +15,7 @@ use crate::unpack::is_wanted;
 const MOST_SEGMENTS: usize = 1 << 16;
 
 /// What is to be put into an archive.
-pub(super) enum Data {
+pub(crate) enum Data {
     /// A file with its contents.
     File(Entry, Box<dyn Read>),
     /// Something without any.
@@ -27,13 +27,13 @@ pub(super) enum Data {
 }
 
 /// Overlayfs' mark of something that is removed.
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 /// The entry of what has this `stat`, as far as that says.
-pub(super) fn of(stat: &Stat, kind: Kind, name: &[u8], dir: &Dir) -> Entry {
-    let (uid, gid) = dir.ids.of(stat.st_uid, stat.st_gid);
+pub(crate) fn of(stat: &Stat, kind: Kind, name: &[u8], ids: &Ids) -> Entry {
+    let (uid, gid) = ids.of(stat.st_uid, stat.st_gid);
     Entry {
         uid,
         gid,
@@ -44,31 +44,31 @@ pub(super) fn of(stat: &Stat, kind: Kind, name: &[u8], dir: &Dir) -> Entry {
 }
 
 /// What is at `name` in `parent`, which was found to have this `stat`.
-pub(super) fn open(
+pub(crate) fn open(
     parent: BorrowedFd<'_>,
     name: &[u8],
     stat: &Stat,
     path: &[u8],
-    dir: &Dir,
+    ids: &Ids,
     holes: Holes,
 ) -> Result<Data, Errno> {
     let device = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => file(parent, name, path, dir, holes),
+        FileType::RegularFile => file(parent, name, path, ids, holes),
         FileType::Symlink => match fs::readlinkat(parent, name, Vec::new()) {
             Err(Errno::NOENT | Errno::INVAL) => Ok(Data::Gone),
-            link => Ok(Data::None(Entry { link: link?.into_bytes(), ..of(stat, Kind::Symlink, path, dir) })),
+            link => Ok(Data::None(Entry { link: link?.into_bytes(), ..of(stat, Kind::Symlink, path, ids) })),
         },
         FileType::CharacterDevice => {
-            Ok(Data::None(Entry { device, ..of(stat, Kind::CharacterDevice, path, dir) }))
+            Ok(Data::None(Entry { device, ..of(stat, Kind::CharacterDevice, path, ids) }))
         }
-        FileType::BlockDevice => Ok(Data::None(Entry { device, ..of(stat, Kind::BlockDevice, path, dir) })),
-        FileType::Fifo => Ok(Data::None(of(stat, Kind::Fifo, path, dir))),
+        FileType::BlockDevice => Ok(Data::None(Entry { device, ..of(stat, Kind::BlockDevice, path, ids) })),
+        FileType::Fifo => Ok(Data::None(of(stat, Kind::Fifo, path, ids))),
         _ => Ok(Data::Socket),
     }
 }
 
-fn file(parent: BorrowedFd<'_>, name: &[u8], path: &[u8], dir: &Dir, holes: Holes) -> Result<Data, Errno> {
+fn file(parent: BorrowedFd<'_>, name: &[u8], path: &[u8], ids: &Ids, holes: Holes) -> Result<Data, Errno> {
     // Something else may be in its place by now, such as a pipe that would be waited for.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = match fs::openat(parent, name, flags, Mode::empty()) {
@@ -80,7 +80,7 @@ fn file(parent: BorrowedFd<'_>, name: &[u8], path: &[u8], dir: &Dir, holes: Hole
         return Ok(Data::Gone);
     }
     let size = u64::try_from(stat.st_size).unwrap_or(0);
-    let mut entry = Entry { size, xattrs: xattrs(fd.as_fd())?, ..of(&stat, Kind::File, path, dir) };
+    let mut entry = Entry { size, xattrs: xattrs(fd.as_fd())?, ..of(&stat, Kind::File, path, ids) };
     let stored = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
     if holes == Holes::Kept && stored < size {
         entry.segments = segments(fd.as_fd(), size)?;
@@ -148,7 +148,7 @@ impl Read for Pieces {
 type Xattr = (Vec<u8>, Vec<u8>);
 
 /// The attributes that belong to the files and not to the machine.
-pub(super) fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>, Errno> {
+pub(crate) fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>, Errno> {
     let mut names = vec![0; 64 * 1024];
     let length = match fs::flistxattr(fd, &mut names) {
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),

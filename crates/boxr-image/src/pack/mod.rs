@@ -8,7 +8,7 @@
 //! The same files make the same bytes: names are sorted, a directory's files come before its directories, times are
 //! whole seconds, and a file is stored with its holes filled, since where they are is the filesystem's affair.
 
-mod entry;
+pub(crate) mod entry;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -68,7 +68,7 @@ impl<'a, W: Write> Walk<'a, W> {
         if (stat.st_mode & 0o7777, owner) == (0o755, (0, 0)) {
             return Ok(());
         }
-        let mut entry = entry::of(&stat, Kind::Directory, b"./", top);
+        let mut entry = entry::of(&stat, Kind::Directory, b"./", &top.ids);
         entry.xattrs =
             entry::xattrs(top.fd.as_fd()).map_err(|errno| failed("read attributes of", b"/", errno))?;
         self.put(&entry, io::empty())
@@ -190,7 +190,7 @@ impl<'a, W: Write> Walk<'a, W> {
                 (stat, xattrs, self.is_opaque(at, &place.path)?)
             }
         };
-        let entry = Entry { xattrs, ..entry::of(&stat, Kind::Directory, &place.path, dir) };
+        let entry = Entry { xattrs, ..entry::of(&stat, Kind::Directory, &place.path, &dir.ids) };
         self.put(&entry, io::empty())?;
         if self.removals == Removals::Written && opaque {
             let name = joined(&place.path, b".wh..wh..opq");
@@ -218,12 +218,12 @@ impl<'a, W: Write> Walk<'a, W> {
         if found.stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&key) {
                 let link = first.clone();
-                let entry = Entry { link, ..entry::of(&found.stat, Kind::HardLink, path, dir) };
+                let entry = Entry { link, ..entry::of(&found.stat, Kind::HardLink, path, &dir.ids) };
                 return self.put(&entry, io::empty());
             }
             self.links.insert(key, path.to_vec());
         }
-        let opened = entry::open(parent, name, &found.stat, path, dir, self.tree.holes);
+        let opened = entry::open(parent, name, &found.stat, path, &dir.ids, self.tree.holes);
         match opened.map_err(|errno| failed("read", path, errno))? {
             Data::File(entry, data) => self.put(&entry, data),
             Data::None(entry) => self.put(&entry, io::empty()),

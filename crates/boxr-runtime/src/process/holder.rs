@@ -17,7 +17,7 @@ use crate::idmap::IdMap;
 ///
 /// # Errors
 /// The maps cannot be written, or no namespace is to be had.
-pub(crate) fn user_namespace(map: &IdMap) -> Result<OwnedFd, Error> {
+pub fn user_namespace(map: &IdMap) -> Result<OwnedFd, Error> {
     let (ours, theirs) = Channel::pair().at(Step::Channel, "a socket pair")?;
     let flags = NamespaceKind::User.clone_flag();
     let (pid, holder) = match clone3(flags, None, Parent::Caller).at(Step::Clone, "user (for idmap)")? {

@@ -26,7 +26,7 @@
 
 mod command;
 mod credentials;
-pub(crate) mod holder;
+pub mod holder;
 mod home;
 pub mod init;
 mod keyring;

@@ -51,6 +51,7 @@ pub static COMMANDS: &[&Command] = &[
     &life::UPDATE,
     &life::RM,
     &life::PRUNE,
+    &life::CP,
     &life::EXPORT,
     &look::PS,
     &look::INSPECT,
@@ -86,7 +87,7 @@ pub static COMMANDS: &[&Command] = &[
 
 /// Commands of docker's that a later version is to have.
 static LATER: &[&str] =
-    &["build", "compose", "container", "cp", "cri", "events", "info", "pod", "search", "secret"];
+    &["build", "compose", "container", "cri", "events", "info", "pod", "search", "secret"];
 
 /// The command that `word` calls after the word `group`.
 ///

@@ -4,6 +4,7 @@ pub mod attach;
 pub mod commit;
 pub mod completion;
 pub mod config;
+pub mod cp;
 pub mod create;
 pub mod diff;
 pub mod doctor;

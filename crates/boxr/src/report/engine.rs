@@ -25,7 +25,9 @@ impl Explain for EngineError {
             Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
             Self::Join(error) => error.report(),
-            Self::System { .. } | Self::MonitorLost { .. } => Report::new(self.to_string()),
+            Self::System { .. } | Self::MonitorLost { .. } | Self::Copy { .. } => {
+                Report::new(self.to_string())
+            }
             Self::Wrong { name, is } => wrong(name, is),
             Self::File { path, errno } => Report::new(format!("cannot write {path}: {}", errno_text(*errno))),
         };

@@ -7,6 +7,7 @@ mod cli;
 mod configuration;
 mod confinement;
 mod containers;
+mod copies;
 mod crash;
 mod descriptors;
 mod detached;
@@ -78,6 +79,7 @@ fn main() -> std::process::ExitCode {
         system::TESTS,
         volumes::TESTS,
         changes::TESTS,
+        copies::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())
 }

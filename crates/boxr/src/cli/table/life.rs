@@ -86,6 +86,28 @@ pub(super) static STOP: Command = Command {
     ..Command::new("stop", Section::Life, "Ask boxes to end", commands::stop::run)
 };
 
+pub(super) static CP: Command = Command {
+    usage: &["cp [FLAGS] CONTAINER:SRC DEST|-", "cp [FLAGS] SRC|- CONTAINER:DEST"],
+    about: &[
+        "Copies files and directories out of a container or into it, running or not, by docker's rules: a directory goes \
+            into a directory that is there, or becomes DEST; SRC/. is what is in it; DEST/ must be there for a file. With \
+            - it is a tar archive, on stdout or stdin.",
+        "Files belong to root of the container, and those that come out to the caller; devices stay in there, \
+            and set-user-id bits with them. What is mounted in a container is part of it while it runs.",
+    ],
+    args: &[Arg::one("SRC", Complete::File), Arg::one("DEST", Complete::File)],
+    flags: &[&[
+        Flag::switch("archive", "Keep owners, as numbers in the container").short('a'),
+        Flag::switch("follow-link", "Copy what SRC links to, not the link").short('L'),
+        Flag::switch("quiet", "Do not say how much was copied").short('q'),
+    ]],
+    examples: &[
+        Example { line: "boxr cp web:/etc/nginx ./conf", what: "a directory out of web" },
+        Example { line: "boxr cp site/. web:/usr/share/nginx/html", what: "what is in a directory, into it" },
+    ],
+    ..Command::new("cp", Section::Life, "Copy files into a container or out of it", commands::cp::run)
+};
+
 pub(super) static EXPORT: Command = Command {
     usage: &["export [FLAGS] CONTAINER"],
     about: &[
