@@ -1,8 +1,10 @@
 //! `boxr cp`
 
+mod interrupt;
+
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use boxr_engine::lifecycle::copy::{Files, Incoming, Ingoing, Outgoing, Request, left_out};
@@ -13,7 +15,8 @@ use boxr_image::pack::Holes;
 use crate::boxes;
 use crate::cli::Invocation;
 use crate::format::size;
-use crate::report::{Report, io_text, stdout_failed};
+use crate::report::{Report, errno_text, io_text, stdout_failed};
+use interrupt::Interruptible;
 
 /// Bytes that go through at once.
 const BUFFER: usize = 128 * 1024;
@@ -103,9 +106,13 @@ fn to_host(outgoing: Outgoing, target: &str, owners: Owners) -> Result<u64, Repo
     let path = target.as_bytes();
     let into = Target::find(&Base::Host, path).and_then(|found| found.takes(outgoing.is_directory, path));
     let into = into.map_err(|error| not_copied(&error))?;
-    let mut archive = Counted { inner: &outgoing.archive, bytes: 0 };
+    let mut archive = Interruptible::new(&outgoing.archive)
+        .map_err(|errno| Report::new(format!("cannot receive signals: {}", errno_text(errno))).status(1))?;
     let laid = lay(io::BufReader::with_capacity(BUFFER, &mut archive), &into, owners);
     let copied = archive.bytes;
+    if let Some(signal) = archive.ended_by {
+        return Err(Report::silent(u8::try_from(128 + signal).unwrap_or(1)));
+    }
     // A file of the host's that cannot be written is the reason, and not that nobody reads on.
     let laid = match laid {
         Err(error @ (CopyError::Tar(_) | CopyError::Read(_))) => {
@@ -221,18 +228,10 @@ fn success(invocation: &Invocation, bytes: u64, to: &str) {
     }
 }
 
-/// Counts what goes through.
+/// Counts what is written.
 struct Counted<'f> {
     inner: &'f File,
     bytes: u64,
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.bytes += read as u64;
-        Ok(read)
-    }
 }
 
 impl Write for Counted<'_> {

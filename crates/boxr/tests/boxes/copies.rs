@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait};
+use rustix::process::Signal;
 
 use crate::containers::{OVERLAY, offered};
 
@@ -17,6 +18,7 @@ pub const TESTS: &[Test] = &[
     test!(boxes_with_a_root_of_their_own_have_files, Need::Tool(Tool::Busybox)),
     test!(links_of_a_hostile_container_end_in_it, Need::Tool(Tool::Busybox), OVERLAY),
     test!(links_that_change_meanwhile_end_in_the_container, Need::Tool(Tool::Busybox), OVERLAY; deadline 90),
+    test!(what_is_broken_off_leaves_nothing_half_there, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_cannot_be_copied_is_said),
 ];
 
@@ -324,6 +326,40 @@ fn links_that_change_meanwhile_end_in_the_container(t: &Sandbox) {
         assert_eq!(read(t, "host/file"), "secret\n");
         assert_eq!(fs::read_dir(t.path("host")).unwrap().count(), 1);
     }
+    t.boxr(["rm", "-f", "up"]).run().ok();
+}
+
+fn what_is_broken_off_leaves_nothing_half_there(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    t.run(["-q", "-d", "--name", "up", &name, "sleep", "1000"]).run().ok();
+    let begun = |dir: &std::path::Path| {
+        fs::read_dir(dir).unwrap().any(|entry| {
+            let entry = entry.unwrap();
+            entry.file_name().to_string_lossy().starts_with(".boxr")
+                && entry.metadata().is_ok_and(|found| found.len() > 0)
+        })
+    };
+    // Into it: half an archive, and then the end of boxr.
+    fs::write(t.path("big"), vec![b'x'; 2 << 20]).unwrap();
+    let archive = Cmd::new("tar").args(["-c", "big"]).cwd(t.path("")).run().ok().stdout;
+    for signal in [Signal::TERM, Signal::KILL] {
+        let mut cp = t.boxr(["cp", "-", "up:/home"]).spawn();
+        cp.write(&archive[..1 << 20]);
+        let count = "ls -A /home | grep -c boxr";
+        wait::wait_until("a file is begun", || t.boxr(["exec", "up", "sh", "-c", count]).run().word() == "1");
+        cp.signal(signal);
+        drop(cp.finish());
+        wait::wait_until("it is removed", || t.boxr(["exec", "up", "sh", "-c", count]).run().word() == "0");
+    }
+    t.boxr(["exec", "up", "ls", "/home"]).run().ok().prints("ann\n");
+    // Out of it: enough to be caught at it.
+    t.boxr(["exec", "up", "sh", "-c", "yes | head -c 400000000 >/tmp/big"]).run().ok();
+    fs::create_dir(t.path("out")).unwrap();
+    let cp = t.boxr(["cp", "up:/tmp/big", "out"]).spawn();
+    wait::wait_until("a file is begun", || begun(&t.path("out")));
+    cp.signal(Signal::TERM);
+    cp.finish().exits(128 + Signal::TERM.as_raw()).quiet();
+    assert_eq!(fs::read_dir(t.path("out")).unwrap().count(), 0);
     t.boxr(["rm", "-f", "up"]).run().ok();
 }
 

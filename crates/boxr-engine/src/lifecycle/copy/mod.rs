@@ -22,6 +22,7 @@ use std::io::{BufReader, Read};
 use boxr_image::copy::{Laid, Owners, Source, Target, lay, send};
 use boxr_image::pack::Holes;
 use boxr_image::unpack::Decompressor;
+use boxr_sys::signal;
 
 use crate::outcome::EngineError;
 use crate::store::{BoxDir, Lock};
@@ -128,6 +129,8 @@ impl<'d> Files<'d> {
         }
         let owners = if keeps_owners { Owners::Kept } else { Owners::All { uid: 0, gid: 0 } };
         let (archive, worker) = Worker::that_reads("to", &self.name, |from| {
+            // Ctrl-C ends who writes, and that ends the archive: what is half there is removed then.
+            let _signals = signal::take_all().map_err(|errno| format!("cannot receive signals: {errno}"))?;
             let base = self.place.enter()?;
             let target = Target::find(&base, path).map_err(|e| e.to_string())?;
             let into = match what {
