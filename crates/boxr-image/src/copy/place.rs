@@ -55,6 +55,8 @@ pub struct Source {
     pub(super) stat: Stat,
     /// What it is called in an archive; `.` for the contents of a directory.
     pub(super) called: Vec<u8>,
+    /// As it was asked for, for messages.
+    pub(super) path: Vec<u8>,
 }
 
 /// Where it is copied to.
@@ -181,7 +183,13 @@ impl Source {
         if plain.ending != Ending::Name && !is_directory(&stat) {
             return Err(CopyError::NotADirectory(shown(path)));
         }
-        Ok(Self { parent: settled.parent, name: settled.name, stat, called: plain.called() })
+        Ok(Self {
+            parent: settled.parent,
+            name: settled.name,
+            stat,
+            called: plain.called(),
+            path: path.to_vec(),
+        })
     }
 
     /// Whether it is a directory.

@@ -45,14 +45,14 @@ pub fn send<W: Write>(source: &Source, holes: Holes, to: W) -> Result<(W, Conten
         ids: Ids::default(),
     };
     if is_kernels(source.parent.as_fd()) {
-        return Err(CopyError::Kernel(shown(&source.name)));
+        return Err(CopyError::Kernel(shown(&source.path)));
     }
     if source.is_directory() {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = fs::openat(&source.parent, source.name.as_slice(), flags, Mode::empty())
-            .map_err(|errno| CopyError::system("open the directory", &source.name, errno))?;
+            .map_err(|errno| CopyError::system("open the directory", &source.path, errno))?;
         if is_kernels(root.as_fd()) {
-            return Err(CopyError::Kernel(shown(&source.name)));
+            return Err(CopyError::Kernel(shown(&source.path)));
         }
         sender.tree(&root, &source.called)?;
     } else {

@@ -141,7 +141,7 @@ impl<'d> Files<'d> {
             let into = into.map_err(|e| e.to_string())?;
             let from = BufReader::with_capacity(worker::BUFFER, from);
             let laid = if what == Incoming::Archive {
-                let from = Decompressor::new(from).map_err(|e| e.to_string())?;
+                let from = Decompressor::new(beginning(from)?).map_err(|e| e.to_string())?;
                 let mut from = BufReader::with_capacity(worker::BUFFER, from);
                 let laid = lay(&mut from, &into, owners);
                 drain(from);
@@ -154,6 +154,13 @@ impl<'d> Files<'d> {
         })?;
         Ok(Ingoing { archive, worker })
     }
+}
+
+/// The same stream, which shows at once what its first bytes are, however it was written.
+fn beginning(mut from: impl Read) -> Result<impl std::io::BufRead, String> {
+    let mut first = Vec::new();
+    from.by_ref().take(4).read_to_end(&mut first).map_err(|error| error.to_string())?;
+    Ok(BufReader::with_capacity(worker::BUFFER, std::io::Cursor::new(first).chain(from)))
 }
 
 /// What follows an archive means nothing, and whoever writes it is not to be stopped by that.
