@@ -1,6 +1,6 @@
 //! What the paths on a command line lead to.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -105,6 +105,38 @@ impl Base {
         }
     }
 
+    /// Whether the directory `found`, somewhere below this root, is at or below one of `paths`, at the end of their links.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_below(&self, found: BorrowedFd<'_>, paths: &[Vec<u8>]) -> Result<Option<usize>, Errno> {
+        let key = |stat: Stat| (stat.st_dev, stat.st_ino);
+        let mut tops = Vec::new();
+        for (at, path) in paths.iter().enumerate() {
+            match self.open(path, OFlags::PATH) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                opened => tops.push((at, key(fs::fstat(opened?)?))),
+            }
+        }
+        let root = key(fs::fstat(self.open(b"/", OFlags::PATH)?)?);
+        let mut here = rustix::io::fcntl_dupfd_cloexec(found, 3)?;
+        loop {
+            let this = key(fs::fstat(&here)?);
+            if let Some((at, _)) = tops.iter().find(|(_, top)| *top == this) {
+                return Ok(Some(*at));
+            }
+            if this == root {
+                return Ok(None);
+            }
+            let above =
+                fs::openat(&here, "..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            if key(fs::fstat(&above)?) == this {
+                return Ok(None);
+            }
+            here = above;
+        }
+    }
+
     /// Relative paths begin in the caller's working directory, or at the container's root.
     fn plain(&self, path: &[u8]) -> Result<Plain, CopyError> {
         let mut whole = Vec::new();
@@ -196,6 +228,17 @@ impl Source {
     pub fn is_directory(&self) -> bool {
         is_directory(&self.stat)
     }
+
+    /// The directory that it is, or that it is in.
+    ///
+    /// # Errors
+    /// It cannot be opened any more.
+    pub fn directory(&self) -> Result<OwnedFd, CopyError> {
+        let name = if self.is_directory() { self.name.as_slice() } else { b"." };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(&self.parent, name, flags, Mode::empty())
+            .map_err(|errno| CopyError::system("open the directory", &self.path, errno))
+    }
 }
 
 impl Target {
@@ -255,7 +298,7 @@ impl Target {
 
 impl Into {
     /// The directory, for what goes on from it.
-    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
 }

@@ -43,7 +43,9 @@ fn no_leftovers(t: &Sandbox, dir: &str) {
 fn files_come_out_of_containers(t: &Sandbox) {
     let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
     t.run(["-q", "--name", "ended", &name, "sh", "-c", SCRIPT]).run().ok();
-    let up = format!("{SCRIPT}; echo volume >/mnt/v; echo tmp >/scratch/t; touch /up; exec sleep 1000");
+    let up = format!(
+        "{SCRIPT}; ln -s /mnt /to-mnt; mkdir /mnt/sub; echo volume >/mnt/v; echo tmp >/scratch/t; touch /up; exec sleep 1000"
+    );
     let words = ["-q", "-d", "--name", "up", "-v", "/mnt", "--tmpfs", "/scratch", &name, "sh", "-c", &up];
     t.run(words).run().ok();
     t.boxr(["exec", "up", "sh", "-c", "while [ ! -e /up ]; do sleep 0.01; done"]).run().ok();
@@ -92,6 +94,10 @@ fn files_come_out_of_containers(t: &Sandbox) {
     t.boxr(["unpause", "up"]).run();
     t.boxr(["stop", "-t", "0", "up"]).run().ok();
     t.boxr(["cp", "up:/mnt/v", "x"]).run().exits(1).blames("/mnt is mounted in it only while it runs");
+    let refused = "/mnt is mounted in it only while it runs";
+    t.boxr(["cp", "up:/to-mnt/", "x"]).run().exits(1).blames(refused);
+    t.boxr(["cp", "up/passwd", "up:/to-mnt"]).run().exits(1).blames(refused);
+    t.boxr(["cp", "up/passwd", "up:/to-mnt/x"]).run().exits(1).blames(refused);
     t.boxr(["create", "--name", "made", &name]).run().ok();
     t.boxr(["cp", "made:/etc/passwd", "made-passwd"]).run().ok();
     assert_eq!(read(t, "made-passwd"), read(t, "up/passwd"));

@@ -18,6 +18,7 @@ mod worker;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::os::fd::AsFd;
 
 use boxr_image::copy::{Laid, Owners, Source, Target, lay, send};
 use boxr_image::pack::Holes;
@@ -101,6 +102,8 @@ impl<'d> Files<'d> {
         let (mut archive, worker) = Worker::that_writes("from", &self.name, |to| {
             let base = self.place.enter()?;
             let source = Source::find(&base, &request.path, request.follow).map_err(|e| e.to_string())?;
+            let directory = source.directory().map_err(|e| e.to_string())?;
+            self.place.check(&base, directory.as_fd())?;
             let kind = if source.is_directory() { b"d" } else { b"f" };
             worker::write_all(&to, kind)?;
             let to = std::io::BufWriter::with_capacity(worker::BUFFER, to);
@@ -139,6 +142,7 @@ impl<'d> Files<'d> {
                 Incoming::Archive => target.takes_any(path),
             };
             let into = into.map_err(|e| e.to_string())?;
+            self.place.check(&base, into.as_fd())?;
             let from = BufReader::with_capacity(worker::BUFFER, from);
             let laid = if what == Incoming::Archive {
                 let from = Decompressor::new(beginning(from)?).map_err(|e| e.to_string())?;

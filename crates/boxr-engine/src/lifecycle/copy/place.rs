@@ -1,8 +1,8 @@
 //! Where the files of a box are, and how a worker gets there.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use boxr_image::copy::Base;
 use boxr_runtime::idmap::{Extent, IdMap, Writer};
@@ -112,7 +112,15 @@ impl Place {
             .mounts
             .iter()
             .find(|mount| names(&path).starts_with(&names(mount.as_os_str().as_bytes())))?;
-        Some(format!("{} is mounted in it only while it runs", found.display()))
+        Some(only_while_it_runs(found))
+    }
+
+    /// The same for a directory that a path has led to, through links perhaps.
+    pub(super) fn check(&self, base: &Base, directory: BorrowedFd<'_>) -> Result<(), String> {
+        let Self::Stopped(stopped) = self else { return Ok(()) };
+        let paths: Vec<_> = stopped.mounts.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+        let found = base.is_below(directory, &paths).map_err(said("look around in it"))?;
+        found.and_then(|at| stopped.mounts.get(at)).map_or(Ok(()), |mount| Err(only_while_it_runs(mount)))
     }
 
     /// Takes this process there for good, as root of the box.
@@ -185,6 +193,10 @@ impl Stopped {
         }
         Ok(Base::Root(root))
     }
+}
+
+fn only_while_it_runs(mount: &Path) -> String {
+    format!("{} is mounted in it only while it runs", mount.display())
 }
 
 fn extent(extent: &IdExtent) -> Extent {
