@@ -26,6 +26,7 @@ mod network;
 mod own_binary;
 mod privileges;
 mod readme;
+mod replay;
 mod restarts;
 mod rootfs;
 mod signals;
@@ -79,6 +80,7 @@ fn main() -> std::process::ExitCode {
         system::TESTS,
         volumes::TESTS,
         changes::TESTS,
+        replay::TESTS,
         copies::TESTS,
     ];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr"), tests.concat())

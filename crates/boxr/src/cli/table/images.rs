@@ -255,6 +255,14 @@ pub(super) static LOGOUT: Command = Command {
     ..Command::new("logout", Section::Images, "Forget the password for a registry", image::logout::run)
 };
 
+static EXISTS: Command = Command {
+    usage: &["image exists IMAGE"],
+    about: &["Ends with 0 if there is such an image, otherwise with 1."],
+    args: &[Arg::one("IMAGE", Complete::Image)],
+    flags: &[SHORT_NAMES],
+    ..Command::new("image exists", Section::Images, "Tell whether there is an image", image::exists::run)
+};
+
 static INSPECT: Command = Command {
     usage: &["image inspect [FLAGS] IMAGE..."],
     about: &["Prints all that is known of images as a JSON array."],
@@ -304,6 +312,7 @@ static VERIFY: Command = Command {
 
 /// The commands that follow a word of theirs.
 pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
+    ("image", "exists", &EXISTS),
     ("image", "history", &HISTORY),
     ("image", "import", &IMPORT),
     ("image", "inspect", &INSPECT),
@@ -327,15 +336,15 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 pub(super) static IMAGE: Command = Command {
     usage: &["image COMMAND [FLAGS] [ARG...]"],
     about: &[
-        "Commands about images: history, import, inspect, load, ls, mount, prune, pull, push, rm, save, tag, unmount. \
+        "Commands about images: exists, history, import, inspect, load, ls, mount, prune, pull, push, rm, save, tag, unmount. \
             `boxr image COMMAND --help` tells more of one.",
     ],
     args: &[
         Arg::one(
             "COMMAND",
             Complete::Words(&[
-                "history", "import", "inspect", "load", "ls", "mount", "prune", "pull", "push", "rm", "save",
-                "tag", "unmount",
+                "exists", "history", "import", "inspect", "load", "ls", "mount", "prune", "pull", "push",
+                "rm", "save", "tag", "unmount",
             ]),
         ),
         Arg::any("ARG", Complete::Image),

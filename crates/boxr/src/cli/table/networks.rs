@@ -99,11 +99,19 @@ static RELOAD: Command = Command {
     ..Command::new("network reload", Section::System, "Make the rules of networks again", network::reload)
 };
 
+static EXISTS: Command = Command {
+    usage: &["network exists NETWORK"],
+    about: &["Ends with 0 if there is such a network, otherwise with 1."],
+    args: &[Arg::one("NETWORK", Complete::Nothing)],
+    ..Command::new("network exists", Section::System, "Tell whether there is a network", network::exists)
+};
+
 /// The commands that follow a word of theirs.
 pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("network", "connect", &CONNECT),
     ("network", "create", &CREATE),
     ("network", "disconnect", &DISCONNECT),
+    ("network", "exists", &EXISTS),
     ("network", "inspect", &INSPECT),
     ("network", "list", &LS),
     ("network", "ls", &LS),
@@ -116,13 +124,23 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 pub(super) static NETWORK: Command = Command {
     usage: &["network COMMAND [FLAGS] [ARG...]"],
     about: &[
-        "Commands about networks: connect, create, disconnect, inspect, ls, prune, reload, rm. `boxr network COMMAND \
+        "Commands about networks: connect, create, disconnect, exists, inspect, ls, prune, reload, rm. `boxr network COMMAND \
             --help` tells more of one.",
     ],
     args: &[
         Arg::one(
             "COMMAND",
-            Complete::Words(&["connect", "create", "disconnect", "inspect", "ls", "prune", "reload", "rm"]),
+            Complete::Words(&[
+                "connect",
+                "create",
+                "disconnect",
+                "exists",
+                "inspect",
+                "ls",
+                "prune",
+                "reload",
+                "rm",
+            ]),
         ),
         Arg::any("ARG", Complete::Container),
     ],

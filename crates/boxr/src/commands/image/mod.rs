@@ -1,5 +1,6 @@
 //! Commands about images, and the words `boxr image`, `boxr store` and `boxr system` before some of them.
 
+pub mod exists;
 pub mod history;
 pub mod import;
 pub mod inspect;

@@ -35,6 +35,15 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     Ok(status)
 }
 
+/// Carries out `boxr network exists`: 0 or 1, and nothing printed.
+///
+/// # Errors
+/// Records that cannot be read.
+pub fn exists(invocation: Invocation) -> Result<u8, Report> {
+    let networks = super::open(&invocation.globals)?.list().map_err(failed)?;
+    Ok(u8::from(!networks.iter().any(|network| network.name == invocation.first())))
+}
+
 /// docker's keys.
 fn view(network: &Definition, attachments: &[Attachment]) -> Value {
     let pools = network.pools.iter().map(|pool| {

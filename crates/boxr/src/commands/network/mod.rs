@@ -15,7 +15,7 @@ use crate::report::Report;
 
 pub use connect::{connect, disconnect, reload};
 pub use create::run as create;
-pub use inspect::run as inspect;
+pub use inspect::{exists, run as inspect};
 pub use list::run as list;
 pub use remove::{prune, remove};
 
