@@ -82,6 +82,7 @@ pub struct Bench {
 
 impl Bench {
     fn prepare(scale: Scale) -> Result<Self, String> {
+        crate::test::packages::install_musl()?;
         // Another build to measure, such as yesterday's.
         let boxr = std::env::var_os("BOXR_BENCH_BIN")
             .map_or_else(|| build::release("boxr"), |path| Ok(path.into()))?;

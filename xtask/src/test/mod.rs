@@ -4,7 +4,7 @@
 //! "Tests"): as root, as an ordinary user, as a user that /etc/passwd does not know, on a kernel with
 //! nothing but cgroup v2, and on a machine that systemd runs. What cannot run is named with its reason.
 
-mod packages;
+pub mod packages;
 mod programs;
 mod tally;
 mod worlds;
@@ -16,6 +16,7 @@ use worlds::World;
 /// Runs the tests; an error when one failed.
 pub fn main(words: &[String]) -> Outcome {
     let choice = Choice::parse(words)?;
+    packages::install_musl()?;
     packages::install_missing();
     let programs = programs::build()?;
     let mut tallies = Vec::new();

@@ -2,9 +2,12 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use boxr_testing::Tool;
+
+use crate::{Outcome, top};
 
 /// As root on a machine with apt-get, installs what is missing. Elsewhere, and when that fails, the
 /// tests that need it are skipped by name, so nothing is lost quietly.
@@ -29,6 +32,27 @@ pub fn install_missing() {
     {
         println!("apt-get failed: tests that need these packages are skipped");
     }
+}
+
+/// As root on a machine with apt-get, installs the C library that the programs are meant to be linked with
+/// (crates/boxr-build). Without it they are linked with glibc, which is said.
+pub fn install_musl() -> Outcome {
+    let is_there = || Path::new("/usr/lib/x86_64-linux-musl/libc.a").exists();
+    if is_there() || std::env::var_os("BOXR_MUSL").is_some() || !cfg!(target_arch = "x86_64") {
+        return Ok(());
+    }
+    if rustix::process::geteuid().is_root() && apt_get(&["update"]) {
+        apt_get(&["install", "--no-install-recommends", "musl-dev"]);
+    }
+    if !is_there() {
+        println!("musl-dev is not installed: the programs are linked with glibc, and start slower");
+        return Ok(());
+    }
+    // What was decided without it is decided again.
+    let script = top().join("crates/boxr-build/src/musl.rs");
+    let file = std::fs::File::options().append(true).open(&script);
+    file.and_then(|file| file.set_modified(std::time::SystemTime::now()))
+        .map_err(|error| format!("{}: {error}", script.display()))
 }
 
 fn apt_get(words: &[&str]) -> bool {
