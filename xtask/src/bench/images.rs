@@ -12,10 +12,13 @@ use boxr_testing::images::{Image, Layer, Packing, Server, architecture};
 
 use super::Bench;
 use super::measure::{self, median_wall};
-use super::oci::{Bundle, own_oci};
+use super::oci::{Bundle, apart_from_host, own_oci};
 use super::report::{Report, heading};
 use super::start::{milliseconds, ratio};
 use crate::Outcome;
+
+/// Set in the process that has a network of its own.
+const APART: &str = "BOXR_BENCH_NETWORK";
 
 /// podman, as it is called here: everything in directories of its own.
 pub struct Podman {
@@ -63,6 +66,11 @@ pub fn run(bench: &Bench, report: &mut Report) -> Outcome {
     if !rustix::process::geteuid().is_root() {
         println!("\nimages are not measured: that needs root");
         return Ok(());
+    }
+    if std::env::var_os(APART).is_none() {
+        // Bridges and rules of containers are not the host's.
+        let script = r#"ip link set lo up && exec "$@""#;
+        return apart_from_host(bench, "images", &["--net"], script, APART);
     }
     let server = Server::start();
     let small = server.put("small", "1", &small(bench)?);

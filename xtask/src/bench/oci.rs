@@ -47,7 +47,9 @@ pub fn run(bench: &Bench, report: &mut Report) -> Outcome {
         return Ok(());
     }
     if std::env::var_os(IN_VIEW).is_none() {
-        return in_view(bench);
+        let script = r#"mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@""#;
+        let apart = ["--mount", "--propagation", "private"];
+        return apart_from_host(bench, "oci", &apart, script, IN_VIEW);
     }
     let runtimes = runtimes(bench)?;
     let plain = Bundle::make(bench, "plain", "/true", None)?;
@@ -58,18 +60,19 @@ pub fn run(bench: &Bench, report: &mut Report) -> Outcome {
     seccomp(bench, &runtimes[0], &plain, report)
 }
 
-fn in_view(bench: &Bench) -> Outcome {
+/// Measures the part in a process that is apart from the host as unshare(1) is told, and where `variable` is set.
+pub fn apart_from_host(bench: &Bench, part: &str, how: &[&str], script: &str, variable: &str) -> Outcome {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let script = r#"mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@""#;
     let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--", "sh", "-c", script, "sh"])
+        .args(how)
+        .args(["--", "sh", "-c", script, "sh"])
         .arg(program)
-        .args(["bench", "--rounds", &bench.scale.rounds.to_string(), "oci"])
-        .env(IN_VIEW, "1")
+        .args(["bench", "--rounds", &bench.scale.rounds.to_string(), part])
+        .env(variable, "1")
         .env("BOXR_BENCH_BIN", &bench.boxr)
         .status()
         .map_err(|error| format!("unshare: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("OCI runtimes: {status}")) }
+    if status.success() { Ok(()) } else { Err(format!("{part}: {status}")) }
 }
 
 /// The program that is measured.
