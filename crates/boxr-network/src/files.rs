@@ -108,6 +108,24 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{pid}.{:x}", now.tv_sec * 1_000_000_000 + now.tv_nsec))
 }
 
+/// Removes the temporary files of writers that were killed; those of the living are left alone.
+pub(crate) fn sweep(path: &Path) -> Result<(), Error> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed("read", path))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(failed("read", path))?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with('.')) else { continue };
+        // `.NAME.PID.MOMENT`
+        let writer = name.rsplit('.').nth(1).and_then(|pid| pid.parse::<u32>().ok());
+        if writer.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            remove(&path.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// The failure before is the one to report.
 fn remove_quietly(path: &Path) {
     fs::remove_file(path).unwrap_or_default();
@@ -157,4 +175,24 @@ pub(crate) fn lock(path: &Path, sharing: Sharing) -> Result<Option<Lock>, Error>
     rustix::io::retry_on_intr(|| flock(&dir, operation)).map_err(error)?;
     let removed = rustix::fs::fstat(&dir).map_err(error)?.st_nlink == 0;
     Ok((!removed).then_some(Lock(dir)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_killed_writers_have_left_is_swept_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = temporary(&dir.path().join("one.json"));
+        // Above the largest number that a process can have (proc_sys_kernel(5), pid_max).
+        let dead = dir.path().join(".two.json.4194305.1a2b");
+        for path in [&own, &dead, &dir.path().join("record.json"), &dir.path().join(".hidden")] {
+            fs::write(path, "x").unwrap();
+        }
+        sweep(dir.path()).unwrap();
+        assert!(own.exists() && !dead.exists());
+        assert!(dir.path().join("record.json").exists() && dir.path().join(".hidden").exists());
+        sweep(&dir.path().join("none")).unwrap();
+    }
 }

@@ -252,6 +252,15 @@ impl Networks {
         Ok(network)
     }
 
+    /// Removes what writers of records that were killed have left.
+    ///
+    /// # Errors
+    /// A directory cannot be read, or a file not be removed.
+    pub fn sweep(&self) -> Result<(), Error> {
+        files::sweep(&self.data)?;
+        files::sweep(&self.boxes())
+    }
+
     /// The ids of living containers on a network; what dead ones left of it is removed on the way.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ pub fn prune(invocation: Invocation) -> Result<u8, Report> {
             networks.detach(&attachment.id).map_err(failed)?;
         }
     }
+    networks.sweep().map_err(failed)?;
     let wanted = wanted(&store)?;
     let mut removed = Vec::new();
     let all = networks.list().map_err(failed)?;
