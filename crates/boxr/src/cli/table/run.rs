@@ -21,8 +21,8 @@ pub static RUN: Command = Command {
             means boxr itself failed, 126 that the command cannot be executed, 127 that it \
             was not found, 128+N that signal N ended it.",
         "A word before -- is an image, which is fetched if it is not here. ARG takes the place of \
-            the image's own arguments. Such a container has all namespaces but network, user and time of its own, \
-            and is kept when it has ended, unless --rm is said.",
+            the image's own arguments. Such a container has all namespaces but that of time of its own, as far as this user \
+            can have them, and is kept when it has ended, unless --rm is said.",
     ],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
