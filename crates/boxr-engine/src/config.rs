@@ -12,6 +12,7 @@ mod file;
 pub mod grammar;
 mod identity;
 mod networks;
+pub(crate) mod overlay;
 mod raw;
 mod resolve;
 mod settings;

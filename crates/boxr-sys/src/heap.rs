@@ -2,7 +2,8 @@
 //!
 //! A start of boxr allocates a few tens of KiB, once, and ends. musl's allocator asks the kernel for most of it
 //! page by page, 29 calls of a start; this one, dlmalloc, once for 64 KiB. It is one lock, which is free
-//! where there is one thread; the threads of a pull allocate little.
+//! where there is one thread; the threads of a pull allocate little. Another thread may hold it at a clone3(2), for ever
+//! in the child: so boxr goes on in a child only where it had one thread.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::{Mutex, MutexGuard, PoisonError};

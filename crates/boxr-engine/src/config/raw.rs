@@ -7,6 +7,7 @@ use boxr_sys::namespace::NamespaceKind;
 use boxr_network::{MacAddress, NetworkUse, PortSpec};
 
 use super::grammar::{Id, UserSpec};
+use crate::config::overlay::overlay;
 use crate::image::{Image, Said};
 use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Restart, Tty, Ulimit};
 
@@ -123,12 +124,6 @@ impl RawRun {
     /// mount of a flag takes the place of the file's at the same destination.
     #[must_use]
     pub fn overlaid_by(mut self, flags: Self) -> Self {
-        macro_rules! scalars {
-            ($($field:ident)*) => { $(if flags.$field.is_some() { self.$field = flags.$field; })* };
-        }
-        macro_rules! lists {
-            ($($field:ident)*) => { $(self.$field.extend(flags.$field);)* };
-        }
         if flags.rm.is_some() || flags.keep.is_some() {
             (self.rm, self.keep) = (None, None);
         }
@@ -150,16 +145,18 @@ impl RawRun {
             (self.uid_map, self.gid_map) = (flags.uid_map, flags.gid_map);
         }
         self.container = self.container.overlaid_by(flags.container);
-        scalars! {
+        let mut file = self;
+        overlay! {
+            file, flags:
             args image name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
             boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
             cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm restart keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
-            detach_keys publish_all ip ip6 mac_address
+            detach_keys publish_all ip ip6 mac_address;
+            publish expose network_alias
+            env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits
         }
-        lists! { publish expose network_alias }
-        lists! { env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits }
-        self
+        file
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::options::{ContainerOptions, Device, Seccomp};
 use super::userns::UserIdsWord;
 use crate::config::ConfigError;
+use crate::config::overlay::overlay;
 use crate::health::OnFailure;
 
 /// `None` and an empty list: nothing was said.
@@ -42,12 +43,10 @@ pub struct SaidHealth {
 }
 
 impl SaidHealth {
-    fn overlaid_by(mut self, flags: Self) -> Self {
-        macro_rules! scalars {
-            ($($field:ident)*) => { $(if flags.$field.is_some() { self.$field = flags.$field; })* };
-        }
-        scalars! { none test interval timeout start_period retries on_failure }
-        self
+    fn overlaid_by(self, flags: Self) -> Self {
+        let mut file = self;
+        overlay! { file, flags: none test interval timeout start_period retries on_failure; }
+        file
     }
 }
 
@@ -55,16 +54,13 @@ impl Said {
     /// What a file says where `flags` say nothing; lists are joined.
     #[must_use]
     pub fn overlaid_by(mut self, flags: Self) -> Self {
-        macro_rules! scalars {
-            ($($field:ident)*) => { $(if flags.$field.is_some() { self.$field = flags.$field; })* };
-        }
-        macro_rules! lists {
-            ($($field:ident)*) => { $(self.$field.extend(flags.$field);)* };
-        }
         self.health = self.health.overlaid_by(flags.health);
-        scalars! { entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts }
-        lists! { devices sysctls hosts dns dns_search dns_options }
-        self
+        let mut file = self;
+        overlay! {
+            file, flags: entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts;
+            devices sysctls hosts dns dns_search dns_options
+        }
+        file
     }
 
     /// Refuses what a box without an image has no use for.

@@ -64,6 +64,7 @@ impl Patience {
             match question() {
                 Ok(answer) => return Ok(answer),
                 Err(failed) if failed.error.may_pass() && next < self.attempts => {
+                    // The registry gives no sign when it can answer again, but for how long it asks to be left alone.
                     std::thread::sleep(self.wait(next, failed.wait));
                     next += 1;
                 }

@@ -128,6 +128,7 @@ fn look(
     })
 }
 
+/// The time between two looks (`--interval`): figures change all the while, there is nothing to wait on.
 fn rest(duration: Duration) {
     let until = Instant::now() + duration;
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {

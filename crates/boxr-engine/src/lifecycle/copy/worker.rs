@@ -63,9 +63,6 @@ pub(super) struct Worker {
     name: String,
 }
 
-/// What a worker does with its end of the pipe.
-type Work<'w> = &'w mut dyn FnMut(File) -> Result<Told, String>;
-
 impl Worker {
     /// One that gives us what we read.
     pub(super) fn that_writes(
@@ -74,8 +71,7 @@ impl Worker {
         work: impl FnOnce(File) -> Result<Told, String>,
     ) -> Result<(File, Self), EngineError> {
         let (out, into) = pipe()?;
-        let mut work = once(work);
-        Self::start(way, name, (out, into), &mut work)
+        Self::start(way, name, (out, into), work)
     }
 
     /// One that takes what we write.
@@ -85,15 +81,14 @@ impl Worker {
         work: impl FnOnce(File) -> Result<Told, String>,
     ) -> Result<(File, Self), EngineError> {
         let (out, into) = pipe()?;
-        let mut work = once(work);
-        Self::start(way, name, (into, out), &mut work)
+        Self::start(way, name, (into, out), work)
     }
 
     fn start(
         way: &'static str,
         name: &str,
         (ours, theirs): (OwnedFd, OwnedFd),
-        work: Work<'_>,
+        work: impl FnOnce(File) -> Result<Told, String>,
     ) -> Result<(File, Self), EngineError> {
         let (told, tell) = pipe()?;
         let cloned = clone3(0, None, Parent::Caller).map_err(|errno| failed("start a process", errno))?;
@@ -129,11 +124,6 @@ impl Worker {
             None => Told::parse(&word).ok_or_else(|| copy("the process that copied was ended".to_owned())),
         }
     }
-}
-
-fn once(work: impl FnOnce(File) -> Result<Told, String>) -> impl FnMut(File) -> Result<Told, String> {
-    let mut work = Some(work);
-    move |end| work.take().map_or_else(|| Err("it was begun twice".to_owned()), |work| work(end))
 }
 
 /// Writes all of it.
