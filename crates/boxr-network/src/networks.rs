@@ -126,7 +126,7 @@ impl Networks {
         };
         let definition = Definition {
             format: FORMAT,
-            id: random_id(),
+            id: random_id()?,
             name: request.name.clone(),
             driver,
             interface,
@@ -165,7 +165,7 @@ impl Networks {
         let definition = Definition {
             pools,
             interface,
-            id: random_id(),
+            id: random_id()?,
             created: now(),
             ..predefined(DEFAULT, Driver::Bridge)
         };
@@ -476,7 +476,7 @@ impl Chooser {
     fn free_ipv6(&self) -> Result<Subnet, Error> {
         let random = |_| {
             let mut bytes = [0u8; 16];
-            fill_random(bytes.get_mut(..8)?);
+            bytes[..8].copy_from_slice(&random::<8>().ok()?);
             bytes[0] = 0xfd;
             Subnet::of(Ipv6Addr::from(bytes).into(), 64)
         };
@@ -514,15 +514,17 @@ fn place_ranges(pools: &mut [Pool], ranges: &[Subnet]) -> Result<(), Error> {
     Ok(())
 }
 
-fn fill_random(bytes: &mut [u8]) {
-    // The kernel's generator has what it needs since boot; a short answer leaves zeros, which are found taken.
-    rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty()).unwrap_or_default();
+/// Up to 256 bytes, which come whole (getrandom(2)).
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0u8; N];
+    let filled = rustix::io::retry_on_intr(|| {
+        rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
+    });
+    filled.map(|_| bytes).map_err(|errno| Error::system("name", "a network".to_owned(), errno))
 }
 
-fn random_id() -> String {
-    let mut bytes = [0u8; 32];
-    fill_random(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn random_id() -> Result<String, Error> {
+    Ok(random::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn now() -> i64 {
