@@ -11,6 +11,7 @@ mod error;
 mod file;
 pub mod grammar;
 mod identity;
+pub mod limits;
 mod networks;
 pub(crate) mod overlay;
 mod raw;
@@ -25,8 +26,8 @@ pub use file::{Format, parse, read};
 pub use grammar::{Id, UserSpec};
 pub use identity::user;
 pub use raw::{RawRun, SaidPath};
-pub use resolve::{Caller, CallerIds, Purpose, Resolved, limits, resolve};
-pub use settings::{SETTINGS, Setting, Stock};
+pub use resolve::{Caller, CallerIds, Purpose, Resolved, resolve};
+pub use settings::{Setting, Stock, settings};
 pub(crate) use value::clean as clean_path;
 pub use value::{Base, Invalid, Node, Value};
 

@@ -25,6 +25,7 @@ pub mod outcome;
 pub mod own_ids;
 pub mod prepare;
 pub mod record;
+mod resources;
 pub mod spec;
 pub mod status;
 pub mod store;

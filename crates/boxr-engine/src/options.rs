@@ -189,6 +189,59 @@ pub struct Limits {
     pub cpuset_cpus: Option<String>,
     /// `0-1`
     pub cpuset_mems: Option<String>,
+    /// Those that few boxes have.
+    #[serde(skip_serializing_if = "Rare::is_empty")]
+    pub rare: Box<Rare>,
+}
+
+/// Limits that few boxes have. `None` and an empty list: nothing was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rare {
+    /// Bytes that are left to the box when memory is short.
+    pub memory_reservation: Option<i64>,
+    /// 0 to 100.
+    pub memory_swappiness: Option<u64>,
+    /// Whether its processes wait rather than end when its memory is used up.
+    pub oom_kill_disable: Option<bool>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// Microseconds in each period; -1 is no limit.
+    pub cpu_quota: Option<i64>,
+    /// Microseconds.
+    pub cpu_rt_period: Option<u64>,
+    /// Microseconds in each period.
+    pub cpu_rt_runtime: Option<i64>,
+    /// Weight of block I/O, 10 to 1000.
+    pub blkio_weight: Option<u16>,
+    /// The same for single devices.
+    pub blkio_weight_devices: Vec<DeviceFigure>,
+    /// Bytes a second.
+    pub read_bps: Vec<DeviceFigure>,
+    /// Bytes a second.
+    pub write_bps: Vec<DeviceFigure>,
+    /// Operations a second.
+    pub read_iops: Vec<DeviceFigure>,
+    /// Operations a second.
+    pub write_iops: Vec<DeviceFigure>,
+    /// Files of cgroup v2, and what is written into them.
+    pub unified: BTreeMap<String, String>,
+}
+
+impl Rare {
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A weight or a rate of a block device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFigure {
+    /// Its path on the host.
+    pub path: PathBuf,
+    /// What it is.
+    pub figure: u64,
 }
 
 impl Limits {

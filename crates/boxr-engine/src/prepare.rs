@@ -18,6 +18,7 @@ use crate::image::settle::settle;
 use crate::image::{self, ContainerFiles, ImageError};
 use crate::join::{self, FindBox, JoinError};
 use crate::options::{BoxOptions, NamespaceMode, Root};
+use crate::resources;
 use crate::spec::{self, Situation, SpecError};
 use crate::volume::{Places, VolumeError};
 
@@ -216,7 +217,7 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
     if !limited && !manner.monitored && alone {
         return Ok(CgroupPlan::Inherit);
     }
-    let mut resources = limited.then(|| spec::resources(&options.limits));
+    let mut resources = limited.then(|| resources::of(&options.limits)).transpose()?;
     if let (true, Some(resources)) = (guarded, &mut resources) {
         let rules = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
         resources.set_devices(rules.and_then(|with| with.devices().clone()));

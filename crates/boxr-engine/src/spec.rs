@@ -16,7 +16,7 @@ use oci_spec::runtime::{
 use thiserror::Error;
 
 use crate::options::{
-    BoxOptions, CapabilityChange, IdExtent, IdMapping, Limits, MountOption, NamespaceMode, Propagation, Root,
+    BoxOptions, CapabilityChange, IdExtent, IdMapping, MountOption, NamespaceMode, Propagation, Root,
 };
 use crate::volume::{self, Places};
 
@@ -37,6 +37,16 @@ pub enum SpecError {
     /// Two options that cannot both be.
     #[error("{0}")]
     Conflict(String),
+    /// A block device of a limit that is not there, or is none.
+    #[error("{flag} {}: {}", path.display(), boxr_runtime::error::describe(*errno))]
+    BlockDevice {
+        /// The flag that names it.
+        flag: &'static str,
+        /// Its path on the host.
+        path: PathBuf,
+        /// The system's reason; `ENOTBLK` for what is none.
+        errno: rustix::io::Errno,
+    },
     /// The id maps cannot be made.
     #[error(transparent)]
     IdMap(#[from] StepError),
@@ -469,35 +479,4 @@ fn rlimits(options: &BoxOptions) -> Result<Vec<PosixRlimit>, SpecError> {
             .map_err(|_| unknown())
     };
     options.ulimits.iter().map(one).collect()
-}
-
-/// The limits as the specification words them.
-pub fn resources(limits: &Limits) -> oci_spec::runtime::LinuxResources {
-    use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
-    /// One period of the scheduler's bandwidth control, microseconds (docker's and runc's).
-    const PERIOD: u64 = 100_000;
-    let mut resources = LinuxResources::default();
-    // The default of the type denies all devices, which nobody asked for.
-    resources.set_devices(None);
-    if limits.memory.is_some() || limits.memory_swap.is_some() {
-        let mut memory = LinuxMemory::default();
-        memory.set_limit(limits.memory).set_swap(limits.memory_swap);
-        resources.set_memory(Some(memory));
-    }
-    let mut cpu = LinuxCpu::default();
-    if let Some(milli) = limits.cpus_milli {
-        cpu.set_period(Some(PERIOD)).set_quota(Some((milli * PERIOD / 1000) as i64));
-    }
-    cpu.set_shares(limits.cpu_shares)
-        .set_cpus(limits.cpuset_cpus.clone())
-        .set_mems(limits.cpuset_mems.clone());
-    if cpu != LinuxCpu::default() {
-        resources.set_cpu(Some(cpu));
-    }
-    if let Some(most) = limits.pids {
-        let mut pids = LinuxPids::default();
-        pids.set_limit(most);
-        resources.set_pids(Some(pids));
-    }
-    resources
 }

@@ -29,7 +29,7 @@ pub mod wait;
 
 pub use command::{Cmd, Output, Running};
 pub use lab::Lab;
-pub use need::{Controller, Need, Tool};
+pub use need::{Controller, Need, Tool, block_device};
 pub use registry::{Test, main};
 pub use sandbox::Sandbox;
 pub use terminal::Terminal;

@@ -21,6 +21,8 @@ pub enum Need {
     Controller(Controller),
     /// The caller may not make cgroups with this controller.
     NoController(Controller),
+    /// A block device, such as a disk or a loop device.
+    BlockDevice,
     /// The one cgroup tree is version 2.
     CgroupV2,
     /// systemd is the first process.
@@ -46,10 +48,11 @@ pub enum Controller {
     Memory,
     Pids,
     Freezer,
+    Blkio,
 }
 
 impl Controller {
-    /// The kernel's name of it.
+    /// The kernel's name of it, in version 1.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -57,7 +60,13 @@ impl Controller {
             Self::Memory => "memory",
             Self::Pids => "pids",
             Self::Freezer => "freezer",
+            Self::Blkio => "blkio",
         }
+    }
+
+    /// The kernel's name of it, in version 2.
+    fn unified_name(self) -> &'static str {
+        if self == Self::Blkio { "io" } else { self.name() }
     }
 }
 
@@ -213,6 +222,7 @@ impl Need {
                 .then(|| format!("cgroup controller {} is not to be had here", controller.name())),
             Self::NoController(controller) => may_use(controller)
                 .then(|| format!("cgroup controller {} is to be had here", controller.name())),
+            Self::BlockDevice => block_device().is_none().then(|| "there is no block device here".into()),
             Self::Systemd => (!Path::new("/run/systemd/system").exists())
                 .then(|| "needs a machine that systemd runs (cargo xtask test --world systemd)".into()),
             Self::CgroupV2 => {
@@ -236,6 +246,14 @@ impl Need {
             }
         }
     }
+}
+
+/// A block device of this machine.
+pub fn block_device() -> Option<String> {
+    let disks = std::fs::read_dir("/sys/block").ok()?;
+    let mut names: Vec<_> = disks.flatten().map(|disk| Path::new("/dev").join(disk.file_name())).collect();
+    names.sort();
+    names.into_iter().find(|path| path.exists()).map(|path| path.display().to_string())
 }
 
 /// A criu that runs on this kernel: the one that `.ci/criu` has fetched, or the installed one.
@@ -307,7 +325,7 @@ fn may_use(controller: Controller) -> bool {
         // The freezer is part of version 2 itself.
         let offered = controller == Controller::Freezer
             || std::fs::read_to_string(dir.join("cgroup.controllers"))
-                .is_ok_and(|list| list.split_whitespace().any(|name| name == controller.name()));
+                .is_ok_and(|list| list.split_whitespace().any(|name| name == controller.unified_name()));
         return offered && writable(dir);
     }
     own.lines().any(|line| {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::error::{ConfigError, Origin};
 use super::raw::RawRun;
-use super::settings::{SETTINGS, Setting};
+use super::settings::{Setting, settings};
 use super::value::{Base, Node, Value};
 use super::{nearest, text_file};
 
@@ -90,7 +90,7 @@ impl Reader<'_> {
     }
 
     fn entry(&mut self, key: &str, node: &Node) -> Result<(), ConfigError> {
-        if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == Some(key)) {
+        if let Some(setting) = settings().find(|setting| setting.key == Some(key)) {
             if node.value == Value::Null {
                 return Ok(());
             }
@@ -100,7 +100,7 @@ impl Reader<'_> {
             });
         }
         let inner = format!("{key}.");
-        if SETTINGS.iter().filter_map(|setting| setting.key).any(|known| known.starts_with(&inner)) {
+        if settings().filter_map(|setting| setting.key).any(|known| known.starts_with(&inner)) {
             return if node.value == Value::Null { Ok(()) } else { self.table(&inner, node) };
         }
         let file = self.file.to_owned();
@@ -124,7 +124,7 @@ impl Reader<'_> {
 fn nearest_key(key: &str) -> Option<&'static str> {
     let dashed = key.replace('_', "-");
     let last = dashed.rsplit('.').next().unwrap_or(&dashed);
-    let keys = || SETTINGS.iter().filter_map(|setting| setting.key);
+    let keys = || settings().filter_map(|setting| setting.key);
     // In a table that exists only its own keys are near.
     if let Some((table, _)) = dashed.split_once('.') {
         let tails = || keys().filter_map(|known| known.strip_prefix(table)?.strip_prefix('.'));
@@ -137,7 +137,7 @@ fn nearest_key(key: &str) -> Option<&'static str> {
     };
     keys()
         .find(|known| *known == dashed)
-        .or_else(|| SETTINGS.iter().find(exact).and_then(|setting| setting.key))
+        .or_else(|| settings().find(exact).and_then(|setting| setting.key))
         .or_else(|| nearest(&dashed, ["namespaces", "limits", "capabilities", "log"].into_iter()))
         .or_else(|| nearest(&dashed, keys()))
 }

@@ -9,7 +9,7 @@ use boxr_network::{MacAddress, NetworkUse, PortSpec};
 use super::grammar::{Id, UserSpec};
 use crate::config::overlay::overlay;
 use crate::image::{Image, Said};
-use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Restart, Tty, Ulimit};
+use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Rare, Restart, Tty, Ulimit};
 
 /// A path with what was written, for those that mean something else in another root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub struct RawRun {
     pub cpuset_mems: Option<String>,
     /// 0 or less is no limit.
     pub pids: Option<i64>,
+    pub rare: Rare,
     pub ulimits: Vec<Ulimit>,
     pub oom_score_adj: Option<i32>,
     /// Seconds; 0 is never.
@@ -98,12 +99,19 @@ pub struct RawRun {
     pub cidfile: Option<PathBuf>,
     pub preserve_fds: Option<u32>,
     pub detach_keys: Option<Vec<u8>>,
+    /// What a person is to be told: something that was said has no effect.
+    pub notes: Vec<String>,
 }
 
 impl RawRun {
     /// What was said of the namespace of `kind`.
     pub fn namespace(&self, kind: NamespaceKind) -> Option<&NamespaceMode> {
         self.namespaces[index(kind)].as_ref()
+    }
+
+    /// Tells a person that something that was said has no effect.
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
     }
 
     /// Says the mode of the namespace of `kind`.
@@ -145,6 +153,7 @@ impl RawRun {
             (self.uid_map, self.gid_map) = (flags.uid_map, flags.gid_map);
         }
         self.container = self.container.overlaid_by(flags.container);
+        self.rare = self.rare.overlaid_by(flags.rare);
         let mut file = self;
         overlay! {
             file, flags:
@@ -154,7 +163,7 @@ impl RawRun {
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
             detach_keys publish_all ip ip6 mac_address;
             publish expose network_alias
-            env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits
+            env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits notes
         }
         file
     }

@@ -12,8 +12,8 @@ use super::{environment, identity, text_file};
 use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, UserIdsWord, defaults};
 use crate::options::{
-    BoxOptions, CapabilityChange, IdMapping, JoinTarget, Limits, LogLimits, NamespaceMode, Namespaces,
-    Propagation, Retention, Root,
+    BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogLimits, NamespaceMode, Namespaces, Propagation,
+    Retention, Root,
 };
 
 /// What a box takes from whoever makes it.
@@ -89,6 +89,8 @@ pub struct Resolved {
     pub detach: bool,
     /// File that gets its id.
     pub cidfile: Option<PathBuf>,
+    /// What a person is to be told.
+    pub notes: Vec<String>,
     /// Keys that detach; `None` is the default, empty is none.
     pub detach_keys: Option<Vec<u8>>,
 }
@@ -133,7 +135,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         read_only: raw.read_only.unwrap_or(false),
         propagation: raw.propagation.unwrap_or_default(),
         no_new_privileges: raw.no_new_privs.unwrap_or(false),
-        limits: limits(&raw)?,
+        limits: super::limits::resolve(&raw)?,
         oom_score_adj: raw.oom_score_adj,
         init: raw.init.unwrap_or(false),
         die_with_parent: raw.die_with_parent.unwrap_or(false),
@@ -164,7 +166,14 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         pidfile: raw.pidfile,
         container,
     };
-    Ok(Resolved { options, name: raw.name, detach, cidfile: raw.cidfile, detach_keys: raw.detach_keys })
+    Ok(Resolved {
+        options,
+        name: raw.name,
+        detach,
+        cidfile: raw.cidfile,
+        notes: raw.notes,
+        detach_keys: raw.detach_keys,
+    })
 }
 
 /// Whose ids a container of an image has.
@@ -380,36 +389,6 @@ fn id_mapping(raw: &RawRun) -> IdMapping {
         uids: if uids.is_empty() { gids } else { uids }.clone(),
         gids: if gids.is_empty() { uids } else { gids }.clone(),
     }
-}
-
-/// The limits that were said.
-///
-/// # Errors
-/// Two that contradict each other.
-pub fn limits(raw: &RawRun) -> Result<Limits, ConfigError> {
-    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let memory = raw.memory.filter(|bytes| *bytes > 0).map(signed);
-    let memory_swap = raw.memory_swap.filter(|bytes| *bytes != 0);
-    match (memory, memory_swap) {
-        (None, Some(swap)) if swap > 0 => {
-            let other = "--memory: the swap's limit is of memory and swap together";
-            return Err(ConfigError::Needs { one: format!("--memory-swap {swap}"), other });
-        }
-        (Some(memory), Some(swap)) if swap > 0 && swap < memory => {
-            let (one, other) = (format!("--memory-swap {swap}"), format!("--memory {memory}"));
-            return Err(conflict(&one, &other, "memory and swap together are less than memory alone", ""));
-        }
-        _ => {}
-    }
-    Ok(Limits {
-        memory,
-        memory_swap,
-        cpus_milli: raw.cpus_milli,
-        cpu_shares: raw.cpu_shares.filter(|shares| *shares > 0),
-        pids: raw.pids.filter(|count| *count > 0),
-        cpuset_cpus: raw.cpuset_cpus.clone(),
-        cpuset_mems: raw.cpuset_mems.clone(),
-    })
 }
 
 fn log(raw: &RawRun) -> LogLimits {

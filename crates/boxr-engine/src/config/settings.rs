@@ -3,6 +3,7 @@
 //! A new flag of `boxr run` begins here; its name and help are in boxr's table of flags.
 
 mod container;
+mod limits;
 
 use boxr_network::PortSpec;
 use boxr_sys::namespace::NamespaceKind;
@@ -92,7 +93,12 @@ const COUNT: &str = "a whole number";
 use Stock::{Default as D, Example as E};
 
 /// All settings, in the order of the stock file.
-pub static SETTINGS: &[Setting] = &[
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    [SETTINGS, limits::SETTINGS].into_iter().flatten()
+}
+
+/// What makes a box.
+static SETTINGS: &[Setting] = &[
     Setting {
         key: Some("args"),
         flag: None,
@@ -357,36 +363,6 @@ pub static SETTINGS: &[Setting] = &[
         }
         Ok(())
     }),
-    both("limits.memory", "memory", "a size such as 512m", E("\"512m\""), |raw, node, _| {
-        put(&mut raw.memory, grammar::size(&node.text_or_number()?)?)
-    }),
-    both("limits.memory-swap", "memory-swap", "a size such as 1g, or -1", E("\"1g\""), |raw, node, _| {
-        let text = node.text_or_number()?;
-        let swap = if text == "-1" { -1 } else { i64::try_from(grammar::size(&text)?).unwrap_or(i64::MAX) };
-        put(&mut raw.memory_swap, swap)
-    }),
-    both("limits.cpus", "cpus", "a number of processors such as 1.5", E("1.5"), |raw, node, _| {
-        put(&mut raw.cpus_milli, grammar::milli_cpus(&node.text_or_number()?)?)
-    }),
-    both(
-        "limits.cpu-shares",
-        "cpu-shares",
-        "2 to 262144, or 0 for the usual weight",
-        E("1024"),
-        |raw, node, _| match node.integer(0, 262_144)? {
-            1 => Err(node.invalid("not between 2 and 262144")),
-            shares => put(&mut raw.cpu_shares, shares.unsigned_abs()),
-        },
-    ),
-    both("limits.cpuset-cpus", "cpuset-cpus", "processors such as 0-2,5", E("\"0-1\""), |raw, node, _| {
-        put(&mut raw.cpuset_cpus, grammar::cpuset(&node.text_or_number()?)?)
-    }),
-    both("limits.cpuset-mems", "cpuset-mems", "memory nodes such as 0-1", E("\"0\""), |raw, node, _| {
-        put(&mut raw.cpuset_mems, grammar::cpuset(&node.text_or_number()?)?)
-    }),
-    both("limits.pids", "pids-limit", "a whole number, or -1", E("100"), |raw, node, _| {
-        put(&mut raw.pids, node.integer(-1, i64::from(u32::MAX))?)
-    }),
     both(
         "ulimits",
         "ulimit",
@@ -551,7 +527,7 @@ fn count(node: &Node, least: u32, most: u32) -> Result<u32, Invalid> {
 impl Setting {
     /// The setting of a flag, by its long name.
     pub fn of_flag(name: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.flag == Some(name))
+        settings().find(|setting| setting.flag == Some(name))
     }
 
     /// Reads what followed its flag.

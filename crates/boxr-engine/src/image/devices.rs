@@ -9,7 +9,7 @@ use oci_spec::runtime::{
 use rustix::io::Errno;
 
 use super::ImageError;
-use super::options::Device;
+use super::options::{Device, DeviceRule};
 
 /// What of the host's /dev no container gets: it has its own.
 const OWN: [&str; 10] = ["console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "shm", "tty"];
@@ -25,7 +25,7 @@ pub(crate) struct Devices {
 ///
 /// # Errors
 /// One that is not there, or is none.
-pub(crate) fn asked(devices: &[Device]) -> Result<Devices, ImageError> {
+pub(crate) fn asked(devices: &[Device], rules: &[DeviceRule]) -> Result<Devices, ImageError> {
     let mut all = Devices::default();
     for device in devices {
         let failed = |errno| ImageError::Device { path: device.host.clone(), errno };
@@ -41,6 +41,7 @@ pub(crate) fn asked(devices: &[Device]) -> Result<Devices, ImageError> {
             return Err(failed(Errno::NODEV));
         }
     }
+    all.rules.extend(rules.iter().filter_map(said));
     Ok(all)
 }
 
@@ -90,6 +91,23 @@ impl Devices {
         self.nodes.extend(node.ok());
         self.rules.extend(rule(true, kind, Some(i64::from(major)), Some(i64::from(minor)), access));
     }
+}
+
+/// A rule that a person has said.
+fn said(rule: &DeviceRule) -> Option<LinuxDeviceCgroup> {
+    let kind = match rule.kind {
+        'b' => LinuxDeviceType::B,
+        'c' => LinuxDeviceType::C,
+        _ => LinuxDeviceType::A,
+    };
+    let mut made = LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).access(rule.access.as_str());
+    if let Some(major) = rule.major {
+        made = made.major(major);
+    }
+    if let Some(minor) = rule.minor {
+        made = made.minor(minor);
+    }
+    made.build().ok()
 }
 
 /// One rule; every field that a builder asks for is set.

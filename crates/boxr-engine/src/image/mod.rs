@@ -42,7 +42,7 @@ use thiserror::Error;
 pub use changes::changes;
 pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
-pub use options::{ContainerOptions, Device, ImageRoot, Naming, Seccomp};
+pub use options::{ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp};
 pub use said::{Said, SaidHealth};
 pub use tree::tree;
 pub use userns::{UserIds, UserIdsWord};

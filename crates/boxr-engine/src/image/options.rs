@@ -47,6 +47,9 @@ pub struct ContainerOptions {
     pub open_system_paths: bool,
     /// Devices of the host.
     pub devices: Vec<Device>,
+    /// Rules of its cgroup, besides those of its devices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_rules: Vec<DeviceRule>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: BTreeMap<String, String>,
     /// Bytes of /dev/shm; `None` is 64 MiB.
@@ -79,6 +82,19 @@ pub struct Device {
     /// Its path in the container.
     pub container: PathBuf,
     /// `r`, `w` and `m`: what may be done with it.
+    pub access: String,
+}
+
+/// Devices that a container may use, whoever makes their nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRule {
+    /// `a` for all, `b` block devices, `c` character devices.
+    pub kind: char,
+    /// `None` is any.
+    pub major: Option<u32>,
+    /// `None` is any.
+    pub minor: Option<u32>,
+    /// `r`, `w` and `m`.
     pub access: String,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::options::{ContainerOptions, Device, Seccomp};
+use super::options::{ContainerOptions, Device, DeviceRule, Seccomp};
 use super::userns::UserIdsWord;
 use crate::config::ConfigError;
 use crate::config::overlay::overlay;
@@ -20,6 +20,7 @@ pub struct Said {
     pub apparmor: Option<String>,
     pub open_system_paths: Option<bool>,
     pub devices: Vec<Device>,
+    pub device_rules: Vec<DeviceRule>,
     pub sysctls: Vec<(String, String)>,
     pub shm_size: Option<u64>,
     pub hosts: Vec<(String, String)>,
@@ -58,7 +59,7 @@ impl Said {
         let mut file = self;
         overlay! {
             file, flags: entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts;
-            devices sysctls hosts dns dns_search dns_options
+            devices device_rules sysctls hosts dns dns_search dns_options
         }
         file
     }
@@ -77,6 +78,7 @@ impl Said {
             (self.apparmor.is_some(), "--security-opt apparmor"),
             (self.open_system_paths == Some(true), "--security-opt systempaths"),
             (!self.devices.is_empty(), "--device"),
+            (!self.device_rules.is_empty(), "--device-cgroup-rule"),
             (!self.sysctls.is_empty(), "--sysctl"),
             (self.shm_size.is_some(), "--shm-size"),
             (!self.hosts.is_empty(), "--add-host"),
@@ -108,6 +110,7 @@ impl Said {
         options.apparmor = self.apparmor;
         options.open_system_paths = self.open_system_paths.unwrap_or(false);
         options.devices = self.devices;
+        options.device_rules = self.device_rules;
         options.sysctls = self.sysctls.into_iter().collect::<BTreeMap<_, _>>();
         options.shm_size = self.shm_size.filter(|size| *size > 0);
         options.naming.hosts = self.hosts;

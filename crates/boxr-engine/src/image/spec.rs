@@ -25,7 +25,7 @@ pub(crate) fn complete(
 ) -> Result<(), ImageError> {
     let asked = match container.privileged && !situation.other_user {
         true => devices::of_host(),
-        false => devices::asked(&container.devices)?,
+        false => devices::asked(&container.devices, &container.device_rules)?,
     };
     let seccomp = match spec.process_mut() {
         Some(process) => confine(process, container)?,

@@ -141,6 +141,8 @@ fn wants_host(facts: &Facts<'_>) -> Option<&'static str> {
         Some("--pid host")
     } else if !facts.container.devices.is_empty() {
         Some("--device")
+    } else if !facts.container.device_rules.is_empty() {
+        Some("--device-cgroup-rule")
     } else if NamespaceKind::ALL.into_iter().any(joins) {
         Some("a namespace that is joined")
     } else {

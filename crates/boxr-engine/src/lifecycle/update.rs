@@ -4,7 +4,8 @@ use boxr_cgroup::{Cgroup, DeviceDefaults};
 
 use crate::options::{Limits, Restart, Retention};
 use crate::outcome::EngineError;
-use crate::spec;
+use crate::prepare::PrepareError;
+use crate::resources;
 use crate::store::{BoxDir, Wait};
 
 /// Changes the limits that `change` has, and the policy; the others stay.
@@ -25,26 +26,15 @@ pub fn update(dir: &BoxDir, change: &Limits, restart: Option<Restart>) -> Result
         }
         record.options.restart = policy;
     }
-    let limits = merged(&record.options.limits, change);
+    let limits = record.options.limits.changed_by(change);
     if super::running(&state).is_ok() && !change.is_empty() {
         let without = "runs without a cgroup that could have limits: restart it with them";
         let none = || EngineError::Wrong { name: state.name.clone(), is: without.into() };
         let mut cgroup = Cgroup::open(state.cgroup.as_ref().ok_or_else(none)?)?;
-        let location = cgroup.update(&spec::resources(change), DeviceDefaults::None)?.clone();
+        let location =
+            cgroup.update(&resources::of(change).map_err(PrepareError::from)?, DeviceDefaults::None)?.clone();
         lock.update_state(|state| state.cgroup = Some(location))?;
     }
     record.options.limits = limits;
     Ok(lock.replace_record(&record)?)
-}
-
-fn merged(old: &Limits, change: &Limits) -> Limits {
-    Limits {
-        memory: change.memory.or(old.memory),
-        memory_swap: change.memory_swap.or(old.memory_swap),
-        cpus_milli: change.cpus_milli.or(old.cpus_milli),
-        cpu_shares: change.cpu_shares.or(old.cpu_shares),
-        pids: change.pids.or(old.pids),
-        cpuset_cpus: change.cpuset_cpus.clone().or_else(|| old.cpuset_cpus.clone()),
-        cpuset_mems: change.cpuset_mems.clone().or_else(|| old.cpuset_mems.clone()),
-    }
 }

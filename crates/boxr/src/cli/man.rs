@@ -1,6 +1,6 @@
 //! Manual pages in roff (man(7)), written from the tables.
 
-use boxr_engine::config::{SETTINGS, Stock};
+use boxr_engine::config::{Stock, settings};
 
 use super::command::{Command, Section};
 use super::flag::{Flag, Takes};
@@ -123,7 +123,7 @@ fn configuration() -> Page {
             config\\fR \\fIFILE\\fR writes one with every key. Flags beat the file. \
             Relative paths begin at the file's directory.\n.SH KEYS\n",
     );
-    for setting in SETTINGS {
+    for setting in settings() {
         let Some(key) = setting.key else { continue };
         text.push_str(&format!(
             ".TP\n.B {}\n{}. It takes {}.",

@@ -1,5 +1,6 @@
 //! `boxr run` and `boxr create`: from the command line to a whole box, and what to do with it now.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use boxr_engine::config::{self, Base, Caller, ConfigError, Node, Purpose, RawRun, Setting};
@@ -46,7 +47,7 @@ pub struct RunRequest {
 /// Values that cannot be used.
 pub fn update_request(invocation: &Invocation) -> Result<(Limits, Option<Restart>), Report> {
     let raw = said(invocation, &Caller::current()?)?;
-    Ok((config::limits(&raw)?, raw.restart))
+    Ok((config::limits::resolve(&raw)?, raw.restart))
 }
 
 /// A whole box, and what to do with it.
@@ -111,6 +112,10 @@ fn resolve(
         ConfigError::NoCommand => no_command(&invocation),
         other => other.into(),
     })?;
+    for note in &resolved.notes {
+        // Nobody is left to be told that stderr cannot be written.
+        drop(writeln!(std::io::stderr().lock(), "warning: {note}"));
+    }
     request.name = resolved.name;
     if request.replace && request.name.is_none() {
         return Err(Report::new(format!("boxr {}: --replace needs --name", invocation.command.name)));

@@ -1,7 +1,7 @@
 //! The stock configuration file: every key with its meaning and its default, from the same
 //! tables as the flags.
 
-use boxr_engine::config::{Format, SETTINGS, Setting, Stock};
+use boxr_engine::config::{Format, Setting, Stock, settings};
 
 use super::{help, table};
 
@@ -35,7 +35,7 @@ pub fn stock(format: Format) -> String {
 
 /// The settings of a table (empty: of none), with their names in it.
 fn keys_of(table: &str) -> impl Iterator<Item = (&'static str, &'static Setting)> {
-    SETTINGS.iter().filter_map(move |setting| {
+    settings().filter_map(move |setting| {
         let key = setting.key?;
         let (inside, name) = key.split_once('.').unwrap_or(("", key));
         (inside == table).then_some((name, setting))
@@ -45,7 +45,7 @@ fn keys_of(table: &str) -> impl Iterator<Item = (&'static str, &'static Setting)
 /// The tables, in order.
 fn tables() -> Vec<&'static str> {
     let mut tables = Vec::new();
-    for (table, _) in SETTINGS.iter().filter_map(|setting| setting.key?.split_once('.')) {
+    for (table, _) in settings().filter_map(|setting| setting.key?.split_once('.')) {
         if !tables.contains(&table) {
             tables.push(table);
         }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn its_examples_are_valid_one_by_one() {
-        for setting in SETTINGS {
+        for setting in settings() {
             let (Some(key), Stock::Example(value)) = (setting.key, setting.stock) else { continue };
             let text = format!("{key} = {}\n", toml_value(value));
             read(&text, Format::Toml).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_key_is_explained() {
-        for setting in SETTINGS.iter().filter(|setting| setting.key.is_some()) {
+        for setting in settings().filter(|setting| setting.key.is_some()) {
             assert!(!meaning(setting).is_empty(), "{setting:?}");
             assert!(setting.stock != Stock::Nothing, "{setting:?}");
         }

@@ -3,6 +3,7 @@
 
 mod images;
 mod life;
+mod limits;
 mod look;
 mod networks;
 mod run;
@@ -13,6 +14,7 @@ use super::command::Command;
 use super::error::{UsageError, nearest};
 use super::flag::{Complete, Flag};
 
+pub use limits::{AT_START, LIMITS};
 pub use run::{LATER as LATER_FLAGS, RUN, SETTINGS};
 
 /// Flags of boxr itself, valid before and after a command.

@@ -24,6 +24,12 @@ pub const TESTS: &[Test] = &[
     test!(processes_that_are_entered_are_limited_too, Need::Controller(Controller::Pids)),
     test!(limits_are_changed_while_it_runs, MEMORY, Need::Controller(Controller::Pids)),
     test!(what_cannot_be_changed_is_said),
+    test!(memory_is_left_to_a_box, MEMORY),
+    test!(what_one_version_lacks_is_named, MEMORY),
+    test!(processor_time_by_quota_and_period, Need::Controller(Controller::Cpu)),
+    test!(block_devices_are_limited, Need::Root, Need::Controller(Controller::Blkio), Need::BlockDevice),
+    test!(files_of_version_two_are_written, MEMORY, Need::CgroupV2),
+    test!(limits_of_devices_are_checked),
 ];
 
 const MEMORY: Need = Need::Controller(Controller::Memory);
@@ -70,6 +76,107 @@ fn limits_are_changed_while_it_runs(t: &Sandbox) {
     t.boxr(["restart", "-t", "0", "limited"]).run().ok();
     assert_eq!((memory(), tasks()), ("100663296".to_owned(), "20".to_owned()));
     t.remove(["limited"]);
+}
+
+fn memory_is_left_to_a_box(t: &Sandbox) {
+    let kept = || setting(t, "limited", "memory", ["memory.soft_limit_in_bytes", "memory.low"]);
+    start(t, &["--memory", "64m", "--memory-reservation", "32m"]);
+    assert_eq!(kept(), "33554432");
+    t.boxr(["update", "--memory-reservation", "16m", "limited"]).run().ok();
+    assert_eq!(kept(), "16777216");
+    t.boxr(["inspect", "-f", "{{.HostConfig.MemoryReservation}}", "limited"]).run().ok().prints("16777216\n");
+    t.remove(["limited"]);
+}
+
+/// What version 1 has and version 2 has not, and the other way.
+fn what_one_version_lacks_is_named(t: &Sandbox) {
+    let two = Need::CgroupV2.missing().is_none();
+    let old: &[(&[&str], &str, &str)] = &[
+        (&["--memory-swappiness", "10"], "memory.swappiness", "10"),
+        (&["--oom-kill-disable"], "memory.oom_control", "oom_kill_disable 1"),
+    ];
+    for (flags, file, value) in old {
+        if two {
+            t.run(flags.iter().chain(&["--", "true"])).run().exits(125).blames(flags[0]);
+            continue;
+        }
+        start(t, &[&["--memory", "64m"], *flags].concat());
+        let text = std::fs::read_to_string(group(t, "limited", "memory").join(file)).unwrap();
+        assert!(text.starts_with(value), "{file}: {text}");
+        t.remove(["limited"]);
+    }
+    if !two {
+        t.run(["--cgroup-conf", "memory.high=100000000", "--", "true"])
+            .run()
+            .exits(125)
+            .blames("memory.high");
+    }
+    t.assert_nothing_left();
+}
+
+fn processor_time_by_quota_and_period(t: &Sandbox) {
+    let two = Need::CgroupV2.missing().is_none();
+    let quota = || setting(t, "limited", "cpu", ["cpu.cfs_quota_us", "cpu.max"]);
+    start(t, &["--cpu-period", "50000", "--cpu-quota", "25000"]);
+    assert_eq!(quota(), if two { "25000 50000" } else { "25000" });
+    t.boxr(["update", "--cpus", "2", "limited"]).run().ok();
+    assert_eq!(quota(), if two { "200000 100000" } else { "200000" });
+    let format = "{{.HostConfig.CpuQuota}} {{.HostConfig.NanoCpus}}";
+    t.boxr(["inspect", "-f", format, "limited"]).run().ok().prints("0 2000000000\n");
+    t.remove(["limited"]);
+}
+
+fn block_devices_are_limited(t: &Sandbox) {
+    let device = boxr_testing::block_device().unwrap();
+    let rates = [
+        ("--device-read-bps", "1m", "blkio.throttle.read_bps_device", "rbps=1048576"),
+        ("--device-write-bps", "2m", "blkio.throttle.write_bps_device", "wbps=2097152"),
+        ("--device-read-iops", "30", "blkio.throttle.read_iops_device", "riops=30"),
+        ("--device-write-iops", "40", "blkio.throttle.write_iops_device", "wiops=40"),
+    ];
+    let mut flags = Vec::new();
+    for (flag, rate, ..) in rates {
+        flags.extend([flag.to_owned(), format!("{device}:{rate}")]);
+    }
+    start(t, &flags.iter().map(String::as_str).collect::<Vec<_>>());
+    for (flag, _, file, expected) in rates {
+        let text = setting(t, "limited", "blkio", [file, "io.max"]);
+        let figure = expected.split_once('=').unwrap().1;
+        assert!(text.contains(expected) || text.ends_with(&format!(" {figure}")), "{flag}: {text}");
+    }
+    t.boxr(["inspect", "-f", "{{json .HostConfig.BlkioDeviceReadIOps}}", "limited"])
+        .run()
+        .ok()
+        .prints(&format!("[{{\"Path\":\"{device}\",\"Rate\":30}}]\n"));
+    t.remove(["limited"]);
+}
+
+fn files_of_version_two_are_written(t: &Sandbox) {
+    start(t, &["--memory", "64m", "--cgroup-conf", "memory.high=33554432"]);
+    assert_eq!(setting(t, "limited", "memory", ["", "memory.high"]), "33554432");
+    t.remove(["limited"]);
+}
+
+fn limits_of_devices_are_checked(t: &Sandbox) {
+    let wrong: &[(&str, &str, &str)] = &[
+        ("--device-read-bps", "/dev/null:1m", "ENOTBLK"),
+        ("--device-write-iops", "/no/such:1", "ENOENT"),
+        ("--device-write-bps", "/dev/null", "no :"),
+        ("--blkio-weight", "5", "10"),
+        ("--blkio-weight-device", "/dev/null:5", "10"),
+        ("--cgroup-conf", "memory", "FILE=VALUE"),
+        ("--device-cgroup-rule", "c 1:3", "TYPE"),
+        ("--device-cgroup-rule", "c 1:3 r", "an image"),
+    ];
+    for (flag, value, part) in wrong {
+        t.run([flag, value, "--", "true"]).run().exits(125).blames(flag).blames(part);
+    }
+    t.run(["--cpus", "1", "--cpu-quota", "5000", "--", "true"]).run().exits(125).blames("--cpu-quota");
+    let out = t.run(["--memory", "8m", "--memory-reservation", "9m", "--", "true"]).run();
+    out.exits(125).blames("--memory-reservation");
+    let out = t.run(["--kernel-memory", "64m", "--", "true"]).run().ok();
+    assert!(out.errors().contains("--kernel-memory has no effect"), "{}", out.story());
+    t.assert_nothing_left();
 }
 
 fn what_cannot_be_changed_is_said(t: &Sandbox) {

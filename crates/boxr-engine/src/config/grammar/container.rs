@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::config::value::{Base, Invalid, clean};
-use crate::image::Device;
+use crate::image::{Device, DeviceRule};
 
 /// `HOST[:CONTAINER][:ACCESS]`; access is made of `r`, `w` and `m`.
 pub fn device(text: &str, base: &Base) -> Result<Device, Invalid> {
@@ -25,6 +25,25 @@ pub fn device(text: &str, base: &Base) -> Result<Device, Invalid> {
         return Err(Invalid::new(text, format!("{container:?} is not an absolute path")));
     }
     Ok(Device { host: base.absolute(host)?, container: clean(container.as_ref()), access: access.to_owned() })
+}
+
+/// `TYPE MAJOR:MINOR ACCESS`, as in `c 1:3 mr`; `*` is any number, and type `a` is all devices.
+pub fn device_rule(text: &str) -> Result<DeviceRule, Invalid> {
+    let wrong = |why: &str| Invalid::new(text, why);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [kind @ ("a" | "b" | "c"), numbers, access] = words[..] else {
+        return Err(wrong("not TYPE MAJOR:MINOR ACCESS, where TYPE is a, b or c"));
+    };
+    let (major, minor) = numbers.split_once(':').ok_or_else(|| wrong("not MAJOR:MINOR"))?;
+    let number = |word: &str| match word {
+        "*" => Ok(None),
+        digits => digits.parse().map(Some).map_err(|_| wrong("MAJOR and MINOR are numbers, or *")),
+    };
+    if access.is_empty() || access.len() > 3 || !access.chars().all(|letter| "rwm".contains(letter)) {
+        return Err(wrong("ACCESS is made of r, w and m"));
+    }
+    let kind = kind.chars().next().unwrap_or('a');
+    Ok(DeviceRule { kind, major: number(major)?, minor: number(minor)?, access: access.to_owned() })
 }
 
 /// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets.
@@ -83,6 +102,16 @@ mod tests {
     }
 
     #[test]
+    fn rules_of_devices() {
+        let rule = device_rule("c 10:* rw").unwrap();
+        assert_eq!((rule.kind, rule.major, rule.minor, rule.access.as_str()), ('c', Some(10), None, "rw"));
+        assert_eq!(device_rule("a *:* rwm").unwrap().major, None);
+        for text in ["", "c", "c 1:3", "x 1:3 r", "c 1 r", "c 1:x r", "c 1:3 rx", "c -1:3 r", "c 1:3 rwmr"] {
+            assert!(device_rule(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn hosts() {
         assert_eq!(host("db:10.0.0.5"), Ok(("db".into(), "10.0.0.5".into())));
         assert_eq!(host("db=::1"), Ok(("db".into(), "::1".into())));
@@ -96,7 +125,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_strange(text in ".*") {
-            drop((device(&text, &base()), host(&text), address(&text), resolver_word(&text)));
+            drop((device(&text, &base()), device_rule(&text), host(&text), address(&text), resolver_word(&text)));
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Base, CLEAN_PATH, Node, Setting};
+use crate::options::Limits;
 use crate::options::{IdExtent, Tty, User};
 
 fn caller() -> Caller {

@@ -88,12 +88,12 @@ fn a_dry_run_explains() {
 #[test]
 fn every_setting_has_a_flag_in_the_table_and_the_other_way() {
     let flags: Vec<&str> = table::RUN.flags().map(|flag| flag.long).collect();
-    for setting in config::SETTINGS {
+    for setting in config::settings() {
         if let Some(flag) = setting.flag {
             assert!(flags.contains(&flag), "no --{flag}");
         }
     }
-    for flag in table::SETTINGS {
+    for flag in table::SETTINGS.iter().chain(table::LIMITS).chain(table::AT_START) {
         assert!(Setting::of_flag(flag.long).is_some(), "--{} has no setting", flag.long);
     }
 }

@@ -1,5 +1,6 @@
 //! Commands that change a box that exists.
 
+use super::limits::LIMITS;
 use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
@@ -180,17 +181,11 @@ pub(super) static UPDATE: Command = Command {
         "Changes limits and restart policy of boxes: at once of those that run, and for every start from now on.",
     ],
     args: &[Arg::some("CONTAINER", Complete::Container)],
-    flags: &[&[
-        Flag::value("memory", "SIZE", "Memory: 512m, 2g").short('m'),
-        Flag::value("memory-swap", "SIZE", "Memory and swap together; -1 is no limit"),
-        Flag::value("cpus", "N", "Processors: 1.5"),
-        Flag::value("cpu-shares", "N", "Weight against others, 2 to 262144 (1024 is usual)").short('c'),
-        Flag::value("cpuset-cpus", "LIST", "Only these processors: 0-2,5"),
-        Flag::value("cpuset-mems", "LIST", "Only these memory nodes: 0-1"),
-        Flag::value("pids-limit", "N", "Processes and threads"),
-        Flag::value("restart", "POLICY", "no, on-failure[:N], always or unless-stopped")
-            .complete(Complete::Words(&["no", "on-failure", "always", "unless-stopped"])),
-    ]],
+    flags: &[
+        LIMITS,
+        &[Flag::value("restart", "POLICY", "no, on-failure[:N], always or unless-stopped")
+            .complete(Complete::Words(&["no", "on-failure", "always", "unless-stopped"]))],
+    ],
     examples: &[Example { line: "boxr update --memory 1g --cpus 2 web", what: "while it runs" }],
     ..Command::new("update", Section::Life, "Change the limits of boxes", commands::update::run)
 };

@@ -4,6 +4,7 @@
 
 use super::images::{REGISTRY, SHORT_NAMES};
 use super::life::DETACH_KEYS;
+use super::limits::{AT_START, LIMITS, TITLE as LIMITED};
 use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
@@ -26,7 +27,7 @@ pub static RUN: Command = Command {
     ],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[INVOCATION, SETTINGS, IMAGE, SHORT_NAMES, REGISTRY, REPORTING, WATCHING],
+    flags: &[INVOCATION, SETTINGS, LIMITS, AT_START, IMAGE, SHORT_NAMES, REGISTRY, REPORTING, WATCHING],
     examples: &[
         Example { line: "boxr run -it --rm alpine", what: "a shell in a container of an image" },
         Example { line: "boxr run -- zsh", what: "a shell that is process 1 of its own box" },
@@ -52,7 +53,7 @@ pub(super) static CREATE: Command = Command {
     about: &["Makes a box without starting it, and prints its id. `boxr start` starts it."],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[CREATION, SETTINGS, IMAGE, SHORT_NAMES, REGISTRY, REPORTING],
+    flags: &[CREATION, SETTINGS, LIMITS, AT_START, IMAGE, SHORT_NAMES, REGISTRY, REPORTING],
     examples: &[Example { line: "boxr create --name job -- make", what: "for `boxr start -a job`" }],
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };
@@ -61,12 +62,10 @@ pub(super) static CREATE: Command = Command {
 pub static LATER: &[&str] = &[
     "annotation",
     "attach",
-    "blkio-weight",
     "cgroup-parent",
     "gpus",
     "link",
     "log-driver",
-    "oom-kill-disable",
     "pod",
     "runtime",
     "secret",
@@ -127,7 +126,6 @@ const NAMESPACES: &str = "Namespaces (MODE: new, host, container:NAME, pid:N, id
 const NETWORK: &str = "Network";
 const FILES: &str = "Files";
 const WHO: &str = "Identity and rights";
-const LIMITS: &str = "Limits";
 const LIFE: &str = "Life of the box";
 const PROGRAMS: &str = "For programs";
 const IMAGES: &str = "Image";
@@ -271,23 +269,14 @@ pub static SETTINGS: &[Flag] = &[
         .aliases(&["dns-opt"])
         .group(NAMES)
         .repeat(),
-    Flag::value("memory", "SIZE", "Memory: 512m, 2g").short('m').group(LIMITS),
-    Flag::value("memory-swap", "SIZE", "Memory and swap together; -1 is no limit").group(LIMITS),
-    Flag::value("cpus", "N", "Processors: 1.5").group(LIMITS),
-    Flag::value("cpu-shares", "N", "Weight against others, 2 to 262144 (1024 is usual)")
-        .short('c')
-        .group(LIMITS),
-    Flag::value("cpuset-cpus", "LIST", "Only these processors: 0-2,5").group(LIMITS),
-    Flag::value("cpuset-mems", "LIST", "Only these memory nodes: 0-1").group(LIMITS),
-    Flag::value("pids-limit", "N", "Processes and threads; -1 is no limit").group(LIMITS),
     Flag::value("ulimit", "NAME=SOFT[:HARD]", "Limit of setrlimit(2): nofile=1024:4096")
-        .group(LIMITS)
+        .group(LIMITED)
         .repeat(),
     Flag::value("sysctl", "NAME=VALUE", "Kernel parameters of the container's namespaces")
-        .group(LIMITS)
+        .group(LIMITED)
         .repeat(),
-    Flag::value("oom-score-adj", "N", "-1000 to 1000: later or sooner chosen when memory ends").group(LIMITS),
-    Flag::value("timeout", "TIME", "End the box after this time, with status 124: 90, 5m, 1h").group(LIMITS),
+    Flag::value("oom-score-adj", "N", "-1000 to 1000: later or sooner chosen when memory ends").group(LIMITED),
+    Flag::value("timeout", "TIME", "End the box after this time, with status 124: 90, 5m, 1h").group(LIMITED),
     Flag::switch("rm", "Remove the box when it ends (default in the foreground)").group(LIFE),
     Flag::value("restart", "POLICY", "no, on-failure[:N], always or unless-stopped: start it again")
         .group(LIFE)

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use boxr_engine::config::grammar::mode_text;
-use boxr_engine::options::{BoxOptions, IdMapping, NamespaceMode, Restart, Retention, Root, Tty, User};
+use boxr_engine::image::DeviceRule;
+use boxr_engine::options::{
+    BoxOptions, DeviceFigure, IdMapping, NamespaceMode, Restart, Retention, Root, Tty, User,
+};
 use boxr_engine::record::{Exit, Record, State};
 use boxr_engine::store::Observed;
 use boxr_engine::volume;
@@ -242,12 +245,24 @@ fn host_config(options: &BoxOptions) -> Value {
     json!({
         "AutoRemove": options.retention == Retention::Ephemeral,
         "Binds": binds,
+        "BlkioWeight": limits.rare.blkio_weight.unwrap_or(0),
+        "BlkioWeightDevice": figures(&limits.rare.blkio_weight_devices, "Weight"),
+        "BlkioDeviceReadBps": figures(&limits.rare.read_bps, "Rate"),
+        "BlkioDeviceWriteBps": figures(&limits.rare.write_bps, "Rate"),
+        "BlkioDeviceReadIOps": figures(&limits.rare.read_iops, "Rate"),
+        "BlkioDeviceWriteIOps": figures(&limits.rare.write_iops, "Rate"),
         "CapAdd": options.capabilities.add,
         "CapDrop": options.capabilities.drop,
         "CgroupnsMode": mode_text(&namespaces.cgroup),
+        "CgroupConf": limits.rare.unified,
+        "CpuPeriod": limits.rare.cpu_period.unwrap_or(0),
+        "CpuQuota": limits.rare.cpu_quota.unwrap_or(0),
+        "CpuRealtimePeriod": limits.rare.cpu_rt_period.unwrap_or(0),
+        "CpuRealtimeRuntime": limits.rare.cpu_rt_runtime.unwrap_or(0),
         "CpuShares": limits.cpu_shares.unwrap_or(0),
         "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
         "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
+        "DeviceCgroupRules": options.container.iter().flat_map(|container| &container.device_rules).map(rule_text).collect::<Vec<_>>(),
         "Init": options.init,
         "IpcMode": mode_text(&namespaces.ipc),
         "LogConfig": {
@@ -255,12 +270,15 @@ fn host_config(options: &BoxOptions) -> Value {
             "Config": { "max-size": options.log.max_size.to_string(), "max-file": options.log.max_files.to_string() },
         },
         "Memory": limits.memory.unwrap_or(0),
+        "MemoryReservation": limits.rare.memory_reservation.unwrap_or(0),
         "MemorySwap": limits.memory_swap.unwrap_or(0),
+        "MemorySwappiness": limits.rare.memory_swappiness,
         "NanoCpus": limits.cpus_milli.unwrap_or(0).saturating_mul(1_000_000),
         "NetworkMode": match options.network.networks.first() {
             Some(network) => network.name.clone(),
             None => mode_text(&namespaces.network),
         },
+        "OomKillDisable": limits.rare.oom_kill_disable.unwrap_or(false),
         "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
         "PidMode": mode_text(&namespaces.pid),
         "PidsLimit": limits.pids,
@@ -281,6 +299,17 @@ fn host_config(options: &BoxOptions) -> Value {
             None => namespaces.user.as_ref().map(mode_text).unwrap_or_default(),
         },
     })
+}
+
+/// As docker writes it.
+fn rule_text(rule: &DeviceRule) -> String {
+    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+    format!("{} {}:{} {}", rule.kind, number(rule.major), number(rule.minor), rule.access)
+}
+
+/// Weights or rates of devices, in docker's keys.
+fn figures(list: &[DeviceFigure], key: &str) -> Value {
+    list.iter().map(|device| json!({ "Path": device.path, key: device.figure })).collect()
 }
 
 fn config(state: &State, options: &BoxOptions) -> Value {
