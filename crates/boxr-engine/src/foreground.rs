@@ -9,6 +9,7 @@ use boxr_runtime::process::parent::{Running, Spawned, spawn};
 use boxr_sys::signal;
 use rustix::io::Errno;
 
+use crate::events::{self, Action, Event, Journal};
 use crate::image::{self, ContainerFiles};
 use crate::join::{FindBox, JoinError};
 use crate::network;
@@ -110,6 +111,11 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let running = if told { spawned.go() } else { spawned.release() };
     let running = running.inspect_err(|_| remove_files(&request))?;
     mark("execute");
+    if state.journaled {
+        let mut events = vec![Event::of_box(&state, Action::Create), Event::of_box(&state, Action::Attach)];
+        events.extend(events::of_start(&state, &request.options));
+        Journal::of(store.paths()).note(&events);
+    }
     let dir = claim.commit()?;
     if let Some(timing) = &mut timing {
         running.trace.iter().for_each(|(step, at)| timing.mark_in_box(step, *at));
@@ -259,6 +265,7 @@ pub fn new_state(store: &Store, id: &str, name: &str, options: &BoxOptions) -> R
         pid_namespace: here.pid_namespace,
         cgroup: None,
         networked: false,
+        journaled: crate::events::is_journaled(options, false),
         tty: wants_terminal(options),
         health: None,
         again: Default::default(),

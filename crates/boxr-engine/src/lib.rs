@@ -8,6 +8,7 @@ pub mod config;
 pub mod deliver;
 pub mod disk;
 pub mod doctor;
+pub mod events;
 pub mod exposure;
 pub mod foreground;
 pub mod health;

@@ -14,6 +14,7 @@ use boxr_runtime::{capabilities, namespaces};
 use boxr_sys::namespace::NamespaceKind;
 use rustix::process::Pid;
 
+use crate::events::{self, Action, Journal};
 use crate::id::Id;
 use crate::image::{ContainerOptions, Surroundings};
 use crate::options::{BoxOptions, NamespaceMode, NetworkOptions};
@@ -236,6 +237,7 @@ pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), En
             let reservation = networks.reserve_more(&request, &|id| store.is_living(id))?;
             let namespace = open_namespace(process.pid)?;
             reservation.connect(process.pid, namespace.as_fd())?;
+            note(store, &state, Action::Connect, &wanted.name);
         }
         options.network.networks.push(wanted);
         Ok(())
@@ -253,9 +255,11 @@ pub fn disconnect(store: &Store, dir: &BoxDir, network: &str) -> Result<(), Engi
         let name = networks.find(network)?.name;
         let before = options.network.networks.len();
         options.network.networks.retain(|other| other.name != name);
-        match running(&lock.read_state()?) {
+        let state = lock.read_state()?;
+        match running(&state) {
             Some(process) => {
                 networks.disconnect(dir.id().as_str(), &name, open_namespace(process.pid)?.as_fd())?;
+                note(store, &state, Action::Disconnect, &name);
             }
             None if options.network.networks.len() == before => {
                 let container = dir.id().short().to_owned();
@@ -267,6 +271,12 @@ pub fn disconnect(store: &Store, dir: &BoxDir, network: &str) -> Result<(), Engi
         }
         Ok(())
     })
+}
+
+fn note(store: &Store, state: &State, action: Action, network: &str) {
+    if state.journaled {
+        Journal::of(store.paths()).note(&[events::of_network(network, action, state)]);
+    }
 }
 
 /// Changes the networks of a box, under its lock; what it starts from is written last.

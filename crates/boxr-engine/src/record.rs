@@ -116,6 +116,9 @@ pub struct State {
     /// Whether boxr-network has something of it, which is given back when it ends.
     #[serde(default)]
     pub networked: bool,
+    /// Whether what happens to it is journaled ([`crate::events`]).
+    #[serde(default)]
+    pub journaled: bool,
 }
 
 /// Of a box that is started again when it has ended (`--restart`).

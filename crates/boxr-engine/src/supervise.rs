@@ -13,6 +13,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver, dropped_key};
+use crate::events;
 use crate::foreground::{RunRequest, exit_of};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
@@ -36,6 +37,8 @@ pub struct Supervision {
     core: Core,
     dir: BoxDir,
     state: State,
+    /// The names of those that it is on.
+    networks: Vec<String>,
 }
 
 /// A process that was started by `exec`.
@@ -94,7 +97,8 @@ impl Supervision {
                 return Err(error);
             }
         };
-        Ok(Self { core: Core::new(running, signals, proxy, &request.options), dir, state })
+        let networks = events::networks_of(&state, &request.options);
+        Ok(Self { core: Core::new(running, signals, proxy, &request.options), dir, state, networks })
     }
 
     /// Ends the box and clears up after it, when something of boxr's own has failed.
@@ -115,6 +119,8 @@ impl Supervision {
             Ok(Finish::Detached) => self.hand_over(),
             Ok(Finish::Ended(exit)) => {
                 let failure = self.core.running.take_failure();
+                let cgroup = self.core.running.cgroup.as_ref();
+                events::note_end(self.dir.paths(), &self.state, exit, cgroup, &self.networks);
                 self.clear_up()?;
                 failure.map_or(Ok(Finish::Ended(exit)), |error| Err(error.into()))
             }
@@ -126,13 +132,13 @@ impl Supervision {
     }
 
     fn clear_up(self) -> Result<(), EngineError> {
-        let Self { core: Core { running, proxy, .. }, dir, state } = self;
+        let Self { core: Core { running, proxy, .. }, dir, state, .. } = self;
         drop(proxy);
         clear_up(running, &dir, &state)
     }
 
     fn hand_over(self) -> Result<Finish, EngineError> {
-        let Self { core: Core { running, proxy, .. }, dir, state } = self;
+        let Self { core: Core { running, proxy, .. }, dir, state, .. } = self;
         let Some(proxy) = proxy else { return Ok(Finish::Detached) };
         crate::monitor::take_over(dir, state, running, proxy.into_master())?;
         Ok(Finish::Detached)

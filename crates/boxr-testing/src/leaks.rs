@@ -32,11 +32,12 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether it is of the default network, and of no box.
+/// Whether it is of the default network or tells what has happened, and is of no box.
 fn is_standing(path: &Path) -> bool {
     path.ends_with("networks/bridge.json")
         || path.ends_with("nets/bridge/last4")
         || path.ends_with("nets/bridge/last6")
+        || path.parent().is_some_and(|dir| dir.ends_with("root/events"))
 }
 
 /// Directories of the cgroup trees whose name says that boxr made them.

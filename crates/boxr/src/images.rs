@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use boxr_engine::events::{Action, Event, Journal, Kind};
 use boxr_engine::image::store_path;
 use boxr_engine::own_ids;
 use boxr_engine::paths::Paths;
@@ -26,6 +27,21 @@ use crate::report::{Report, errno_text};
 pub fn open_store(globals: &Globals) -> Result<Store, Report> {
     let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
     Ok(Store::open(&store_path(&paths))?)
+}
+
+/// Journals what happened to an image: docker's id, which is a name for `pull` and `push`, and its name.
+pub fn note(store: &Store, action: Action, id: &str, name: &str) {
+    let event = Event::new(Kind::Image, action, id).with("name", name);
+    // Found by the store: an ordinary user may have other ids by now, and with them other paths.
+    let path = store.path("");
+    path.parent().into_iter().for_each(|data| Journal::below(data).note(std::slice::from_ref(&event)));
+}
+
+/// Journals that an image is gone, with its names.
+pub fn note_gone(store: &Store, id: &Digest, names: &[Reference]) {
+    let id = id.to_string();
+    names.iter().for_each(|name| note(store, Action::Untag, &id, &name.familiar()));
+    note(store, Action::Delete, &id, &id);
 }
 
 /// The same for a command that makes or removes layers: an ordinary user gets all of the ids that are his.

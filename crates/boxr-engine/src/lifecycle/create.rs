@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::events::{self, Action};
 use crate::foreground::{new_state, write_files_for_caller};
 use crate::image;
 use crate::options::BoxOptions;
@@ -28,6 +29,7 @@ pub fn create(store: &Store, mut request: CreateRequest) -> Result<State, Engine
     let (claim, state) = claim(store, &mut request)?;
     write_files_for_caller(&request.options, request.cidfile.as_deref(), &state)?;
     claim.commit()?;
+    events::note(store.paths(), &state, Action::Create);
     Ok(state)
 }
 
@@ -36,7 +38,8 @@ pub(super) fn claim(store: &Store, request: &mut CreateRequest) -> Result<(Claim
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
     image::files::make(&claim, &mut request.options)?;
     crate::volume::attach(store, &claim, &mut request.options)?;
-    let state = new_state(store, claim.id().as_str(), claim.name(), &request.options)?;
+    let mut state = new_state(store, claim.id().as_str(), claim.name(), &request.options)?;
+    state.journaled = true;
     let record = Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() };
     claim.write_record(&record)?;
     claim.write_state(&state)?;

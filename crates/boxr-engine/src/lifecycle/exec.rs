@@ -13,15 +13,18 @@ use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use crate::config::grammar::UserSpec;
 use crate::config::{self, Variable};
+use crate::events::{Action, Event, Journal};
 use crate::exposure;
 use crate::foreground::wants_terminal;
+use crate::id::Id;
 use crate::image::container_root::ContainerRoot;
 use crate::image::defaults::spelled;
 use crate::image::{ContainerFiles, ImageError, users};
 use crate::join;
 use crate::options::{BoxOptions, Tty, User};
 use crate::outcome::EngineError;
-use crate::record::{ProcessRef, Status};
+use crate::paths::Paths;
+use crate::record::{ProcessRef, State, Status};
 use crate::spec::{self, Situation};
 use crate::store::BoxDir;
 use crate::supervise::{Finish, Guest};
@@ -56,6 +59,8 @@ pub struct ExecRequest {
     pub detach: bool,
     /// Keys that leave it running.
     pub detach_keys: DetachKeys,
+    /// Whether it is journaled: a health check is not.
+    pub journaled: bool,
 }
 
 /// How it went.
@@ -120,13 +125,66 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         oci: crate::prepare::oci_extras(&options, place.files.as_ref()),
     };
     let plan = Plan::for_exec(&process, seccomp.as_ref(), extras)?;
+    let journal = ExecJournal::of(target, &place, &request, &options.args)?;
+    journal.note(Action::ExecCreate, None);
     let (mut running, signals) = start(plan)?;
+    journal.note(Action::ExecStart, None);
     if request.detach {
         return Ok(ExecOutcome::Detached(running.pid.as_raw_nonzero().get()));
     }
     let master = master.or_else(|| running.terminal.take());
     let guest = Guest { running, signals, master, detach_keys: request.detach_keys };
-    guest.run(&options).map(ExecOutcome::Finished)
+    let finish = guest.run(&options)?;
+    match &finish {
+        Finish::Ended(exit) => journal.note(Action::ExecDie, Some(exit.status())),
+        Finish::Detached => journal.note(Action::ExecDetach, None),
+    }
+    Ok(ExecOutcome::Finished(finish))
+}
+
+/// What is journaled of a command that is run in a box.
+struct ExecJournal<'a> {
+    place: Option<(&'a Paths, &'a State)>,
+    command: String,
+    id: String,
+}
+
+impl<'a> ExecJournal<'a> {
+    fn of(
+        target: &ExecTarget<'a>,
+        place: &'a Place,
+        request: &ExecRequest,
+        args: &[String],
+    ) -> Result<Self, EngineError> {
+        let known = match (target, &place.state) {
+            (ExecTarget::Box(dir), Some(state)) if request.journaled && state.journaled => {
+                Some((dir.paths(), state))
+            }
+            _ => None,
+        };
+        // What tells commands apart that run at the same time.
+        let id = match known {
+            Some(_) => {
+                let random =
+                    Id::random().map_err(|errno| EngineError::system("get random numbers", errno))?;
+                random.0.to_string()
+            }
+            None => String::new(),
+        };
+        Ok(Self { place: known, command: args.join(" "), id })
+    }
+
+    fn note(&self, action: Action, exit: Option<u8>) {
+        let Some((paths, state)) = self.place else { return };
+        let mut event = Event::of_box(state, action).with("execID", &self.id);
+        if matches!(action, Action::ExecCreate | Action::ExecStart) {
+            event = event.with_detail(&self.command);
+        }
+        if let Some(exit) = exit {
+            event = event.with("exitCode", exit.to_string());
+        }
+        Journal::of(paths).note(&[event]);
+    }
 }
 
 /// The process, and the filter of system calls that goes with it in a container of an image.
@@ -160,6 +218,7 @@ struct Place {
     process: ProcessRef,
     cgroup: Option<boxr_cgroup::Location>,
     options: Option<BoxOptions>,
+    state: Option<State>,
     files: Option<ContainerFiles>,
 }
 
@@ -170,7 +229,14 @@ impl Place {
                 let process = ProcessRef::of(*pid)?.ok_or_else(|| {
                     EngineError::system(format!("find process {pid}"), rustix::io::Errno::SRCH)
                 })?;
-                Ok(Self { name: format!("pid:{pid}"), process, cgroup: None, options: None, files: None })
+                Ok(Self {
+                    name: format!("pid:{pid}"),
+                    process,
+                    cgroup: None,
+                    options: None,
+                    state: None,
+                    files: None,
+                })
             }
             ExecTarget::Box(dir) => {
                 let state = super::current(dir)?;
@@ -180,7 +246,8 @@ impl Place {
                 }
                 let options = dir.read_record()?.options;
                 let files = ContainerFiles::of(dir, &options)?;
-                Ok(Self { name: state.name, process, cgroup: state.cgroup, options: Some(options), files })
+                let (name, cgroup) = (state.name.clone(), state.cgroup.clone());
+                Ok(Self { name, process, cgroup, options: Some(options), state: Some(state), files })
             }
         }
     }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::members;
+use crate::events::{self, Action};
 use crate::outcome::EngineError;
 use crate::record::{State, Status};
 use crate::store::{BoxDir, Wait};
@@ -28,7 +29,9 @@ pub fn pause(dir: &BoxDir) -> Result<(), EngineError> {
         Some(cgroup) => cgroup.freeze(boxr_cgroup::FREEZE_PATIENCE)?,
         None => signal_all(&state, Signal::STOP)?,
     }
-    set_status(dir, Status::Paused)
+    set_status(dir, Status::Paused)?;
+    events::note(dir.paths(), &state, Action::Pause);
+    Ok(())
 }
 
 /// Lets a paused box go on.
@@ -42,7 +45,9 @@ pub fn unpause(dir: &BoxDir) -> Result<(), EngineError> {
         return Err(EngineError::Wrong { name: state.name, is: "is not paused".into() });
     }
     thaw(&state)?;
-    set_status(dir, Status::Running)
+    set_status(dir, Status::Running)?;
+    events::note(dir.paths(), &state, Action::Unpause);
+    Ok(())
 }
 
 /// Undoes a pause, before a box is to handle a signal.

@@ -123,7 +123,7 @@ fn remove_known(store: &Store, dir: &BoxDir, state: &State, force: Force) -> Res
         return Err(RemoveError::Running { name: state.name.clone(), state: word });
     }
     if !matches!(observed, Observed::Created | Observed::Exited(_)) {
-        end(state, observed)?;
+        end(store, state, observed)?;
     }
     let held = lock(dir, &state.name)?;
     // Started again, or ended and removed by its supervisor, before the lock was taken?
@@ -135,7 +135,7 @@ fn remove_known(store: &Store, dir: &BoxDir, state: &State, force: Force) -> Res
                     return Err(RemoveError::Running { name: state.name, state: word });
                 }
                 // Nobody can start it while this lock is held.
-                Some(_) => end(&state, observed)?,
+                Some(_) => end(store, &state, observed)?,
                 None => {}
             }
             remove_cgroup(&state)?;
@@ -160,7 +160,7 @@ fn running_word(observed: Observed) -> Option<&'static str> {
 }
 
 /// Kills what runs and waits until it has ended and its supervisor is done.
-fn end(state: &State, observed: Observed) -> Result<(), RemoveError> {
+fn end(store: &Store, state: &State, observed: Observed) -> Result<(), RemoveError> {
     let supervisor = hold(state.supervisor)?;
     match observed {
         // It has no process; whoever would start one goes.
@@ -171,7 +171,10 @@ fn end(state: &State, observed: Observed) -> Result<(), RemoveError> {
         // Before there is a first process there is nobody else to stop.
         Observed::Creating => supervisor.iter().try_for_each(|pidfd| kill(state, pidfd))?,
         Observed::Ending => {}
-        _ => kill_all(state)?,
+        _ => {
+            crate::events::note_kill(store.paths(), state, Signal::KILL.as_raw());
+            kill_all(state)?;
+        }
     }
     let Some(supervisor) = supervisor else { return Ok(()) };
     let deadline = Instant::now() + SUPERVISOR_PATIENCE;

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::create::{self, CreateRequest};
+use crate::events::{Action, Event};
 use crate::monitor::attach::{AttachOptions, Attachment, Left};
 use crate::monitor::{self, StartRequest, Started};
 use crate::outcome::EngineError;
@@ -58,6 +59,8 @@ fn launch(
     client: Option<OwnedFd>,
 ) -> Result<(BoxDir, State, Started), EngineError> {
     let (claim, state) = create::claim(store, &mut request)?;
+    let mut events = vec![Event::of_box(&state, Action::Create)];
+    events.extend(client.is_some().then(|| Event::of_box(&state, Action::Attach)));
     let started = monitor::start(StartRequest {
         store,
         dir: &claim,
@@ -66,6 +69,7 @@ fn launch(
         cidfile: request.cidfile,
         status,
         client,
+        events,
     })?;
     Ok((claim.commit()?, state, started))
 }
@@ -139,6 +143,7 @@ fn restart_locked(
         state: state.clone(),
         cidfile: None,
         status: None,
+        events: client.iter().map(|_| Event::of_box(&state, Action::Attach)).collect(),
         client,
     };
     Ok((state, monitor::start(request)?))

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver};
+use crate::events::{self, Action};
 use crate::options::Restart;
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, State, Status};
@@ -40,16 +41,18 @@ pub fn stop(dir: &BoxDir, terms: StopTerms) -> Result<(), EngineError> {
     if state.status == Status::Paused {
         super::freeze::thaw(&state)?;
     }
-    send(dir, &held, process, terms.signal.unwrap_or(super::stop_signal(&options)))?;
+    send(dir, &state, &held, process, terms.signal.unwrap_or(super::stop_signal(&options)))?;
     let grace = terms.grace.or(options.stop_timeout).unwrap_or(GRACE);
     if !await_end(&held, Deadline::after_seconds(u64::from(grace)))? {
-        send(dir, &held, process, Signal::KILL.as_raw())?;
+        send(dir, &state, &held, process, Signal::KILL.as_raw())?;
         if !await_end(&held, Deadline::after_seconds(10))? {
             let is = "does not end: a process in it cannot be killed, as on a dead mount".into();
             return Err(EngineError::Wrong { name: state.name, is });
         }
     }
-    await_written(dir, &state)
+    await_written(dir, &state)?;
+    events::note(dir.paths(), &state, Action::Stop);
+    Ok(())
 }
 
 /// Sends a signal to the first process.
@@ -64,7 +67,7 @@ pub fn kill(dir: &BoxDir, number: i32) -> Result<(), EngineError> {
     }
     let process = super::running(&state)?;
     let held = process.open()?;
-    send(dir, &held, process, number)?;
+    send(dir, &state, &held, process, number)?;
     if number == Signal::KILL.as_raw() {
         if state.status == Status::Paused {
             super::freeze::thaw(&state)?;
@@ -82,16 +85,26 @@ pub fn kill(dir: &BoxDir, number: i32) -> Result<(), EngineError> {
 /// Those of either.
 pub fn restart(store: &Store, dir: &BoxDir, terms: StopTerms) -> Result<(), EngineError> {
     stop(dir, terms)?;
-    super::start(store, dir, &super::StartMode::Detached).map(|_| ())
+    super::start(store, dir, &super::StartMode::Detached)?;
+    events::note(store.paths(), &dir.read_state()?, Action::Restart);
+    Ok(())
 }
 
 /// The monitor has to know before the process ends that SIGKILL stands for another signal.
-fn send(dir: &BoxDir, held: &OwnedFd, process: ProcessRef, number: i32) -> Result<(), EngineError> {
+fn send(
+    dir: &BoxDir,
+    state: &State,
+    held: &OwnedFd,
+    process: ProcessRef,
+    number: i32,
+) -> Result<(), EngineError> {
     if crate::deliver::would_be_dropped(process.pid, number)
         && let Some(lock) = dir.lock(Wait::Yes)?
     {
         lock.update_state(|state| state.ending_signal = Some(number as u8))?;
     }
+    // Before the box may end by it.
+    events::note_kill(dir.paths(), state, number);
     match deliver(held.as_fd(), process.pid, number) {
         Ok(Delivered::Sent | Delivered::Ended(_)) | Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(EngineError::system(format!("send signal {number} to the box"), errno)),

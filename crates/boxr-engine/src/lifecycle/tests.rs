@@ -43,6 +43,7 @@ fn make(store: &Store, name: &str, change: impl FnOnce(&mut State)) -> BoxDir {
         pid_namespace: here.pid_namespace,
         cgroup: None,
         networked: false,
+        journaled: false,
         tty: false,
         health: None,
         again: Default::default(),

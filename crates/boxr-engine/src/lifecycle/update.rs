@@ -2,6 +2,7 @@
 
 use boxr_cgroup::{Cgroup, DeviceDefaults};
 
+use crate::events::{self, Action};
 use crate::options::{Limits, Restart, Retention};
 use crate::outcome::EngineError;
 use crate::prepare::PrepareError;
@@ -36,5 +37,7 @@ pub fn update(dir: &BoxDir, change: &Limits, restart: Option<Restart>) -> Result
         lock.update_state(|state| state.cgroup = Some(location))?;
     }
     record.options.limits = limits;
-    Ok(lock.replace_record(&record)?)
+    lock.replace_record(&record)?;
+    events::note(dir.paths(), &state, Action::Update);
+    Ok(())
 }

@@ -60,14 +60,17 @@ fn ensure_waiting(dir: &BoxDir, state: State, wait: Wait) -> Result<State, Engin
             adopt(dir, process, pidfd, streams)?;
             Ok(dir.read_state()?)
         }
-        _ => Ok(lock.update_state(|state| {
-            state.networked = state.networked && lock.release_network().is_err();
-            state.status = Status::Exited;
-            state.exit = Some(Exit::Unknown);
-            state.finished = Some(now());
-            state.process = None;
-            state.supervisor = None;
-        })?),
+        _ => {
+            serve::note_end(&lock, &state, Exit::Unknown, None);
+            Ok(lock.update_state(|state| {
+                state.networked = state.networked && lock.release_network().is_err();
+                state.status = Status::Exited;
+                state.exit = Some(Exit::Unknown);
+                state.finished = Some(now());
+                state.process = None;
+                state.supervisor = None;
+            })?)
+        }
     }
 }
 
@@ -81,7 +84,7 @@ pub fn take_over(dir: BoxDir, state: State, running: Running, master: OwnedFd) -
     let streams =
         streams::of_terminal(master).map_err(|errno| EngineError::system("keep the terminal", errno))?;
     if let Some(lock) = dir.lock(Wait::Yes)? {
-        lock.update_state(|state| state.monitored = true)?;
+        lock.update_state(|state| (state.monitored, state.journaled) = (true, true))?;
     }
     adopt(&dir, process, running.pidfd, streams)
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::deadline::Deadline;
+use crate::events::{self, Action, Event};
 use crate::foreground::now;
 use crate::health::{Check, Health, HealthState, OnFailure};
 use crate::outcome::EngineError;
@@ -110,7 +111,7 @@ impl Checks {
         rustix::fs::fcntl_setfl(&read, rustix::fs::OFlags::NONBLOCK)?;
         let errors = write.try_clone()?;
         let mut command = own(dir, "exec");
-        command.arg(dir.id().as_str()).args(&self.health.test);
+        command.arg("--unjournaled").arg(dir.id().as_str()).args(&self.health.test);
         let child = command.stdin(Stdio::null()).stdout(write).stderr(errors).spawn()?;
         Ok(Run {
             process: pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?,
@@ -142,16 +143,23 @@ impl Checks {
         self.next = Deadline::after_millis(self.health.interval);
         let is_early = !self.early_until.has_passed();
         let mut has_become_unhealthy = false;
+        let mut before = None;
         let Some(lock) = dir.lock(Wait::Yes)? else { return Ok(()) };
         // Removed meanwhile.
         if lock.read_state().is_err() {
             return Ok(());
         }
-        lock.update_state(|state| {
+        let state = lock.update_state(|state| {
             let known = state.health.get_or_insert_with(HealthState::default);
+            before = Some(known.condition);
             has_become_unhealthy = known.note(check, &self.health, is_early);
         })?;
         drop(lock);
+        let now = state.health.as_ref().map(|known| known.condition);
+        if let Some(condition) = now.filter(|_| now != before) {
+            let told = |event: Event| event.with_detail(condition.word());
+            events::note_with(dir.paths(), &state, Action::HealthStatus, told);
+        }
         if has_become_unhealthy { self.act(dir) } else { Ok(()) }
     }
 

@@ -14,6 +14,7 @@ use super::standby::Standby;
 use super::streams::Streams;
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver, dropped_key};
+use crate::events;
 use crate::foreground::{exit_of, now};
 use crate::health::Health;
 use crate::logs::LogWriter;
@@ -280,6 +281,7 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(),
         while !patience.has_passed() && copy_outputs(&mut watch, &mut clients).map_err(failed)? {}
     }
     let exit = exit(&watch, &state, timed_out);
+    note_end(&watch.dir, &state, exit, cgroup.as_ref().ok().and_then(Option::as_ref));
     if let Ok(Some(cgroup)) = cgroup {
         cgroup.remove().unwrap_or_default();
     }
@@ -288,6 +290,13 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(),
     let written = write_end(&watch, exit);
     clients.finish(exit.status());
     written
+}
+
+/// Journals the end of a box that was in `state`; which networks it leaves its record tells.
+pub(super) fn note_end(dir: &BoxDir, state: &State, exit: Exit, cgroup: Option<&Cgroup>) {
+    let record = if state.networked { dir.read_record().ok() } else { None };
+    let networks = record.map(|record| events::networks_of(state, &record.options)).unwrap_or_default();
+    events::note_end(dir.paths(), state, exit, cgroup, &networks);
 }
 
 fn wait_for_clients(clients: &Clients) {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::serve::{self, Terms, Watch, health_of};
 use super::{standby, streams};
+use crate::events::{self, Event, Journal};
 use crate::foreground::{
     find_box, namespaces, now, remove_files_for_caller, wants_terminal, write_files_for_caller,
 };
@@ -45,6 +46,8 @@ pub struct StartRequest<'a> {
     pub status: Option<StatusSink>,
     /// The monitor's end of a client that is attached from the first byte on.
     pub client: Option<OwnedFd>,
+    /// What is journaled before the start, if it succeeds.
+    pub events: Vec<Event>,
 }
 
 /// What a start has led to.
@@ -202,6 +205,11 @@ fn launch(
     let terms = Terms::of(request.options, &request.state.name);
     match settle(&mut request, &mut running, streams, &terms, &namespaces) {
         Ok(streams) => {
+            // Before anybody hears that it runs, and may do something else to it.
+            if request.state.journaled {
+                request.events.extend(events::of_start(&request.state, request.options));
+                Journal::of(request.store.paths()).note(&request.events);
+            }
             Ok(Watch { dir, process, pidfd: running.pidfd, streams, log, ending: None, terms, held })
         }
         Err(error) => {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::files::{self, Write};
 use super::naming::Names;
 use super::{Inner, StoreError, in_containers, restore};
+use crate::events::{self, Action};
 use crate::id::Id;
 use crate::image::ranges::Claimed;
 use crate::options::Retention;
@@ -347,6 +348,9 @@ impl Lock<'_> {
             return Err(error);
         }
         store.release_names(Names::One(&old), self.id())?;
+        events::note_with(self.paths(), &state, Action::Rename, |event| {
+            event.with("oldName", format!("/{old}"))
+        });
         Ok(state)
     }
 
@@ -365,7 +369,9 @@ impl Lock<'_> {
         if state.networked {
             self.release_network()?;
         }
-        self.dismantle(Names::One(&state.name))
+        self.dismantle(Names::One(&state.name))?;
+        events::note(self.paths(), state, Action::Destroy);
+        Ok(())
     }
 
     /// The same where nobody knows what it was.

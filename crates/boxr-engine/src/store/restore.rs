@@ -160,6 +160,7 @@ fn unknown(id: &Id, record: Option<&Record>) -> State {
         pid_namespace: 0,
         cgroup: None,
         networked: false,
+        journaled: false,
         tty: false,
         health: None,
         again: Default::default(),

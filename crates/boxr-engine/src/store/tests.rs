@@ -74,6 +74,7 @@ fn state(store: &Store, claim: &Claim, retention: Retention) -> State {
         pid_namespace: store.here().pid_namespace,
         cgroup: None,
         networked: false,
+        journaled: false,
         tty: false,
         health: None,
         again: Default::default(),

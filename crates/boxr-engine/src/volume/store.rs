@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::{FORMAT, NewVolume, Volume, VolumeError, VolumeName};
+use crate::events::{Action, Event, Journal, Kind};
 use crate::id::Id;
 use crate::paths::Paths;
 use crate::store::files::{self, Write};
@@ -85,7 +86,10 @@ impl Volumes {
             self.remove_tree(&draft).map_err(failed)?;
         }
         match made {
-            Ok(()) => Ok((name, Created::New)),
+            Ok(()) => {
+                self.note(&name, Action::Create);
+                Ok((name, Created::New))
+            }
             Err(Errno::EXIST) => Ok((name, Created::Existing)),
             Err(errno) => Err(failed(errno)),
         }
@@ -214,7 +218,17 @@ impl Volumes {
         let failed = |errno| self.error("remove", name.as_str(), errno);
         let gone = format!(".gone-{}", Id::random().map_err(failed)?.0.short());
         files::rename(self.dir.as_fd(), name.as_str(), &gone).map_err(failed)?;
+        self.note(name, Action::Destroy);
         self.remove_tree(&gone).map_err(failed)
+    }
+
+    fn note(&self, name: &VolumeName, action: Action) {
+        let event = Event::new(Kind::Volume, action, name.as_str()).with("driver", "local");
+        // It stands beside the events.
+        self.path
+            .parent()
+            .into_iter()
+            .for_each(|data| Journal::below(data).note(std::slice::from_ref(&event)));
     }
 
     /// Removes what is half made or half removed, and nobody is at.

@@ -42,6 +42,8 @@ pub struct ExecRequest {
     pub detach_keys: Vec<u8>,
     /// How many descriptors from 3 on the command inherits.
     pub preserve_fds: u32,
+    /// Whether it is an event: not of a health check (`--unjournaled`).
+    pub journaled: bool,
 }
 
 /// Reads the command line of `boxr exec`.
@@ -69,6 +71,7 @@ pub fn exec_request(mut invocation: Invocation) -> Result<ExecRequest, Report> {
         detach: raw.detach.unwrap_or(false),
         detach_keys: raw.detach_keys.unwrap_or_else(|| DETACH_KEYS.to_vec()),
         preserve_fds: raw.preserve_fds.unwrap_or(0),
+        journaled: !invocation.switch("unjournaled"),
     })
 }
 
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_setting() {
-        for flag in table::find("exec").unwrap().flags() {
+        for flag in table::find("exec").unwrap().flags().filter(|flag| !flag.hidden) {
             assert!(config::Setting::of_flag(flag.long).is_some(), "--{}", flag.long);
         }
     }

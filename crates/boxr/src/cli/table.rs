@@ -61,6 +61,7 @@ pub static COMMANDS: &[&Command] = &[
     &look::TOP,
     &look::STATS,
     &look::DIFF,
+    &look::EVENTS,
     &networks::PORT,
     &images::PULL,
     &images::PUSH,
@@ -88,8 +89,7 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// Commands of docker's that a later version is to have.
-static LATER: &[&str] =
-    &["build", "compose", "container", "cri", "events", "info", "pod", "search", "secret"];
+static LATER: &[&str] = &["build", "compose", "container", "cri", "info", "pod", "search", "secret"];
 
 /// The command that `word` calls after the word `group`.
 ///

@@ -1,6 +1,7 @@
 //! `boxr attach`
 
 use boxr_engine::config::grammar;
+use boxr_engine::events::{self, Action};
 use boxr_engine::lifecycle;
 use boxr_engine::monitor::attach::{AttachOptions, Attachment, Left};
 use boxr_engine::terminal::DetachKeys;
@@ -35,9 +36,14 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         forward_signals: invocation.switch_said("sig-proxy").unwrap_or(true),
         detach_keys: detach_keys(&invocation)?,
     };
-    Ok(match Attachment::connect(&dir, &state)?.run(&dir, &options)? {
+    let attachment = Attachment::connect(&dir, &state)?;
+    events::note(store.paths(), &state, Action::Attach);
+    Ok(match attachment.run(&dir, &options)? {
         Left::Ended(status) => status,
-        Left::Detached => 0,
+        Left::Detached => {
+            events::note(store.paths(), &state, Action::Detach);
+            0
+        }
     })
 }
 

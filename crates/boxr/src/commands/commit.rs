@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use boxr_engine::events::{self, Action};
 use boxr_engine::image::tree;
 use boxr_engine::lifecycle;
 use boxr_engine::options::BoxOptions;
@@ -78,6 +79,14 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         Report { what: format!("cannot commit {name}: {}", report.what), ..report }
     })?;
     warn_left_out(&left_out);
+    // It may have been removed meanwhile.
+    if let Ok(state) = dir.read_state() {
+        let comment = invocation.value("message").unwrap_or_default();
+        let name = invocation.positionals().get(1).map_or("", String::as_str);
+        events::note_with(dir.paths(), &state, Action::Commit, |event| {
+            event.with("comment", comment).with("imageID", image.config.to_string()).with("imageRef", name)
+        });
+    }
     write_stdout(&format!("{}\n", image.config))?;
     Ok(0)
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 
+use boxr_engine::events::{self, Action};
 use boxr_engine::lifecycle::copy::{Files, Incoming, Ingoing, Outgoing, Request, left_out};
 use boxr_engine::store::BoxDir;
 use boxr_image::copy::{Base, CopyError, Owners, Source, Target, lay, send};
@@ -99,7 +100,15 @@ fn out(invocation: &Invocation, (name, path): (&str, &str), to: End<'_>) -> Resu
         }
         _ => to_stdout(outgoing)?,
     }
+    note(&dir, Action::ArchivePath, path);
     Ok(0)
+}
+
+fn note(dir: &BoxDir, action: Action, path: &str) {
+    // It may have been removed meanwhile.
+    if let Ok(state) = dir.read_state() {
+        events::note_with(dir.paths(), &state, action, |event| event.with("path", path));
+    }
 }
 
 fn to_host(outgoing: Outgoing, target: &str, owners: Owners) -> Result<u64, Report> {
@@ -162,6 +171,7 @@ fn into(invocation: &Invocation, from: End<'_>, (name, path): (&str, &str)) -> R
         Some(source) => from_host(ingoing, &source)?,
         None => from_stdin(ingoing)?,
     };
+    note(&dir, Action::ExtractToDir, path);
     success(invocation, copied, &format!("{name}:{path}"));
     Ok(0)
 }

@@ -27,6 +27,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         preserve_fds: said.preserve_fds,
         detach: said.detach,
         detach_keys: DetachKeys::new(said.detach_keys),
+        journaled: said.journaled,
     };
     let outcome = match said.target {
         ExecTarget::Process(pid) => lifecycle::exec(&lifecycle::ExecTarget::Process(pid), exec)?,

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 
+use boxr_engine::events::{self, Action};
 use boxr_engine::image::tree;
 use boxr_engine::own_ids;
 use boxr_image::pack::{Contents, Holes, PackError, Tree};
@@ -39,10 +40,12 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             .detail("there are some in boxes of images and of --rootfs DIR")
             .status(1));
     };
+    let state = dir.read_state().map_err(|error| Report::from(error).status(1))?;
     let contents = match output {
         Some(path) => to_file(&tree, path)?,
         None => to_stdout(&tree)?,
     };
+    events::note(dir.paths(), &state, Action::Export);
     if contents.sockets > 0 {
         let stderr = std::io::stderr();
         // Whoever cannot be told is not told.

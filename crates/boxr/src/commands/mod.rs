@@ -8,6 +8,7 @@ pub mod cp;
 pub mod create;
 pub mod diff;
 pub mod doctor;
+pub mod events;
 pub mod exec;
 mod explain;
 pub mod export;

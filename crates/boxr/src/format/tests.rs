@@ -26,6 +26,7 @@ pub(crate) fn state() -> State {
         pid_namespace: 0,
         cgroup: None,
         networked: false,
+        journaled: false,
         tty: false,
         health: None,
         again: Default::default(),

@@ -12,6 +12,7 @@ mod crash;
 mod descriptors;
 mod detached;
 mod environment;
+mod events;
 mod exec;
 mod exits;
 mod harness;
@@ -51,6 +52,7 @@ fn main() -> std::process::ExitCode {
         network::OWN,
         network::ROOTLESS,
         environment::TESTS,
+        events::TESTS,
         user_ids::TESTS,
         users::TESTS,
         privileges::TESTS,

@@ -30,9 +30,12 @@ pub(super) fn health_command(raw: &mut RawRun, node: &Node) -> Result<(), Invali
     let health = &mut raw.container.health;
     match node.text()? {
         "none" => health.none = Some(true),
-        list if list.starts_with('[') => health.test = Some(entrypoint(node)?),
         "" => return Err(node.invalid("no command")),
-        line => health.test = Some(crate::image::healthcheck::shell(line)),
+        // `[ -e /file ]` is no list, but test(1).
+        line => match entrypoint(node) {
+            Ok(list) if line.starts_with('[') => health.test = Some(list),
+            _ => health.test = Some(crate::image::healthcheck::shell(line)),
+        },
     }
     Ok(())
 }

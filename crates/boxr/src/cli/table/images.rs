@@ -330,6 +330,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "unmount", &UNMOUNT),
     ("store", "verify", &VERIFY),
     ("system", "df", &super::system::DF),
+    ("system", "events", &super::look::EVENTS),
     ("system", "prune", &super::system::PRUNE),
 ];
 

@@ -57,6 +57,7 @@ pub(super) static EXEC: Command = Command {
         Flag::value("user", "UID[:GID]", "Who it runs as").short('u'),
         Flag::value("preserve-fds", "N", "Pass N descriptors from 3 on"),
         DETACH_KEYS,
+        Flag::switch("unjournaled", "It is no event: a health check").hidden(),
     ]],
     examples: &[
         Example { line: "boxr exec -it web sh", what: "a shell in the box" },

@@ -95,3 +95,30 @@ pub(super) static STATS: Command = Command {
     examples: &[Example { line: "boxr stats --no-stream", what: "once" }],
     ..Command::new("stats", Section::Look, "Show what boxes use", commands::stats::run)
 };
+
+pub(super) static EVENTS: Command = Command {
+    usage: &["events [FLAGS]"],
+    about: &[
+        "Prints what happens to boxes, images, volumes and networks, in docker's words, until it is ended. Without --since and \
+            --until that is what happens from now on.",
+        "Whichever boxr makes a thing happen appends it to a journal, which keeps the last 4 to 8 MiB. Boxes of host \
+            commands in the foreground are not journaled, nor are their ends: they are to cost nothing.",
+    ],
+    flags: &[&[
+        Flag::value("since", "TIME", "Begin with what happened then: a time, or 10m for ten minutes ago"),
+        Flag::value("until", "TIME", "End with what happens then"),
+        Flag::value("filter", "KEY=VALUE", "Only events that match").short('f').repeat().doc(
+            "Keys: container, event, image, label, network, scope, type, volume. Several of one key are alternatives, \
+            labels must all match.",
+        ),
+        Flag::value("format", "FORMAT", "json, or a template such as '{{.Type}} {{.Action}} {{.Actor.ID}}'"),
+        Flag::switch("stream", "Go on with what is to come (default true)"),
+        Flag::switch("no-stream", "Print what has happened, and end"),
+        Flag::switch("no-trunc", "Do not shorten ids (nothing is shortened)").hidden(),
+    ]],
+    examples: &[
+        Example { line: "boxr events --since 1h --no-stream", what: "the last hour" },
+        Example { line: "boxr events -f event=die --format '{{.Actor.Attributes.name}}'", what: "whose command has ended" },
+    ],
+    ..Command::new("events", Section::Look, "Show what happens to boxes and images", commands::events::run)
+};

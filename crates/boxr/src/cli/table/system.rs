@@ -64,9 +64,12 @@ pub(super) static PRUNE: Command = Command {
 pub(super) static SYSTEM: Command = Command {
     usage: &["system COMMAND [FLAGS]"],
     about: &[
-        "Commands about all that boxr keeps: df, prune. `boxr system COMMAND --help` tells more of one.",
+        "Commands about all that boxr keeps: df, events, prune. `boxr system COMMAND --help` tells more of one.",
     ],
-    args: &[Arg::one("COMMAND", Complete::Words(&["df", "prune"])), Arg::any("ARG", Complete::Nothing)],
+    args: &[
+        Arg::one("COMMAND", Complete::Words(&["df", "events", "prune"])),
+        Arg::any("ARG", Complete::Nothing),
+    ],
     order: FlagOrder::BeforeArguments,
     examples: &[Example { line: "boxr system df --verbose", what: "everything one by one" }],
     ..Command::new("system", Section::System, "Look after all that boxr keeps", commands::system::group)

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 
+use boxr_engine::events::Action;
 use boxr_image::archive::Import;
 use boxr_image::oci::Config;
 use boxr_image::registry::download;
@@ -61,6 +62,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     };
     let (image, left_out) = import.run(&mut from).map_err(|error| failed(error.into()))?;
     warn_left_out(&left_out);
+    images::note(&store, Action::Import, &image.config.to_string(), &image.config.to_string());
     write_stdout(&format!("{}\n", image.config))?;
     Ok(0)
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::path::Path;
 
+use boxr_engine::events::Action;
 use boxr_image::archive::{Load, Loaded, Source};
 use boxr_image::pull::{Progress, Silent};
 
@@ -47,6 +48,11 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     })?;
     if let Some(first) = loaded.first() {
         warn_left_out(&first.left_out);
+    }
+    for loaded in &loaded {
+        let id = loaded.image.config.to_string();
+        let name = loaded.names.first().map_or_else(|| id.clone(), |name| name.familiar());
+        images::note(&store, Action::Load, &id, &name);
     }
     write_stdout(&loaded.iter().flat_map(lines).collect::<String>())?;
     Ok(0)

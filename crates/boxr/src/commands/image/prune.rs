@@ -56,6 +56,7 @@ pub fn prune_images(
                 text.push_str(&format!("untagged: {}\n", name.familiar()));
             }
             text.push_str(&format!("deleted: {}\n", image.record.config));
+            images::note_gone(store, &image.record.config, &image.names);
         }
     }
     let swept = store.sweep(Which::AlsoPartial)?;

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use boxr_engine::events::Action;
 use boxr_image::pull::{Progress, Pull, Pulled, Silent};
 use boxr_image::reference::{DEFAULT_TAG, Reference};
 use boxr_image::unpack::LeftOut;
@@ -36,6 +37,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let pulled = pull.run().map_err(|error| Report::from(error).status(1));
     bars.finish();
     let pulled = pulled?;
+    images::note(&store, Action::Pull, &reference.familiar(), &reference.familiar_name());
     if !quiet {
         end(&reference, &pulled);
         warn(&pulled, &platform);

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use boxr_engine::events::Action;
 use boxr_image::pull::{Progress, Silent};
 use boxr_image::push::Push;
 use boxr_image::reference::Reference;
@@ -40,6 +41,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         let pushed = Push { store: &store, client: &client, image, reference, progress }.run();
         bars.finish();
         let pushed = pushed.map_err(|error| Report::from(error).status(1))?;
+        images::note(&store, Action::Push, &reference.familiar(), &reference.familiar_name());
         write_stdout(&match quiet {
             true => format!("{reference}\n"),
             false => {

@@ -1,5 +1,6 @@
 //! `boxr rmi`: a name goes; with its last name the image, and what no other image needs.
 
+use boxr_engine::events::Action;
 use boxr_image::store::{Store, Swept, Which};
 
 use crate::boxes;
@@ -40,6 +41,7 @@ fn remove(store: &Store, invocation: &Invocation, image: &Image, meant: &Meant) 
         && image.names.len() > 1
     {
         store.untag(name)?;
+        images::note(store, Action::Untag, &image.record.config.to_string(), &name.familiar());
         return write_stdout(&format!("Untagged: {}\n", name.familiar()));
     }
     if image.names.len() > 1 && !force {
@@ -73,10 +75,12 @@ fn remove(store: &Store, invocation: &Invocation, image: &Image, meant: &Meant) 
         // The names go; the image goes when the container does.
         for name in &image.names {
             store.untag(name)?;
+            images::note(store, Action::Untag, &image.record.config.to_string(), &name.familiar());
             text.push_str(&format!("Untagged: {}\n", name.familiar()));
         }
         return write_stdout(&text);
     }
+    images::note_gone(store, &image.record.config, &image.names);
     for name in image.names.iter().chain(&image.record.sources) {
         text.push_str(&format!("Untagged: {}\n", name.familiar()));
     }

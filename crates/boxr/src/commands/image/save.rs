@@ -3,6 +3,7 @@
 use std::io::{BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use boxr_engine::events::Action;
 use boxr_image::archive::{ArchiveError, Directory, Format, Save, Tar};
 use boxr_image::reference::{DEFAULT_TAG, Reference};
 use boxr_image::store::{ImageRecord, Store};
@@ -42,13 +43,22 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         names.sort();
         names.dedup();
     }
+    let saved: Vec<(String, String)> = images.iter().map(|(record, names)| noted(record, names)).collect();
     match target {
         Target::Stdout(format) => to_stdout(&Save { store: &store, images, format }),
         Target::File(path, format) => to_file(&Save { store: &store, images, format }, &path),
         Target::Directory(path) => to_directory(&Save { store: &store, images, format: Format::Oci }, &path),
     }
     .map_err(|report| if report.silent { report } else { report.status(1) })?;
+    saved.iter().for_each(|(id, name)| images::note(&store, Action::Save, id, name));
     Ok(0)
+}
+
+/// Id and name of an image as its event has them.
+fn noted(record: &ImageRecord, names: &[Reference]) -> (String, String) {
+    let id = record.config.to_string();
+    let name = names.first().map_or_else(|| id.clone(), Reference::familiar);
+    (id, name)
 }
 
 fn target(invocation: &Invocation) -> Result<Target, Report> {

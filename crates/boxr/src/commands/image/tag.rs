@@ -1,5 +1,7 @@
 //! `boxr tag`
 
+use boxr_engine::events::Action;
+
 use crate::cli::Invocation;
 use crate::images;
 use crate::report::Report;
@@ -19,5 +21,6 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         );
     }
     store.tag(&reference, &image.record.manifest)?;
+    images::note(&store, Action::Tag, &image.record.config.to_string(), &reference.familiar());
     Ok(0)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use boxr_engine::events::Action;
 use boxr_network::{CreateRequest, Driver, Error};
 
 use super::failed;
@@ -27,6 +28,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         labels: pairs(&invocation, "label"),
     };
     let network = super::open(&invocation.globals)?.create(&request).map_err(failed)?;
+    super::note(&invocation.globals, &network, Action::Create)?;
     write_stdout(&format!("{}\n", network.id))?;
     Ok(0)
 }

@@ -6,9 +6,10 @@ mod inspect;
 mod list;
 mod remove;
 
+use boxr_engine::events::{Action, Event, Journal, Kind};
 use boxr_engine::network;
 use boxr_engine::paths::Paths;
-use boxr_network::Networks;
+use boxr_network::{Definition, Networks};
 
 use crate::cli::{Globals, Invocation, run_member};
 use crate::report::Report;
@@ -34,6 +35,16 @@ pub fn group(invocation: Invocation) -> Result<u8, Report> {
 pub fn open(globals: &Globals) -> Result<Networks, Report> {
     let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
     Ok(network::networks(&paths))
+}
+
+/// Journals that a network was made, or is gone.
+fn note(globals: &Globals, network: &Definition, action: Action) -> Result<(), Report> {
+    let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
+    let event = Event::new(Kind::Network, action, &network.id)
+        .with("name", &network.name)
+        .with("type", network.driver.name());
+    Journal::of(&paths).note(&[event]);
+    Ok(())
 }
 
 /// docker's commands about networks fail with 1.

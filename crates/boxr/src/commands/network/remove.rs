@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use boxr_engine::events::Action;
 use boxr_engine::store::{Contents, Store};
 use boxr_network::Error;
 
@@ -20,7 +21,10 @@ pub fn remove(invocation: Invocation) -> Result<u8, Report> {
     let networks = super::open(&invocation.globals)?;
     let force = invocation.switch("force");
     boxes::for_each(invocation.positionals(), |word| match networks.remove(word, &|id| store.is_living(id)) {
-        Ok(_) => write_stdout(&format!("{word}\n")),
+        Ok(network) => {
+            super::note(&invocation.globals, &network, Action::Destroy)?;
+            write_stdout(&format!("{word}\n"))
+        }
         Err(Error::NoNetwork { .. }) if force => Ok(()),
         Err(error) => Err(failed(error)),
     })
@@ -53,7 +57,10 @@ pub fn prune(invocation: Invocation) -> Result<u8, Report> {
     }
     let status = boxes::for_each(all.iter().filter(|network| !wanted.contains(&network.name)), |network| {
         match networks.remove(&network.name, &is_alive) {
-            Ok(network) => removed.push(network.name),
+            Ok(network) => {
+                super::note(&invocation.globals, &network, Action::Destroy)?;
+                removed.push(network.name);
+            }
             Err(Error::Predefined { .. } | Error::InUse { .. } | Error::NoNetwork { .. }) => {}
             Err(error) => return Err(failed(error)),
         }
