@@ -14,6 +14,8 @@ pub struct Health {
     pub timeout: u64,
     /// How long after its start failures do not count.
     pub start_period: u64,
+    /// Between two checks in that time, where that is less.
+    pub start_interval: u64,
     /// So many failures in a row make it unhealthy.
     pub retries: u32,
     /// What is done then.
@@ -28,6 +30,7 @@ impl Default for Health {
             interval: 30_000,
             timeout: 30_000,
             start_period: 0,
+            start_interval: 5_000,
             retries: 3,
             on_failure: OnFailure::None,
         }

@@ -474,6 +474,18 @@ pub struct BoxOptions {
     pub log: LogLimits,
     /// `KEY=VALUE` labels.
     pub labels: BTreeMap<String, String>,
+    /// `KEY=VALUE` annotations of the specification.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Execution domain of personality(2), in the specification's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<String>,
+    /// A program of the host that is the first process and has the command as its arguments (`--init-path`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_path: Option<PathBuf>,
+    /// File that gets the pid of the monitor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor_pidfile: Option<PathBuf>,
     /// File that gets the pid of the first process.
     pub pidfile: Option<PathBuf>,
     /// What containers of images have besides.

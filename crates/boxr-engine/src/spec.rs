@@ -9,9 +9,9 @@ use boxr_runtime::idmap::{self, Writer};
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{
     Capabilities as CapabilityNames, Capability, Linux, LinuxCapabilities, LinuxIdMapping,
-    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxTimeOffset,
-    LinuxTimeOffsetBuilder, Mount, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
-    Root as SpecRoot, Spec, User as SpecUser,
+    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPersonality,
+    LinuxTimeOffset, LinuxTimeOffsetBuilder, Mount, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    Process, Root as SpecRoot, Spec, User as SpecUser,
 };
 use thiserror::Error;
 
@@ -100,6 +100,13 @@ pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, W
         }
     }
     spec.set_process(Some(process(options, situation)?));
+    if let Some(init) = &options.init_path {
+        put_before(&mut spec, init, own_root);
+    }
+    if !options.annotations.is_empty() {
+        let annotations = options.annotations.iter().map(|(key, value)| (key.clone(), value.clone()));
+        spec.set_annotations(Some(annotations.collect()));
+    }
     let (linux, writer) = linux(options, situation)?;
     if options.container.as_ref().is_some_and(|container| container.groups.is_empty())
         && let Some(process) = spec.process_mut()
@@ -108,6 +115,24 @@ pub fn build(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Spec, W
     }
     spec.set_linux(Some(linux));
     Ok((spec, writer))
+}
+
+/// Where an init of the host is in a root of the container's own.
+const INIT: &str = "/run/boxr-init";
+
+/// Makes `init` the first process, which is given the command as its arguments.
+fn put_before(spec: &mut Spec, init: &Path, own_root: bool) {
+    let place = if own_root { INIT.to_owned() } else { init.to_string_lossy().into_owned() };
+    if own_root {
+        let words = ["bind", "ro", "nosuid", "nodev", "private"];
+        let mut mounts = spec.mounts().clone().unwrap_or_default();
+        mounts.push(mount("bind", &init.to_string_lossy(), INIT, &words));
+        spec.set_mounts(Some(mounts));
+    }
+    if let Some(process) = spec.process_mut() {
+        let command = process.args().clone().unwrap_or_default();
+        process.set_args(Some([place, "--".to_owned()].into_iter().chain(command).collect()));
+    }
 }
 
 /// The groups that an image makes its user a member of, as far as they exist in the container. Nobody has asked
@@ -186,6 +211,11 @@ fn linux(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Linux, Writ
         linux.set_masked_paths(paths(&MASKED)).set_readonly_paths(paths(&READ_ONLY));
     }
     linux.set_time_offsets(time_offsets(options));
+    if let Some(domain) = options.personality.as_deref().and_then(|word| word.parse().ok()) {
+        let mut personality = LinuxPersonality::default();
+        personality.set_domain(domain);
+        linux.set_personality(Some(personality));
+    }
     let mut writer = Writer::Boxr;
     if situation.new_user {
         let (uids, gids, by) = id_maps(options, situation)?;

@@ -94,9 +94,28 @@ pub fn reference(invocation: &Invocation, text: &str) -> Result<Reference, Repor
 /// # Errors
 /// It is none.
 pub fn platform(invocation: &Invocation) -> Result<Platform, Report> {
-    match invocation.value("platform") {
-        Some(text) => Ok(text.parse::<Platform>()?),
-        None => Ok(Platform::host()),
+    Ok(said_platform(invocation)?.unwrap_or_else(Platform::host))
+}
+
+/// What `--platform` says, or podman's `--os`, `--arch` and `--variant`.
+///
+/// # Errors
+/// No platform; the same thing said twice.
+pub fn said_platform(invocation: &Invocation) -> Result<Option<Platform>, Report> {
+    let part = |flag| invocation.value(flag);
+    let (os, arch, variant) = (part("os"), part("arch"), part("variant"));
+    match (invocation.value("platform"), os.or(arch).or(variant)) {
+        (Some(_), Some(_)) => {
+            Err(Report::new("--platform says what --os, --arch and --variant say part by part"))
+        }
+        (Some(text), None) => Ok(Some(text.parse()?)),
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            let host = Platform::host();
+            let (os, arch) = (os.unwrap_or(&host.os), arch.unwrap_or(&host.architecture));
+            let text = variant.map_or(format!("{os}/{arch}"), |variant| format!("{os}/{arch}/{variant}"));
+            Ok(Some(text.parse()?))
+        }
     }
 }
 

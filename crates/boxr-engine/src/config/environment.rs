@@ -18,17 +18,34 @@ pub(super) fn whole(
     image: Option<&Image>,
     caller: &Caller,
 ) -> Result<Vec<String>, ConfigError> {
-    let beginning = match (raw.clear_env, image) {
+    let mut beginning = match (raw.clear_env, image) {
         (Some(true), _) => vec![CLEAN_PATH.to_owned()],
         (_, Some(image)) => defaults::environment(&image.config),
         (_, None) => caller.env.iter().map(|(key, value)| format!("{key}={value}")).collect(),
     };
+    if raw.unset_all_env == Some(true) {
+        beginning.clear();
+    }
+    let unset = raw.unset_env.iter().map(|key| (key.clone(), None)).collect();
+    let beginning = apply(apply(beginning, unset), of_caller(raw, image, caller));
     let mut variables = apply(beginning, said(raw, caller)?);
     for (key, text) in &raw.env_merge {
         let value = expand(text, &variables);
         variables = apply(variables, vec![(key.clone(), Some(value))]);
     }
     Ok(variables)
+}
+
+/// Which way to the network a host has, curl(1) and most others are told by these, in either case.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
+
+/// What a container of an image has of the caller's variables: all, or those that tell of a proxy.
+fn of_caller(raw: &RawRun, image: Option<&Image>, caller: &Caller) -> Vec<Variable> {
+    let is_proxy = |key: &str| PROXIES.iter().any(|proxy| key.eq_ignore_ascii_case(proxy));
+    let all = raw.env_host == Some(true);
+    let proxies = image.is_some() && raw.http_proxy != Some(false);
+    let passed = caller.env.iter().filter(|(key, _)| all || proxies && is_proxy(key));
+    passed.map(|(key, value)| (key.clone(), Some(value.clone()))).collect()
 }
 
 /// `text` with `${NAME}` replaced by what the variable is; one that is not there is empty.

@@ -20,6 +20,17 @@ pub struct SaidPath {
     pub absolute: PathBuf,
 }
 
+/// A standard stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// stdin
+    Input,
+    /// stdout
+    Output,
+    /// stderr
+    Errors,
+}
+
 /// What was said about a box. `None` and an empty list: nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "the setting of the same name says what each is")]
@@ -40,6 +51,18 @@ pub struct RawRun {
     /// `KEY=VALUE` with `${NAME}` of what there is.
     pub env_merge: Vec<(String, String)>,
     pub clear_env: Option<bool>,
+    pub env_host: Option<bool>,
+    pub http_proxy: Option<bool>,
+    pub unset_all_env: Option<bool>,
+    pub unset_env: Vec<String>,
+    pub annotations: Vec<(String, String)>,
+    pub personality: Option<String>,
+    pub init_path: Option<PathBuf>,
+    pub read_only_tmpfs: Option<bool>,
+    pub monitor_pidfile: Option<PathBuf>,
+    /// Which standard streams are connected; nothing said is all.
+    pub attach: Vec<Stream>,
+    pub signal_proxy: Option<bool>,
     pub workdir: Option<SaidPath>,
     pub labels: Vec<(String, String)>,
     pub label_files: Vec<PathBuf>,
@@ -161,8 +184,9 @@ impl RawRun {
             boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
             cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm restart keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
-            detach_keys publish_all ip ip6 mac_address;
-            publish expose network_alias
+            detach_keys publish_all ip ip6 mac_address env_host http_proxy unset_all_env personality init_path
+            read_only_tmpfs monitor_pidfile signal_proxy;
+            publish expose network_alias unset_env annotations attach
             env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits notes
         }
         file

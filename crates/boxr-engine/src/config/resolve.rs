@@ -7,13 +7,13 @@ use boxr_sys::namespace::NamespaceKind;
 
 use super::error::ConfigError;
 use super::grammar::{self, mode_text};
-use super::raw::RawRun;
+use super::raw::{RawRun, Stream};
 use super::{environment, identity, text_file};
 use crate::image::userns::{self, Facts};
-use crate::image::{ContainerOptions, Image, UserIdsWord, defaults};
+use crate::image::{ContainerOptions, Image, ImageVolume, UserIdsWord, defaults};
 use crate::options::{
-    BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogLimits, NamespaceMode, Namespaces, Propagation,
-    Retention, Root,
+    BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogLimits, MountOption, NamespaceMode, Namespaces,
+    Propagation, Retention, Root,
 };
 
 /// What a box takes from whoever makes it.
@@ -89,10 +89,25 @@ pub struct Resolved {
     pub detach: bool,
     /// File that gets its id.
     pub cidfile: Option<PathBuf>,
+    /// What of the command's streams and signals a foreground boxr connects; `None` is all.
+    pub attach: Option<Attach>,
     /// What a person is to be told.
     pub notes: Vec<String>,
     /// Keys that detach; `None` is the default, empty is none.
     pub detach_keys: Option<Vec<u8>>,
+}
+
+/// What is connected, where that is not everything (`--attach`, `--sig-proxy=false`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// stdin
+    pub input: bool,
+    /// stdout
+    pub output: bool,
+    /// stderr
+    pub errors: bool,
+    /// Signals to boxr reach the command.
+    pub signals: bool,
 }
 
 /// Puts together what was said.
@@ -115,7 +130,9 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     check_lifetime(&raw, detach)?;
     let retention = retention(&raw, image, purpose, detach);
     check_restart(&raw, retention)?;
+    add_scratch(&mut raw);
     check_mounts(&raw, &namespaces)?;
+    let attach = attached(&raw, detach)?;
     let options = BoxOptions {
         network,
         env: environment::whole(&raw, image, caller)?,
@@ -163,6 +180,10 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
             Some(image) => defaults::stop_signal(image, raw.stop_signal)?,
             None => raw.stop_signal,
         },
+        annotations: raw.annotations.into_iter().collect(),
+        personality: raw.personality,
+        init_path: raw.init_path,
+        monitor_pidfile: raw.monitor_pidfile,
         pidfile: raw.pidfile,
         container,
     };
@@ -172,6 +193,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         detach,
         cidfile: raw.cidfile,
         notes: raw.notes,
+        attach,
         detach_keys: raw.detach_keys,
     })
 }
@@ -188,6 +210,57 @@ fn own_ids(
     namespaces.user = decided.namespace;
     container.user_ids = decided.ids;
     Ok(decided.mapping)
+}
+
+/// What `--attach` and `--sig-proxy` leave out.
+fn attached(raw: &RawRun, detach: bool) -> Result<Option<Attach>, ConfigError> {
+    let signals = raw.signal_proxy.unwrap_or(true);
+    let all = raw.attach.is_empty();
+    if detach && !all {
+        return Err(conflict("--attach", "--detach", "one connects streams, the other none", ""));
+    }
+    let has = |stream| all || raw.attach.contains(&stream);
+    let attach = Attach {
+        input: if all { raw.interactive == Some(true) } else { has(Stream::Input) },
+        output: has(Stream::Output),
+        errors: has(Stream::Errors),
+        signals,
+    };
+    Ok((!(all && signals)).then_some(attach))
+}
+
+/// Where programs write that find everything else read-only.
+const SCRATCH: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
+
+/// The mounts of `--read-only-tmpfs`, where nothing else is.
+fn add_scratch(raw: &mut RawRun) {
+    if raw.read_only != Some(true) || raw.read_only_tmpfs != Some(true) {
+        return;
+    }
+    for place in SCRATCH {
+        if !raw.mounts.iter().any(|mount| mount.destination == Path::new(place)) {
+            raw.mounts.push(scratch(place.into()));
+        }
+    }
+}
+
+fn scratch(destination: PathBuf) -> MountOption {
+    let options = ["nosuid", "nodev", "mode=1777"].map(str::to_owned).to_vec();
+    MountOption { kind: "tmpfs".to_owned(), source: Some("tmpfs".to_owned()), destination, options }
+}
+
+/// What is done about the volumes that an image declares.
+fn place_volumes(raw: &mut RawRun, how: Option<ImageVolume>, container: &mut ContainerOptions) {
+    if how.is_none_or(|how| how == ImageVolume::Bind) {
+        return;
+    }
+    for path in std::mem::take(&mut container.volumes) {
+        let place = super::value::clean(&Path::new("/").join(path));
+        let is_free = !raw.mounts.iter().any(|mount| mount.destination == place);
+        if how == Some(ImageVolume::Tmpfs) && is_free && place.parent().is_some() {
+            raw.mounts.push(scratch(place));
+        }
+    }
 }
 
 fn check_restart(raw: &RawRun, retention: Retention) -> Result<(), ConfigError> {
@@ -208,6 +281,11 @@ fn command(raw: &mut RawRun, image: Option<&Image>) -> Result<(Vec<String>, Cont
         Some(image) => {
             let (args, head) = defaults::command(&image.config, said.entrypoint.as_deref(), args)?;
             let mut container = defaults::container(image, raw, head, said.health.clone())?;
+            let mut said = said;
+            if said.seccomp_of_image == Some(true) && said.seccomp.is_none() {
+                said.seccomp = defaults::seccomp(image)?;
+            }
+            place_volumes(raw, said.image_volume, &mut container);
             said.apply(&mut container)?;
             Ok((args, Some(Box::new(container))))
         }

@@ -2,6 +2,7 @@
 //!
 //! A new flag of `boxr run` begins here; its name and help are in boxr's table of flags.
 
+mod besides;
 mod container;
 mod limits;
 
@@ -94,7 +95,7 @@ use Stock::{Default as D, Example as E};
 
 /// All settings, in the order of the stock file.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SETTINGS, limits::SETTINGS].into_iter().flatten()
+    [SETTINGS, besides::SETTINGS, limits::SETTINGS].into_iter().flatten()
 }
 
 /// What makes a box.

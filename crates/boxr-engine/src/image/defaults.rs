@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use boxr_image::oci::Config;
 
-use super::{ContainerOptions, Image, SaidHealth};
+use super::{ContainerOptions, Image, SaidHealth, Seccomp};
 use crate::config::{CLEAN_PATH, ConfigError, Id, RawRun, UserSpec};
 use crate::options::{NamespaceMode, Namespaces};
 
@@ -70,6 +70,19 @@ pub(crate) fn labels(config: &Config, said: BTreeMap<String, String>) -> BTreeMa
     let mut labels = config.labels.clone();
     labels.extend(said);
     labels
+}
+
+/// The label in which builders put a profile of system calls (podman's `--seccomp-policy image`).
+const SECCOMP_LABEL: &str = "io.containers.seccomp.profile";
+
+/// The filter of system calls that the image brings along.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn seccomp(image: &Image) -> Result<Option<Seccomp>, ConfigError> {
+    let Some(text) = image.config.labels.get(SECCOMP_LABEL) else { return Ok(None) };
+    super::check_profile(text).map_err(|why| wrong(image, SECCOMP_LABEL, why))?;
+    Ok(Some(Seccomp::Profile(text.clone())))
 }
 
 /// The signal that ends it, by name without SIG.

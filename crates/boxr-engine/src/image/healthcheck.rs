@@ -14,6 +14,7 @@ struct OfImage {
     interval: u64,
     timeout: u64,
     start_period: u64,
+    start_interval: u64,
     retries: u32,
 }
 
@@ -43,6 +44,10 @@ pub(crate) fn resolve(image: Option<&Value>, said: SaidHealth) -> Result<Option<
         interval: said.interval.unwrap_or_else(|| millis(of_image.interval, usual.interval)).max(1),
         timeout: said.timeout.unwrap_or_else(|| millis(of_image.timeout, usual.timeout)).max(1),
         start_period: said.start_period.unwrap_or_else(|| millis(of_image.start_period, usual.start_period)),
+        start_interval: said
+            .start_interval
+            .unwrap_or_else(|| millis(of_image.start_interval, usual.start_interval))
+            .max(1),
         retries: said.retries.unwrap_or(retries),
         on_failure: said.on_failure.unwrap_or_default(),
     };

@@ -13,6 +13,7 @@
 //!     work/                  overlayfs' own
 //! ```
 
+pub(crate) mod accounts;
 mod changes;
 pub(crate) mod container_root;
 pub(crate) mod defaults;
@@ -42,8 +43,8 @@ use thiserror::Error;
 pub use changes::changes;
 pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
-pub use options::{ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp};
-pub use said::{Said, SaidHealth};
+pub use options::{Accounts, ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp};
+pub use said::{ImageVolume, Said, SaidHealth};
 pub use tree::tree;
 pub use userns::{UserIds, UserIdsWord};
 pub use users::UserError;

@@ -58,8 +58,35 @@ pub struct ContainerOptions {
     pub naming: Naming,
     /// How it is found out whether it is well.
     pub health: Option<Health>,
+    /// What its /etc/passwd and /etc/group have besides the image's lines.
+    #[serde(skip_serializing_if = "Accounts::is_empty")]
+    pub accounts: Accounts,
+    /// Directories in it that have its /etc/hosts, /etc/hostname and /etc/resolv.conf, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chroot_dirs: Vec<PathBuf>,
     /// Whose ids its ids are.
     pub user_ids: UserIds,
+}
+
+/// Lines of a container's own in /etc/passwd and /etc/group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Accounts {
+    /// Whether a user whom the image does not know gets a line.
+    pub own: bool,
+    /// That line, with `$USERNAME`, `$UID`, `$GID`, `$NAME` and `$HOME` to be replaced.
+    pub passwd_entry: Option<String>,
+    /// The line of a group that the image does not know, with `$GROUPNAME`, `$GID` and `$USERLIST`.
+    pub group_entry: Option<String>,
+    /// Lines of users of the host.
+    pub host_users: Vec<String>,
+}
+
+impl Accounts {
+    /// Whether the container has its image's files.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The filter of system calls of a container.

@@ -1,8 +1,9 @@
 //! What was said that only a container of an image can have: everything is optional.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use super::options::{ContainerOptions, Device, DeviceRule, Seccomp};
+use super::options::{Accounts, ContainerOptions, Device, DeviceRule, Seccomp};
 use super::userns::UserIdsWord;
 use crate::config::ConfigError;
 use crate::config::overlay::overlay;
@@ -28,6 +29,21 @@ pub struct Said {
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,
+    pub accounts: Accounts,
+    pub chroot_dirs: Vec<PathBuf>,
+    pub image_volume: Option<ImageVolume>,
+    pub seccomp_of_image: Option<bool>,
+}
+
+/// What is done about directories that an image declares as volumes (podman's words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageVolume {
+    /// A volume without a name for each.
+    Bind,
+    /// A tmpfs for each.
+    Tmpfs,
+    /// Nothing: they are directories of the container.
+    Ignore,
 }
 
 /// What was said of health checks; times are milliseconds.
@@ -39,6 +55,7 @@ pub struct SaidHealth {
     pub interval: Option<u64>,
     pub timeout: Option<u64>,
     pub start_period: Option<u64>,
+    pub start_interval: Option<u64>,
     pub retries: Option<u32>,
     pub on_failure: Option<OnFailure>,
 }
@@ -46,7 +63,7 @@ pub struct SaidHealth {
 impl SaidHealth {
     fn overlaid_by(self, flags: Self) -> Self {
         let mut file = self;
-        overlay! { file, flags: none test interval timeout start_period retries on_failure; }
+        overlay! { file, flags: none test interval timeout start_period start_interval retries on_failure; }
         file
     }
 }
@@ -58,9 +75,16 @@ impl Said {
         self.health = self.health.overlaid_by(flags.health);
         let mut file = self;
         overlay! {
-            file, flags: entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts;
-            devices device_rules sysctls hosts dns dns_search dns_options
+            file, flags: entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts image_volume
+            seccomp_of_image;
+            devices device_rules sysctls hosts dns dns_search dns_options chroot_dirs
         }
+        let (mut accounts, said) = (file.accounts, flags.accounts);
+        accounts.own |= said.own;
+        accounts.passwd_entry = said.passwd_entry.or(accounts.passwd_entry);
+        accounts.group_entry = said.group_entry.or(accounts.group_entry);
+        accounts.host_users.extend(said.host_users);
+        file.accounts = accounts;
         file
     }
 
@@ -81,6 +105,10 @@ impl Said {
             (!self.device_rules.is_empty(), "--device-cgroup-rule"),
             (!self.sysctls.is_empty(), "--sysctl"),
             (self.shm_size.is_some(), "--shm-size"),
+            (!self.accounts.is_empty(), "--passwd, --passwd-entry, --group-entry or --hostuser"),
+            (!self.chroot_dirs.is_empty(), "--chrootdirs"),
+            (self.image_volume.is_some(), "--image-volume"),
+            (self.seccomp_of_image.is_some(), "--seccomp-policy"),
             (!self.hosts.is_empty(), "--add-host"),
             (self.no_hosts == Some(true), "--no-hosts"),
         ];
@@ -113,6 +141,8 @@ impl Said {
         options.device_rules = self.device_rules;
         options.sysctls = self.sysctls.into_iter().collect::<BTreeMap<_, _>>();
         options.shm_size = self.shm_size.filter(|size| *size > 0);
+        options.accounts = self.accounts;
+        options.chroot_dirs = self.chroot_dirs;
         options.naming.hosts = self.hosts;
         options.naming.keeps_hosts = self.no_hosts.unwrap_or(false);
         options.naming.servers = self.dns;

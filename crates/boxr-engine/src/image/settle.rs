@@ -18,6 +18,8 @@ pub(crate) fn settle(
         return Ok(None);
     };
     let stack = rootfs::stack(image, files)?;
-    let user = users::resolve(&container.user, &container.groups, &|file| stack.read(file, LONGEST))?;
+    let user = users::resolve(&container.user, &container.groups, &|file| {
+        super::accounts::text(&container.accounts, &|file| stack.read(file, LONGEST), file)
+    })?;
     Ok(Some(BoxOptions { user: Some(user), ..options.clone() }))
 }

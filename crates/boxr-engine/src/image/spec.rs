@@ -1,13 +1,13 @@
 //! What a container of an image has besides the specification that its box has anyway.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{LinuxResources, LinuxSeccomp, Mount, Process, Spec};
 
 use super::naming::{self, Who};
 use super::options::ContainerOptions;
-use super::{ImageError, devices, seccomp};
+use super::{ImageError, accounts, devices, seccomp};
 use crate::options::BoxOptions;
 use crate::prepare::Manner;
 use crate::spec::{Situation, mount};
@@ -116,9 +116,20 @@ fn mounts(
             network: &options.namespaces.network,
             owner: root_outside(spec, situation),
         };
-        let bound = naming::write(&files.data, &container.naming, who, &manner.around)?;
-        own.extend(bound.into_iter().map(|(source, target)| {
-            mount("bind", &source.to_string_lossy(), target, &["bind", "private", "nosuid", "nodev"])
+        let mut bound = naming::write(&files.data, &container.naming, who, &manner.around)?;
+        let of_chroots = chroots(&container.chroot_dirs, &bound);
+        if let (false, Some(image), Some(user)) =
+            (container.accounts.is_empty(), options.root.image(), &options.user)
+        {
+            let stack = super::rootfs::stack(image, files)?;
+            let read = |file: &str| stack.read(file, super::users::LONGEST);
+            let home = options.workdir.as_deref().unwrap_or(Path::new("/"));
+            bound.extend(accounts::write(&files.data, &container.accounts, (user, home), &read, who.owner)?);
+        }
+        let bound = bound.into_iter().map(|(source, target)| (source, PathBuf::from(target)));
+        own.extend(bound.chain(of_chroots).map(|(source, target)| {
+            let words = ["bind", "private", "nosuid", "nodev"];
+            mount("bind", &source.to_string_lossy(), &target.to_string_lossy(), &words)
         }));
     }
     own.retain(|one| !asked(one.destination()));
@@ -127,6 +138,13 @@ fn mounts(
     all.splice(first_asked..first_asked, own);
     spec.set_mounts(Some(all));
     Ok(())
+}
+
+/// The same files for directories that a container's programs take for their root.
+fn chroots(dirs: &[PathBuf], bound: &[(PathBuf, &'static str)]) -> Vec<(PathBuf, PathBuf)> {
+    let place = |dir: &PathBuf, target: &str| dir.join(target.trim_start_matches('/'));
+    let of = |dir| bound.iter().map(move |(source, target)| (source.clone(), place(dir, target)));
+    dirs.iter().flat_map(of).collect()
 }
 
 /// What is bound has the owners that it has on the host, by number: who owns it there is among the container's ids.

@@ -33,25 +33,40 @@ pub enum UserError {
     },
 }
 
-const PASSWD: &str = "/etc/passwd";
-const GROUP: &str = "/etc/group";
+pub(super) const PASSWD: &str = "/etc/passwd";
+pub(super) const GROUP: &str = "/etc/group";
 
 /// Reads a file of the container's; `None` when it has none.
 pub(crate) type Read<'a> = dyn Fn(&str) -> Result<Option<Vec<u8>>, rustix::io::Errno> + 'a;
 
 /// The lines of a file, as fields.
-struct Table(Vec<Vec<String>>);
+pub(super) struct Table(Vec<Vec<String>>);
 
 impl Table {
     fn read(read: &Read<'_>, file: &'static str) -> Result<Self, UserError> {
         let bytes = read(file).map_err(|errno| UserError::File { file, errno })?.unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        Ok(Self::parse(&bytes))
+    }
+
+    /// The lines of a file's text.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
         let fields = |line: &str| line.split(':').map(str::to_owned).collect();
-        Ok(Self(text.lines().filter(|line| !line.starts_with('#')).map(fields).collect()))
+        Self(text.lines().filter(|line| !line.starts_with('#')).map(fields).collect())
+    }
+
+    /// Whether a user or group is called so.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.0.iter().any(|fields| fields.first().is_some_and(|field| field == name))
+    }
+
+    /// Whether a user or group has this number.
+    pub fn has_number(&self, id: u32) -> bool {
+        self.0.iter().any(|fields| number(fields, 2) == Some(id))
     }
 
     /// The line of the user or group `word`: one whose name it is, or else whose number.
-    fn find(&self, word: &str) -> Option<&Vec<String>> {
+    pub fn find(&self, word: &str) -> Option<&Vec<String>> {
         let by = |index: usize| {
             self.0.iter().find(move |fields| fields.get(index).is_some_and(|field| field == word))
         };

@@ -30,6 +30,8 @@ pub enum Left {
     Ended(u8),
     /// The person typed the detach keys.
     Detached,
+    /// This signal came, which is not passed on; the box goes on.
+    Signalled(u8),
 }
 
 /// What is connected.
@@ -37,6 +39,10 @@ pub enum Left {
 pub struct AttachOptions {
     /// Whether stdin goes to the box.
     pub input: bool,
+    /// Whether its stdout is shown.
+    pub output: bool,
+    /// Whether its stderr is shown.
+    pub errors: bool,
     /// Whether signals to boxr reach the command.
     pub forward_signals: bool,
     /// Keys that leave it running.
@@ -155,7 +161,9 @@ impl Session {
             let is = |index: usize| ready.get(index) == Some(&true);
             if is(1) {
                 while let Some(received) = signal::next(signals)? {
-                    self.on_signal(received)?;
+                    if let Some(number) = self.on_signal(received)? {
+                        return Ok(Some(Left::Signalled(number)));
+                    }
                 }
             }
             if is(2) && self.read_input()? {
@@ -178,6 +186,8 @@ impl Session {
             Ok(None) => Ok(Packet::Handled),
             Ok(Some(0)) | Err(Errno::CONNRESET) => Ok(Packet::Closed),
             Ok(Some(count)) => match &buffer[..count] {
+                [OUTPUT, ..] if !self.options.output => Ok(Packet::Handled),
+                [ERROR_OUTPUT, ..] if !self.options.errors => Ok(Packet::Handled),
                 [OUTPUT, bytes @ ..] => write_all(rustix::stdio::stdout(), bytes).map(|()| Packet::Handled),
                 [ERROR_OUTPUT, bytes @ ..] => {
                     write_all(rustix::stdio::stderr(), bytes).map(|()| Packet::Handled)
@@ -244,29 +254,31 @@ impl Session {
         self.send(&[WINDOW, rows[0], rows[1], columns[0], columns[1]])
     }
 
-    fn on_signal(&mut self, received: Received) -> Result<(), Errno> {
+    /// Gives the signal that ends this side alone.
+    fn on_signal(&mut self, received: Received) -> Result<Option<u8>, Errno> {
         let is = |signal: Signal| received.signal == signal.as_raw();
         if is(Signal::WINCH) {
-            return if self.raw.is_some() { self.send_size() } else { Ok(()) };
+            return if self.raw.is_some() { self.send_size().map(|()| None) } else { Ok(None) };
         }
         if is(Signal::TSTP) {
             self.raw.as_ref().map_or(Ok(()), RawTerminal::restore)?;
             signal::stop_self()?;
             self.raw.as_ref().map_or(Ok(()), RawTerminal::set_raw)?;
-            return if self.raw.is_some() { self.send_size() } else { Ok(()) };
+            return if self.raw.is_some() { self.send_size().map(|()| None) } else { Ok(None) };
         }
         if [Signal::CHILD, Signal::PIPE, Signal::TTIN, Signal::TTOU].into_iter().any(is) {
-            return Ok(());
+            return Ok(None);
         }
         if !self.options.forward_signals {
-            return Ok(());
+            let ends = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].into_iter().any(is);
+            return Ok(u8::try_from(received.signal).ok().filter(|_| ends));
         }
         match &self.process {
             Some((process, held)) => match deliver(held.as_fd(), process.pid, received.signal) {
-                Ok(_) | Err(Errno::SRCH) => Ok(()),
+                Ok(_) | Err(Errno::SRCH) => Ok(None),
                 Err(errno) => Err(errno),
             },
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 

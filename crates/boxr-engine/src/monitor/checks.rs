@@ -49,7 +49,10 @@ impl Checks {
         let health = health.filter(|health| !health.test.is_empty())?;
         Some(Self {
             health: health.clone(),
-            next: Deadline::after_millis(health.interval),
+            next: Deadline::after_millis(match health.start_period {
+                0 => health.interval,
+                _ => health.interval.min(health.start_interval),
+            }),
             early_until: Deadline::after_millis(health.start_period),
             running: None,
         })
@@ -140,8 +143,10 @@ impl Checks {
     }
 
     fn note(&mut self, dir: &BoxDir, check: Check) -> Result<(), EngineError> {
-        self.next = Deadline::after_millis(self.health.interval);
         let is_early = !self.early_until.has_passed();
+        let interval = self.health.interval;
+        let pause = if is_early { interval.min(self.health.start_interval) } else { interval };
+        self.next = Deadline::after_millis(pause);
         let mut has_become_unhealthy = false;
         let mut before = None;
         let Some(lock) = dir.lock(Wait::Yes)? else { return Ok(()) };

@@ -306,6 +306,12 @@ fn note_start(request: &StartRequest<'_>, spawned: &Spawned) -> Result<(ProcessR
         ..request.state.clone()
     };
     write_files_for_caller(request.options, request.cidfile.as_deref(), &state)?;
+    if let (Some(path), Some(monitor)) = (&request.options.monitor_pidfile, &state.supervisor) {
+        std::fs::write(path, format!("{}\n", monitor.pid)).map_err(|error| EngineError::File {
+            path: path.display().to_string(),
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        })?;
+    }
     request.dir.write_state(&state)?;
     Ok((process, request.dir.reopen()?))
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use boxr_engine::config::{self, Base, Caller, ConfigError, Node, Purpose, RawRun, Setting};
+use boxr_engine::config::{self, Attach, Base, Caller, ConfigError, Node, Purpose, RawRun, Setting};
 use boxr_engine::image::Image;
 use boxr_engine::options::{BoxOptions, Limits, Restart};
 
@@ -35,6 +35,8 @@ pub struct RunRequest {
     pub replace: bool,
     /// `--cidfile`, absolute.
     pub cidfile: Option<PathBuf>,
+    /// `--attach` and `--sig-proxy`; `None`: everything is connected.
+    pub attach: Option<Attach>,
     /// Bytes that detach the terminal; empty for none.
     pub detach_keys: Vec<u8>,
     /// `--file`, as it was written.
@@ -121,6 +123,7 @@ fn resolve(
         return Err(Report::new(format!("boxr {}: --replace needs --name", invocation.command.name)));
     }
     request.detach = resolved.detach;
+    request.attach = resolved.attach;
     request.cidfile = resolved.cidfile;
     request.detach_keys = resolved.detach_keys.unwrap_or_else(|| DETACH_KEYS.to_vec());
     Ok((resolved.options, request))

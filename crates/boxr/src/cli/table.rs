@@ -1,6 +1,7 @@
 //! All commands. A flag or a command that is not in these tables does not exist; one that is
 //! has help, manual and completions.
 
+mod besides;
 mod images;
 mod life;
 mod limits;
@@ -14,6 +15,7 @@ use super::command::Command;
 use super::error::{UsageError, nearest};
 use super::flag::{Complete, Flag};
 
+pub use besides::BESIDES;
 pub use limits::{AT_START, LIMITS};
 pub use run::{LATER as LATER_FLAGS, RUN, SETTINGS};
 

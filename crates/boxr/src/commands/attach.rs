@@ -33,6 +33,8 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     }
     let options = AttachOptions {
         input: !invocation.switch("no-stdin"),
+        output: true,
+        errors: true,
         forward_signals: invocation.switch_said("sig-proxy").unwrap_or(true),
         detach_keys: detach_keys(&invocation)?,
     };
@@ -44,6 +46,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             events::note(store.paths(), &state, Action::Detach);
             0
         }
+        Left::Signalled(number) => 128 | number,
     })
 }
 

@@ -50,7 +50,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     if request.detach {
         return detached(&store, options, request);
     }
-    if options.retention == Retention::Kept {
+    if options.retention == Retention::Kept || request.attach.is_some() {
         return kept(&store, options, request);
     }
     in_foreground(&store, options, request)
@@ -91,15 +91,19 @@ fn kept(store: &Store, options: BoxOptions, request: request::RunRequest) -> Res
     // One for the monitor, which sees the start, and one for this boxr, which sees the end.
     let monitors = request.status_fd.map(StatusSink::open).transpose()?;
     let mut status = request.status_fd.map(StatusSink::open).transpose()?;
+    let said = request.attach;
     let attach = AttachOptions {
-        input: options.interactive || foreground::wants_terminal(&options),
-        forward_signals: true,
+        input: said.map_or(options.interactive, |said| said.input) || foreground::wants_terminal(&options),
+        output: said.is_none_or(|said| said.output),
+        errors: said.is_none_or(|said| said.errors),
+        forward_signals: said.is_none_or(|said| said.signals),
         detach_keys: DetachKeys::new(request.detach_keys),
     };
     let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
     let (id, left) = lifecycle::run_kept(store, create, &attach, monitors)?;
     match left {
         Left::Detached => Ok(0),
+        Left::Signalled(number) => Ok(128 | number),
         Left::Ended(code) => {
             if let Some(status) = &mut status {
                 status.ended(&id, boxr_engine::record::Exit::Code(code))?;

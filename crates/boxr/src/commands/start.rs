@@ -25,11 +25,14 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         let dir = boxes::find(&store, invocation.first())?;
         let attach = AttachOptions {
             input: interactive,
-            forward_signals: true,
+            output: true,
+            errors: true,
+            forward_signals: invocation.switch_said("sig-proxy").unwrap_or(true),
             detach_keys: detach_keys(&invocation)?,
         };
         return Ok(match lifecycle::start(&store, &dir, &StartMode::Attached(attach))? {
             Some(Left::Ended(status)) => status,
+            Some(Left::Signalled(number)) => 128 | number,
             Some(Left::Detached) | None => 0,
         });
     }

@@ -15,6 +15,7 @@ mod environment;
 mod events;
 mod exec;
 mod exits;
+mod flags;
 mod harness;
 mod health;
 mod images;
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
         users::TESTS,
         privileges::TESTS,
         restarts::TESTS,
+        flags::TESTS,
         rootfs::TESTS,
         mounts::TESTS,
         descriptors::TESTS,

@@ -93,7 +93,7 @@ fn every_setting_has_a_flag_in_the_table_and_the_other_way() {
             assert!(flags.contains(&flag), "no --{flag}");
         }
     }
-    for flag in table::SETTINGS.iter().chain(table::LIMITS).chain(table::AT_START) {
+    for flag in table::SETTINGS.iter().chain(table::LIMITS).chain(table::AT_START).chain(table::BESIDES) {
         assert!(Setting::of_flag(flag.long).is_some(), "--{} has no setting", flag.long);
     }
 }

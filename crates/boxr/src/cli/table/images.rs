@@ -43,6 +43,9 @@ pub(super) static PULL: Command = Command {
         &[
             Flag::switch("quiet", "Only the name of the image").short('q'),
             Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine"),
+            Flag::value("os", "OS", "The same, part by part"),
+            Flag::value("arch", "ARCH", "The same: amd64, arm64"),
+            Flag::value("variant", "VARIANT", "The same: v7, v8"),
         ],
         SHORT_NAMES,
         REGISTRY,

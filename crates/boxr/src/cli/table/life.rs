@@ -31,6 +31,7 @@ pub(super) static START: Command = Command {
     flags: &[&[
         Flag::switch("attach", "Show output, pass signals on, and end with the box's status").short('a'),
         Flag::switch("interactive", "Connect stdin").short('i'),
+        Flag::switch("sig-proxy", "Pass signals on to the box (default true)"),
         DETACH_KEYS,
     ]],
     examples: &[Example { line: "boxr start web", what: "start it again" }],

@@ -2,6 +2,7 @@
 //!
 //! The meaning of each value is in `boxr_engine::config`, one setting for flag and file alike.
 
+use super::besides::BESIDES;
 use super::images::{REGISTRY, SHORT_NAMES};
 use super::life::DETACH_KEYS;
 use super::limits::{AT_START, LIMITS, TITLE as LIMITED};
@@ -27,7 +28,18 @@ pub static RUN: Command = Command {
     ],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[INVOCATION, SETTINGS, LIMITS, AT_START, IMAGE, SHORT_NAMES, REGISTRY, REPORTING, WATCHING],
+    flags: &[
+        INVOCATION,
+        SETTINGS,
+        BESIDES,
+        LIMITS,
+        AT_START,
+        IMAGE,
+        SHORT_NAMES,
+        REGISTRY,
+        REPORTING,
+        WATCHING,
+    ],
     examples: &[
         Example { line: "boxr run -it --rm alpine", what: "a shell in a container of an image" },
         Example { line: "boxr run -- zsh", what: "a shell that is process 1 of its own box" },
@@ -53,25 +65,14 @@ pub(super) static CREATE: Command = Command {
     about: &["Makes a box without starting it, and prints its id. `boxr start` starts it."],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[CREATION, SETTINGS, LIMITS, AT_START, IMAGE, SHORT_NAMES, REGISTRY, REPORTING],
+    flags: &[CREATION, SETTINGS, BESIDES, LIMITS, AT_START, IMAGE, SHORT_NAMES, REGISTRY, REPORTING],
     examples: &[Example { line: "boxr create --name job -- make", what: "for `boxr start -a job`" }],
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };
 
 /// Flags of docker's run that a later version is to have.
-pub static LATER: &[&str] = &[
-    "annotation",
-    "attach",
-    "cgroup-parent",
-    "gpus",
-    "link",
-    "log-driver",
-    "pod",
-    "runtime",
-    "secret",
-    "storage-opt",
-    "volumes-from",
-];
+pub static LATER: &[&str] =
+    &["cgroup-parent", "gpus", "link", "log-driver", "pod", "secret", "storage-opt", "volumes-from"];
 
 const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
@@ -88,6 +89,9 @@ static IMAGE: &[Flag] = &[
         .group(IMAGES)
         .complete(Complete::Words(&["missing", "always", "never"])),
     Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine").group(IMAGES),
+    Flag::value("os", "OS", "The same, part by part").group(IMAGES),
+    Flag::value("arch", "ARCH", "The same: amd64, arm64").group(IMAGES),
+    Flag::value("variant", "VARIANT", "The same: v7, v8").group(IMAGES),
     Flag::switch("quiet", "Do not say how a pull goes").short('q').group(IMAGES),
 ];
 
@@ -124,12 +128,12 @@ static WATCHING: &[Flag] =
 
 const NAMESPACES: &str = "Namespaces (MODE: new, host, container:NAME, pid:N, id:N or a path)";
 const NETWORK: &str = "Network";
-const FILES: &str = "Files";
-const WHO: &str = "Identity and rights";
-const LIFE: &str = "Life of the box";
-const PROGRAMS: &str = "For programs";
-const IMAGES: &str = "Image";
-const HEALTH: &str = "Health checks of containers of images";
+pub(super) const FILES: &str = "Files";
+pub(super) const WHO: &str = "Identity and rights";
+pub(super) const LIFE: &str = "Life of the box";
+pub(super) const PROGRAMS: &str = "For programs";
+pub(super) const IMAGES: &str = "Image";
+pub(super) const HEALTH: &str = "Health checks of containers of images";
 const NAMES: &str = "Names of hosts, in containers of images";
 
 const fn namespace(long: &'static str, help: &'static str) -> Flag {

@@ -37,10 +37,7 @@ impl Policy {
 /// There is none; it cannot be fetched; it is for another kind of machine than the one that was asked for.
 pub fn find(invocation: &Invocation, word: &str) -> Result<Image, Report> {
     let policy = Policy::of(invocation)?;
-    let platform = match invocation.value("platform") {
-        Some(_) => Some(images::platform(invocation)?),
-        None => None,
-    };
+    let platform = images::said_platform(invocation)?;
     let store = images::open_store(&invocation.globals)?;
     if policy != Policy::Always {
         match here(&store, invocation, word) {
@@ -118,7 +115,7 @@ fn pull(invocation: &Invocation, word: &str) -> Result<(), Report> {
         }
     }
     command.arg("pull");
-    for flag in ["platform", "registry", "cert-dir", "authfile", "creds"] {
+    for flag in ["platform", "os", "arch", "variant", "registry", "cert-dir", "authfile", "creds"] {
         if let Some(value) = invocation.value(flag) {
             command.arg(format!("--{flag}={value}"));
         }

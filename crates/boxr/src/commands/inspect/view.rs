@@ -243,6 +243,7 @@ fn host_config(options: &BoxOptions) -> Value {
         })
         .collect();
     json!({
+        "Annotations": options.annotations,
         "AutoRemove": options.retention == Retention::Ephemeral,
         "Binds": binds,
         "BlkioWeight": limits.rare.blkio_weight.unwrap_or(0),
