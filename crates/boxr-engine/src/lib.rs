@@ -12,6 +12,7 @@ pub mod events;
 pub mod exposure;
 pub mod foreground;
 pub mod health;
+pub mod host;
 pub mod id;
 pub mod image;
 pub mod join;

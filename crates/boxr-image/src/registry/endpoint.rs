@@ -45,6 +45,21 @@ pub struct Registries {
     entries: Vec<Entry>,
 }
 
+/// An entry of registries.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Names that begin so are meant.
+    pub prefix: String,
+    /// Where they are fetched from.
+    pub location: String,
+    /// Whether an unverified certificate or plain http will do there.
+    pub insecure: bool,
+    /// Whether nothing is fetched.
+    pub blocked: bool,
+    /// Where is asked first.
+    pub mirrors: Vec<String>,
+}
+
 /// registries.conf cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {path:?}: {reason}")]
@@ -129,6 +144,18 @@ impl Registries {
             self.entries.push(entry);
         }
         Ok(())
+    }
+
+    /// What the files say, for people.
+    pub fn told(&self) -> Vec<Told> {
+        let told = |entry: &Entry| Told {
+            prefix: entry.prefix.clone(),
+            location: entry.location.clone(),
+            insecure: entry.insecure,
+            blocked: entry.blocked,
+            mirrors: entry.mirror.iter().map(|mirror| mirror.location.clone()).collect(),
+        };
+        self.entries.iter().map(told).collect()
     }
 
     /// Where to ask for `reference`, in this order.

@@ -23,7 +23,7 @@ mod upload;
 
 pub use client::{Blob, Client, Fetched};
 pub use download::{Download, download};
-pub use endpoint::{Endpoint, Registries, RegistriesError, TlsVerify};
+pub use endpoint::{Endpoint, Registries, RegistriesError, TlsVerify, Told as RegistryEntry};
 pub use error::RegistryError;
 pub use retry::Patience;
 pub use upload::{Content, Sent};

@@ -82,6 +82,7 @@ pub static COMMANDS: &[&Command] = &[
     &volumes::VOLUME,
     &networks::NETWORK,
     &system::NS,
+    &system::INFO,
     &system::DOCTOR,
     &system::SYSTEM,
     &system::CONFIG,
@@ -91,7 +92,7 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// Commands of docker's that a later version is to have.
-static LATER: &[&str] = &["build", "compose", "container", "cri", "info", "pod", "search", "secret"];
+static LATER: &[&str] = &["build", "compose", "container", "cri", "pod", "search", "secret"];
 
 /// The command that `word` calls after the word `group`.
 ///

@@ -11,6 +11,8 @@ pub const TESTS: &[Test] = &[
     test!(ns_of_everything),
     test!(ns_of_nothing_names_it),
     test!(doctor_says_what_works),
+    test!(info_counts_boxes_and_tells_what_machine_this_is),
+    test!(info_tells_of_registries),
     test!(help_is_short_and_for_every_command),
     test!(version_is_one_line),
     test!(completions_for_three_shells),
@@ -94,6 +96,59 @@ const COMMANDS: [&str; 26] = [
     "version",
     "ls",
 ];
+
+fn info_counts_boxes_and_tells_what_machine_this_is(t: &Sandbox) {
+    t.detached("one", ["--", "sleep", "1000"]);
+    t.detached("two", ["--", "sleep", "1000"]);
+    t.boxr(["create", "--name", "three", "--", "true"]).run().ok();
+    t.boxr(["pause", "two"]).run().ok();
+    let info = |format: &str| t.boxr(["info", "-f", format]).run().ok().quiet().word();
+    let counts =
+        "{{.Containers}}/{{.ContainersRunning}}/{{.ContainersPaused}}/{{.ContainersStopped}}/{{.Images}}";
+    assert_eq!(info(counts), "3/1/1/1/0");
+    assert_eq!(info("{{.Store.ContainerStore.Number}}"), "3");
+    let is_root = rustix::process::geteuid().is_root();
+    assert_eq!(info("{{.Host.Security.Rootless}}"), (!is_root).to_string());
+    assert_eq!(info("{{.DockerRootDir}}"), t.layout().root.display().to_string());
+    assert_eq!(info("{{.KernelVersion}}"), rustix::system::uname().release().to_str().unwrap());
+    let version = info("{{.CgroupVersion}}");
+    assert!(["0", "1", "2"].contains(&version.as_str()), "{version}");
+    let json: serde_json::Value =
+        serde_json::from_str(&t.boxr(["system", "info", "--format", "json"]).run().ok().text()).unwrap();
+    assert_eq!((&json["ContainersRunning"], &json["host"]["os"]), (&1.into(), &"linux".into()));
+    assert!(
+        json["NCPU"].as_u64().unwrap() > 0 && json["host"]["memTotal"].as_u64() == json["MemTotal"].as_u64()
+    );
+    assert!(json["host"]["security"]["rootless"].is_boolean() && json["store"]["graphRoot"].is_string());
+    let text = t.boxr(["info"]).run().ok();
+    text.shows("Containers: 3\n Running: 1\n Paused: 1\n Stopped: 1\n").shows("Cgroup Version: ");
+    t.boxr(["info", "-f", "{{.Contianers}}"]).run().exits(125).blames("the nearest is .Containers");
+    t.boxr(["info", "me"]).run().exits(125);
+    assert_eq!(
+        t.boxr(["version", "-f", "{{.Server.Version}}"]).run().ok().word(),
+        info("{{.ServerVersion}}")
+    );
+    t.boxr(["unpause", "two"]).run().ok();
+    t.remove(["one", "two", "three"]);
+}
+
+fn info_tells_of_registries(t: &Sandbox) {
+    let conf = t.file(
+        "registries.conf",
+        "[[registry]]\nprefix = 'docker.io'\n[[registry.mirror]]\nlocation = 'mirror.example'\n\
+         [[registry]]\nlocation = 'old.example'\ninsecure = true\n[[registry]]\nlocation = 'bad.example'\nblocked = true\n",
+    );
+    let info =
+        |words: &[&str]| t.boxr(["info"]).args(words).env("CONTAINERS_REGISTRIES_CONF", &conf).run().ok();
+    info(&[])
+        .shows(" docker.io: mirror.example\n")
+        .shows(" old.example\n")
+        .shows("Blocked Registries: bad.example\n");
+    info(&["-f", "{{json .RegistryConfig.Mirrors}}"]).prints("[\"mirror.example\"]\n");
+    t.file("registries.conf", "registry = 7");
+    // A file that cannot be understood is said, and the rest is told.
+    info(&[]).shows("Containers: 0").blames("WARNING: cannot use").blames("registries.conf");
+}
 
 fn help_is_short_and_for_every_command(t: &Sandbox) {
     for command in COMMANDS {

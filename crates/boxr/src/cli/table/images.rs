@@ -334,6 +334,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("store", "verify", &VERIFY),
     ("system", "df", &super::system::DF),
     ("system", "events", &super::look::EVENTS),
+    ("system", "info", &super::system::INFO),
     ("system", "prune", &super::system::PRUNE),
 ];
 

@@ -35,6 +35,30 @@ pub(super) static DOCTOR: Command = Command {
     ..Command::new("doctor", Section::System, "Say what this host can do for you", commands::doctor::run)
 };
 
+pub(super) static INFO: Command = Command {
+    usage: &["info [FLAGS]"],
+    about: &[
+        "Shows what machine this is, what boxr keeps on it and what it can do there. Fields and JSON have docker's names and, below \
+            Host, Store, Registries and Version, podman's.",
+    ],
+    flags: &[&[Flag::value(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.CgroupVersion}} {{.Host.Security.Rootless}}'",
+    )
+    .short('f')]],
+    examples: &[
+        Example { line: "boxr info", what: "all of it" },
+        Example { line: "boxr info -f '{{.ContainersRunning}}'", what: "how many boxes run" },
+    ],
+    ..Command::new(
+        "info",
+        Section::System,
+        "Show what machine this is and what boxr keeps",
+        commands::system::info,
+    )
+};
+
 pub(super) static DF: Command = Command {
     usage: &["system df [FLAGS]"],
     about: &[
@@ -64,10 +88,10 @@ pub(super) static PRUNE: Command = Command {
 pub(super) static SYSTEM: Command = Command {
     usage: &["system COMMAND [FLAGS]"],
     about: &[
-        "Commands about all that boxr keeps: df, events, prune. `boxr system COMMAND --help` tells more of one.",
+        "Commands about all that boxr keeps: df, events, info, prune. `boxr system COMMAND --help` tells more of one.",
     ],
     args: &[
-        Arg::one("COMMAND", Complete::Words(&["df", "events", "prune"])),
+        Arg::one("COMMAND", Complete::Words(&["df", "events", "info", "prune"])),
         Arg::any("ARG", Complete::Nothing),
     ],
     order: FlagOrder::BeforeArguments,
@@ -112,6 +136,9 @@ pub(super) static HELP_COMMAND: Command = Command {
 
 pub(super) static VERSION: Command = Command {
     usage: &["version [FLAGS]"],
-    flags: &[&[Flag::switch("json", "As JSON")]],
+    flags: &[&[
+        Flag::switch("json", "As JSON"),
+        Flag::value("format", "FORMAT", "json, or a template such as '{{.Server.Version}}'").short('f'),
+    ]],
     ..Command::new("version", Section::System, "Show the version", commands::version::run)
 };

@@ -1,12 +1,14 @@
 //! Commands about all that boxr keeps.
 
 mod df;
+mod info;
 mod prune;
 
 use crate::cli::{Invocation, run_member};
 use crate::report::Report;
 
 pub use df::run as df;
+pub use info::run as info;
 pub use prune::run as prune;
 
 /// Carries out `boxr system COMMAND`.
