@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::entry::{HEADER, Stream, header};
@@ -16,8 +16,13 @@ use crate::options::LogLimits;
 const PIECE: usize = 4096;
 /// Entries are written together up to this size.
 const BATCH: usize = 8192;
-/// The same where much comes at once.
-const LARGE_BATCH: usize = 64 * 1024;
+/// The same where much comes at once: fewer calls, and larger pieces in the page cache.
+const LARGE_BATCH: usize = 256 * 1024;
+/// More than this at once is much.
+const MUCH: usize = 16 * 1024;
+/// Space on the disk that is taken at once for much: a file system asks for it block by block otherwise, at
+/// each write.
+const AHEAD: u64 = 4 * 1024 * 1024;
 /// The least size at which a file is rotated: an entry must fit.
 const LEAST_SIZE: u64 = 1024;
 
@@ -39,6 +44,8 @@ struct Target {
     file: Option<OwnedFd>,
     /// Of `file`.
     size: u64,
+    /// Up to where it has space; less than `size` where nobody asked for any.
+    allocated: u64,
     limits: LogLimits,
 }
 
@@ -57,10 +64,11 @@ impl LogWriter {
         let dir_fd =
             rustix::fs::openat(CWD, dir, flags, Mode::empty()).map_err(failed("open", dir.to_owned()))?;
         let path = dir.join("log");
-        let (file, size) = open_log(&dir_fd).map_err(failed("open", path.clone()))?;
+        let (file, size, allocated) = open_log(&dir_fd).map_err(failed("open", path.clone()))?;
         let limits =
             LogLimits { max_size: limits.max_size.max(LEAST_SIZE), max_files: limits.max_files.max(1) };
-        let mut target = Target { dir: dir_fd, file: Some(file), size, limits };
+        let mut target = Target { dir: dir_fd, file: Some(file), size, allocated, limits };
+        target.give_back();
         target.end_unfinished_entry().map_err(failed("repair", path.clone()))?;
         target.remove_surplus().map_err(failed("remove older files of", path))?;
         Ok(Self { target, batch: Vec::new(), entries: 0, lost: Lost::default() })
@@ -73,7 +81,7 @@ impl LogWriter {
         let full = header(&time, stream, true);
         let piece = header(&time, stream, false);
         let longest = PIECE.min(self.target.limits.max_size as usize - HEADER - 1);
-        let most = if bytes.len() > BATCH { LARGE_BATCH } else { BATCH };
+        let most = if bytes.len() > MUCH { LARGE_BATCH } else { BATCH };
         self.batch.reserve_exact(most);
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -86,9 +94,12 @@ impl LogWriter {
             rest = &rest[text.len() + usize::from(ends)..];
         }
         self.write_batch();
-        if most == LARGE_BATCH {
-            self.batch = Vec::new();
-        }
+    }
+
+    /// Gives the memory for large writes back to the kernel, and space on the disk, until the next one.
+    pub fn rest(&mut self) {
+        boxr_sys::memory::release(self.batch.spare_capacity_mut());
+        self.target.give_back();
     }
 
     /// How many entries could not be written and have not been owned up to in the log yet.
@@ -112,6 +123,9 @@ impl LogWriter {
         let entries = std::mem::take(&mut self.entries);
         if self.batch.is_empty() {
             return;
+        }
+        if self.batch.len() > MUCH {
+            self.target.allocate(self.batch.len());
         }
         let done = self.own_up().and_then(|()| self.target.append(&self.batch));
         self.batch.clear();
@@ -151,14 +165,35 @@ impl Target {
         Err(written.err().unwrap_or(Errno::NOSPC))
     }
 
+    /// Takes space for what will come behind `bytes`. Where there is none, or no such call, the writes say so
+    /// themselves, or do without.
+    fn allocate(&mut self, bytes: usize) {
+        let Some(file) = &self.file else { return };
+        let end = (self.allocated.max(self.size) + AHEAD).min(self.limits.max_size);
+        if self.size + bytes as u64 > self.allocated && end > self.size {
+            let flags = FallocateFlags::KEEP_SIZE;
+            rustix::fs::fallocate(file, flags, self.size, end - self.size).unwrap_or_default();
+            self.allocated = end;
+        }
+    }
+
+    /// Gives back the space behind the end. The file is as good with it.
+    fn give_back(&mut self) {
+        if let Some(file) = self.file.as_ref().filter(|_| self.allocated > self.size) {
+            rustix::fs::ftruncate(file, self.size).unwrap_or_default();
+            self.allocated = self.size;
+        }
+    }
+
     /// Moves the files on by one. The oldest goes, which also makes room on a full disk.
     fn rotate(&mut self) -> Result<(), Errno> {
+        self.give_back();
         if self.file.take().is_some() {
             self.move_on()?;
         }
-        let (file, size) = open_log(&self.dir)?;
+        let (file, size, allocated) = open_log(&self.dir)?;
         self.file = Some(file);
-        self.size = size;
+        (self.size, self.allocated) = (size, allocated);
         Ok(())
     }
 
@@ -210,12 +245,16 @@ impl Target {
     }
 }
 
-fn open_log(dir: &OwnedFd) -> Result<(OwnedFd, u64), Errno> {
+/// The file, its size, and the space that it takes, in bytes.
+fn open_log(dir: &OwnedFd) -> Result<(OwnedFd, u64, u64), Errno> {
     // For reading too: its last byte is looked at.
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(dir.as_fd(), "log", flags, Mode::from_raw_mode(0o600))?;
-    let size = rustix::fs::fstat(&file)?.st_size;
-    Ok((file, u64::try_from(size).unwrap_or(0)))
+    let stat = rustix::fs::fstat(&file)?;
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let whole_blocks = size.next_multiple_of(stat.st_blksize.try_into().unwrap_or(1).max(1));
+    let space = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+    Ok((file, size, if space > whole_blocks { space } else { 0 }))
 }
 
 #[cfg(test)]
@@ -261,6 +300,29 @@ mod tests {
         writer.write(Stream::Stdout, &[b'c'; 100]);
         assert_eq!(writer.lost(), 0);
         assert_eq!(contents(dir.path()).0, "a".repeat(900) + &"c".repeat(100));
+    }
+
+    #[test]
+    fn space_that_was_taken_for_much_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let space =
+            || std::os::unix::fs::MetadataExt::blocks(&dir.path().join("log").metadata().unwrap()) * 512;
+        let much = [b'a'; 100 * 1024];
+        let mut writer = LogWriter::open(dir.path(), LogLimits::default()).unwrap();
+        writer.write(Stream::Stdout, &much);
+        if space() < AHEAD {
+            assert_eq!(writer.target.allocated, AHEAD, "no file system asks for less than it is told");
+            return;
+        }
+        writer.rest();
+        assert!(space() < 200 * 1024, "{} bytes", space());
+        // A writer that is killed leaves it to the next.
+        writer.write(Stream::Stdout, &much);
+        drop(writer);
+        assert!(space() >= AHEAD);
+        LogWriter::open(dir.path(), LogLimits::default()).unwrap();
+        assert!(space() < 400 * 1024, "{} bytes", space());
+        assert_eq!(contents(dir.path()).0.len(), 2 * much.len());
     }
 
     #[test]

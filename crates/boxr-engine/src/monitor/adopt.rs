@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::clients::Clients;
 use super::serve::{self, Terms, Watch};
+use super::streams::Burst;
 use super::{standby, streams};
 use crate::foreground::now;
 use crate::logs::LogWriter;
@@ -164,7 +165,10 @@ fn settle(
     drop(tell);
     let terms = Terms { name, ..terms };
     let held = dir.hold_ports();
-    Ok((Watch { dir, process, pidfd, streams, log, ending: None, terms, held }, clients))
+    Ok((
+        Watch { dir, process, pidfd, streams, log, ending: None, terms, burst: Burst::default(), held },
+        clients,
+    ))
 }
 
 /// Whether that is the boxr that forked this monitor to step back from a foreground box.

@@ -7,11 +7,12 @@ use boxr_sys::pidfd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
+use rustix::time::Timespec;
 
 use super::checks::Checks;
 use super::clients::{Clients, PACKET};
 use super::standby::Standby;
-use super::streams::Streams;
+use super::streams::{Burst, Streams};
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::events;
@@ -25,6 +26,9 @@ use crate::store::{BoxDir, Wait};
 
 /// Seconds that the last output of a box that has ended may take.
 const PATIENCE: u64 = 10;
+
+/// How long nothing comes until the memory for much is given back.
+const LULL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// Everything that a monitor, or a standby that becomes one, needs.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(super) struct Watch {
     pub ending: Option<u8>,
     /// What it was started from, as far as it matters here.
     pub terms: Terms,
+    /// While it writes much.
+    pub burst: Burst,
     /// Its ports.
     #[allow(dead_code, reason = "held, not read")]
     pub held: crate::network::Held,
@@ -171,14 +177,22 @@ fn turn(
         checks.interest(&mut fds);
     }
     let next = [watch.terms.limit, kill_at, checks.map(Checks::next)].into_iter().flatten().min();
-    let timeout = next.map(|deadline| deadline.remaining());
-    match poll(&mut fds, timeout.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(errno) => return Err(errno),
+    let mut timeout = next.map(|deadline| deadline.remaining());
+    if watch.burst.goes_on() {
+        timeout = Some(timeout.map_or(LULL, |timeout| timeout.min(LULL)));
     }
+    let lull = match poll(&mut fds, timeout.as_ref()) {
+        Ok(ready) => ready == 0,
+        Err(Errno::INTR) => false,
+        Err(errno) => return Err(errno),
+    };
     let some = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
     let ready: Vec<bool> = fds.iter().map(|fd| fd.revents().intersects(some)).collect();
     drop(fds);
+    if lull && watch.burst.goes_on() {
+        watch.burst.end();
+        watch.log.rest();
+    }
     if ready.get(1) == Some(&true) {
         standby.restart(watch)?;
     }
@@ -216,23 +230,28 @@ fn on_control_keys(watch: &mut Watch, keys: &[u8]) -> Result<(), Errno> {
 /// Moves what is there, a chunk of each stream, or much of it where there is nobody but the log. True when
 /// there was any.
 fn copy_outputs(watch: &mut Watch, clients: &mut Clients) -> Result<bool, Errno> {
-    let mut buffer = [0u8; PACKET];
+    let mut packet = [0u8; PACKET];
     let mut any = false;
-    let Watch { streams, log, .. } = watch;
+    let Watch { streams, log, burst, .. } = watch;
     let mut closed = Vec::new();
     for (index, (stream, output)) in streams.outputs.iter().enumerate() {
         if clients.are_behind() {
             break;
         }
-        match rustix::io::read(output, &mut buffer) {
+        let bytes = if burst.goes_on() && clients.is_empty() {
+            burst.read(output)
+        } else {
+            rustix::io::read(output, &mut packet).map(|count| &packet[..count])
+        };
+        match bytes {
             // EIO: the last process that had the terminal open is gone.
-            Ok(0) | Err(Errno::IO) => closed.push(index),
-            Ok(count) => {
+            Ok([]) | Err(Errno::IO) => closed.push(index),
+            Ok(bytes) => {
                 any = true;
-                log.write(*stream, &buffer[..count]);
-                clients.send(*stream, &buffer[..count]);
-                if count == PACKET && clients.is_empty() {
-                    super::streams::pour(output, |bytes| log.write(*stream, bytes));
+                log.write(*stream, bytes);
+                clients.send(*stream, bytes);
+                if bytes.len() >= PACKET && clients.is_empty() {
+                    burst.pour(output, |bytes| log.write(*stream, bytes));
                 }
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -280,6 +299,7 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(),
         let patience = Deadline::after_seconds(PATIENCE);
         while !patience.has_passed() && copy_outputs(&mut watch, &mut clients).map_err(failed)? {}
     }
+    watch.log.rest();
     let exit = exit(&watch, &state, timed_out);
     note_end(&watch.dir, &state, exit, cgroup.as_ref().ok().and_then(Option::as_ref));
     if let Ok(Some(cgroup)) = cgroup {
@@ -302,7 +322,7 @@ pub(super) fn note_end(dir: &BoxDir, state: &State, exit: Exit, cgroup: Option<&
 fn wait_for_clients(clients: &Clients) {
     let mut fds = Vec::new();
     clients.interest(true, &mut fds);
-    let second = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
     // Only a pause between two tries.
     poll(&mut fds, Some(&second)).unwrap_or_default();
 }

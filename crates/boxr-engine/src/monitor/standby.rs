@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use super::serve::{self, Watch};
+use super::streams::Burst;
 use crate::logs::LogWriter;
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, Status};
@@ -136,6 +137,7 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
         log,
         ending: None,
         terms: watch.terms.clone(),
+        burst: Burst::default(),
         held: watch.dir.hold_ports(),
     };
     serve::serve(again, clients)

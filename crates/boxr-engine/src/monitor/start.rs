@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::serve::{self, Terms, Watch, health_of};
+use super::streams::Burst;
 use super::{standby, streams};
 use crate::events::{self, Event, Journal};
 use crate::foreground::{
@@ -210,7 +211,8 @@ fn launch(
                 request.events.extend(events::of_start(&request.state, request.options));
                 Journal::of(request.store.paths()).note(&request.events);
             }
-            Ok(Watch { dir, process, pidfd: running.pidfd, streams, log, ending: None, terms, held })
+            let burst = Burst::default();
+            Ok(Watch { dir, process, pidfd: running.pidfd, streams, log, ending: None, terms, burst, held })
         }
         Err(error) => {
             supervise::end(&running);

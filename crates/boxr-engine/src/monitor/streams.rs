@@ -172,30 +172,58 @@ impl Streams {
     }
 }
 
-/// Bytes that a FIFO holds of a box that writes much: each change between it and the monitor then moves more.
+/// Bytes that a FIFO holds of a box that writes much, and that are moved at once: each change between it and the
+/// monitor then moves more.
 const WIDE: usize = 256 * 1024;
-/// Bytes that are moved at once.
-const POUR: usize = 64 * 1024;
 /// Times that they are, before the monitor looks at anything else.
 const POURS: usize = 16;
 
-/// Takes what is left in an output that is full, or fills again at once. What cannot be read now is met by the
-/// next read, with its error.
-pub(super) fn pour(output: &OwnedFd, mut take: impl FnMut(&[u8])) {
-    // Not of a terminal, nor beyond what the user may have of pipes (pipe(7)): it works without.
-    if rustix::pipe::fcntl_getpipe_size(output).is_ok_and(|size| size < WIDE) {
-        rustix::pipe::fcntl_setpipe_size(output, WIDE).unwrap_or_default();
+/// What a monitor holds while its box writes much: a buffer that is not made anew for each read.
+#[derive(Debug, Default)]
+pub(super) struct Burst {
+    bytes: Vec<u8>,
+    goes_on: bool,
+}
+
+impl Burst {
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
     }
-    let mut buffer = vec![0u8; POUR];
-    for _ in 0..POURS {
-        match rustix::io::read(output, &mut buffer[..]) {
-            Ok(count @ 1..) => {
-                take(&buffer[..count]);
-                if count < POUR / 2 {
-                    return;
+
+    /// Nothing came for a while: its memory is the kernel's again.
+    pub fn end(&mut self) {
+        self.goes_on = false;
+        self.bytes.clear();
+        boxr_sys::memory::release(self.bytes.spare_capacity_mut());
+    }
+
+    /// One read.
+    pub fn read(&mut self, output: &OwnedFd) -> Result<&[u8], Errno> {
+        self.bytes.clear();
+        rustix::io::read(output, rustix::buffer::spare_capacity(&mut self.bytes))?;
+        Ok(&self.bytes)
+    }
+
+    /// Begins it, and takes what is left in an output that is full, or fills again at once. What cannot be read
+    /// now is met by the next read, with its error.
+    pub fn pour(&mut self, output: &OwnedFd, mut take: impl FnMut(&[u8])) {
+        // Not of a terminal, nor beyond what the user may have of pipes (pipe(7)): it works without.
+        if rustix::pipe::fcntl_getpipe_size(output).is_ok_and(|size| size < WIDE) {
+            rustix::pipe::fcntl_setpipe_size(output, WIDE).unwrap_or_default();
+        }
+        self.goes_on = true;
+        self.bytes.clear();
+        self.bytes.reserve_exact(WIDE);
+        for _ in 0..POURS {
+            match self.read(output) {
+                Ok([]) | Err(_) => return,
+                Ok(bytes) => {
+                    take(bytes);
+                    if bytes.len() < WIDE / 4 {
+                        return;
+                    }
                 }
             }
-            Ok(_) | Err(_) => return,
         }
     }
 }
