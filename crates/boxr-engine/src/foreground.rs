@@ -73,9 +73,10 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let volumes = crate::volume::find(&request.options, store.paths()).map_err(PrepareError::from)?;
     let find = find_box(store);
     let networks = network::networks(store.paths());
-    let network = network::reserve(store, &networks, &request.options, claim.id(), &name)?;
+    let mut network = network::reserve(store, &networks, &request.options, claim.id(), &name)?;
+    let above = network.above(store)?;
     let around = network.surroundings(&request.options);
-    let manner = Manner { streams, monitored: false, trace: told, files, volumes, around };
+    let manner = Manner { streams, monitored: false, trace: told, files, volumes, around, above };
     let options = network.with_files(&claim, &request.options)?;
     let (plan, _) = prepare::prepare(&options, &name, claim.id().as_str(), manner, &find)?;
     drop(options);

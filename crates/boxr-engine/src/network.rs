@@ -4,6 +4,7 @@
 //! devices are made when the first process exists and before its command runs. All is given back when the box has
 //! ended, and with its directory: whoever removes a box whose boxr was killed gives back what it had.
 
+mod realm;
 mod resolver;
 
 use std::borrow::Cow;
@@ -51,12 +52,24 @@ pub fn reserve<'n>(
     if !options.network.is_wanted() {
         return Ok(Reserved(None));
     }
-    let means = means()?;
+    let means = means_for(&options.network.networks)?;
+    if means == Means::Realm {
+        realm::check(options)?;
+    }
     let ports = ports(&options.network, options.container.as_deref());
     let request =
         AttachRequest { id: id.as_str(), name, networks: &options.network.networks, ports: &ports, means };
     let reservation = networks.reserve(&request, &|id| store.is_living(id))?;
     Ok(Reserved(Some(reservation)))
+}
+
+/// A user's container that is on the default network alone has a helper; on others it is in his realm.
+fn means_for(networks: &[NetworkUse]) -> Result<Means, EngineError> {
+    let is_default = |network: &NetworkUse| network.name == boxr_network::DEFAULT;
+    Ok(match means()? {
+        Means::Helper if !networks.iter().all(is_default) => Means::Realm,
+        means => means,
+    })
 }
 
 /// By the kernel where the caller has `CAP_NET_ADMIN` over its network namespace: root, unless it is root of a user
@@ -76,12 +89,17 @@ fn means() -> Result<Means, EngineError> {
     Ok(if is_owner { Means::Kernel } else { Means::Helper })
 }
 
+/// Whether devices and rules of networks are made by the kernel in the caller's own network namespace.
+pub fn is_by_kernel() -> bool {
+    matches!(means(), Ok(Means::Kernel))
+}
+
 /// Whether a container that nothing was said about gets a network of its own. Without privilege it needs a helper, and
 /// where there is none it has the host's network.
 pub(crate) fn is_to_be_had() -> bool {
     match means() {
         Ok(Means::Kernel) => true,
-        Ok(Means::Helper) => boxr_network::has_helper(),
+        Ok(Means::Helper | Means::Realm) => boxr_network::has_helper(),
         Err(_) => false,
     }
 }
@@ -155,6 +173,16 @@ impl Reserved<'_> {
         (!servers.is_empty()).then_some(servers)
     }
 
+    /// The user namespace below which the box's own is made; `None` for the caller's.
+    ///
+    /// # Errors
+    /// The user's realm, which the box's networks are in, is not to be had; nothing is left.
+    pub fn above(&mut self, store: &Store) -> Result<Option<OwnedFd>, EngineError> {
+        let Some(reservation) = &mut self.0 else { return Ok(None) };
+        let realm = realm::with_owner(store, |owner| reservation.enter_realm(owner))?;
+        realm.map(|realm| realm::duplicate(realm.user())).transpose()
+    }
+
     /// Makes the devices, in the network namespace of the first process.
     ///
     /// # Errors
@@ -189,19 +217,22 @@ pub fn release(paths: &Paths, id: &Id) -> Result<(), boxr_network::Error> {
     networks(paths).detach(id.as_str())
 }
 
-/// Networks of one's own are made by who has `CAP_NET_ADMIN`; without it there is the default one.
+/// Makes the rules of all networks with living boxes again, and looks after what runs for them.
 ///
 /// # Errors
-/// The caller has no such privilege.
-pub fn need_privilege() -> Result<(), EngineError> {
-    if means()? == Means::Kernel {
-        return Ok(());
-    }
-    Err(boxr_network::Error::Unsupported {
-        network: "of one's own".to_owned(),
-        why: "it needs root; without it there is bridge, the default one".to_owned(),
-    }
-    .into())
+/// The kernel's refusal.
+pub fn reload(store: &Store) -> Result<(), boxr_network::Error> {
+    let networks = networks(store.paths());
+    realm::with_owner(store, |owner| networks.reload(&|id| store.is_living(id), owner))
+}
+
+/// What was killed of what runs for networks is there again.
+///
+/// # Errors
+/// It cannot be started.
+pub fn look_after(store: &Store) -> Result<(), boxr_network::Error> {
+    let networks = networks(store.paths());
+    realm::with_owner(store, |owner| networks.look_after(&|id| store.is_living(id), owner))
 }
 
 /// Puts a box on a further network: now where it runs, and at every start.
@@ -209,7 +240,6 @@ pub fn need_privilege() -> Result<(), EngineError> {
 /// # Errors
 /// Its network is another's; what [`Networks::reserve_more`] refuses.
 pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), EngineError> {
-    need_privilege()?;
     change(dir, |lock, options| {
         let networks = networks(store.paths());
         // By the name, which the record keeps.
@@ -226,15 +256,12 @@ pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), En
         let state = lock.read_state()?;
         if let Some(process) = running(&state) {
             let one = [wanted.clone()];
-            let request = AttachRequest {
-                id: dir.id().as_str(),
-                name: &state.name,
-                networks: &one,
-                ports: &[],
-                means: Means::Kernel,
-            };
+            let means = means_for(&one)?;
+            let request =
+                AttachRequest { id: dir.id().as_str(), name: &state.name, networks: &one, ports: &[], means };
             lock.update_state(|state| state.networked = true)?;
-            let reservation = networks.reserve_more(&request, &|id| store.is_living(id))?;
+            let mut reservation = networks.reserve_more(&request, &|id| store.is_living(id))?;
+            realm::with_owner(store, |owner| reservation.enter_realm(owner).map(|_| ()))?;
             let namespace = open_namespace(process.pid)?;
             reservation.connect(process.pid, namespace.as_fd())?;
             note(store, &state, Action::Connect, &wanted.name);
@@ -249,7 +276,6 @@ pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), En
 /// # Errors
 /// It is not on it; what could not be taken, after the rest was.
 pub fn disconnect(store: &Store, dir: &BoxDir, network: &str) -> Result<(), EngineError> {
-    need_privilege()?;
     change(dir, |lock, options| {
         let networks = networks(store.paths());
         let name = networks.find(network)?.name;

@@ -84,6 +84,8 @@ pub struct Manner {
     pub volumes: Places,
     /// What a container of an image is told of its network.
     pub around: Surroundings,
+    /// The user namespace of the realm that its networks are in.
+    pub above: Option<OwnedFd>,
 }
 
 /// Whether a terminal of a box comes from its own devpts.
@@ -117,6 +119,7 @@ pub fn prepare(
         name,
         id,
         new_user: joined.new_user,
+        nested: manner.above.is_some(),
         other_user: joined.new_user || joined.namespaces.iter().any(|(kind, _)| *kind == NamespaceKind::User),
         privileged,
         caller: (geteuid().as_raw(), getegid().as_raw()),
@@ -139,6 +142,7 @@ pub fn prepare(
     let extras = Extras {
         joined: joined.namespaces,
         map_writer,
+        above: manner.above,
         root_source,
         cgroup,
         stdio: stdio(manner.streams),

@@ -61,6 +61,8 @@ pub struct Situation<'a> {
     pub id: &'a str,
     /// Whether a new user namespace is made.
     pub new_user: bool,
+    /// Whether that is made below the one of the user's realm.
+    pub nested: bool,
     /// Whether the box is in another user namespace than the caller: a new one, or one that it joins.
     pub other_user: bool,
     /// Whether the caller has `CAP_SYS_ADMIN` as it is.
@@ -147,7 +149,7 @@ fn keep_mapped_groups(process: &mut Process, linux: &Linux, writer: Writer) {
     let kept = match writer {
         // setgroups(2) is given up.
         Writer::FirstProcess => Vec::new(),
-        Writer::Boxr | Writer::Helpers => groups.into_iter().filter(is_mapped).collect(),
+        Writer::Boxr | Writer::Helpers | Writer::Above => groups.into_iter().filter(is_mapped).collect(),
     };
     user.set_additional_gids(Some(kept));
     process.set_user(user);
@@ -306,8 +308,28 @@ fn id_maps(options: &BoxOptions, situation: &Situation<'_>) -> Result<Maps, Spec
             None => (one(0, uid), one(0, gid), Writer::FirstProcess),
         },
     };
+    let (uids, gids, writer) = match situation.nested {
+        true => below_realm(uids, gids, writer, situation),
+        false => (uids, gids, writer),
+    };
     let mapping = |extents: Vec<idmap::Extent>| extents.iter().filter_map(spec_mapping).collect();
     Ok((mapping(uids), mapping(gids), writer))
+}
+
+type Extents = Vec<idmap::Extent>;
+
+/// The same in ids of the user's realm, which has all that he has.
+fn below_realm(
+    uids: Extents,
+    gids: Extents,
+    writer: Writer,
+    situation: &Situation<'_>,
+) -> (Extents, Extents, Writer) {
+    let (uid, gid) = situation.caller;
+    let (all_uids, all_gids) = idmap::subordinate_ranges(uid).unwrap_or_default();
+    let uids = idmap::below(&uids, &idmap::with_ranges(uid, &all_uids));
+    let gids = idmap::below(&gids, &idmap::with_ranges(gid, &all_gids));
+    (uids, gids, if writer == Writer::Helpers { Writer::Above } else { writer })
 }
 
 fn extent(e: &IdExtent) -> idmap::Extent {

@@ -16,11 +16,12 @@ use crate::definition::{Definition, Driver};
 use crate::error::{Collected, Error};
 use crate::files::{self, Lock, Sharing};
 use crate::firewall::Firewall;
-use crate::helper;
-use crate::link::{Device, Links};
+use crate::helper::{self, Task};
+use crate::link::Links;
 use crate::networks::{DEFAULT, IsAlive, Networks};
 use crate::port::{PortSpec, Protocol};
 use crate::publish::{self, Holds};
+use crate::realm::{Owner, Realm};
 
 /// One network that a container is to be on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub enum Means {
     Kernel,
     /// By a helper that needs no privilege.
     Helper,
+    /// By devices and rules in the user's own realm, and a helper for its way out.
+    Realm,
 }
 
 /// Addresses and ports that were taken for a container; given back when dropped unconnected.
@@ -76,6 +79,8 @@ pub struct Reservation<'n> {
     holds: Holds,
     connected: bool,
     help: Option<Help>,
+    /// Where its devices are made, for a user's container.
+    realm: Option<Realm>,
 }
 
 /// The helper of a container.
@@ -110,13 +115,24 @@ impl Networks {
         if request.means == Means::Helper {
             return self.reserve_help(attachment, request, is_alive);
         }
+        let attachment = Attachment { realm: request.means == Means::Realm, ..attachment };
+        if attachment.realm {
+            check_users_ports(request.ports)?;
+        }
         let mut reservation = self.extend(attachment, None, request.networks, is_alive)?;
         reservation.publish(request.ports, is_alive)?;
+        if reservation.attachment.realm {
+            if !request.ports.is_empty() {
+                helper::find()?;
+            }
+            // Found free and let go again: the helper binds them.
+            reservation.holds.clear();
+        }
         self.note(&reservation.attachment)?;
         Ok(reservation)
     }
 
-    /// Without privilege there is the default network only, and a helper is it.
+    /// Where a user's container has the default network only, a helper is it.
     fn reserve_help(
         &self,
         attachment: Attachment,
@@ -127,15 +143,13 @@ impl Networks {
             let unsupported =
                 |why: &str| Error::Unsupported { network: wanted.name.clone(), why: why.to_owned() };
             if wanted.name != DEFAULT {
-                return Err(unsupported("networks of one's own need root; without it there is bridge"));
+                return Err(unsupported("a container that is on it is on no other"));
             }
             if wanted.ip.is_some() || wanted.ip6.is_some() {
                 return Err(unsupported("without root a container has the host's address, and no other"));
             }
         }
-        if let Some(port) = request.ports.iter().find(|port| port.protocol == Protocol::Sctp) {
-            return Err(Error::invalid("port", &port.to_string(), "without root there are tcp and udp"));
-        }
+        check_users_ports(request.ports)?;
         let program = helper::find()?;
         let mut reservation = Reservation {
             networks: self,
@@ -145,6 +159,7 @@ impl Networks {
             holds: Holds::new(),
             connected: false,
             help: Some(Help { program, mac: request.networks.first().and_then(|network| network.mac) }),
+            realm: None,
         };
         let others = self.others(&reservation.attachment.id, is_alive)?;
         // Found free and let go again: the helper binds them itself, while the first process, a copy of this
@@ -177,6 +192,16 @@ impl Networks {
         is_alive: &IsAlive<'_>,
     ) -> Result<Reservation<'_>, Error> {
         let before = self.attachment(request.id)?;
+        if request.means != Means::Kernel && !before.as_ref().is_some_and(|before| before.realm) {
+            // Its user namespace is not below the realm's, so that no device can be moved into it.
+            let why = format!(
+                "container {} runs without a network of the user's own, and gets none while it runs; it is put on \
+                 one when it is stopped",
+                short(request.id)
+            );
+            let network = request.networks.first().map(|network| network.name.clone()).unwrap_or_default();
+            return Err(Error::Unsupported { network, why });
+        }
         let base = before.clone().unwrap_or_else(|| Attachment::new(request.id, request.name));
         let reservation = self.extend(base, before, request.networks, is_alive)?;
         self.note(&reservation.attachment)?;
@@ -198,6 +223,7 @@ impl Networks {
             holds: Holds::new(),
             connected: false,
             help: None,
+            realm: None,
         };
         for wanted in uses {
             let network = self.find(&wanted.name)?;
@@ -225,7 +251,7 @@ impl Networks {
     /// # Errors
     /// Its record cannot be read.
     pub fn hold_again(&self, id: &str) -> Result<Holds, Error> {
-        let attachment = self.attachment(id)?.filter(|attachment| !attachment.helped);
+        let attachment = self.attachment(id)?.filter(|attachment| !attachment.helped && !attachment.realm);
         Ok(attachment.map(|attachment| publish::take_again(&attachment.published)).unwrap_or_default())
     }
 
@@ -251,16 +277,19 @@ impl Networks {
     fn detach_by(&self, id: &str, how: fn(&mut Links, &str) -> Result<(), Error>) -> Result<(), Error> {
         let Some(attachment) = self.attachment(id)? else { return Ok(()) };
         let mut collected = Collected::default();
-        if attachment.helped {
+        if attachment.helped || attachment.realm {
             collected.take(helper::end(&self.pid_file(id)));
         }
+        // In a realm the kernel takes devices down with their container.
+        let how = if attachment.realm { |_: &mut Links, _: &str| Ok(()) } else { how };
         let forwards = attachment.forwards();
         if !forwards.is_empty() {
             collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&forwards)));
         }
         collected.take(self.leave(id, &attachment.endpoints, how));
         collected.finish()?;
-        self.forget(id)
+        self.forget(id)?;
+        if attachment.realm { self.end_deserted_realm() } else { Ok(()) }
     }
 
     /// `how` ends a device.
@@ -292,6 +321,14 @@ impl Networks {
     /// # Errors
     /// It is not on that network; what could not be taken, after the rest was.
     pub fn disconnect(&self, id: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let is_in_realm = self.attachment(id)?.is_some_and(|attachment| attachment.realm);
+        match self.realm()?.filter(|_| is_in_realm) {
+            Some(realm) => realm.run(|| self.disconnect_here(id, network, namespace)),
+            None => self.disconnect_here(id, network, namespace),
+        }
+    }
+
+    fn disconnect_here(&self, id: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<(), Error> {
         let network = self.find(network)?.name;
         let not_on =
             || Error::Connection { container: short(id).to_owned(), how: "not on", network: network.clone() };
@@ -328,6 +365,9 @@ impl Reservation<'_> {
         if self.attachment.endpoints.iter().any(|endpoint| endpoint.network == name) {
             let container = short(&self.attachment.id).to_owned();
             return Err(Error::Connection { container, how: "already on", network: name });
+        }
+        if self.attachment.realm && network.driver == Driver::Macvlan {
+            return Err(unsupported("a device on one of the host's needs root"));
         }
         for (said, ipv6) in [(wanted.ip, false), (wanted.ip6, true)] {
             if let Some(address) = said
@@ -447,8 +487,10 @@ impl Reservation<'_> {
             let published = &self.attachment.published;
             helper::start(
                 &help.program,
-                &helper::Wanted { pid, published, mac: help.mac, pid_file: &pid_file },
+                &helper::Wanted { pid, published, mac: help.mac, pid_file: &pid_file, task: Task::Container },
             )?;
+        } else if let Some(realm) = &self.realm {
+            self.make_in_realm(realm, pid, namespace)?;
         } else {
             self.make(namespace)?;
         }
@@ -461,31 +503,24 @@ impl Reservation<'_> {
         self.connected = true;
     }
 
-    fn make(&self, namespace: BorrowedFd<'_>) -> Result<(), Error> {
-        let mut outside = Links::open()?;
-        let mut inside = Links::open_in(namespace)?;
-        let mut firewall = Firewall::open()?;
-        let old = self.attachment.endpoints.len() - self.new.len();
-        let mut has_way_out =
-            self.attachment.endpoints.iter().take(old).any(|endpoint| !endpoint.gateways.is_empty());
-        for (endpoint, network) in self.attachment.endpoints.iter().skip(old).zip(&self.new) {
-            let device = Device {
-                name: endpoint.inside.clone(),
-                mac: endpoint.mac,
-                mtu: network.options.mtu,
-                addresses: endpoint.addresses.clone(),
-                gateways: if has_way_out { Vec::new() } else { endpoint.gateways.clone() },
-            };
-            has_way_out |= !endpoint.gateways.is_empty();
-            self.make_device(network, endpoint, &device, &mut outside, &mut firewall, namespace)?;
-            let index = inside.index(&device.name)?;
-            let missing = || Error::system("find the device", &device.name, rustix::io::Errno::NODEV);
-            inside.configure(index.ok_or_else(missing)?, &device)?;
-            self.networks.ensure_resolver(network)?;
+    /// Enters the realm: the user namespace in which the container's own is to be made. `None` where root makes the
+    /// devices, or a helper.
+    ///
+    /// # Errors
+    /// No realm is to be had; nothing is left.
+    pub fn enter_realm(&mut self, owner: Owner<'_>) -> Result<Option<&Realm>, Error> {
+        if self.attachment.realm && self.realm.is_none() {
+            self.realm = Some(self.networks.ensure_realm(owner)?);
         }
+        Ok(self.realm.as_ref())
+    }
+
+    fn make(&self, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let old = self.attachment.endpoints.len() - self.new.len();
+        self.networks.make_devices(&self.attachment, old, namespace)?;
         let forwards = self.attachment.forwards_with_ports();
         let only: Vec<_> = forwards.iter().map(|(_, forward)| forward.clone()).collect();
-        match firewall.publish(&only)? {
+        match Firewall::open()?.publish(&only)? {
             _ if self.before.is_some() => Ok(()),
             Ok(()) => Ok(()),
             Err(index) => {
@@ -499,25 +534,14 @@ impl Reservation<'_> {
         }
     }
 
-    fn make_device(
-        &self,
-        network: &Definition,
-        endpoint: &Endpoint,
-        device: &Device,
-        outside: &mut Links,
-        firewall: &mut Firewall,
-        namespace: BorrowedFd<'_>,
-    ) -> Result<(), Error> {
-        if network.driver == Driver::Bridge {
-            let bridge = self.networks.bring_up(network, outside, firewall)?;
-            let name = endpoint.outside.as_deref().unwrap_or_default();
-            return outside.make_veth(name, bridge, device, namespace);
+    /// The same in the user's realm, and a helper for its ports.
+    fn make_in_realm(&self, realm: &Realm, pid: i32, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let old = self.attachment.endpoints.len() - self.new.len();
+        realm.run(|| self.networks.make_devices(&self.attachment, old, namespace))?;
+        if self.before.is_some() || self.attachment.published.is_empty() {
+            return Ok(());
         }
-        let parent = network.options.parent.as_deref().unwrap_or_default();
-        let index = outside.index(parent)?;
-        let index =
-            index.ok_or_else(|| Error::system("find the device", parent, rustix::io::Errno::NODEV))?;
-        outside.make_macvlan(index, network.macvlan_mode(), device, namespace)
+        self.networks.lead_ports_in(&self.attachment, realm, pid, namespace)
     }
 
     fn give_back(&self) -> Result<(), Error> {
@@ -530,8 +554,19 @@ impl Reservation<'_> {
             return collected.finish();
         };
         let new = self.attachment.endpoints.get(before.endpoints.len()..).unwrap_or_default();
-        self.networks.leave(id, new, Links::remove)?;
+        match &self.realm {
+            Some(realm) => realm.run(|| self.networks.leave(id, new, Links::remove))?,
+            None => self.networks.leave(id, new, Links::remove)?,
+        }
         self.networks.note(before)
+    }
+}
+
+/// What a helper passes on.
+fn check_users_ports(ports: &[PortSpec]) -> Result<(), Error> {
+    match ports.iter().find(|port| port.protocol == Protocol::Sctp) {
+        Some(port) => Err(Error::invalid("port", &port.to_string(), "without root there are tcp and udp")),
+        None => Ok(()),
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Attachment {
     /// Whether a helper without privilege does all this.
     #[serde(default)]
     pub helped: bool,
+    /// Whether its networks are in the user's realm.
+    #[serde(default)]
+    pub realm: bool,
 }
 
 impl Attachment {
@@ -38,6 +41,7 @@ impl Attachment {
             endpoints: Vec::new(),
             published: Vec::new(),
             helped: false,
+            realm: false,
         }
     }
 }
@@ -92,6 +96,10 @@ impl Attachment {
     }
 
     fn forwards_of(&self, port: &Published) -> Vec<(Published, Forward)> {
+        // A helper does it there.
+        if self.realm {
+            return Vec::new();
+        }
         let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.takes_ports()) else {
             return Vec::new();
         };

@@ -36,6 +36,41 @@ pub(crate) struct Wanted<'a> {
     pub mac: Option<MacAddress>,
     /// Where it writes its pid.
     pub pid_file: &'a Path,
+    /// What it is for.
+    pub task: Task,
+}
+
+/// What a helper is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// The whole network of a container.
+    Container,
+    /// The way out of a user's realm.
+    Realm,
+    /// Ports of a container that has another way out.
+    Ports,
+}
+
+/// The device in the realm, and its two ends: addresses that no network has, so that the host's own is reached.
+const REALM: [&str; 3] = ["out0", "169.254.76.2", "169.254.76.1"];
+/// The device in the container through which its ports are reached.
+pub(crate) const PORTS: [&str; 3] = ["port0", "169.254.77.2", "169.254.77.1"];
+
+impl Task {
+    fn flags(self) -> Vec<&'static str> {
+        match self {
+            Self::Container => vec!["--config-net", "-I", "eth0", "--dns-forward", NAME_SERVER],
+            Self::Realm => {
+                let [device, own, other] = REALM;
+                let place = ["-I", device, "-a", own, "-n", "30", "-g", other];
+                [&["--config-net", "--dns-forward", NAME_SERVER][..], &place].concat()
+            }
+            Self::Ports => {
+                let [device, own, other] = PORTS;
+                vec!["-I", device, "-a", own, "-n", "30", "-g", other]
+            }
+        }
+    }
 }
 
 /// Whether there is a helper, and it would work.
@@ -62,8 +97,7 @@ pub fn has_helper() -> bool {
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     let mut command = Command::new(program);
     // Nothing of the host's loopback interface is reached from inside, unless it was asked for.
-    command.args(["--config-net", "--no-map-gw", "-T", "none", "-U", "none", "-I", "eth0"]);
-    command.args(["--dns-forward", NAME_SERVER]);
+    command.args(["--no-map-gw", "-T", "none", "-U", "none"]).args(wanted.task.flags());
     for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
         let ports = wanted.published.iter().filter(|port| port.protocol == protocol);
         let specs: Vec<String> = ports.map(spec).collect();
@@ -116,8 +150,14 @@ pub(crate) fn end(pid_file: &Path) -> Result<(), Error> {
     files::remove(pid_file)
 }
 
+/// Whether the helper that wrote this file runs.
+pub(crate) fn is_running(pid_file: &Path) -> bool {
+    let pid = fs::read_to_string(pid_file).ok().and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
+    pid.is_some_and(|pid| is_ours(pid, pid_file))
+}
+
 /// Waits for the end of a process that was killed; a second is more than it takes.
-fn wait_for_end(process: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn wait_for_end(process: BorrowedFd<'_>) -> Result<(), Errno> {
     let second = Timespec { tv_sec: 1, tv_nsec: 0 };
     let mut fds = [PollFd::from_borrowed_fd(process, PollFlags::IN)];
     rustix::io::retry_on_intr(|| poll(&mut fds, Some(&second))).map(|_| ())

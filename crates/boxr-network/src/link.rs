@@ -235,6 +235,31 @@ impl Links {
         }
     }
 
+    /// Gives a device, which is set up, an address of its own; what is sent from that address leaves by it.
+    pub(crate) fn answer_through(&mut self, name: &str, own: IpAddr, gateway: IpAddr) -> Result<(), Error> {
+        let missing = || Error::system("find the device", name, Errno::NODEV);
+        let index = self.index(name)?.ok_or_else(missing)?;
+        let requests = [
+            Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(index, UP, UP)) },
+            add_address(index, own, 30),
+            add_route_of_table(index, gateway),
+            add_rule_for(own),
+        ];
+        self.0
+            .ask_all(&requests)
+            .map_err(|Refused { errno, .. }| Error::system("set up the device", name, errno))
+    }
+
+    /// Whether there is a default route, of IPv4 or IPv6.
+    pub(crate) fn has_default_route(&mut self) -> Result<bool, Error> {
+        let routes = self
+            .0
+            .ask(message::GET_ROUTE, DUMP, &Body::new(&[0; ROUTE]))
+            .map_err(|errno| Error::system("read", "the host's routes", errno))?;
+        // A length of 0 in the main table; others may be there to refuse packets.
+        Ok(routes.iter().any(|route| matches!(route.fixed(ROUTE), Some([_, 0, _, _, 254, _, _, 1, ..]))))
+    }
+
     /// Where the host's routes lead, the default route left out.
     pub(crate) fn routes(&mut self) -> Result<Vec<Subnet>, Error> {
         let routes = self
@@ -298,6 +323,25 @@ fn add_default_route(index: u32, gateway: IpAddr) -> Request {
         .with(device, &index.to_ne_bytes())
         .with(through, &octets(gateway));
     Request { kind: message::NEW_ROUTE, flags: CREATE, body }
+}
+
+/// The routing table for packets from one address.
+const TABLE: u8 = 77;
+
+fn add_route_of_table(index: u32, gateway: IpAddr) -> Request {
+    let [_, device, through] = RTA;
+    let body = Body::new(&[family(gateway), 0, 0, 0, TABLE, 4, 0, 1, 0, 0, 0, 0])
+        .with(device, &index.to_ne_bytes())
+        .with(through, &octets(gateway));
+    Request { kind: message::NEW_ROUTE, flags: CREATE, body }
+}
+
+/// `struct fib_rule_hdr`: packets from `source` are routed by that table (`FRA_SRC`, `FR_ACT_TO_TBL`).
+fn add_rule_for(source: IpAddr) -> Request {
+    let bytes = octets(source);
+    let length = (bytes.len() * 8) as u8;
+    let body = Body::new(&[family(source), 0, length, 0, TABLE, 0, 0, 1, 0, 0, 0, 0]).with(2, &bytes);
+    Request { kind: message::NEW_RULE, flags: CREATE_NEW, body }
 }
 
 fn destination(route: &Message) -> Option<Subnet> {

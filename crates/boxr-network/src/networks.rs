@@ -19,11 +19,13 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::address::{MacAddress, Subnet};
+use crate::attachment::Attachment;
 use crate::definition::{self, Definition, Driver, FORMAT, NetworkOptions, Pool};
 use crate::error::{Collected, Error};
 use crate::files::{self, Existing, Lasting, Lock, Sharing};
 use crate::firewall::{Firewall, Membership};
 use crate::link::Links;
+use crate::realm::Owner;
 
 /// The default network.
 pub const DEFAULT: &str = "bridge";
@@ -68,6 +70,11 @@ impl Networks {
     /// Those below boxr's data and state roots. Nothing is made before it is needed.
     pub fn new(data: &Path, state: &Path) -> Self {
         Self { data: data.join("networks"), state: state.join("network") }
+    }
+
+    /// `STATE/network`
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
     }
 
     pub(crate) fn state_of(&self, network: &str) -> PathBuf {
@@ -238,8 +245,19 @@ impl Networks {
         }
         let mut collected = Collected::default();
         if network.driver == Driver::Bridge {
-            collected.take(Links::open().and_then(|mut links| links.remove(&network.interface)));
-            collected.take(Firewall::open().and_then(|mut firewall| firewall.leave(&membership(&network))));
+            let take_down = || {
+                let mut collected = Collected::default();
+                collected.take(Links::open().and_then(|mut links| links.remove(&network.interface)));
+                collected
+                    .take(Firewall::open().and_then(|mut firewall| firewall.leave(&membership(&network))));
+                collected.finish()
+            };
+            collected.take(match (self.realm()?, rustix::process::geteuid().is_root()) {
+                (Some(realm), _) => realm.run(take_down),
+                (None, true) => take_down(),
+                // A user's are in his realm, and went with it.
+                (None, false) => Ok(()),
+            });
         }
         for hint in ["last4", "last6", "resolver"] {
             collected.take(files::remove(&place.join(hint)));
@@ -280,13 +298,23 @@ impl Networks {
     }
 
     /// Makes again what others have removed of the rules: of every network that a living container is on, and of
-    /// every published port.
+    /// every published port. What was killed of resolvers and of the user's realm is there again.
     ///
     /// # Errors
     /// The kernel's refusal; a record that cannot be read.
-    pub fn reload(&self, is_alive: &IsAlive<'_>) -> Result<(), Error> {
+    pub fn reload(&self, is_alive: &IsAlive<'_>, owner: Owner<'_>) -> Result<(), Error> {
         let attachments = self.attachments()?;
-        let living: Vec<_> = attachments.iter().filter(|attachment| is_alive(&attachment.id)).collect();
+        let living = attachments.iter().filter(|attachment| is_alive(&attachment.id));
+        let (in_realm, on_host): (Vec<&Attachment>, Vec<&Attachment>) =
+            living.filter(|attachment| !attachment.helped).partition(|attachment| attachment.realm);
+        self.look_after_realm(owner)?;
+        if let Some(realm) = self.realm()?.filter(|_| !in_realm.is_empty()) {
+            realm.run(|| self.reload_these(&in_realm))?;
+        }
+        if on_host.is_empty() { Ok(()) } else { self.reload_these(&on_host) }
+    }
+
+    fn reload_these(&self, living: &[&Attachment]) -> Result<(), Error> {
         let (mut links, mut firewall) = (Links::open()?, Firewall::open()?);
         let mut done: Vec<&str> = Vec::new();
         for endpoint in living.iter().flat_map(|attachment| &attachment.endpoints) {
@@ -303,6 +331,23 @@ impl Networks {
         firewall
             .publish(&forwards)?
             .map_err(|_| Error::Firewall { what: "published ports".to_owned(), errno: Errno::EXIST })
+    }
+
+    /// What was killed of resolvers and of the user's realm is there again. A look at one directory, where nothing is
+    /// attached; every command about networks does it.
+    ///
+    /// # Errors
+    /// As [`Networks::reload`].
+    pub fn look_after(&self, is_alive: &IsAlive<'_>, owner: Owner<'_>) -> Result<(), Error> {
+        self.look_after_realm(owner)?;
+        let on_host = |other: &Attachment| !other.realm && !other.helped && is_alive(&other.id);
+        for network in self.networks_of(on_host)? {
+            let network = self.find(&network)?;
+            if !self.has_living_resolver(&network)? && Links::open()?.index(&network.interface)?.is_some() {
+                self.ensure_resolver(&network)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sees to it that a bridge network is there as its definition says, and gives the number of its bridge.

@@ -213,6 +213,7 @@ impl Creation {
         let extras = Extras {
             joined: Vec::new(),
             map_writer: map_writer(spec)?,
+            above: None,
             root_source: None,
             cgroup: cgroup(globals, &self.id, spec)?,
             stdio: if wants_terminal(spec) { Stdio::TerminalInside } else { Stdio::Inherit },

@@ -48,6 +48,8 @@ pub enum Writer {
     FirstProcess,
     /// newuidmap(1) and newgidmap(1), for ranges of /etc/subuid and /etc/subgid.
     Helpers,
+    /// The process that makes the first one, in the user namespace that it has joined: both maps are in ids of that.
+    Above,
 }
 
 impl IdMap {
@@ -81,17 +83,27 @@ impl IdMap {
     /// The maps cannot be written, or a helper refuses to.
     pub fn write_from_outside(&self, pid: Pid) -> Result<(), Error> {
         match self.writer {
-            Writer::FirstProcess => Ok(()),
-            Writer::Boxr => {
-                let directory = format!("/proc/{}", pid.as_raw_nonzero());
-                write_map(&format!("{directory}/uid_map"), &self.uids)?;
-                Ok(write_map(&format!("{directory}/gid_map"), &self.gids)?)
-            }
+            Writer::FirstProcess | Writer::Above => Ok(()),
+            Writer::Boxr => Ok(self.write(pid)?),
             Writer::Helpers => {
                 run_helper("newuidmap", pid, &self.uids)?;
                 run_helper("newgidmap", pid, &self.gids)
             }
         }
+    }
+
+    /// Writes the maps of a process of a user namespace below the caller's own.
+    ///
+    /// # Errors
+    /// The kernel refuses them.
+    pub(crate) fn write_from_above(&self, pid: Pid) -> Result<(), StepError> {
+        if self.writer == Writer::Above { self.write(pid) } else { Ok(()) }
+    }
+
+    fn write(&self, pid: Pid) -> Result<(), StepError> {
+        let directory = format!("/proc/{}", pid.as_raw_nonzero());
+        write_map(&format!("{directory}/uid_map"), &self.uids)?;
+        write_map(&format!("{directory}/gid_map"), &self.gids)
     }
 
     /// Writes the maps from within the namespace.
@@ -202,6 +214,24 @@ pub fn with_ranges(own: u32, ranges: &[Range]) -> Vec<Extent> {
         next = after;
     }
     extents
+}
+
+/// `extents` in ids of a user namespace that is between, whose own map is `between`; what that does not have is
+/// left out.
+pub fn below(extents: &[Extent], between: &[Extent]) -> Vec<Extent> {
+    let mut all = Vec::new();
+    for extent in extents {
+        for middle in between {
+            let first = extent.host.max(middle.host);
+            let last = |of: &Extent| u64::from(of.host) + u64::from(of.size);
+            let size = last(extent).min(last(middle)).saturating_sub(u64::from(first));
+            if let Ok(size @ 1..) = u32::try_from(size) {
+                let container = extent.container + (first - extent.host);
+                all.push(Extent { container, host: middle.container + (first - middle.host), size });
+            }
+        }
+    }
+    all
 }
 
 /// All ids of the caller's own user namespace, each mapped to itself.
@@ -319,6 +349,15 @@ mod tests {
         assert!(map(vec![extent(7, 0, 0)]).validate().is_err());
         assert!(map(vec![]).validate().is_err());
         assert!(map(vec![extent(0, 0, u32::MAX)]).validate().is_ok(), "the host's own map");
+    }
+
+    #[test]
+    fn ids_are_those_of_the_namespace_between() {
+        let between = [extent(0, 1000, 1), extent(1, 100_000, 65536)];
+        assert_eq!(below(&between, &between), [extent(0, 0, 1), extent(1, 1, 65536)]);
+        assert_eq!(below(&[extent(1000, 1000, 1)], &between), [extent(1000, 0, 1)]);
+        assert_eq!(below(&[extent(0, 99_999, 3)], &between), [extent(1, 1, 2)]);
+        assert_eq!(below(&[extent(0, 5, 1)], &between), []);
     }
 
     #[test]

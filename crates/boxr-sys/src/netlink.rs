@@ -21,6 +21,8 @@ pub mod message {
     pub const NEW_ROUTE: u16 = 24;
     /// Routes are asked for.
     pub const GET_ROUTE: u16 = 26;
+    /// A rule of routing is added.
+    pub const NEW_RULE: u16 = 32;
 }
 
 /// All of a kind are asked for (`NLM_F_DUMP`).

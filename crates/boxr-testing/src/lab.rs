@@ -6,7 +6,7 @@
 //!    lo   198.51.100.7
 //! ```
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::command::{Cmd, Running};
@@ -88,16 +88,20 @@ impl Lab {
         home: &Path,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Cmd {
+        let words = self.as_user(t, home);
+        let (program, rest) = words.split_first().expect("a program");
+        self.on_host(program).args(rest).args(args).env("HOME", home).env("XDG_RUNTIME_DIR", home)
+    }
+
+    /// The words of a command line that runs `boxr` as that user, before what boxr is told.
+    pub fn as_user(&self, t: &Sandbox, home: &Path) -> Vec<String> {
         let user = USER.to_string();
-        let directory = |flag: &str| [OsString::from(flag), home.join(flag.trim_start_matches('-')).into()];
-        self.on_host("setpriv")
-            .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
-            .arg(t.program())
-            .args(directory("--state"))
-            .args(directory("--root"))
-            .args(args)
-            .env("HOME", home)
-            .env("XDG_RUNTIME_DIR", home)
+        let words = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"].map(str::to_owned);
+        let text = |path: &Path| path.display().to_string();
+        let directories = ["--state", "--root"]
+            .map(|flag| [flag.to_owned(), text(&home.join(flag.trim_start_matches('-')))])
+            .concat();
+        [words.as_slice(), &[text(t.program())], &directories].concat()
     }
 
     /// A directory of that user's.

@@ -100,6 +100,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         name: &place.name,
         id: "",
         new_user: false,
+        nested: false,
         other_user: joins_user,
         privileged: !joins_user,
         caller: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
@@ -110,6 +111,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     let extras = Extras {
         joined: namespaces,
         map_writer: Writer::FirstProcess,
+        above: None,
         root_source: None,
         cgroup: place.cgroup.clone().map_or(CgroupPlan::Inherit, CgroupPlan::Existing),
         stdio,

@@ -81,10 +81,18 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
     let volumes = crate::volume::find(request.options, request.store.paths()).map_err(PrepareError::from)?;
     let find = find_box(request.store);
     let networks = network::networks(request.store.paths());
-    let network = network::reserve(request.store, &networks, request.options, request.dir.id(), &name)?;
+    let mut network = network::reserve(request.store, &networks, request.options, request.dir.id(), &name)?;
+    let above = network.above(request.store)?;
     let around = network.surroundings(request.options);
-    let manner =
-        Manner { streams: ends, monitored: true, trace: request.status.is_some(), files, volumes, around };
+    let manner = Manner {
+        streams: ends,
+        monitored: true,
+        trace: request.status.is_some(),
+        files,
+        volumes,
+        around,
+        above,
+    };
     let options = network.with_files(request.dir, request.options)?;
     let (plan, _) = prepare::prepare(&options, &name, &id, manner, &find)?;
     drop((find, options));

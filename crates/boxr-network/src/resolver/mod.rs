@@ -66,6 +66,26 @@ impl Networks {
         }
     }
 
+    /// Whether nothing is to be done about the resolver of a network.
+    pub(crate) fn has_living_resolver(&self, network: &Definition) -> Result<bool, Error> {
+        let failed =
+            |errno| Error::system("look for", format!("the resolver of network {}", network.name), errno);
+        Ok(!network.has_resolver() || self.try_lock_resolver(&network.name).map_err(failed)?.is_none())
+    }
+
+    /// The resolvers that live.
+    pub(crate) fn resolver_pids(&self) -> Result<Vec<i32>, Error> {
+        let mut pids = Vec::new();
+        for network in files::names(&self.state().join("nets"))? {
+            // Made by whoever looks: only where there is one already.
+            if self.resolver_lock(&network).exists() && matches!(self.try_lock_resolver(&network), Ok(None)) {
+                let text = std::fs::read_to_string(self.resolver_lock(&network)).unwrap_or_default();
+                pids.extend(text.trim().parse::<i32>());
+            }
+        }
+        Ok(pids)
+    }
+
     /// `None` where another process has it.
     fn try_lock_resolver(&self, network: &str) -> Result<Option<OwnedFd>, Errno> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
@@ -90,6 +110,7 @@ impl Networks {
         let bound = self.try_lock_resolver(&network.name).and_then(|lock| match lock {
             Some(lock) => {
                 let server = Server::bind(self, network)?;
+                note_pid(&lock)?;
                 give_up_rights()?;
                 Ok(Some((lock, server)))
             }
@@ -122,8 +143,15 @@ impl Networks {
     }
 }
 
+/// So that it can be found.
+fn note_pid(lock: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::ftruncate(lock, 0)?;
+    let text = format!("{}\n", rustix::process::getpid().as_raw_nonzero());
+    rustix::io::pwrite(lock, text.as_bytes(), 0).map(|_| ())
+}
+
 /// From here on it reads what containers send: it keeps its user, whose files it reads, and no capability.
-fn give_up_rights() -> Result<(), Errno> {
+pub(crate) fn give_up_rights() -> Result<(), Errno> {
     let none = CapabilitySet::empty();
     rustix::thread::set_no_new_privs(true)?;
     rustix::thread::set_capabilities(

@@ -50,6 +50,8 @@ pub(super) struct Server {
     servers: Vec<UdpSocket>,
     pending: Vec<Pending>,
     connections: Vec<OwnedFd>,
+    /// Whether it is in the realm of an ordinary user.
+    in_realm: bool,
 }
 
 impl Server {
@@ -79,6 +81,7 @@ impl Server {
             servers: Vec::new(),
             pending: Vec::new(),
             connections: Vec::new(),
+            in_realm: networks.is_in_realm(),
         })
     }
 
@@ -163,7 +166,7 @@ impl Server {
     fn forward(&mut self, query: &[u8], client: SocketAddr, socket: usize) {
         if self.pending.is_empty() {
             // Nobody waits for the old ones.
-            self.servers = servers().into_iter().filter_map(open).collect();
+            self.servers = servers(self.in_realm).into_iter().filter_map(open).collect();
         }
         let [a, b, ..] = *query else { return };
         // Who asks again was not answered by the first one.
@@ -223,7 +226,7 @@ impl Server {
         while let Ok(query) = read_message(&mut client) {
             let answer = match self.names.ask(&self.network, &query) {
                 Outcome::Answer(answer) => answer,
-                Outcome::Forward => ask_by_stream(&query).unwrap_or_else(|| failure(&query)),
+                Outcome::Forward => ask_by_stream(&query, self.in_realm).unwrap_or_else(|| failure(&query)),
                 Outcome::Drop => return Ok(()),
             };
             write_message(&mut client, &answer)?;
@@ -245,8 +248,8 @@ fn write_message(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> 
     stream.write_all(&[&length, message].concat())
 }
 
-fn ask_by_stream(query: &[u8]) -> Option<Vec<u8>> {
-    servers().into_iter().find_map(|server| {
+fn ask_by_stream(query: &[u8], in_realm: bool) -> Option<Vec<u8>> {
+    servers(in_realm).into_iter().find_map(|server| {
         let mut stream = TcpStream::connect_timeout(&SocketAddr::new(server, PORT), PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write_message(&mut stream, query).ok()?;
@@ -264,8 +267,12 @@ fn open(server: IpAddr) -> Option<UdpSocket> {
     Some(socket)
 }
 
-/// The host's name servers, a stub on its loopback interface too (resolv.conf(5)).
-fn servers() -> Vec<IpAddr> {
+/// The host's name servers, a stub on its loopback interface too (resolv.conf(5)). From a user's realm the helper
+/// leads to the first of them.
+fn servers(in_realm: bool) -> Vec<IpAddr> {
+    if in_realm {
+        return crate::helper::NAME_SERVER.parse().into_iter().collect();
+    }
     let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     lines.filter_map(|rest| rest.trim().parse().ok()).collect()

@@ -123,6 +123,7 @@ fn plan(
     let extras = Extras {
         joined,
         map_writer: Writer::FirstProcess,
+        above: None,
         root_source: None,
         cgroup: cgroup(state, words)?,
         stdio: if process.terminal().unwrap_or(false) { Stdio::TerminalInside } else { Stdio::Inherit },

@@ -154,6 +154,7 @@ fn describe_map(map: &IdMap, lines: &mut Vec<String>) {
             Writer::Boxr => "boxr",
             Writer::FirstProcess => "the first process itself (one id each; setgroups is given up)",
             Writer::Helpers => "newuidmap and newgidmap",
+            Writer::Above => "the process that makes the first one, from the user namespace above",
         }
     ));
 }

@@ -98,6 +98,11 @@ impl Plan {
         self.new.contains(&kind)
     }
 
+    /// Whether its user namespace is made below one that is joined, rather than below the caller's.
+    pub fn nests(&self) -> bool {
+        self.makes(NamespaceKind::User) && self.joins(NamespaceKind::User)
+    }
+
     /// Whether a namespace of `kind` is joined.
     pub fn joins(&self, kind: NamespaceKind) -> bool {
         self.joined.iter().any(|(joined, _)| *joined == kind)

@@ -17,7 +17,8 @@ pub(super) fn become_root_of_namespace(map: &IdMap) -> Result<(), StepError> {
     if !map.has_uid(0) || !map.has_gid(0) {
         return Ok(());
     }
-    if map.allows_setgroups() && map.writer == crate::idmap::Writer::Helpers {
+    use crate::idmap::Writer::{Above, Helpers};
+    if map.allows_setgroups() && matches!(map.writer, Helpers | Above) {
         set_thread_groups(&[]).at(Step::Groups, "none")?;
     }
     set_ids(0, 0)

@@ -104,8 +104,9 @@ impl Child<'_> {
         // their /proc may be made up (CVE-2025-52881).
         credentials::apply_through_proc(self.plan)?;
         self.hold_proc()?;
-        if !self.plan.makes(NamespaceKind::Time) {
-            // The offsets of a new one are written through a /proc/self that is the caller's own.
+        if !self.plan.makes(NamespaceKind::Time) && !self.plan.nests() {
+            // The offsets of a new one are written through a /proc/self that is the caller's own, and so are maps; in
+            // the user namespace between are processes of boxr's only.
             hide()?;
         }
         namespaces::join_all(self.plan)?;
@@ -114,6 +115,9 @@ impl Child<'_> {
         match cloned {
             Cloned::Child => Ok(Role::First),
             Cloned::Parent { pid, pidfd } => {
+                if let Some(map) = &self.plan.idmap {
+                    map.write_from_above(pid)?;
+                }
                 let told = self.channel.first_process(pid.as_raw_nonzero().get(), pidfd.as_fd());
                 told.at(Step::Channel, "the socket to boxr")?;
                 Ok(Role::Intermediate)
@@ -163,7 +167,10 @@ impl Child<'_> {
         if plan.joined.is_empty() && !plan.makes(NamespaceKind::User) {
             credentials::apply_through_proc(plan)?;
         }
-        if own_root || !plan.joined.is_empty() {
+        // Whoever connects its network opens its namespaces meanwhile. Nobody else in its user namespace, and in its
+        // pid namespace no other with a right over it: nobody looks.
+        let alone = plan.makes(NamespaceKind::User) && (plan.makes(NamespaceKind::Pid) || plan.nests());
+        if (own_root || !plan.joined.is_empty()) && !alone {
             hide()?;
         }
         rootfs::set_up(plan, &self.ahead, &|| self.hooks_of_creation())?;

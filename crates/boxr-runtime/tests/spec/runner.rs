@@ -34,6 +34,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
     let extras = Extras {
         joined: Vec::new(),
         map_writer: if privileged { Writer::Boxr } else { Writer::FirstProcess },
+        above: None,
         root_source: None,
         cgroup: CgroupPlan::Inherit,
         stdio: if terminal { Stdio::TerminalInside } else { Stdio::Inherit },

@@ -22,6 +22,7 @@ pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Resul
         files: None,
         volumes: Places::new(),
         around: Default::default(),
+        above: None,
     };
     let find = find_box(store);
     let (plan, _) = prepare(options, name, "ID", manner, &find).map_err(|error| error.report())?;

@@ -15,6 +15,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let name = invocation.positionals().first().map_or("", String::as_str);
     let dir = boxes::find(&store, name)?;
     let failed = |error: boxr_network::Error| Report::from(error).status(1);
+    boxr_engine::network::look_after(&store).map_err(failed)?;
     let networks = boxr_engine::network::networks(store.paths());
     let attachment = networks.attachment(dir.id().as_str()).map_err(failed)?;
     let Some(word) = invocation.positionals().get(1) else {

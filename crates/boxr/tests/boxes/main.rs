@@ -52,6 +52,7 @@ fn main() -> std::process::ExitCode {
         network::NAMES,
         network::OWN,
         network::ROOTLESS,
+        network::REALM,
         environment::TESTS,
         events::TESTS,
         user_ids::TESTS,

@@ -3,6 +3,7 @@
 mod images;
 mod names;
 mod own;
+mod realm;
 mod rootless;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
@@ -28,6 +29,7 @@ pub const TESTS: &[Test] = &[
 pub use images::TESTS as OF_IMAGES;
 pub use names::TESTS as NAMES;
 pub use own::TESTS as OWN;
+pub use realm::TESTS as REALM;
 pub use rootless::TESTS as ROOTLESS;
 
 const ROOT: Need = Need::Root;

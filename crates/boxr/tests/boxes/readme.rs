@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use boxr_testing::images::{Image, Layer, Packing, Server, architecture};
+use boxr_testing::lab::Lab;
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 
 /// The tests of this file.
@@ -16,10 +17,19 @@ pub const TESTS: &[Test] = &[
         super::containers::OVERLAY
     ),
     test!(
-        every_example_of_roots_prints_what_it_says,
+        every_example_of_networks_prints_what_it_says,
         Need::Root,
         Need::Networks,
         Need::Tool(Tool::Busybox),
+        super::containers::OVERLAY
+    ),
+    test!(
+        a_users_networks_do_the_same,
+        Need::Root,
+        Need::Networks,
+        Need::Tool(Tool::Busybox),
+        Need::Tool(Tool::Pasta),
+        Need::Tool(Tool::Setpriv),
         super::containers::OVERLAY
     ),
     test!(there_are_ten_examples),
@@ -27,9 +37,9 @@ pub const TESTS: &[Test] = &[
 
 const README: &str = include_str!("../../../../README.md");
 
-/// What examples begin with, and those for which one must be root.
+/// What examples begin with, and those that need a host of their own.
 const ALL: &str = "```console";
-const ROOTS: &str = "```console of root";
+const NETWORKS: &str = "```console of networks";
 
 /// A command line and what README.md says that it prints.
 struct Example {
@@ -101,8 +111,26 @@ fn every_example_prints_what_it_says(t: &Sandbox) {
     try_examples(t, ALL);
 }
 
-fn every_example_of_roots_prints_what_it_says(t: &Sandbox) {
-    try_examples(t, ROOTS);
+fn every_example_of_networks_prints_what_it_says(t: &Sandbox) {
+    try_examples(t, NETWORKS);
+}
+
+/// As a user whom root becomes, on a host of his own.
+fn a_users_networks_do_the_same(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    let _registry = docker_hub(t);
+    let (from, to) = (t.layout().home.join(".config/containers"), home.join(".config/containers"));
+    std::fs::create_dir_all(&to).unwrap();
+    std::fs::copy(from.join("registries.conf"), to.join("registries.conf")).unwrap();
+    // Fetched where the registry is; run where /dev/net/tun is open.
+    let boxr = lab.as_user(t, &home).join(" ");
+    let wrapper = format!("#!/bin/sh\nHOME='{0}' XDG_RUNTIME_DIR='{0}' exec {boxr} \"$@\"\n", home.display());
+    let wrapper = t.file("boxr", wrapper);
+    Cmd::new("chmod").args(["755", &wrapper]).run().ok();
+    Cmd::new(&wrapper).args(["pull", "-q", "alpine"]).run().ok();
+    compare(t, NETWORKS, |line| lab.on_host("sh").args(["-c", line]));
+    lab.end(t);
 }
 
 fn try_examples(t: &Sandbox, fence: &str) {
@@ -111,12 +139,16 @@ fn try_examples(t: &Sandbox, fence: &str) {
     let globals = t.globals().map(|word| format!("'{}'", word.to_string_lossy())).join(" ");
     let wrapper = t.file("boxr", format!("#!/bin/sh\nexec '{}' {globals} \"$@\"\n", t.program().display()));
     Cmd::new("chmod").args(["755", &wrapper]).run().ok();
+    compare(t, fence, |line| t.surrounded(Cmd::new("sh")).args(["-c", line]));
+}
+
+/// Runs the examples, `shell` each line of them, with the `boxr` that lies in the test's directory.
+fn compare(t: &Sandbox, fence: &str, shell: impl Fn(&str) -> Cmd) {
     let path = format!("{}:{}", t.path("").display(), std::env::var("PATH").unwrap());
     let host = Cmd::new("uname").arg("-n").run().ok().word();
     let (mut said, mut seen) = (Neutral::default(), Neutral::default());
     for example in examples(fence) {
-        let cmd = t.surrounded(Cmd::new("sh")).args(["-c", &format!("exec 2>&1; {}", example.line)]);
-        let out = cmd.env("PATH", &path).cwd(t.path("")).run();
+        let out = shell(&format!("exec 2>&1; {}", example.line)).env("PATH", &path).cwd(t.path("")).run();
         let (expected, printed) = (said.text(&example.output, "laptop"), seen.text(&out.text(), &host));
         assert!(printed == expected, "README.md says:\n$ {}\n{expected}\n{}", example.line, out.story());
     }

@@ -40,6 +40,8 @@ pub struct Extras {
     pub joined: Vec<(NamespaceKind, OwnedFd)>,
     /// Who may write the id maps.
     pub map_writer: Writer,
+    /// The user namespace below which a new one is made, where that is not the caller's.
+    pub above: Option<OwnedFd>,
     /// What makes the root's tree; `None` takes the directory of the specification.
     pub root_source: Option<RootSource>,
     /// cgroup.
@@ -106,7 +108,10 @@ impl Plan {
         let linux_default = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&linux_default);
         version::check(spec.version())?;
-        let (new, joined) = namespaces::namespaces(linux, extras.joined)?;
+        let (new, mut joined) = namespaces::namespaces(linux, extras.joined)?;
+        joined.extend(
+            extras.above.filter(|_| new.contains(&NamespaceKind::User)).map(|fd| (NamespaceKind::User, fd)),
+        );
         let sysctls = sysctl::sysctls(linux.sysctl().as_ref(), |kind| {
             new.contains(&kind) || namespaces::joins_another(&joined, kind)
         })?;

@@ -52,7 +52,7 @@ pub fn disconnect(invocation: Invocation) -> Result<u8, Report> {
 /// The kernel's refusal.
 pub fn reload(invocation: Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
-    super::open(&invocation.globals)?.reload(&|id| store.is_living(id)).map_err(failed)?;
+    boxr_engine::network::reload(&store).map_err(failed)?;
     Ok(0)
 }
 
@@ -64,5 +64,6 @@ fn what(
         return Err(Report::new("it takes a network and a box"));
     };
     let dir = boxes::find(&store, container)?;
+    boxr_engine::network::look_after(&store).map_err(failed)?;
     Ok((network.clone(), store, dir))
 }

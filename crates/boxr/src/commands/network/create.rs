@@ -15,7 +15,6 @@ use crate::report::{Report, write_stdout};
 /// # Errors
 /// A name or a subnet that is taken, or values that do not go together.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    boxr_engine::network::need_privilege()?;
     let request = CreateRequest {
         name: invocation.positionals().first().cloned().unwrap_or_default(),
         driver: invocation.value("driver").map(Driver::parse).transpose().map_err(failed)?,

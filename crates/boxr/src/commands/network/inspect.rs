@@ -18,6 +18,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let shown = Shown::read(&invocation)?;
     let store = boxes::open_store(&invocation.globals)?;
     let networks = super::open(&invocation.globals)?;
+    boxr_engine::network::look_after(&store).map_err(failed)?;
     let mut attachments = networks.attachments().map_err(failed)?;
     attachments.retain(|attachment| store.is_living(&attachment.id));
     let mut views = Vec::new();

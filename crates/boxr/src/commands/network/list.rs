@@ -4,6 +4,7 @@ use boxr_network::{Definition, short};
 use serde_json::{Value, json};
 
 use super::failed;
+use crate::boxes;
 use crate::cli::Invocation;
 use crate::format::listing::{Header, Listing};
 use crate::format::template::Object;
@@ -32,6 +33,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let format = invocation.value("format");
     let quiet = invocation.switch("quiet") && matches!(format, None | Some("table"));
     let listing = Listing::new(if quiet { Some("{{.ID}}") } else { format }, STANDARD, HEADERS)?;
+    boxr_engine::network::look_after(&boxes::open_store(&invocation.globals)?).map_err(failed)?;
     let mut networks = super::open(&invocation.globals)?.list().map_err(failed)?;
     networks.retain(|network| accepts(&filters, network));
     networks.sort_by(|one, other| one.name.cmp(&other.name));

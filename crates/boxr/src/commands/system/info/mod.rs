@@ -192,10 +192,10 @@ fn filesystem(magic: rustix::fs::FsWord) -> &'static str {
 
 impl Network {
     fn look() -> Self {
-        match (boxr_engine::network::need_privilege(), boxr_network::has_helper()) {
-            (Ok(()), _) => Self::Kernel,
-            (Err(_), true) => Self::Pasta,
-            (Err(_), false) => Self::Host,
+        match (boxr_engine::network::is_by_kernel(), boxr_network::has_helper()) {
+            (true, _) => Self::Kernel,
+            (false, true) => Self::Pasta,
+            (false, false) => Self::Host,
         }
     }
 }

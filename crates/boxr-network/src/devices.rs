@@ -1,0 +1,123 @@
+//! The devices of a container, made from its record: for a start, for a further network, and again.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+
+use crate::attachment::{Attachment, Endpoint};
+use crate::definition::{Definition, Driver};
+use crate::error::Error;
+use crate::firewall::Firewall;
+use crate::helper::{self, PORTS, Task};
+use crate::link::{Device, Links};
+use crate::networks::Networks;
+use crate::realm::Realm;
+
+/// Devices of a user's networks, whose packets go out through a helper, which takes them one by one: the larger the
+/// better. What pasta's own device has.
+const REALM_MTU: u32 = 65_520;
+
+impl Networks {
+    /// Makes the devices of the endpoints from number `first` on, and what their networks need. The caller is in the
+    /// network namespace that has the bridges.
+    pub(crate) fn make_devices(
+        &self,
+        attachment: &Attachment,
+        first: usize,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        let mut outside = Links::open()?;
+        let mut inside = Links::open_in(namespace)?;
+        let mut firewall = Firewall::open()?;
+        let old = attachment.endpoints.iter().take(first);
+        let mut has_way_out = old.into_iter().any(|endpoint| !endpoint.gateways.is_empty());
+        for endpoint in attachment.endpoints.iter().skip(first) {
+            let network = self.find(&endpoint.network)?;
+            let device = Device {
+                name: endpoint.inside.clone(),
+                mac: endpoint.mac,
+                mtu: network.options.mtu.or(attachment.realm.then_some(REALM_MTU)),
+                addresses: endpoint.addresses.clone(),
+                gateways: if has_way_out { Vec::new() } else { endpoint.gateways.clone() },
+            };
+            has_way_out |= !endpoint.gateways.is_empty();
+            self.make_device(&network, endpoint, &device, &mut outside, &mut firewall, namespace)?;
+            let index = inside.index(&device.name)?;
+            let missing = || Error::system("find the device", &device.name, Errno::NODEV);
+            inside.configure(index.ok_or_else(missing)?, &device)?;
+            self.ensure_resolver(&network)?;
+        }
+        Ok(())
+    }
+
+    fn make_device(
+        &self,
+        network: &Definition,
+        endpoint: &Endpoint,
+        device: &Device,
+        outside: &mut Links,
+        firewall: &mut Firewall,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        if network.driver == Driver::Bridge {
+            let bridge = self.bring_up(network, outside, firewall)?;
+            let name = endpoint.outside.as_deref().unwrap_or_default();
+            return outside.make_veth(name, bridge, device, namespace);
+        }
+        let parent = network.options.parent.as_deref().unwrap_or_default();
+        let index = outside.index(parent)?;
+        let index = index.ok_or_else(|| Error::system("find the device", parent, Errno::NODEV))?;
+        outside.make_macvlan(index, network.macvlan_mode(), device, namespace)
+    }
+
+    /// In a realm that was made again: all devices of a container that lives.
+    pub(crate) fn connect_again(&self, id: &str, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let Some(attachment) = self.attachment(id)? else { return Ok(()) };
+        let mut inside = Links::open_in(namespace)?;
+        for endpoint in &attachment.endpoints {
+            // Where the other end is still somewhere, this one is here.
+            inside.remove(&endpoint.inside)?;
+        }
+        self.make_devices(&attachment, 0, namespace)
+    }
+
+    /// Lets a user's ports lead into a container: by a helper of its own, so that the client's address is kept.
+    /// What comes through its device is answered through it.
+    pub(crate) fn lead_ports_in(
+        &self,
+        attachment: &Attachment,
+        realm: &Realm,
+        pid: i32,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        let program = helper::find()?;
+        let pid_file = self.pid_file(&attachment.id);
+        let wanted = helper::Wanted {
+            pid,
+            published: &attachment.published,
+            mac: None,
+            pid_file: &pid_file,
+            task: Task::Ports,
+        };
+        helper::start(&program, &wanted)?;
+        let [device, own, other] = PORTS;
+        let address = |text: &str| text.parse().map_err(|_| Error::invalid("address", text, "not one"));
+        let (own, other) = (address(own)?, address(other)?);
+        realm.run(|| Links::open_in(namespace)?.answer_through(device, own, other))
+    }
+
+    /// The bridge networks of containers.
+    pub(crate) fn networks_of(&self, which: impl Fn(&Attachment) -> bool) -> Result<Vec<String>, Error> {
+        let mut names: Vec<String> = self
+            .attachments()?
+            .into_iter()
+            .filter(which)
+            .flat_map(|attachment| attachment.endpoints)
+            .filter(|endpoint| endpoint.driver == Driver::Bridge)
+            .map(|endpoint| endpoint.network)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+}

@@ -1,0 +1,215 @@
+//! Networks of an ordinary user's own, whom root's tests become.
+
+use std::path::PathBuf;
+
+use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
+use boxr_testing::{Cmd, Sandbox, Test, leaks, test, wait_until};
+use rustix::process::Signal;
+
+use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
+use super::{BUSYBOX, NET, ROOT, site};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(a_users_boxes_find_each_other_and_know_their_clients, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(what_is_killed_of_a_users_networks_is_there_again, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(a_users_running_box_is_connected_and_disconnected, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(a_users_internal_network_has_no_way_out_and_needs_no_helper, ROOT, NET, BUSYBOX, SETPRIV),
+    test!(what_a_users_networks_cannot_do_is_named, ROOT, NET, PASTA, SETPRIV),
+];
+
+/// A user on a host of his own.
+struct User<'t> {
+    t: &'t Sandbox,
+    lab: Lab,
+    home: PathBuf,
+}
+
+impl<'t> User<'t> {
+    #[track_caller]
+    fn on(t: &'t Sandbox, lab: Lab) -> Self {
+        let home = lab.home(t);
+        Self { t, lab, home }
+    }
+
+    fn boxr(&self, args: &[&str]) -> Cmd {
+        self.lab.boxr_as_user(self.t, &self.home, args)
+    }
+
+    /// A box that serves `dir` on port 80.
+    #[track_caller]
+    fn serve(&self, name: &str, dir: &str, flags: &[&str]) {
+        let server = ["--", "busybox", "httpd", "-f", "-v", "-p", "80", "-h", dir];
+        self.boxr(&["run", "-d", "--name", name]).args(flags).args(server).run().ok();
+        let fetch = ["exec", name, "busybox", "wget", "-q", "-O", "-", "http://127.0.0.1/who"];
+        wait_until("the box serves", || self.boxr(&fetch).run().status.success());
+    }
+
+    /// What a new box on this network gets from `url`.
+    fn fetch(&self, network: &str, url: &str) -> boxr_testing::Output {
+        self.boxr(&[
+            "run",
+            "--network",
+            network,
+            "--",
+            "timeout",
+            "5",
+            "busybox",
+            "wget",
+            "-q",
+            "-O",
+            "-",
+            url,
+        ])
+        .run()
+    }
+
+    /// The process of the user's that does this, by the file with its pid.
+    #[track_caller]
+    fn process(&self, file: &str) -> String {
+        let text = std::fs::read_to_string(self.home.join("state/network").join(file)).unwrap();
+        // The number alone, or the first one of a record.
+        text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
+    }
+
+    #[track_caller]
+    fn end(self) {
+        for network in
+            self.boxr(&["network", "ls", "-q", "--filter", "driver=bridge"]).run().ok().text().lines()
+        {
+            self.boxr(&["network", "rm", network]).run();
+        }
+        assert_nothing_left(&self.home);
+        let left = leaks::files_below(&self.home.join("state/network/realm"));
+        assert!(left.is_empty(), "{left:?}");
+        self.lab.end(self.t);
+    }
+}
+
+fn a_users_boxes_find_each_other_and_know_their_clients(t: &Sandbox) {
+    let user = User::on(t, Lab::for_users());
+    let server = user.lab.serve(80, &site(t, "far"));
+    user.boxr(&["network", "create", "shop"]).run().ok();
+    user.boxr(&["network", "create", "other"]).run().ok();
+    user.serve(
+        "web",
+        &site(t, "inside"),
+        &["--network", "shop", "--network-alias", "store", "-p", "8080:80"],
+    );
+    user.fetch("shop", "http://web/who").ok().prints("inside");
+    user.fetch("shop", "http://store/who").ok().prints("inside");
+    // Out, and in again by the host's own address.
+    user.fetch("shop", &format!("http://{FAR_AWAY}/who")).ok().prints("far");
+    let url = format!("http://{HOST}:8080/who");
+    user.fetch("shop", &url).ok().prints("inside");
+    user.fetch("other", &url).ok().prints("inside");
+    // Networks are apart.
+    let web = user.boxr(&["exec", "web", "ip", "-4", "-o", "addr", "show", "eth0"]).run().ok().text();
+    let address = web.split("inet ").nth(1).unwrap().split('/').next().unwrap();
+    user.fetch("shop", &format!("http://{address}/who")).ok().prints("inside");
+    assert!(!user.fetch("other", &format!("http://{address}/who")).status.success());
+    assert!(!user.fetch("other", "http://web/who").status.success());
+    // The client is who it is.
+    user.lab.on_internet("busybox").args(["wget", "-q", "-O", "-", &url]).run().ok().prints("inside");
+    user.lab.fetch("http://127.0.0.1:8080/who").run().ok().prints("inside");
+    wait_until("the log tells who came", || {
+        user.boxr(&["logs", "web"]).run().ok().errors().contains(NEIGHBOUR)
+    });
+    user.boxr(&["network", "rm", "shop"]).run().exits(1).blames("in use");
+    user.boxr(&["rm", "-f", "web"]).run().ok();
+    server.signal(Signal::TERM);
+    server.finish();
+    user.end();
+}
+
+fn what_is_killed_of_a_users_networks_is_there_again(t: &Sandbox) {
+    let user = User::on(t, Lab::for_users());
+    let server = user.lab.serve(80, &site(t, "far"));
+    user.boxr(&["network", "create", "shop"]).run().ok();
+    user.serve("web", &site(t, "inside"), &["--network", "shop"]);
+    let check = || {
+        user.fetch("shop", "http://web/who").ok().prints("inside");
+        user.fetch("shop", &format!("http://{FAR_AWAY}/who")).ok().prints("far");
+    };
+    check();
+    let all = ["realm/realm.json", "nets/shop/resolver", "realm/out.pid"];
+    let lives = |pid: &str| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+    for killed in [&all[..1], &all[1..2], &all[2..], &all[..2], &all[..]] {
+        for file in killed {
+            let pid = user.process(file);
+            Cmd::new("kill").args(["-9", &pid]).run().ok();
+            wait_until("it has ended", || !lives(&pid));
+        }
+        user.boxr(&["network", "ls"]).run().ok();
+        assert!(all.iter().all(|file| lives(&user.process(file))), "after {killed:?}");
+        check();
+    }
+    // A container that dies with all of it leaves nothing.
+    let state = user.boxr(&["inspect", "-f", "{{.State.Pid}}", "web"]).run().ok().word();
+    let parents = std::fs::read_to_string(format!("/proc/{state}/stat")).unwrap();
+    let monitor = parents.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().to_owned();
+    for pid in all.iter().map(|file| user.process(file)).chain([monitor, state]) {
+        Cmd::new("kill").args(["-9", &pid]).run();
+    }
+    wait_until("the box has ended", || user.boxr(&["ps", "-q"]).run().ok().word().is_empty());
+    user.boxr(&["rm", "-f", "web"]).run().ok();
+    server.signal(Signal::TERM);
+    server.finish();
+    user.end();
+}
+
+fn a_users_running_box_is_connected_and_disconnected(t: &Sandbox) {
+    let user = User::on(t, Lab::for_users());
+    user.boxr(&["network", "create", "blue"]).run().ok();
+    user.boxr(&["network", "create", "--subnet", "10.6.0.0/24", "red"]).run().ok();
+    user.serve("web", &site(t, "inside"), &["--network", "blue"]);
+    user.boxr(&["network", "connect", "--alias", "shop", "--ip", "10.6.0.9", "red", "web"]).run().ok();
+    user.fetch("red", "http://shop/who").ok().prints("inside");
+    user.fetch("red", "http://10.6.0.9/who").ok().prints("inside");
+    user.boxr(&["network", "disconnect", "red", "web"]).run().ok();
+    assert!(!user.fetch("red", "http://shop/who").status.success());
+    user.fetch("blue", "http://web/who").ok().prints("inside");
+    // One that has no network of the user's gets one when it is started.
+    user.boxr(&["run", "-d", "--name", "late", "--network", "bridge", "--", "sleep", "1000"]).run().ok();
+    user.boxr(&["network", "connect", "blue", "late"]).run().exits(1).blames("when it is stopped");
+    user.boxr(&["stop", "-t", "0", "late"]).run().ok();
+    user.boxr(&["network", "connect", "blue", "late"]).run().ok();
+    user.boxr(&["start", "late"]).run().ok();
+    let fetch = ["exec", "late", "busybox", "wget", "-q", "-O", "-", "http://web/who"];
+    user.boxr(&fetch).run().ok().prints("inside");
+    user.boxr(&["rm", "-f", "web", "late"]).run().ok();
+    user.end();
+}
+
+fn a_users_internal_network_has_no_way_out_and_needs_no_helper(t: &Sandbox) {
+    // Nobody but root may open /dev/net/tun.
+    let user = User::on(t, Lab::new());
+    let server = user.lab.serve(80, &site(t, "far"));
+    user.boxr(&["network", "create", "--internal", "inner"]).run().ok();
+    user.serve("web", &site(t, "inside"), &["--network", "inner"]);
+    user.fetch("inner", "http://web/who").ok().prints("inside");
+    assert!(!user.fetch("inner", &format!("http://{FAR_AWAY}/who")).status.success());
+    user.boxr(&["rm", "-f", "web"]).run().ok();
+    server.signal(Signal::TERM);
+    server.finish();
+    user.end();
+}
+
+fn what_a_users_networks_cannot_do_is_named(t: &Sandbox) {
+    let user = User::on(t, Lab::for_users());
+    user.boxr(&["network", "create", "--subnet", "10.6.0.0/24", "blue"]).run().ok();
+    user.boxr(&["network", "create", "-d", "macvlan", "--opt", "parent=up0", "wire"]).run().ok();
+    for (flags, word) in [
+        (vec!["--network", "blue", "--ip", "10.6.0.1"], "gateway"),
+        (vec!["--network", "blue", "-p", "80/sctp"], "tcp and udp"),
+        (vec!["--network", "blue", "-p", "81:80"], "0.0.0.0:81"),
+        (vec!["--network", "blue", "--userns", "host"], "user namespace"),
+        (vec!["--network", "wire"], "needs root"),
+    ] {
+        user.boxr(&["run"]).args(&flags).args(["--", "true"]).run().exits(125).blames(word);
+    }
+    user.boxr(&["run", "--network", "blue", "--", "/no/such/program"]).run().exits(127);
+    user.boxr(&["network", "rm", "wire"]).run().ok();
+    assert!(!user.home.join("state/network/realm").exists());
+    user.end();
+}
