@@ -9,7 +9,9 @@ use boxr_network::{MacAddress, NetworkUse, PortSpec};
 use super::grammar::{Id, UserSpec};
 use crate::config::overlay::overlay;
 use crate::image::{Image, Said};
-use crate::options::{IdExtent, MountOption, NamespaceMode, Propagation, Rare, Restart, Tty, Ulimit};
+use crate::options::{
+    IdExtent, LogDriver, MountOption, NamespaceMode, Propagation, Rare, Restart, Tty, Ulimit,
+};
 
 /// A path with what was written, for those that mean something else in another root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +120,9 @@ pub struct RawRun {
     pub stop_timeout: Option<u32>,
     pub log_max_size: Option<u64>,
     pub log_max_files: Option<u32>,
+    pub log_driver: Option<LogDriver>,
+    pub log_path: Option<PathBuf>,
+    pub log_tag: Option<String>,
     pub pidfile: Option<PathBuf>,
     pub cidfile: Option<PathBuf>,
     pub preserve_fds: Option<u32>,
@@ -185,7 +190,7 @@ impl RawRun {
             cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm restart keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
             detach_keys publish_all ip ip6 mac_address env_host http_proxy unset_all_env personality init_path
-            read_only_tmpfs monitor_pidfile signal_proxy;
+            read_only_tmpfs monitor_pidfile signal_proxy log_driver log_path log_tag;
             publish expose network_alias unset_env annotations attach
             env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits notes
         }

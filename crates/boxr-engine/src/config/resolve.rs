@@ -12,8 +12,8 @@ use super::{environment, identity, text_file};
 use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, ImageVolume, UserIdsWord, defaults};
 use crate::options::{
-    BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogLimits, MountOption, NamespaceMode, Namespaces,
-    Propagation, Retention, Root,
+    BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogDriver, LogLimits, LogTarget, MountOption,
+    NamespaceMode, Namespaces, Propagation, Retention, Root, Tty,
 };
 
 /// What a box takes from whoever makes it.
@@ -165,6 +165,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         retention,
         restart: raw.restart.unwrap_or_default(),
         log: log(&raw),
+        log_to: log_target(&raw)?,
         labels: match image {
             Some(image) => defaults::labels(&image.config, labels(&raw)?),
             None => labels(&raw)?,
@@ -475,6 +476,19 @@ fn log(raw: &RawRun) -> LogLimits {
         max_size: raw.log_max_size.unwrap_or(usual.max_size),
         max_files: raw.log_max_files.unwrap_or(usual.max_files),
     }
+}
+
+fn log_target(raw: &RawRun) -> Result<LogTarget, ConfigError> {
+    let driver = raw.log_driver.unwrap_or_default();
+    let bounded = raw.log_max_size.is_some() || raw.log_max_files.is_some() || raw.log_path.is_some();
+    if bounded && !driver.is_file() {
+        let other = format!("--log-driver {}", driver.word());
+        return Err(conflict("--log-opt path, max-size or max-file", &other, "it has no file", ""));
+    }
+    if driver == LogDriver::Passthrough && raw.tty == Some(Tty::Always) {
+        return Err(conflict("--log-driver passthrough", "--tty", "the terminal would be the box's own", ""));
+    }
+    Ok(LogTarget { driver, path: raw.log_path.clone(), tag: raw.log_tag.clone() })
 }
 
 fn labels(raw: &RawRun) -> Result<BTreeMap<String, String>, ConfigError> {

@@ -391,10 +391,24 @@ static SETTINGS: &[Setting] = &[
         stock: D("3"),
         set: |raw, node, _| put(&mut raw.log_max_files, count(node, 1, 1000)?),
     },
-    flag("log-opt", "max-size=SIZE or max-file=N", |raw, node, _| match node.text()?.split_once('=') {
-        Some(("max-size", size)) => put(&mut raw.log_max_size, log_size(node, size)?),
-        Some(("max-file", files)) => put(&mut raw.log_max_files, count(&Node::word(files), 1, 1000)?),
-        _ => Err(node.invalid("no such option of the log")),
+    both(
+        "log.driver",
+        "log-driver",
+        "k8s-file, json-file, local, none, passthrough or journald",
+        D("\"k8s-file\""),
+        |raw, node, _| match crate::options::LogDriver::parse(node.text()?) {
+            Some(driver) => put(&mut raw.log_driver, driver),
+            None => Err(node.invalid("no such driver: the others are plugins of docker's daemon")),
+        },
+    ),
+    flag("log-opt", "max-size=SIZE, max-file=N, path=FILE or tag=TEXT", |raw, node, base| {
+        match node.text()?.split_once('=') {
+            Some(("max-size", size)) => put(&mut raw.log_max_size, log_size(node, size)?),
+            Some(("max-file", files)) => put(&mut raw.log_max_files, count(&Node::word(files), 1, 1000)?),
+            Some(("path", path)) => put(&mut raw.log_path, base.absolute(path)?),
+            Some(("tag", tag)) => put(&mut raw.log_tag, tag.to_owned()),
+            _ => Err(node.invalid("no such option of the log")),
+        }
     }),
 ];
 

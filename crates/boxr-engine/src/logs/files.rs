@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::LogError;
+use crate::options::LogTarget;
 
 /// How often a listing that was overtaken by a rotation is made again. A rotation takes some
 /// microseconds and comes after megabytes.
@@ -17,6 +18,39 @@ const ATTEMPTS: u32 = 100;
 pub(super) struct LogDir {
     pub fd: OwnedFd,
     path: PathBuf,
+    name: String,
+}
+
+/// Where a log is: its directory, and the name of the file that is written now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The file in it.
+    pub name: String,
+}
+
+impl LogPlace {
+    /// That of a box with this data directory.
+    pub fn of(data: &Path, target: &LogTarget) -> Self {
+        let said = target.path.as_deref().and_then(|path| path.parent().zip(path.file_name()));
+        match said {
+            Some((dir, name)) => Self { dir: dir.to_owned(), name: name.to_string_lossy().into_owned() },
+            None => data.into(),
+        }
+    }
+
+    /// The file that is written now.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(&self.name)
+    }
+}
+
+impl From<&Path> for LogPlace {
+    /// The usual file in a box's data directory.
+    fn from(data: &Path) -> Self {
+        Self { dir: data.to_owned(), name: "log".to_owned() }
+    }
 }
 
 /// One file of a log, open. While it is open, its inode number is its alone.
@@ -27,23 +61,24 @@ pub(super) struct LogFile {
 }
 
 impl LogDir {
-    pub fn open(path: &Path) -> Result<Self, LogError> {
+    pub fn open(place: &LogPlace) -> Result<Self, LogError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = &place.dir;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|errno| LogError::System {
             action: "open the log directory",
-            path: path.to_owned(),
+            path: path.clone(),
             errno,
         })?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self { fd, path: path.clone(), name: place.name.clone() })
     }
 
     pub fn error(&self, action: &'static str, errno: Errno) -> LogError {
-        LogError::System { action, path: self.path.join("log"), errno }
+        LogError::System { action, path: self.path.join(&self.name), errno }
     }
 
     /// The inode of the file that is written now; `None` before the first and during a rotation.
     pub fn current_inode(&self) -> Result<Option<u64>, LogError> {
-        match rustix::fs::statat(&self.fd, "log", AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&self.fd, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(found.st_ino)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.error("look at", errno)),
@@ -64,7 +99,7 @@ impl LogDir {
         let numbers = self.numbers().map_err(|errno| self.error("list the files of", errno))?;
         let mut files = Vec::with_capacity(numbers.len());
         for number in &numbers {
-            match open_file(&self.fd, *number) {
+            match self.open_file(*number) {
                 Ok(file) => files.push(file),
                 Err(Errno::NOENT) => return Ok(None),
                 Err(errno) => return Err(self.error("open", errno)),
@@ -72,7 +107,7 @@ impl LogDir {
         }
         // Nothing was moved if every name still leads to what was opened by it, and none came.
         for (number, file) in numbers.iter().zip(&files) {
-            match rustix::fs::statat(&self.fd, name_of(*number), AtFlags::SYMLINK_NOFOLLOW) {
+            match rustix::fs::statat(&self.fd, name_of(&self.name, *number), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(found) if found.st_ino == file.inode => {}
                 Ok(_) | Err(Errno::NOENT) => return Ok(None),
                 Err(errno) => return Err(self.error("look at", errno)),
@@ -82,16 +117,24 @@ impl LogDir {
         Ok((again == numbers).then_some(files))
     }
 
+    fn open_file(&self, number: u32) -> Result<LogFile, Errno> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name_of(&self.name, number), flags, Mode::empty())?;
+        let inode = rustix::fs::fstat(&fd)?.st_ino;
+        Ok(LogFile { fd, inode })
+    }
+
     /// 0 for `log`, N for `log.N`; descending.
     fn numbers(&self) -> Result<Vec<u32>, Errno> {
         let mut numbers = Vec::new();
         for entry in Dir::read_from(self.fd.as_fd())? {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else { continue };
-            if name == "log" {
+            let tail = name.strip_prefix(self.name.as_str());
+            if tail == Some("") {
                 numbers.push(0);
-            } else if let Some(number) = name.strip_prefix("log.").and_then(|n| n.parse::<u32>().ok())
-                && name_of(number) == name
+            } else if let Some(number) = tail.and_then(|tail| tail.strip_prefix('.')?.parse::<u32>().ok())
+                && name_of(&self.name, number) == name
             {
                 numbers.push(number);
             }
@@ -102,13 +145,6 @@ impl LogDir {
 }
 
 /// `log`, or `log.N`.
-pub(super) fn name_of(number: u32) -> String {
-    if number == 0 { "log".to_owned() } else { format!("log.{number}") }
-}
-
-fn open_file(dir: &OwnedFd, number: u32) -> Result<LogFile, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name_of(number), flags, Mode::empty())?;
-    let inode = rustix::fs::fstat(&fd)?.st_ino;
-    Ok(LogFile { fd, inode })
+pub(super) fn name_of(log: &str, number: u32) -> String {
+    if number == 0 { log.to_owned() } else { format!("{log}.{number}") }
 }

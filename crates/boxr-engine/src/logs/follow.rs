@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::files::LogDir;
+use super::files::{LogDir, LogPlace};
 use super::read::{Printer, Query, Reader, begin};
 use super::{LogError, Sink};
 
@@ -24,10 +24,12 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Begins with what `query` wants of the log in `log_dir`. `state_dir` is the box's directory in
+    /// Begins with what `query` wants of the log at `place`. `state_dir` is the box's directory in
     /// the state root: a new state there wakes the follower too.
-    pub fn open(log_dir: &Path, state_dir: &Path, query: &Query) -> Result<Self, LogError> {
-        let dir = LogDir::open(log_dir)?;
+    pub fn open(place: impl Into<LogPlace>, state_dir: &Path, query: &Query) -> Result<Self, LogError> {
+        let place = place.into();
+        let dir = LogDir::open(&place)?;
+        let log_dir = place.dir.as_path();
         // Watched before it is read, so that nothing can come in between.
         let failed = |path: &Path, errno| LogError::System { action: "watch", path: path.to_owned(), errno };
         let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)

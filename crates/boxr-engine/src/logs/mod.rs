@@ -19,6 +19,7 @@ mod entry;
 mod files;
 mod follow;
 mod read;
+mod target;
 #[cfg(test)]
 mod tests;
 pub mod time;
@@ -30,8 +31,10 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 pub use entry::Stream;
+pub use files::LogPlace;
 pub use follow::Follower;
 pub use read::{Query, read};
+pub use target::{Log, WhoLogs};
 pub use write::LogWriter;
 
 /// A log cannot be read or written.

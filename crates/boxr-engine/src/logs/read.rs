@@ -1,12 +1,11 @@
 //! Reading a log: selection, and what was printed put together again.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::entry::{Entry, Stream};
-use super::files::{LogDir, LogFile};
+use super::files::{LogDir, LogFile, LogPlace};
 use super::{LogError, Sink};
 
 /// Read at once.
@@ -25,10 +24,10 @@ pub struct Query {
     pub timestamps: bool,
 }
 
-/// Gives `sink` the part of the log in `dir` that `query` wants, as far as it is written. No log is
+/// Gives `sink` the part of the log at `place` that `query` wants, as far as it is written. No log is
 /// an empty one.
-pub fn read(dir: &Path, query: &Query, sink: &mut dyn Sink) -> Result<(), LogError> {
-    let dir = LogDir::open(dir)?;
+pub fn read(place: impl Into<LogPlace>, query: &Query, sink: &mut dyn Sink) -> Result<(), LogError> {
+    let dir = LogDir::open(&place.into())?;
     let (files, mut offset) = begin(&dir, query)?;
     let mut printer = Printer::new(*query);
     for file in files {

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::entry::{HEADER, Stream, header};
-use super::files::name_of as file_name;
+use super::files::{LogPlace, name_of as file_name};
 use super::{LogError, time};
 use crate::options::LogLimits;
 
@@ -40,6 +40,7 @@ pub struct LogWriter {
 #[derive(Debug)]
 struct Target {
     dir: OwnedFd,
+    name: String,
     /// `None` after a rotation that could not make the new file.
     file: Option<OwnedFd>,
     /// Of `file`.
@@ -57,17 +58,19 @@ struct Lost {
 }
 
 impl LogWriter {
-    /// Opens the log in `dir`, or begins it. An entry that a killed writer left unfinished is ended.
-    pub fn open(dir: &Path, limits: LogLimits) -> Result<Self, LogError> {
+    /// Opens the log at `place`, or begins it. An entry that a killed writer left unfinished is ended.
+    pub fn open(place: impl Into<LogPlace>, limits: LogLimits) -> Result<Self, LogError> {
+        let place = place.into();
+        let dir = place.dir.as_path();
         let failed = |action, path: PathBuf| move |errno| LogError::System { action, path, errno };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir_fd =
             rustix::fs::openat(CWD, dir, flags, Mode::empty()).map_err(failed("open", dir.to_owned()))?;
-        let path = dir.join("log");
-        let (file, size, allocated) = open_log(&dir_fd).map_err(failed("open", path.clone()))?;
+        let path = place.path();
+        let (file, size, allocated) = open_log(&dir_fd, &place.name).map_err(failed("open", path.clone()))?;
         let limits =
             LogLimits { max_size: limits.max_size.max(LEAST_SIZE), max_files: limits.max_files.max(1) };
-        let mut target = Target { dir: dir_fd, file: Some(file), size, allocated, limits };
+        let mut target = Target { dir: dir_fd, name: place.name, file: Some(file), size, allocated, limits };
         target.give_back();
         target.end_unfinished_entry().map_err(failed("repair", path.clone()))?;
         target.remove_surplus().map_err(failed("remove older files of", path))?;
@@ -191,7 +194,7 @@ impl Target {
         if self.file.take().is_some() {
             self.move_on()?;
         }
-        let (file, size, allocated) = open_log(&self.dir)?;
+        let (file, size, allocated) = open_log(&self.dir, &self.name)?;
         self.file = Some(file);
         (self.size, self.allocated) = (size, allocated);
         Ok(())
@@ -204,17 +207,22 @@ impl Target {
             free += 1;
         }
         if free == self.limits.max_files {
-            rustix::fs::unlinkat(&self.dir, file_name(free - 1), AtFlags::empty())?;
+            rustix::fs::unlinkat(&self.dir, file_name(&self.name, free - 1), AtFlags::empty())?;
             free -= 1;
         }
         for number in (0..free).rev() {
-            rustix::fs::renameat(&self.dir, file_name(number), &self.dir, file_name(number + 1))?;
+            rustix::fs::renameat(
+                &self.dir,
+                file_name(&self.name, number),
+                &self.dir,
+                file_name(&self.name, number + 1),
+            )?;
         }
         Ok(())
     }
 
     fn has(&self, number: u32) -> Result<bool, Errno> {
-        match rustix::fs::statat(&self.dir, file_name(number), AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&self.dir, file_name(&self.name, number), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno),
@@ -225,7 +233,7 @@ impl Target {
     fn remove_surplus(&self) -> Result<(), Errno> {
         let mut number = self.limits.max_files;
         while self.has(number)? {
-            rustix::fs::unlinkat(&self.dir, file_name(number), AtFlags::empty())?;
+            rustix::fs::unlinkat(&self.dir, file_name(&self.name, number), AtFlags::empty())?;
             number += 1;
         }
         Ok(())
@@ -246,10 +254,10 @@ impl Target {
 }
 
 /// The file, its size, and the space that it takes, in bytes.
-fn open_log(dir: &OwnedFd) -> Result<(OwnedFd, u64, u64), Errno> {
+fn open_log(dir: &OwnedFd, name: &str) -> Result<(OwnedFd, u64, u64), Errno> {
     // For reading too: its last byte is looked at.
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(dir.as_fd(), "log", flags, Mode::from_raw_mode(0o600))?;
+    let file = rustix::fs::openat(dir.as_fd(), name, flags, Mode::from_raw_mode(0o600))?;
     let stat = rustix::fs::fstat(&file)?;
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     let whole_blocks = size.next_multiple_of(stat.st_blksize.try_into().unwrap_or(1).max(1));
@@ -259,6 +267,8 @@ fn open_log(dir: &OwnedFd) -> Result<(OwnedFd, u64, u64), Errno> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::logs::{Query, Split, read};
 

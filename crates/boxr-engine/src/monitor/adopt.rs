@@ -13,7 +13,7 @@ use super::serve::{self, Terms, Watch};
 use super::streams::Burst;
 use super::{standby, streams};
 use crate::foreground::now;
-use crate::logs::LogWriter;
+use crate::logs::{Log, WhoLogs};
 use crate::outcome::EngineError;
 use crate::record::{Exit, ProcessRef, State, Status};
 use crate::store::{BoxDir, Wait};
@@ -99,7 +99,9 @@ fn adopt(
 ) -> Result<(), EngineError> {
     let system = |doing: &'static str| move |errno| EngineError::system(doing, errno);
     let record = dir.read_record()?;
-    let log = LogWriter::open(&dir.make_data()?, record.options.log)?;
+    let (data, name) = (dir.make_data()?, dir.read_state()?.name);
+    let who = WhoLogs { id: dir.id().as_str(), name: &name, data: &data };
+    let log = Log::open(who, &record.options.log_to, record.options.log)?;
     let (hear, tell) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(system("talk to the monitor"))?;
     match clone3(0, None, Parent::Caller).map_err(system("start the monitor"))? {
@@ -135,7 +137,7 @@ fn settle(
     process: ProcessRef,
     pidfd: OwnedFd,
     streams: streams::Streams,
-    log: LogWriter,
+    log: Log,
     terms: Terms,
     tell: OwnedFd,
 ) -> Result<(Watch, Clients), EngineError> {

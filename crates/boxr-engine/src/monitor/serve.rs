@@ -18,8 +18,8 @@ use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::events;
 use crate::foreground::{exit_of, now};
 use crate::health::Health;
-use crate::logs::LogWriter;
-use crate::options::{BoxOptions, LogLimits, Retention};
+use crate::logs::Log;
+use crate::options::{BoxOptions, LogLimits, LogTarget, Retention};
 use crate::outcome::EngineError;
 use crate::record::{Exit, ProcessRef, State, Status};
 use crate::store::{BoxDir, Wait};
@@ -42,7 +42,7 @@ pub(super) struct Watch {
     /// The ends of its standard descriptors.
     pub streams: Streams,
     /// Its log.
-    pub log: LogWriter,
+    pub log: Log,
     /// A signal that only SIGKILL could carry out, typed on its terminal.
     pub ending: Option<u8>,
     /// What it was started from, as far as it matters here.
@@ -59,6 +59,7 @@ pub(super) struct Watch {
 pub(super) struct Terms {
     pub name: String,
     pub log: LogLimits,
+    pub log_to: LogTarget,
     pub retention: Retention,
     pub limit: Option<Deadline>,
     pub grace: u64,
@@ -77,6 +78,7 @@ impl Terms {
         Self {
             name: name.to_owned(),
             log: options.log,
+            log_to: options.log_to.clone(),
             retention: options.retention,
             limit: options.timeout.map(Deadline::after_seconds),
             grace: u64::from(options.stop_timeout.unwrap_or(10)),

@@ -9,7 +9,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use super::serve::{self, Watch};
 use super::streams::Burst;
-use crate::logs::LogWriter;
+use crate::logs::{Log, WhoLogs};
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, Status};
 use crate::store::Wait;
@@ -128,7 +128,9 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
     } else {
         clients = serve::open_to_clients(&watch.dir, None)?;
     }
-    let log = LogWriter::open(&watch.dir.make_data()?, watch.terms.log)?;
+    let data = watch.dir.make_data()?;
+    let who = WhoLogs { id: watch.dir.id().as_str(), name: &watch.terms.name, data: &data };
+    let log = Log::open(who, &watch.terms.log_to, watch.terms.log)?;
     let again = Watch {
         dir: watch.dir.clone(),
         process: watch.process,

@@ -19,9 +19,9 @@ use crate::foreground::{
     find_box, namespaces, now, remove_files_for_caller, wants_terminal, write_files_for_caller,
 };
 use crate::image::ContainerFiles;
-use crate::logs::LogWriter;
+use crate::logs::{Log, WhoLogs};
 use crate::network::{self, Reserved};
-use crate::options::BoxOptions;
+use crate::options::{BoxOptions, LogDriver};
 use crate::outcome::EngineError;
 use crate::prepare::{self, Manner, PrepareError};
 use crate::record::{Again, ProcessRef, State, Status};
@@ -105,7 +105,8 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
         request.dir.write_state(&request.state)?;
     }
     let log_dir = request.dir.make_data()?;
-    let log = LogWriter::open(&log_dir, request.options.log)?;
+    let who = WhoLogs { id: &id, name: &name, data: &log_dir };
+    let log = Log::open(who, &request.options.log_to, request.options.log)?;
     let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|errno| EngineError::system("talk to the monitor", errno))?;
     let cloned =
@@ -139,6 +140,9 @@ fn make_streams(request: &StartRequest<'_>) -> Result<(Option<streams::Streams>,
         terminal::copy_size(master.as_fd())?;
         return Ok((Some(streams::of_terminal(master)?), prepare::Streams::Terminal(user_side)));
     }
+    if options.log_to.driver == LogDriver::Passthrough {
+        return Ok((None, callers_own(options)?));
+    }
     let privileged = rustix::process::geteuid().is_root();
     let openers = match options.user.as_ref().map(|user| user.uid).filter(|uid| privileged && *uid != 0) {
         // Which user it is only the container's files tell, and it may switch to others.
@@ -150,13 +154,26 @@ fn make_streams(request: &StartRequest<'_>) -> Result<(Option<streams::Streams>,
     Ok((Some(ours), prepare::Streams::Descriptors(ends.stdin, ends.stdout, ends.stderr)))
 }
 
+/// boxr's own standard descriptors, for a box that writes to whoever started it; stdin where that was asked for.
+fn callers_own(options: &BoxOptions) -> Result<prepare::Streams, Errno> {
+    let own = |fd: std::os::fd::BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
+    let input = match options.interactive {
+        true => own(rustix::stdio::stdin())?,
+        false => {
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+            rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?
+        }
+    };
+    Ok(prepare::Streams::Descriptors(input, own(rustix::stdio::stdout())?, own(rustix::stdio::stderr())?))
+}
+
 /// In the monitor: starts the box, tells how that went, and stays.
 fn be_monitor(
     mut request: StartRequest<'_>,
     plan: Plan,
     network: Reserved<'_>,
     streams: Option<streams::Streams>,
-    log: LogWriter,
+    log: Log,
     tell: OwnedFd,
 ) -> ! {
     let client = request.client.take();
@@ -184,7 +201,7 @@ fn launch(
     plan: Plan,
     network: Reserved<'_>,
     streams: Option<streams::Streams>,
-    log: LogWriter,
+    log: Log,
 ) -> Result<Watch, EngineError> {
     let system = |doing: &'static str| move |errno| EngineError::system(doing, errno);
     let mask = leave_caller().map_err(system("leave the caller's session"))?;

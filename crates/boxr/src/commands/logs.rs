@@ -3,7 +3,8 @@
 use std::io::{BufWriter, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use boxr_engine::logs::{Follower, LogError, Query, Split, read};
+use boxr_engine::logs::{Follower, LogError, LogPlace, Query, Split, read};
+use boxr_engine::options::LogDriver;
 use boxr_engine::record::ProcessRef;
 use boxr_engine::store::{BoxDir, Observed, Store, StoreError};
 
@@ -33,6 +34,11 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let dir = boxes::find(&store, invocation.first())?;
     let failed = |error: StoreError| Report::from(error).status(1);
     let Some(data) = dir.data_path().map_err(failed)? else { return unlogged(&dir, invocation.first()) };
+    let target = dir.read_record().map(|record| record.options.log_to).unwrap_or_default();
+    if !target.driver.is_file() {
+        return kept_elsewhere(&dir, invocation.first(), target.driver);
+    }
+    let place = LogPlace::of(&data, &target);
     // A box whose monitor was killed gets a new one, or what it writes from now on would not come.
     if let Err(error) = boxr_engine::lifecycle::current(&dir) {
         error.report().print();
@@ -42,15 +48,27 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         stderr: BufWriter::with_capacity(1 << 16, std::io::stderr()),
     };
     let done = if invocation.switch("follow") {
-        follow(&store, &dir, &data, &query, &mut sink)
+        follow(&store, &dir, place, &query, &mut sink)
     } else {
-        read(&data, &query, &mut sink)
+        read(place, &query, &mut sink)
     };
     match done {
         Ok(()) => Ok(0),
         Err(LogError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(141),
         Err(error) => Err(Report::from(error).status(1)),
     }
+}
+
+/// A box whose output boxr does not keep.
+fn kept_elsewhere(dir: &BoxDir, name: &str, driver: LogDriver) -> Result<u8, Report> {
+    let report =
+        Report::new(format!("box {name} has no log that boxr keeps: --log-driver {}", driver.word()));
+    Err(match driver {
+        LogDriver::Journald => report.suggest(format!("journalctl CONTAINER_ID_FULL={}", dir.id().as_str())),
+        LogDriver::Passthrough => report.detail("its output went to whoever started it"),
+        _ => report.detail("its output is kept by nobody"),
+    }
+    .status(1))
 }
 
 /// A box whose output nobody keeps: it went to the terminal or pipe of whoever started it.
@@ -94,11 +112,11 @@ fn query(invocation: &Invocation) -> Result<Query, Report> {
 fn follow(
     store: &Store,
     dir: &BoxDir,
-    data: &std::path::Path,
+    place: LogPlace,
     query: &Query,
     sink: &mut Split<impl std::io::Write, impl std::io::Write>,
 ) -> Result<(), LogError> {
-    let mut follower = Follower::open(data, &dir.path(), query)?;
+    let mut follower = Follower::open(place, &dir.path(), query)?;
     let held = held(dir);
     let wake: Vec<BorrowedFd<'_>> = held.iter().map(AsFd::as_fd).collect();
     let stdout = std::io::stdout();

@@ -5,7 +5,7 @@ use boxr_engine::exposure;
 use boxr_engine::foreground::{self, RunRequest};
 use boxr_engine::lifecycle::{self, CreateRequest};
 use boxr_engine::monitor::attach::{AttachOptions, Left};
-use boxr_engine::options::{BoxOptions, Retention};
+use boxr_engine::options::{BoxOptions, LogDriver, Retention};
 use boxr_engine::outcome::EngineError;
 use boxr_engine::status::StatusSink;
 use boxr_engine::store::Store;
@@ -50,10 +50,15 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     if request.detach {
         return detached(&store, options, request);
     }
-    if options.retention == Retention::Kept || request.attach.is_some() {
+    if options.retention == Retention::Kept || request.attach.is_some() || is_logged(&options) {
         return kept(&store, options, request);
     }
     in_foreground(&store, options, request)
+}
+
+/// Whether somebody besides the caller is to get the output of a box that leaves nothing behind.
+fn is_logged(options: &BoxOptions) -> bool {
+    options.log_to.driver == LogDriver::Journald || options.log_to.path.is_some()
 }
 
 fn in_foreground(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {

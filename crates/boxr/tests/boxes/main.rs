@@ -11,6 +11,7 @@ mod copies;
 mod crash;
 mod descriptors;
 mod detached;
+mod drivers;
 mod environment;
 mod events;
 mod exec;
@@ -60,6 +61,7 @@ fn main() -> std::process::ExitCode {
         privileges::TESTS,
         restarts::TESTS,
         flags::TESTS,
+        drivers::TESTS,
         rootfs::TESTS,
         mounts::TESTS,
         descriptors::TESTS,

@@ -72,7 +72,7 @@ pub(super) static CREATE: Command = Command {
 
 /// Flags of docker's run that a later version is to have.
 pub static LATER: &[&str] =
-    &["cgroup-parent", "gpus", "link", "log-driver", "pod", "secret", "storage-opt", "volumes-from"];
+    &["cgroup-parent", "gpus", "link", "pod", "secret", "storage-opt", "volumes-from"];
 
 const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
@@ -306,7 +306,14 @@ pub static SETTINGS: &[Flag] = &[
     Flag::switch("new-session", "Give the command a session of its own").group(LIFE),
     Flag::value("stop-signal", "SIGNAL", "What `boxr stop` sends (default TERM)").group(LIFE),
     Flag::value("stop-timeout", "SECONDS", "What `boxr stop` waits before it kills (default 10)").group(LIFE),
-    Flag::value("log-opt", "max-size=SIZE", "Bounds of the log: max-size=10m, max-file=3")
+    Flag::value("log-driver", "DRIVER", "What keeps the output: k8s-file (default), none, passthrough, journald")
+        .group(LIFE)
+        .complete(Complete::Words(&["k8s-file", "json-file", "local", "none", "passthrough", "journald"]))
+        .doc(
+            "json-file and local are k8s-file, as in podman. passthrough gives the box the standard descriptors of \
+                boxr itself. Only files are read by `boxr logs`.",
+        ),
+    Flag::value("log-opt", "KEY=VALUE", "Of the log: max-size=10m, max-file=3, path=FILE, tag=TEXT")
         .group(LIFE)
         .repeat(),
     Flag::value("pidfile", "FILE", "Write the pid of the first process to a file")

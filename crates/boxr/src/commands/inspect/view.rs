@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use boxr_engine::config::grammar::mode_text;
 use boxr_engine::image::DeviceRule;
+use boxr_engine::logs::LogPlace;
 use boxr_engine::options::{
     BoxOptions, DeviceFigure, IdMapping, NamespaceMode, Restart, Retention, Root, Tty, User,
 };
@@ -106,7 +107,8 @@ pub(super) fn make(sources: Sources<'_>) -> View {
     let Sources { state, observed, record, dir, data, size, attachment } = sources;
     let standard = BoxOptions::default();
     let options = record.map_or(&standard, |record| &record.options);
-    let log = data.as_ref().map(|data| data.join("log"));
+    let has_log = options.log_to.driver.is_file();
+    let log = data.as_deref().filter(|_| has_log).map(|data| LogPlace::of(data, &options.log_to).path());
     let pid = state.process.filter(|_| condition::is_up(observed)).map_or(0, |process| process.pid);
     let supervisor = state.supervisor;
     View {
@@ -267,8 +269,8 @@ fn host_config(options: &BoxOptions) -> Value {
         "Init": options.init,
         "IpcMode": mode_text(&namespaces.ipc),
         "LogConfig": {
-            "Type": "boxr",
-            "Config": { "max-size": options.log.max_size.to_string(), "max-file": options.log.max_files.to_string() },
+            "Type": options.log_to.driver.word(),
+            "Config": log_config(options),
         },
         "Memory": limits.memory.unwrap_or(0),
         "MemoryReservation": limits.rare.memory_reservation.unwrap_or(0),
@@ -300,6 +302,19 @@ fn host_config(options: &BoxOptions) -> Value {
             None => namespaces.user.as_ref().map(mode_text).unwrap_or_default(),
         },
     })
+}
+
+/// Options of the log, in docker's words.
+fn log_config(options: &BoxOptions) -> Value {
+    let mut config = serde_json::Map::new();
+    let target = &options.log_to;
+    if target.driver.is_file() {
+        config.insert("max-size".to_owned(), json!(options.log.max_size.to_string()));
+        config.insert("max-file".to_owned(), json!(options.log.max_files.to_string()));
+    }
+    config.extend(target.path.as_ref().map(|path| ("path".to_owned(), json!(path))));
+    config.extend(target.tag.as_ref().map(|tag| ("tag".to_owned(), json!(tag))));
+    config.into()
 }
 
 /// As docker writes it.
