@@ -114,6 +114,36 @@ pub(crate) fn with_all(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), E
     }
 }
 
+/// The same for work that says in words what went wrong.
+///
+/// # Errors
+/// Those words.
+pub(crate) fn with_all_told(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let failed = |doing: &'static str| move |errno: Errno| format!("cannot {doing}: {errno}");
+    let (told, tell) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    let worker = match clone3(0, None, Parent::Caller).map_err(failed("start a process"))? {
+        Cloned::Child => {
+            drop(told);
+            let done = enter().map_err(|error| error.to_string()).and_then(|_| work());
+            let word = done.as_ref().err().map_or(DONE, String::as_str);
+            // Whoever cannot be told hears that nothing came.
+            std::io::Write::write_all(&mut std::fs::File::from(tell), word.as_bytes()).unwrap_or_default();
+            exit_now(0)
+        }
+        Cloned::Parent { pidfd, .. } => pidfd,
+    };
+    drop(tell);
+    let mut word = String::new();
+    let heard = std::fs::File::from(told).read_to_string(&mut word);
+    reap(std::os::fd::AsFd::as_fd(&worker), true).map_err(failed("wait for a process"))?;
+    match (heard, word.as_str()) {
+        (Ok(_), DONE) => Ok(()),
+        (Ok(_), "") => Err("the process that did it was ended".to_owned()),
+        (Ok(_), reason) => Err(reason.to_owned()),
+        (Err(error), _) => Err(error.to_string()),
+    }
+}
+
 /// What the helper says when all went well; a helper that died says nothing.
 const DONE: &str = "done";
 

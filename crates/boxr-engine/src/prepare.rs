@@ -173,7 +173,7 @@ fn root_source(
         false => DeviceNodes::Usable,
     };
     let by = if privileged { RootMaker::Outside } else { RootMaker::Inside };
-    image::rootfs::source(image, files, by, nodes).map(Some)
+    image::rootfs::source(image, options, files, by, nodes).map(Some)
 }
 
 /// What an image leaves to be found out in the container.

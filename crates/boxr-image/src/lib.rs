@@ -13,6 +13,7 @@ pub mod push;
 pub mod reference;
 pub mod registry;
 pub mod rootfs;
+pub mod shift;
 mod side_by_side;
 pub mod store;
 pub mod tar;

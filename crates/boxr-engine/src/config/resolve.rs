@@ -121,10 +121,12 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let network = super::networks::resolve(&raw, &mut namespaces, image.is_some())?;
     let root = root(&raw, image)?;
     let said_ids = raw.container.userns;
+    let may_copy = raw.container.userns_chown == Some(true);
+    let is_user_said = raw.user.is_some();
     let (args, mut container) = command(&mut raw, image)?;
     let mut id_mapping = id_mapping(&raw);
     if let Some(container) = &mut container {
-        id_mapping = own_ids(said_ids, &mut namespaces, &id_mapping, container)?;
+        id_mapping = own_ids((said_ids, may_copy), &mut namespaces, &id_mapping, container, is_user_said)?;
     }
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
@@ -201,15 +203,19 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
 
 /// Whose ids a container of an image has.
 fn own_ids(
-    said: Option<UserIdsWord>,
+    (said, may_copy): (Option<UserIdsWord>, bool),
     namespaces: &mut Namespaces,
     mapping: &IdMapping,
     container: &mut ContainerOptions,
+    is_user_said: bool,
 ) -> Result<IdMapping, ConfigError> {
     let privileged = boxr_runtime::capabilities::is_privileged().unwrap_or(false);
-    let decided = userns::decide(Facts { said, namespaces, mapping, container, privileged })?;
+    let decided = userns::decide(Facts { said, namespaces, mapping, container, may_copy, privileged })?;
     namespaces.user = decided.namespace;
     container.user_ids = decided.ids;
+    if let (Some(user), false) = (decided.user, is_user_said) {
+        container.user = user;
+    }
     Ok(decided.mapping)
 }
 

@@ -85,7 +85,7 @@ const MODE: &str =
     "new, host, container:NAME, pid:N, id:N or a path; in a file also true (new) and false (host)";
 const NETWORK: &str = "new, none, host, container:NAME, pid:N, id:N, a path or a network such as bridge; in a file also \
     true (new), false (host) and a list of networks";
-const USERNS: &str = "new, host, container:NAME, pid:N, id:N or a path; with an image also auto; in a file also true (new) and \
+const USERNS: &str = "new, host, container:NAME, pid:N, id:N or a path; with an image also auto and keep-id[:uid=N,gid=N,size=N]; in a file also true (new) and \
     false (host)";
 const FILE: &str = "a path";
 const TIME: &str = "a time such as 30s, 500ms or 1m30s";
@@ -269,11 +269,14 @@ static SETTINGS: &[Setting] = &[
         "" => Err(node.invalid("the name of the box is missing")),
         name => put(&mut raw.share, name.to_owned()),
     }),
+    same("userns-chown", BOOL, D("false"), |raw, node, _| {
+        put(&mut raw.container.userns_chown, node.boolean()?)
+    }),
     same("map-self", BOOL, D("false"), |raw, node, _| put(&mut raw.map_self, node.boolean()?)),
-    same("uidmap", "BOX:HOST:SIZE, three numbers", E("[\"0:1000:1\"]"), |raw, node, _| {
+    same("uidmap", "BOX:HOST or BOX:HOST:SIZE, numbers", E("[\"0:1000:1\"]"), |raw, node, _| {
         add(&mut raw.uid_map, node.each(|node| grammar::extent(node.text()?))?)
     }),
-    same("gidmap", "BOX:HOST:SIZE, three numbers", E("[\"0:1000:1\"]"), |raw, node, _| {
+    same("gidmap", "BOX:HOST or BOX:HOST:SIZE, numbers", E("[\"0:1000:1\"]"), |raw, node, _| {
         add(&mut raw.gid_map, node.each(|node| grammar::extent(node.text()?))?)
     }),
     same("monotonic", "seconds, with a sign or a fraction", E("0"), |raw, node, _| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use boxr_image::store::Store as Images;
 use rustix::io::Errno;
 
-use super::{ImageError, ImageRoot, ranges, store_path, userns};
+use super::{ImageError, ImageRoot, keep, ranges, store_path, userns};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::paths::Paths;
@@ -53,6 +53,9 @@ pub(crate) fn make(dir: &BoxDir, options: &mut BoxOptions) -> Result<(), EngineE
     if options.container.as_ref().is_some_and(|container| container.user_ids.mode == "auto") {
         let highest = highest_id(&images, image)?;
         options.id_mapping = ranges::claim(&dir.paths().data, &data, dir.id().as_str(), highest)?;
+    }
+    if let Some(shift) = keep::shift_of(options) {
+        keep::lay(&images, image, shift, &upper)?;
     }
     match userns::root_of(&options.id_mapping) {
         // It is the container's root directory, and the container's root owns it.

@@ -20,8 +20,10 @@ pub(crate) mod defaults;
 mod devices;
 pub(crate) mod files;
 pub(crate) mod healthcheck;
+pub(crate) mod keep;
 pub mod naming;
 mod options;
+mod passwd;
 pub(crate) mod ranges;
 pub(crate) mod rootfs;
 mod said;
@@ -46,7 +48,7 @@ pub use naming::Surroundings;
 pub use options::{Accounts, ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp};
 pub use said::{ImageVolume, Said, SaidHealth};
 pub use tree::tree;
-pub use userns::{UserIds, UserIdsWord};
+pub use userns::{KeepId, UserIds, UserIdsWord};
 pub use users::UserError;
 
 use crate::paths::Paths;
@@ -96,6 +98,9 @@ pub enum ImageError {
     /// The host's address is not known.
     #[error("--add-host {0}:host-gateway: the container's network has no way to the host")]
     NoGateway(String),
+    /// Layers with other owners cannot be had.
+    #[error("cannot give the image's files other owners: {0}")]
+    Owners(String),
     /// No range of ids is left.
     #[error("every range of ids for containers is in use")]
     NoIds,

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use boxr_image::digest::Digest;
 use boxr_image::rootfs::{Overlay, Stack};
-use boxr_image::store::Store as Images;
+use boxr_image::shift::{Contents, Shift};
+use boxr_image::store::{Store as Images, StoreError};
 use boxr_image::unpack::Form;
 use boxr_runtime::error::{Step, StepError};
 use boxr_runtime::plan::{MakeRoot, RootMaker, RootSource};
@@ -14,7 +15,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::files::ContainerFiles;
-use super::{ImageError, ImageRoot};
+use super::passwd::Entry;
+use super::{ImageError, ImageRoot, keep};
+use crate::options::{BoxOptions, IdExtent, IdMapping};
 
 /// What a root filesystem is laid from.
 #[derive(Debug)]
@@ -24,6 +27,10 @@ struct Layers {
     data: PathBuf,
     name: String,
     nodes: DeviceNodes,
+    /// Of an ordinary user's container with other ids than his layers have.
+    shift: Option<Shift>,
+    /// Whom the container is to know by name.
+    entry: Option<Entry>,
 }
 
 /// What device nodes in a container's own files are good for.
@@ -42,6 +49,7 @@ pub(crate) enum DeviceNodes {
 /// [`ImageError::Filesystem`] where the container's directory cannot hold changes.
 pub(crate) fn source(
     image: &ImageRoot,
+    options: &BoxOptions,
     files: &ContainerFiles,
     by: RootMaker,
     nodes: DeviceNodes,
@@ -53,6 +61,8 @@ pub(crate) fn source(
         data: files.data.clone(),
         name: image.name.clone(),
         nodes,
+        shift: keep::shift_of(options).cloned(),
+        entry: if by == RootMaker::Inside { entry(options) } else { None },
     };
     Ok(RootSource { by, tree: Box::new(layers) })
 }
@@ -62,13 +72,22 @@ impl MakeRoot for Layers {
         let failed = |errno| StepError::new(Step::RootTree, &self.name, errno);
         let images = Images::open(&self.images).map_err(|error| failed(errno_of(&error)))?;
         let opened: Result<Vec<OwnedFd>, _> =
-            self.layers.iter().map(|layer| images.open_layer(layer)).collect();
+            self.layers.iter().map(|layer| self.open(&images, layer)).collect();
         let layers = opened.map_err(|error| failed(errno_of(&error)))?;
         let empty = images.empty_dir().map_err(|error| failed(errno_of(&error)))?;
         let data = open_dir(&self.data).map_err(failed)?;
         let form = Form::of(data.as_fd()).map_err(failed)?;
-        let overlay =
-            Overlay { layers: &layers, empty: empty.as_fd(), changes: Some(data.as_fd()), form, shifted_by };
+        let shares = self.shift.as_ref().is_some_and(|shift| shift.contents == Contents::Shared);
+        let found = if shares { Some(images.open_data()) } else { None };
+        let found = found.transpose().map_err(|error| failed(errno_of(&error)))?;
+        let overlay = Overlay {
+            layers: &layers,
+            empty: empty.as_fd(),
+            changes: Some(data.as_fd()),
+            data: found.as_ref().map(AsFd::as_fd),
+            form,
+            shifted_by: if self.shift.is_some() { None } else { shifted_by },
+        };
         let mount = overlay.mount().map_err(|error| {
             let what = format!("{} (cannot {})", self.name, error.action);
             StepError::new(Step::RootTree, what, error.errno)
@@ -77,8 +96,34 @@ impl MakeRoot for Layers {
             let change = Change { set: attr::NODEV, ..Change::default() };
             set_attributes(mount.as_fd(), c"", false, &change).map_err(failed)?;
         }
+        if let Some(entry) = &self.entry {
+            entry.add(mount.as_fd()).map_err(|errno| {
+                StepError::new(Step::RootTree, format!("{} (cannot name its user)", self.name), errno)
+            })?;
+        }
         Ok(mount)
     }
+}
+
+impl Layers {
+    fn open(&self, images: &Images, layer: &Digest) -> Result<OwnedFd, StoreError> {
+        match &self.shift {
+            Some(shift) => images.open_shifted(layer, shift),
+            None => images.open_layer(layer),
+        }
+    }
+}
+
+/// Who keeps his ids has a name.
+fn entry(options: &BoxOptions) -> Option<Entry> {
+    options.container.as_ref().filter(|container| container.user_ids.mode == "keep-id")?;
+    let IdMapping::Explicit { uids, gids } = &options.id_mapping else { return None };
+    let inside = |extents: &[IdExtent], host: u32| {
+        extents.iter().find(|one| (one.host, one.size) == (host, 1)).map(|one| one.container)
+    };
+    let uid = inside(uids, rustix::process::geteuid().as_raw())?;
+    let gid = inside(gids, rustix::process::getegid().as_raw())?;
+    Entry::of_caller(options, uid, gid)
 }
 
 fn errno_of(error: &boxr_image::store::StoreError) -> Errno {

@@ -17,6 +17,7 @@ pub struct Said {
     pub privileged: Option<bool>,
     pub health: SaidHealth,
     pub userns: Option<UserIdsWord>,
+    pub userns_chown: Option<bool>,
     pub seccomp: Option<Seccomp>,
     pub apparmor: Option<String>,
     pub open_system_paths: Option<bool>,
@@ -75,7 +76,7 @@ impl Said {
         self.health = self.health.overlaid_by(flags.health);
         let mut file = self;
         overlay! {
-            file, flags: entrypoint privileged userns seccomp apparmor open_system_paths shm_size no_hosts image_volume
+            file, flags: entrypoint privileged userns userns_chown seccomp apparmor open_system_paths shm_size no_hosts image_volume
             seccomp_of_image;
             devices device_rules sysctls hosts dns dns_search dns_options chroot_dirs
         }

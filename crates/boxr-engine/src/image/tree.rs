@@ -7,7 +7,7 @@ use boxr_image::store::Store as Images;
 use boxr_image::unpack::Form;
 
 use super::rootfs::{form, open_dir};
-use super::{ContainerFiles, ImageError};
+use super::{ContainerFiles, ImageError, keep};
 use crate::options::{BoxOptions, IdExtent, IdMapping, Root};
 use crate::outcome::EngineError;
 use crate::own_ids;
@@ -28,7 +28,8 @@ pub fn tree(dir: &BoxDir, ids: own_ids::Ids, holes: Holes) -> Result<Option<Tree
         Root::Image(image) => {
             let Some(files) = ContainerFiles::of(dir, &options)? else { return Ok(None) };
             let images = Images::open(&files.images).map_err(ImageError::from)?;
-            let of_layers = if ids == own_ids::Ids::Roots { Ids::default() } else { own.clone() };
+            // Layers have the ids of all, and a container's changes those of the container.
+            let of_layers = if ids == own_ids::Ids::OneOnly { own.clone() } else { Ids::default() };
             let mut dirs = vec![open(&files.data.join("upper"), own)?];
             for layer in image.layers.iter().rev() {
                 let fd = images.open_layer(layer).map_err(ImageError::from)?;
@@ -47,6 +48,9 @@ fn open(path: &Path, ids: Ids) -> Result<Dir, ImageError> {
 
 /// What ids on disk are in the container.
 fn owners(options: &BoxOptions, ids: own_ids::Ids) -> Ids {
+    if let (own_ids::Ids::All, Some(shift)) = (ids, keep::shift_of(options)) {
+        return keep::owners(shift);
+    }
     match (ids, &options.id_mapping) {
         (own_ids::Ids::Roots, IdMapping::Explicit { uids, gids }) => {
             Ids { users: uids.iter().map(extent).collect(), groups: gids.iter().map(extent).collect() }

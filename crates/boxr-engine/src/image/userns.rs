@@ -1,12 +1,44 @@
 //! Which ids a container of an image has on the host, and why (user_namespaces(7)).
 
+use boxr_image::shift::{Contents, Shift};
 use boxr_sys::namespace::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
 use super::options::ContainerOptions;
-use super::ranges;
+use super::{keep, ranges};
 use crate::config::{ConfigError, grammar};
 use crate::options::{IdExtent, IdMapping, NamespaceMode, Namespaces};
+
+/// Which number the caller has in a container, and how many there are in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepId {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Ids from here on are left out; `None`: as many as the caller has.
+    pub size: Option<u32>,
+}
+
+impl KeepId {
+    /// `uid=N,gid=N,size=N`, each optional.
+    fn parse(text: &str) -> Result<Self, String> {
+        use rustix::process::{getegid, geteuid};
+        let mut keep = Self { uid: geteuid().as_raw(), gid: getegid().as_raw(), size: None };
+        for option in text.split(',').filter(|option| !option.is_empty()) {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            let number = value.parse::<u32>().ok().filter(|number| *number < u32::MAX);
+            let number = number.ok_or_else(|| format!("{option:?} is not uid=N, gid=N or size=N"))?;
+            match key {
+                "uid" => keep.uid = number,
+                "gid" => keep.gid = number,
+                "size" => keep.size = Some(number),
+                _ => return Err(format!("{key} is no option of keep-id: uid, gid and size are")),
+            }
+        }
+        Ok(keep)
+    }
+}
 
 /// What `--userns` can say besides the modes of every namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,19 +46,25 @@ pub enum UserIdsWord {
     /// A range of its own, on which nobody else is.
     Auto,
     /// The caller's id is the same in the container.
-    KeepId,
+    KeepId(KeepId),
     /// The caller's id is not in the container.
     NoMap,
 }
 
 impl UserIdsWord {
     /// The word as it is written; `None` for another.
-    pub fn parse(text: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// What is wrong with its options.
+    pub fn parse(text: &str) -> Result<Option<Self>, String> {
         match text {
-            "auto" => Some(Self::Auto),
-            "keep-id" => Some(Self::KeepId),
-            "nomap" => Some(Self::NoMap),
-            _ => None,
+            "auto" => Ok(Some(Self::Auto)),
+            "keep-id" => KeepId::parse("").map(|keep| Some(Self::KeepId(keep))),
+            "nomap" => Ok(Some(Self::NoMap)),
+            _ => match text.strip_prefix("keep-id:") {
+                Some(options) => KeepId::parse(options).map(|keep| Some(Self::KeepId(keep))),
+                None => Ok(None),
+            },
         }
     }
 }
@@ -35,10 +73,13 @@ impl UserIdsWord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UserIds {
-    /// `auto`, `host`, `caller` (an ordinary user's own and subordinate ids), `map` or `joined`.
+    /// `auto`, `host`, `caller` (an ordinary user's own and subordinate ids), `keep-id`, `map` or `joined`.
     pub mode: String,
     /// What asked for it.
     pub why: String,
+    /// How its layers' files get other owners than they have on disk, where the kernel cannot show them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Shift>,
 }
 
 /// What is known when it is decided.
@@ -48,6 +89,8 @@ pub(crate) struct Facts<'a> {
     pub namespaces: &'a Namespaces,
     pub mapping: &'a IdMapping,
     pub container: &'a ContainerOptions,
+    /// Whether files may be copied (`--userns-chown`).
+    pub may_copy: bool,
     /// Whether the caller has privilege over the host.
     pub privileged: bool,
 }
@@ -57,6 +100,8 @@ pub(crate) struct Decided {
     pub namespace: Option<NamespaceMode>,
     pub mapping: IdMapping,
     pub ids: UserIds,
+    /// Who the command runs as, where nobody has said it.
+    pub user: Option<String>,
 }
 
 /// Decides.
@@ -67,7 +112,8 @@ pub(crate) fn decide(facts: Facts<'_>) -> Result<Decided, ConfigError> {
     let with = |namespace, mode: &str, why: &str| Decided {
         namespace,
         mapping: facts.mapping.clone(),
-        ids: UserIds { mode: mode.to_owned(), why: why.to_owned() },
+        ids: UserIds { mode: mode.to_owned(), why: why.to_owned(), layers: None },
+        user: None,
     };
     if let Some(word) = facts.said {
         return match (word, facts.privileged) {
@@ -76,14 +122,14 @@ pub(crate) fn decide(facts: Facts<'_>) -> Result<Decided, ConfigError> {
                 "auto",
                 "a range of its own is given out by root; an ordinary user's containers have the user's ids",
             )),
-            (UserIdsWord::KeepId, true) => {
+            (UserIdsWord::KeepId(_), true) => {
                 Err(refused("keep-id", "it is for an ordinary user; root keeps its ids with host"))
             }
             (UserIdsWord::NoMap, true) => {
                 Err(refused("nomap", "it is for an ordinary user; auto leaves root out"))
             }
-            (UserIdsWord::KeepId, false) => Err(refused("keep-id", UNSHIFTED)),
-            (UserIdsWord::NoMap, false) => Err(refused("nomap", UNSHIFTED)),
+            (UserIdsWord::KeepId(keep), false) => keep_id(keep, facts.may_copy),
+            (UserIdsWord::NoMap, false) => Err(refused("nomap", UNOPENED)),
         };
     }
     match (&facts.namespaces.user, facts.mapping, facts.privileged) {
@@ -95,16 +141,7 @@ pub(crate) fn decide(facts: Facts<'_>) -> Result<Decided, ConfigError> {
         (Some(join @ NamespaceMode::Join(_)), _, false) => {
             Ok(with(Some(join.clone()), "joined", &grammar::mode_text(join)))
         }
-        (_, IdMapping::Explicit { uids, .. }, false)
-            if !root_is(uids, rustix::process::geteuid().as_raw()) =>
-        {
-            Err(ConfigError::Conflict {
-                one: "--uidmap".to_owned(),
-                other: "an image".to_owned(),
-                why: UNSHIFTED,
-                remedy: "--uidmap 0:$(id -u):1, and subordinate ids from 1 on",
-            })
-        }
+        (_, mapping @ IdMapping::Explicit { .. }, false) => by_hand(mapping, facts.may_copy),
         (_, IdMapping::Explicit { .. } | IdMapping::Caller, _) => {
             Ok(with(Some(NamespaceMode::New), "map", "--uidmap, --gidmap or --map-self"))
         }
@@ -117,16 +154,69 @@ pub(crate) fn decide(facts: Facts<'_>) -> Result<Decided, ConfigError> {
     }
 }
 
-const UNSHIFTED: &str = "the files of an image belong to the caller's own ids, and no kernel shifts them for an \
-                         ordinary user (mount_setattr(2), MOUNT_ATTR_IDMAP)";
+const UNSHIFTED: &str = "the files of an image belong to the caller's own ids, and before Linux 6.16 an ordinary user can \
+                         give a container others only by copying them";
+const UNOPENED: &str =
+    "the images are the caller's, whom such a container does not know, so it may not open them";
+const NO_IDS: &str = "it needs subordinate ids, of which the caller has none in /etc/subuid and /etc/subgid, or newuidmap \
+                      and newgidmap are missing";
+
+/// The caller keeps his number.
+fn keep_id(keep: KeepId, may_copy: bool) -> Result<Decided, ConfigError> {
+    let mapping = keep::mapping(keep).ok_or_else(|| refused("keep-id", NO_IDS))?;
+    let layers = layers(&mapping, may_copy, "--userns keep-id")?;
+    Ok(Decided {
+        namespace: Some(NamespaceMode::New),
+        mapping,
+        ids: UserIds { mode: "keep-id".to_owned(), why: "--userns keep-id".to_owned(), layers },
+        user: Some(format!("{}:{}", keep.uid, keep.gid)),
+    })
+}
+
+/// A map of an ordinary user's.
+fn by_hand(mapping: &IdMapping, may_copy: bool) -> Result<Decided, ConfigError> {
+    let IdMapping::Explicit { uids, gids } = mapping else { return Err(refused("map", NO_IDS)) };
+    let has = |extents: &[IdExtent], id: u32| {
+        extents.iter().any(|one| id.checked_sub(one.host).is_some_and(|offset| offset < one.size))
+    };
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    if !has(uids, uid) || !has(gids, gid) {
+        return Err(ConfigError::Conflict {
+            one: "--uidmap".to_owned(),
+            other: "an image".to_owned(),
+            why: UNOPENED,
+            remedy: "a map with the caller in it, such as --uidmap 0:$(id -u):1",
+        });
+    }
+    Ok(Decided {
+        namespace: Some(NamespaceMode::New),
+        mapping: mapping.clone(),
+        ids: UserIds {
+            mode: "map".to_owned(),
+            why: "--uidmap or --gidmap".to_owned(),
+            layers: layers(mapping, may_copy, "--uidmap")?,
+        },
+        user: None,
+    })
+}
+
+/// Where files with other owners come from; `None` where none are needed.
+fn layers(mapping: &IdMapping, may_copy: bool, flag: &str) -> Result<Option<Shift>, ConfigError> {
+    let contents = if may_copy { Contents::Copied } else { Contents::Shared };
+    match keep::shift(mapping, contents) {
+        None => Ok(None),
+        Some(shift) if may_copy || keep::shares_data() => Ok(Some(shift)),
+        Some(_) => Err(ConfigError::Conflict {
+            one: flag.to_owned(),
+            other: "an image".to_owned(),
+            why: UNSHIFTED,
+            remedy: "--userns-chown, which copies them once for these ids",
+        }),
+    }
+}
 
 fn refused(word: &str, why: &'static str) -> ConfigError {
     ConfigError::Conflict { one: format!("--userns {word}"), other: "an image".to_owned(), why, remedy: "" }
-}
-
-/// Root's files are the caller's, where the caller cannot shift them.
-fn root_is(uids: &[IdExtent], caller: u32) -> bool {
-    uids.iter().any(|one| one.container == 0 && one.host == caller)
 }
 
 /// What needs rights over something of the host's, which ids of a range of its own do not have.
@@ -159,7 +249,8 @@ fn auto(facts: &Facts<'_>, why: &str) -> Decided {
             explicit @ IdMapping::Explicit { .. } => explicit.clone(),
             _ => pool.mapping(0, 1),
         },
-        ids: UserIds { mode: "auto".to_owned(), why: why.to_owned() },
+        ids: UserIds { mode: "auto".to_owned(), why: why.to_owned(), layers: None },
+        user: None,
     }
 }
 
@@ -184,6 +275,7 @@ mod tests {
             namespaces: &namespaces,
             mapping: &IdMapping::Root,
             container: &container,
+            may_copy: false,
             privileged,
         };
         decide(facts).unwrap().ids

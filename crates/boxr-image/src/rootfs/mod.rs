@@ -41,6 +41,8 @@ pub struct Overlay<'a> {
     /// They are not shifted: overlayfs writes there as whoever mounts it, who has no number among the
     /// shifted ids. `upper` is the root's own directory, and must belong to the container's root.
     pub changes: Option<BorrowedFd<'a>>,
+    /// A directory in which those of the layers find their files' data that have none ([`crate::shift`]).
+    pub data: Option<BorrowedFd<'a>>,
     /// Whose attributes the layers have.
     pub form: Form,
     /// A user namespace by whose maps the ids on disk are shifted.
@@ -92,7 +94,7 @@ impl Overlay<'_> {
                 .and_then(|()| set_dir(fs.as_fd(), "workdir", work.as_fd()))
                 .map_err(failed("put changes on an overlay"))?;
         }
-        create(fs.as_fd(), &tops).map_err(failed("stack the layers of an overlay"))?;
+        create(fs.as_fd(), &tops, self.data).map_err(failed("stack the layers of an overlay"))?;
         let read_only = match self.changes {
             Some(_) => MountAttrFlags::empty(),
             None => MountAttrFlags::MOUNT_ATTR_RDONLY,
@@ -167,7 +169,7 @@ fn set_dir(fs: BorrowedFd<'_>, key: &str, dir: BorrowedFd<'_>) -> Result<(), Err
 }
 
 /// Makes the overlay; the layers are given with the topmost first.
-fn create(fs: BorrowedFd<'_>, tops: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+fn create(fs: BorrowedFd<'_>, tops: &[BorrowedFd<'_>], data: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let first = tops.first().map_or(Ok(()), |layer| fsconfig_set_fd(fs, "lowerdir+", layer));
     if first == Err(Errno::OPNOTSUPP) {
         // Before Linux 6.5: a filesystem of the old kind takes no descriptors.
@@ -175,6 +177,7 @@ fn create(fs: BorrowedFd<'_>, tops: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     }
     let rest = if first.is_ok() { tops.get(1..).unwrap_or_default() } else { tops };
     rest.iter().try_for_each(|layer| set_dir(fs, "lowerdir+", *layer))?;
+    data.map_or(Ok(()), |data| set_dir(fs, "datadir+", data))?;
     fsconfig_create(fs)
 }
 
@@ -236,7 +239,9 @@ mod tests {
         fn mount(&self, layers: &[OwnedFd], changes: bool, shifted_by: Option<BorrowedFd<'_>>) -> OwnedFd {
             let (empty, dir) = (open(&self.dir.path().join("empty")), open(&self.dir.path().join("changes")));
             let changes = changes.then(|| dir.as_fd());
-            Overlay { layers, empty: empty.as_fd(), changes, form: self.form, shifted_by }.mount().unwrap()
+            Overlay { layers, empty: empty.as_fd(), changes, data: None, form: self.form, shifted_by }
+                .mount()
+                .unwrap()
         }
     }
 

@@ -29,6 +29,16 @@ pub enum StoreError {
         /// ENOSPC or EDQUOT.
         errno: Errno,
     },
+    /// A file's owner would be nobody.
+    #[error("{path:?} of the image belongs to {kind} {id}, which is not among the container's ids")]
+    Owner {
+        /// Which file.
+        path: String,
+        /// `user` or `group`
+        kind: &'static str,
+        /// Whose it is.
+        id: u32,
+    },
     /// The store was made by a newer boxr.
     #[error("the image store {path:?} has format {format:?}, and this boxr knows only format {known:?}")]
     Format {

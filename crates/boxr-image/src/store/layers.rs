@@ -144,6 +144,8 @@ impl Store {
 
     /// Takes a layer out of the way, to `staging`; what is there is removed by [`Store::empty_staging`].
     pub(super) fn discard_layer(&self, diff_id: &Digest) -> Result<(), StoreError> {
+        // First: they have no data without it.
+        self.discard_shifted(|layer| layer == diff_id)?;
         let to = format!("staging/gone.{}", diff_id.file_name());
         self.root.remove_tree(&to)?;
         self.root.rename(&layer_path(diff_id), &to)

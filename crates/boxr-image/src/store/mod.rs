@@ -7,6 +7,7 @@
 //! ROOT/layers/sha256.HEX/        a layer unpacked, by the digest of its tar stream (its "diff id")
 //!     fs/                        its files, as overlayfs takes them
 //!     layer.json                 how much that is
+//! ROOT/shifted/sha256.HEX.MAP/   a layer with other owners, for containers with such ids; goes with the layer
 //! ROOT/images/sha256.HEX         an image, by the digest of its manifest: all content it needs
 //! ROOT/names/HEX                 a name and the image it stands for, by the digest of the name
 //! ROOT/holds/NAME                an image that a container uses
@@ -38,6 +39,7 @@ mod layers;
 mod leases;
 mod lock;
 mod records;
+mod shifted;
 mod spool;
 mod steps;
 mod sweep;

@@ -50,6 +50,7 @@ impl Store {
             self.discard_layer(&digest)?;
             swept.layers.push(digest);
         }
+        self.discard_shifted(|layer| !live.contains(layer))?;
         self.sweep_ingest(which)?;
         drop(lock);
         self.empty_staging()?;

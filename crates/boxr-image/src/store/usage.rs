@@ -51,6 +51,10 @@ impl Store {
             let digest = Digest::from_file_name(&name).filter(|digest| live.contains(digest));
             add(format!("layers/{name}"), content(digest, "no image needs these files of a layer"));
         }
+        for name in self.root.names("shifted")? {
+            let digest = super::shifted::layer_of(&name).filter(|digest| live.contains(digest));
+            add(format!("shifted/{name}"), content(digest, "no image needs these files of a layer"));
+        }
         for name in self.root.names("ingest")? {
             let path = format!("ingest/{name}");
             let is = match self.is_locked(&path)? {

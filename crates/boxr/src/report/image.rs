@@ -54,7 +54,8 @@ impl Explain for ImageError {
                          /etc/subgid, or 4096 times as many")
                 .suggest("boxr prune")
                 .suggest("boxr run --userns host IMAGE"),
-            Self::User(_)
+            Self::Owners(_)
+            | Self::User(_)
             | Self::File { .. }
             | Self::Device { .. }
             | Self::Seccomp(_)

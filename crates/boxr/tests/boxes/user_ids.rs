@@ -14,11 +14,37 @@ pub const TESTS: &[Test] = &[
     test!(who_needs_the_host_has_its_ids, Need::Tool(Tool::Busybox), OVERLAY, Need::Root, SHIFTED),
     test!(ids_can_be_mapped_by_hand, Need::Tool(Tool::Busybox), OVERLAY, Need::Root, SHIFTED),
     test!(what_no_kernel_can_is_refused, Need::Tool(Tool::Busybox), OVERLAY, Need::Unprivileged),
+    test!(
+        who_keeps_his_id_has_it_in_the_container,
+        Need::Tool(Tool::Busybox),
+        OVERLAY,
+        Need::Unprivileged,
+        Need::ManyIds,
+        SHARED
+    ),
+    test!(
+        files_are_copied_for_other_ids_only_when_asked_for,
+        Need::Tool(Tool::Busybox),
+        OVERLAY,
+        Need::Unprivileged,
+        Need::ManyIds
+    ),
+    test!(
+        layers_of_other_ids_go_with_their_image,
+        Need::Tool(Tool::Busybox),
+        OVERLAY,
+        Need::Unprivileged,
+        Need::ManyIds,
+        SHARED
+    ),
     test!(every_user_can_open_its_output, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
 ];
 
 /// Layers of an overlay that show other ids.
 const SHIFTED: Need = Need::Kernel(5, 19);
+
+/// Data of an overlay's files in a layer of its own, for users too.
+const SHARED: Need = Need::Kernel(6, 16);
 
 fn map(t: &Sandbox, name: &str) -> String {
     t.boxr(["inspect", "-f", "{{.UserIds.Mode}} {{(index .UserIds.UidMap 0).host}}", name]).run().ok().word()
@@ -117,16 +143,107 @@ fn ids_can_be_mapped_by_hand(t: &Sandbox) {
 fn what_no_kernel_can_is_refused(t: &Sandbox) {
     let (_server, name) = offered(t, "{}");
     t.run(["-q", "--rm", "--userns", "auto", &name, "true"]).run().exits(125).blames("given out by root");
-    for word in ["keep-id", "nomap"] {
-        t.run(["--rm", "--userns", word, &name, "true"])
-            .run()
-            .exits(125)
-            .blames(&format!("--userns {word}"))
-            .blames("no kernel shifts them for an ordinary user");
+    let no_map = t.run(["--rm", "--userns", "nomap", &name, "true"]).run();
+    no_map.exits(125).blames("--userns nomap").blames("may not open them");
+    for (options, part) in [("foo=1", "no option of keep-id"), ("uid=x", "not uid=N"), ("uid", "not uid=N")] {
+        let word = format!("keep-id:{options}");
+        t.run(["--rm", "--userns", &word, &name, "true"]).run().exits(125).blames(part);
     }
+    let without_caller = t.run(["--rm", "--uidmap", "0:1000000:10", &name, "true"]).run();
+    without_caller.exits(125).blames("a map with the caller in it");
     t.boxr(["create", "--name", "it", &name, "true"]).run().ok();
     t.boxr(["inspect", "-f", "{{.UserIds.Mode}}", "it"]).run().ok().prints("caller\n");
     t.remove(["it"]);
+    nothing_left(t);
+}
+
+fn own(flag: &str) -> String {
+    let output = std::process::Command::new("id").arg(flag).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The directories of shifted layers in the store.
+fn shifted(t: &Sandbox) -> Vec<std::path::PathBuf> {
+    let dir = t.layout().root.join("images/shifted");
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+fn who_keeps_his_id_has_it_in_the_container(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"],"User":"ann"}"#);
+    let (uid, gid) = (own("-u"), own("-g"));
+    let shared = t.path("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let volume = format!("{}:/shared", shared.display());
+    let script = "id -u; id -g; stat -c %u:%g /bin/busybox /home/ann /shared; touch /shared/made; grep -c :$(id -u):$(id -g): /etc/passwd; \
+                  touch /bin/x 2>&1";
+    let line = format!("{uid}\n{gid}\n0:0\n1000:1000\n{uid}:{gid}\n1\ntouch: /bin/x: Permission denied\n");
+    let first =
+        t.run(["-q", "--rm", "--network", "none", "--userns", "keep-id", "-v", &volume, &name, script]).run();
+    first.exits(1).prints(&line).blames("for these ids, once (2 layers)");
+    assert_eq!(std::fs::metadata(shared.join("made")).unwrap().uid().to_string(), uid);
+    // Root of it is somebody else, who owns what root owns; all of it was laid out once.
+    let script =
+        "echo more >>/etc/group; touch /made; stat -c %u /made; tail -n 1 /etc/group; stat -c %u /etc/group";
+    let second = ["--name", "it", "--network", "none", "--userns", "keep-id", "-u", "0", &name, script];
+    t.run(second).run().ok().prints("0\nmore\n0\n").quiet();
+    let mode = "{{.UserIds.Mode}} {{.UserIds.Why}} {{.UserIds.Layers}}";
+    t.boxr(["inspect", "-f", mode, "it"]).run().ok().prints("keep-id --userns keep-id shared\n");
+    // Also from outside, the files belong to whom they belong to in it.
+    let archive = t.path("out.tar").display().to_string();
+    t.boxr(["export", "-o", &archive, "it"]).run().ok();
+    let list = "tar -tvf \"$1\" --numeric-owner made home/ann etc/group | awk '{print $2, $6}' | sort";
+    let listed = std::process::Command::new("sh").args(["-c", list, "sh", &archive]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed, "0/0 etc/group\n0/0 made\n1000/1000 home/ann/\n");
+    t.remove(["it"]);
+    // Another number, by which the caller's own are meant.
+    let ids = ["-q", "--rm", "--network", "none", "--userns", "keep-id:uid=7,gid=8,size=2000"];
+    let script = "id -u; id -g; touch /shared/too; stat -c %u /shared/too; wc -l </proc/self/uid_map";
+    t.run(ids).args(["-v", &volume, &name, script]).run().ok().prints("7\n8\n7\n3\n");
+    assert_eq!(std::fs::metadata(shared.join("too")).unwrap().uid().to_string(), uid);
+    t.boxr(["rmi", &name]).run().ok();
+    nothing_left(t);
+}
+
+fn files_are_copied_for_other_ids_only_when_asked_for(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"]}"#);
+    let script = "id -u; stat -c %u /bin/busybox";
+    let flags = ["-q", "--rm", "--network", "none", "--userns", "keep-id:uid=7", "--userns-chown"];
+    t.boxr(["pull", "-q", &name]).run().ok();
+    // What a boxr that was killed has left is not believed.
+    let staging = t.layout().root.join("images/staging");
+    let first = t.run(flags).args([&name, script]).run();
+    first.ok().prints("7\n0\n").blames("its files are copied for these ids, once");
+    let made: Vec<_> = shifted(t).into_iter().filter(|dir| dir.join("fs/bin/busybox").exists()).collect();
+    let copy = made[0].join("fs/bin/busybox");
+    assert!(std::fs::metadata(&copy).unwrap().blocks() > 0, "data and all");
+    let name_of = made[0].file_name().unwrap().to_owned();
+    t.boxr(["rmi", &name]).run().ok();
+    assert!(shifted(t).is_empty());
+    t.boxr(["pull", "-q", &name]).run().ok();
+    std::fs::create_dir_all(staging.join(&name_of).join("fs/bin")).unwrap();
+    std::fs::write(staging.join(&name_of).join("fs/bin/busybox"), "half").unwrap();
+    t.run(flags).args([&name, script]).run().ok().prints("7\n0\n");
+    assert!(!staging.join(&name_of).exists());
+    t.boxr(["rmi", &name]).run().ok();
+    nothing_left(t);
+}
+
+fn layers_of_other_ids_go_with_their_image(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"]}"#);
+    t.run(["-q", "--rm", "--network", "none", "--userns", "keep-id", &name, ":"]).run().ok();
+    assert_eq!(shifted(t).len(), 2);
+    t.boxr(["system", "df", "-v"]).run().ok();
+    let counted = t.boxr(["system", "df", "--format", "{{.Type}} {{.Size}}"]).run().ok().text();
+    assert!(counted.contains("Orphans 0B"), "{counted}");
+    t.boxr(["rmi", &name]).run().ok();
+    assert!(shifted(t).is_empty());
+    // One that was made half does not stay either.
+    let half = t.layout().root.join("images/staging/sha256.aa.bb");
+    std::fs::create_dir_all(half.join("fs")).unwrap();
+    t.boxr(["system", "prune", "-f"]).run().ok();
+    assert!(!half.exists());
     nothing_left(t);
 }
 

@@ -48,12 +48,15 @@ fn id(text: &str) -> Option<Id> {
     plausible.then(|| Id::Name(text.to_owned()))
 }
 
-/// `BOX:HOST:SIZE`
+/// `BOX:HOST[:SIZE]`, where HOST may have podman's `@` before it: the numbers are the host's either way.
 pub fn extent(text: &str) -> Result<IdExtent, Invalid> {
     let parts: Vec<&str> = text.split(':').collect();
-    let [container, host, size] = parts[..] else {
-        return Err(Invalid::new(text, "not three numbers with colons between"));
+    let (container, host, size) = match parts[..] {
+        [container, host] => (container, host, "1"),
+        [container, host, size] => (container, host, size),
+        _ => return Err(Invalid::new(text, "not two or three numbers with colons between")),
     };
+    let host = host.strip_prefix('@').unwrap_or(host);
     let number = |part: &str| {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let read = if digits { part.parse::<u32>().ok() } else { None };
@@ -88,7 +91,8 @@ mod tests {
     #[test]
     fn extents_stay_in_range() {
         assert_eq!(extent("0:1000:1"), Ok(IdExtent { container: 0, host: 1000, size: 1 }));
-        for text in ["", "0:0", "0:0:0", "0:0:1:1", "x:0:1", "0:4294967295:2", "+1:0:1", "0:-1:1"] {
+        assert_eq!(extent("5:@1000"), Ok(IdExtent { container: 5, host: 1000, size: 1 }));
+        for text in ["", "0", "0:0:0", "0:0:1:1", "x:0:1", "0:4294967295:2", "+1:0:1", "0:-1:1"] {
             assert!(extent(text).is_err(), "{text}");
         }
     }

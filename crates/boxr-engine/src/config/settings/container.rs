@@ -20,7 +20,10 @@ pub(super) fn entrypoint(node: &Node) -> Result<Vec<String>, Invalid> {
 
 /// The modes of every namespace, and those that say which ids an image's container has.
 pub(super) fn userns(raw: &mut RawRun, node: &Node, base: &Base) -> Result<(), Invalid> {
-    let word = node.text().ok().and_then(UserIdsWord::parse);
+    let word = match node.text() {
+        Ok(text) => UserIdsWord::parse(text).map_err(|why| node.invalid(why))?,
+        Err(_) => None,
+    };
     raw.container.userns = word;
     if word.is_some() { Ok(()) } else { super::namespace(raw, node, base, NamespaceKind::User) }
 }

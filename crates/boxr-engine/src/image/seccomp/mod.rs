@@ -60,7 +60,8 @@ fn processor() -> &'static str {
     }
 }
 
-fn kernel() -> (u32, u32) {
+/// Major and minor number of this kernel's version.
+pub(crate) fn kernel() -> (u32, u32) {
     profile::version(&rustix::system::uname().release().to_string_lossy())
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use boxr_image::copy::Base;
+use boxr_image::shift::Extent as Shifted;
 use boxr_runtime::idmap::{Extent, IdMap, Writer};
 use boxr_runtime::plan::{RootMaker, RootSource};
 use boxr_runtime::process::holder;
@@ -18,6 +19,7 @@ use rustix::thread::{
 
 use crate::exposure;
 use crate::image::ContainerFiles;
+use crate::image::keep;
 use crate::image::rootfs::{self, DeviceNodes};
 use crate::join;
 use crate::options::{BoxOptions, IdExtent, IdMapping, Root};
@@ -149,7 +151,13 @@ impl Stopped {
             Root::Directory(path) => Tree::Directory(path.clone()),
             Root::Image(image) => {
                 let Some(files) = ContainerFiles::of(dir, options)? else { return Ok(None) };
-                Tree::Layers(rootfs::source(image, &files, RootMaker::Outside, DeviceNodes::Refused)?)
+                Tree::Layers(rootfs::source(
+                    image,
+                    options,
+                    &files,
+                    RootMaker::Outside,
+                    DeviceNodes::Refused,
+                )?)
             }
         };
         let maps = match (&options.id_mapping, geteuid().is_root()) {
@@ -157,6 +165,14 @@ impl Stopped {
                 let of = |extents: &[IdExtent]| extents.iter().map(extent).collect();
                 Some(IdMap { uids: of(uids), gids: of(gids), writer: Writer::Boxr })
             }
+            // Of the ids that the caller's layers have.
+            (_, false) => keep::shift_of(options).map(|shift| {
+                let of = |extents: &[Shifted]| {
+                    let one = |one: &Shifted| Extent { container: one.from, host: one.to, size: one.size };
+                    extents.iter().map(one).collect()
+                };
+                IdMap { uids: of(&shift.users), gids: of(&shift.groups), writer: Writer::Boxr }
+            }),
             _ => None,
         };
         let mounts = options.mounts.iter().map(|mount| mount.destination.clone()).collect();

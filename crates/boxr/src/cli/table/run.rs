@@ -183,8 +183,10 @@ pub static SETTINGS: &[Flag] = &[
     namespace("ipc", "System V IPC and message queues (default host)"),
     namespace("userns", "User ids (default host; new where that lacks the right)").doc(
         "For containers of images also auto, root's default: a range of ids that no other container and nobody on \
-            the host has. They have the host's where --privileged, --network host, --pid host or --device ask for it.",
+            the host has. They have the host's where --privileged, --network host, --pid host or --device ask for it. An \
+            ordinary user's keep-id[:uid=N,gid=N,size=N] gives the caller the same number in the container, who is also its user.",
     ),
+    Flag::switch("userns-chown", "Copy an image's files for keep-id, where the kernel (before 6.16) needs it"),
     namespace("cgroupns", "View of cgroups (default host)"),
     namespace("time-ns", "Clocks (default host)"),
     Flag::value("ns", "KIND=MODE,...", "Several namespaces at once: pid=new,net=host")
@@ -195,8 +197,8 @@ pub static SETTINGS: &[Flag] = &[
         .group(NAMESPACES)
         .complete(Complete::Container),
     Flag::switch("map-self", "In a new user namespace, stay who you are instead of root").group(NAMESPACES),
-    Flag::value("uidmap", "BOX:HOST:SIZE", "Map user ids of a new user namespace").group(NAMESPACES).repeat(),
-    Flag::value("gidmap", "BOX:HOST:SIZE", "Map group ids of a new user namespace")
+    Flag::value("uidmap", "BOX:HOST[:SIZE]", "Map user ids of a new user namespace").group(NAMESPACES).repeat(),
+    Flag::value("gidmap", "BOX:HOST[:SIZE]", "Map group ids of a new user namespace")
         .group(NAMESPACES)
         .repeat(),
     Flag::value("monotonic", "SECONDS", "Offset of the monotonic clock; makes a time namespace")

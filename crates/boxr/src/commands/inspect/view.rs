@@ -378,6 +378,7 @@ fn user_ids(options: &BoxOptions) -> Value {
     json!({
         "Mode": container.user_ids.mode,
         "Why": container.user_ids.why,
+        "Layers": container.user_ids.layers.as_ref().map(|shift| shift.contents),
         "UidMap": uids,
         "GidMap": gids,
     })
