@@ -4,6 +4,7 @@
 //! devices are made when the first process exists and before its command runs. All is given back when the box has
 //! ended, and with its directory: whoever removes a box whose boxr was killed gives back what it had.
 
+mod ports;
 mod realm;
 mod resolver;
 
@@ -24,6 +25,8 @@ use crate::paths::Paths;
 use crate::prepare::PrepareError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Lock, Store, Wait};
+
+pub use ports::{PortChange, change_ports};
 
 /// The networks of a store's user.
 pub fn networks(paths: &Paths) -> Networks {

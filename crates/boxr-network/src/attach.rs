@@ -171,7 +171,7 @@ impl Networks {
     }
 
     /// What others have published; what dead ones had is given back.
-    fn others(&self, id: &str, is_alive: &IsAlive<'_>) -> Result<Vec<Attachment>, Error> {
+    pub(crate) fn others(&self, id: &str, is_alive: &IsAlive<'_>) -> Result<Vec<Attachment>, Error> {
         let mut others = Vec::new();
         for other in self.attachments()? {
             if other.id == id || other.published.is_empty() {
@@ -563,7 +563,7 @@ impl Reservation<'_> {
 }
 
 /// What a helper passes on.
-fn check_users_ports(ports: &[PortSpec]) -> Result<(), Error> {
+pub(crate) fn check_users_ports(ports: &[PortSpec]) -> Result<(), Error> {
     match ports.iter().find(|port| port.protocol == Protocol::Sctp) {
         Some(port) => Err(Error::invalid("port", &port.to_string(), "without root there are tcp and udp")),
         None => Ok(()),

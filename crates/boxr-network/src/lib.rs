@@ -23,6 +23,7 @@ mod networks;
 mod port;
 mod publish;
 mod realm;
+mod republish;
 mod resolver;
 mod sysctl;
 
@@ -36,3 +37,4 @@ pub use networks::{CreateRequest, DEFAULT, IsAlive, Networks};
 pub use port::{HostPort, PortRange, PortSpec, Protocol, Published};
 pub use publish::Holds;
 pub use realm::{Owner, Realm};
+pub use republish::RunningBox;

@@ -243,11 +243,15 @@ impl Links {
             Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(index, UP, UP)) },
             add_address(index, own, 30),
             add_route_of_table(index, gateway),
-            add_rule_for(own),
         ];
-        self.0
-            .ask_all(&requests)
-            .map_err(|Refused { errno, .. }| Error::system("set up the device", name, errno))
+        let failed = |errno| Error::system("set up the device", name, errno);
+        self.0.ask_all(&requests).map_err(|Refused { errno, .. }| failed(errno))?;
+        let rule = add_rule_for(own);
+        match self.0.ask(rule.kind, rule.flags, &rule.body) {
+            // Of a device that was there before.
+            Ok(_) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
     }
 
     /// Whether there is a default route, of IPv4 or IPv6.

@@ -96,6 +96,9 @@ pub enum Tool {
     Dockerd,
     /// time(1), not the shell's.
     Time,
+    Python,
+    Dig,
+    Iptables,
     /// Not a program: the module of Python's that speaks gRPC.
     PythonGrpc,
     /// Not a program: what C programs are built with against libseccomp.
@@ -104,7 +107,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
@@ -126,6 +129,9 @@ impl Tool {
         Self::Containerd,
         Self::Dockerd,
         Self::Time,
+        Self::Python,
+        Self::Dig,
+        Self::Iptables,
         Self::PythonGrpc,
         Self::LibseccompDev,
     ];
@@ -154,6 +160,9 @@ impl Tool {
             Self::Containerd => "containerd",
             Self::Dockerd => "dockerd",
             Self::Time => "time",
+            Self::Python => "python3",
+            Self::Dig => "dig",
+            Self::Iptables => "iptables",
             Self::PythonGrpc => "grpc/__init__.py",
             Self::LibseccompDev => "seccomp.h",
         }
@@ -183,6 +192,9 @@ impl Tool {
             Self::Containerd => "containerd",
             Self::Dockerd => "docker.io",
             Self::Time => "time",
+            Self::Python => "python3",
+            Self::Dig => "bind9-dnsutils",
+            Self::Iptables => "iptables",
             Self::PythonGrpc => "python3-grpcio",
             Self::LibseccompDev => "libseccomp-dev",
         }

@@ -12,7 +12,7 @@ use rustix::net::{
 };
 use rustix::process::Signal;
 
-use super::clients::{ERROR_OUTPUT, EXIT, INPUT, INPUT_END, OUTPUT, PACKET, WINDOW};
+use super::clients::{ERROR_OUTPUT, EXIT, INPUT, INPUT_END, OUTPUT, PACKET, PORTS, WINDOW};
 use crate::deliver::deliver;
 use crate::outcome::EngineError;
 use crate::proxy::write_all;
@@ -22,6 +22,31 @@ use crate::terminal::{DetachKeys, RawTerminal, current_size};
 
 /// The socket's name in the box's directory.
 pub(super) const SOCKET: &str = "attach";
+
+/// Has the monitor of a box let go of its ports and hold those that it has now.
+///
+/// # Errors
+/// It cannot be reached.
+pub(crate) fn hold_ports_anew(dir: &BoxDir, state: &State) -> Result<(), EngineError> {
+    super::ensure(dir, state.clone())?;
+    let failed = |errno| EngineError::system(format!("tell the monitor of box {}", state.name), errno);
+    let Attachment { socket, .. } = Attachment::connect(dir, state)?;
+    send(&socket, &[PORTS], SendFlags::NOSIGNAL).map_err(failed)?;
+    let mut buffer = [0u8; PACKET + 1];
+    loop {
+        let received = rustix::io::retry_on_intr(|| {
+            rustix::net::recv(&socket, &mut buffer[..], rustix::net::RecvFlags::empty())
+                .map(|(length, _)| length)
+        });
+        match received.map_err(failed)? {
+            // A monitor that has ended holds nothing; its standby begins with the ports of now.
+            0 => return Ok(()),
+            1 if buffer[0] == PORTS => return Ok(()),
+            // The box's output, which is others' to read.
+            _ => {}
+        }
+    }
+}
 
 /// How an attachment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Attached clients: `attach`, `run --keep`, `start -a`.
 //!
 //! A packet of `SOCK_SEQPACKET` each; its first byte says what it is. From the client: `I` input,
-//! `Z` end of input, `W` window size (rows, columns, little-endian). To the client: `O` and
+//! `Z` end of input, `W` window size (rows, columns, little-endian), `P` changed ports. To the client: `O` and
 //! `E` output and error output, `X` the end with the exit status.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -23,6 +23,8 @@ pub(super) const WINDOW: u8 = b'W';
 pub(super) const OUTPUT: u8 = b'O';
 pub(super) const ERROR_OUTPUT: u8 = b'E';
 pub(super) const EXIT: u8 = b'X';
+/// From the client: the box's ports have changed. Said back when they are held.
+pub(super) const PORTS: u8 = b'P';
 
 /// Payload of one packet at the most.
 pub(super) const PACKET: usize = 16 * 1024;
@@ -41,6 +43,8 @@ struct Client {
     /// client that is slow slows the box, as a pipe would.
     pending: Option<Vec<u8>>,
     gone: bool,
+    /// Whether it waits for ports to be held.
+    waits_for_ports: bool,
 }
 
 impl Clients {
@@ -54,8 +58,7 @@ impl Clients {
         }
         bind(&listener, &SocketAddrUnix::new(path)?)?;
         listen(&listener, 16)?;
-        let connected =
-            first.into_iter().map(|socket| Client { socket, pending: None, gone: false }).collect();
+        let connected = first.into_iter().map(Client::new).collect();
         Ok(Self { listener, connected })
     }
 
@@ -92,7 +95,7 @@ impl Clients {
     /// Accepts and serves; `streams` gets what clients type.
     pub fn turn(&mut self, streams: &mut Streams) -> Result<(), Errno> {
         match accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            Ok(socket) => self.connected.push(Client { socket, pending: None, gone: false }),
+            Ok(socket) => self.connected.push(Client::new(socket)),
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
             Err(errno) => return Err(errno),
         }
@@ -102,6 +105,21 @@ impl Clients {
         }
         self.connected.retain(|client| !client.gone);
         Ok(())
+    }
+
+    /// Whether somebody has said that the ports have changed.
+    pub fn want_ports(&self) -> bool {
+        self.connected.iter().any(|client| client.waits_for_ports)
+    }
+
+    /// The ports are held.
+    pub fn ports_are_held(&mut self) {
+        for client in self.connected.iter_mut().filter(|client| client.waits_for_ports) {
+            client.waits_for_ports = false;
+            if client.pending.is_none() {
+                client.send(vec![PORTS]);
+            }
+        }
     }
 
     /// Sends output to all.
@@ -128,6 +146,10 @@ impl Clients {
 }
 
 impl Client {
+    fn new(socket: OwnedFd) -> Self {
+        Self { socket, pending: None, gone: false, waits_for_ports: false }
+    }
+
     fn send(&mut self, packet: Vec<u8>) {
         debug_assert!(self.pending.is_none() || self.gone, "output is not read while a client is behind");
         match send(&self.socket, &packet, SendFlags::NOSIGNAL) {
@@ -165,6 +187,7 @@ impl Client {
             match receive(&self.socket, &mut buffer) {
                 Ok(None) => return,
                 Ok(Some(0)) | Err(_) => self.gone = true,
+                Ok(Some(1)) if buffer[0] == PORTS => self.waits_for_ports = true,
                 Ok(Some(count)) => take(&buffer[..count], streams),
             }
         }

@@ -50,7 +50,6 @@ pub(super) struct Watch {
     /// While it writes much.
     pub burst: Burst,
     /// Its ports.
-    #[allow(dead_code, reason = "held, not read")]
     pub held: crate::network::Held,
 }
 
@@ -202,6 +201,12 @@ fn turn(
     let was_open = watch.streams.input.is_some();
     if !clients.is_empty() || ready.get(door) == Some(&true) {
         clients.turn(&mut watch.streams)?;
+    }
+    if clients.want_ports() {
+        // First free: what is bound already cannot be bound.
+        watch.held = Default::default();
+        watch.held = watch.dir.hold_ports();
+        clients.ports_are_held();
     }
     let keys = watch.streams.take_control_keys();
     if !keys.is_empty() {

@@ -4,6 +4,7 @@
 //! elements to the sets of bridges and subnets, a published port one to a map. Nobody else's tables are looked
 //! at or changed: docker's, podman's and firewalld's rules stand beside it, and what one of them drops is dropped.
 
+mod conntrack;
 mod element;
 mod expression;
 mod table;
@@ -124,7 +125,7 @@ impl Firewall {
         }
         let elements: Vec<Element> = forwards.iter().map(Element::forward).collect();
         match self.0.transact(&adding(&elements, element::CREATE_NEW)) {
-            Ok(()) => Ok(Ok(())),
+            Ok(()) => conntrack::forget(&mut self.0, forwards).map(Ok),
             Err(Refused { index, errno: Errno::EXIST | Errno::BUSY }) => Ok(Err(index.unwrap_or(0))),
             Err(Refused { errno, .. }) => Err(Error::Firewall { what: "published ports".to_owned(), errno }),
         }
@@ -133,7 +134,8 @@ impl Firewall {
     /// Ends publishing them; those that are not published are skipped.
     pub(crate) fn withdraw(&mut self, forwards: &[Forward]) -> Result<(), Error> {
         let elements: Vec<Element> = forwards.iter().map(Element::forward).collect();
-        self.remove(&elements, || "published ports".to_owned())
+        self.remove(&elements, || "published ports".to_owned())?;
+        conntrack::forget(&mut self.0, forwards)
     }
 
     fn remove(&mut self, elements: &[Element], what: impl Fn() -> String) -> Result<(), Error> {

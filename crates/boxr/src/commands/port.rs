@@ -1,5 +1,6 @@
 //! `boxr port`
 
+use boxr_engine::network::PortChange;
 use boxr_network::{Attachment, PortSpec, Published};
 
 use crate::boxes;
@@ -11,6 +12,40 @@ use crate::report::{Report, write_stdout};
 /// # Errors
 /// No such box; a port that is not published.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    match invocation.positionals() {
+        // A box may be called so: its port would be one word.
+        [verb, _, _, ..] if verb == "add" => change(&invocation, PortChange::Add),
+        [verb, _, _, ..] if verb == "rm" => change(&invocation, PortChange::Remove),
+        [_, _, _, ..] => Err(Report::new("it takes a box and one of its ports; or add or rm before them")
+            .detail("try: boxr port add CONTAINER 8080:80")),
+        _ => show(&invocation),
+    }
+}
+
+fn change(invocation: &Invocation, how: PortChange) -> Result<u8, Report> {
+    let store = boxes::open_store(&invocation.globals)?;
+    let [_, name, specs @ ..] = invocation.positionals() else { return show(invocation) };
+    let dir = boxes::find(&store, name)?;
+    let failed = |error: Report| error.status(1);
+    let parse = |text: &String| text.parse().map_err(|error: boxr_network::Error| failed(error.into()));
+    let specs: Vec<PortSpec> = specs.iter().map(parse).collect::<Result<_, _>>()?;
+    let changed = boxr_engine::network::change_ports(&store, &dir, how, &specs)
+        .map_err(|error| failed(error.into()))?;
+    if how == PortChange::Add {
+        let networks = boxr_engine::network::networks(store.paths());
+        let attachment = networks.attachment(dir.id().as_str()).map_err(|error| failed(error.into()))?;
+        let mut text = String::new();
+        for port in &changed {
+            for address in addresses(attachment.as_ref(), port) {
+                text.push_str(&format!("{}/{} -> {address}\n", port.container, port.protocol.name()));
+            }
+        }
+        write_stdout(&text)?;
+    }
+    Ok(0)
+}
+
+fn show(invocation: &Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
     let name = invocation.positionals().first().map_or("", String::as_str);
     let dir = boxes::find(&store, name)?;

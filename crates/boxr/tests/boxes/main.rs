@@ -54,6 +54,7 @@ fn main() -> std::process::ExitCode {
         network::OWN,
         network::ROOTLESS,
         network::REALM,
+        network::PORTS,
         environment::TESTS,
         events::TESTS,
         user_ids::TESTS,

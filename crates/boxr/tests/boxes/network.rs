@@ -3,6 +3,7 @@
 mod images;
 mod names;
 mod own;
+mod ports;
 mod realm;
 mod rootless;
 
@@ -29,6 +30,7 @@ pub const TESTS: &[Test] = &[
 pub use images::TESTS as OF_IMAGES;
 pub use names::TESTS as NAMES;
 pub use own::TESTS as OWN;
+pub use ports::TESTS as PORTS;
 pub use realm::TESTS as REALM;
 pub use rootless::TESTS as ROOTLESS;
 

@@ -150,9 +150,15 @@ pub(super) static NETWORK: Command = Command {
 };
 
 pub(super) static PORT: Command = Command {
-    usage: &["port CONTAINER [PORT[/PROTO]]"],
-    about: &["Shows which ports of the host lead into a box."],
-    args: &[Arg::one("CONTAINER", Complete::Container), Arg::optional("PORT", Complete::Nothing)],
-    examples: &[Example { line: "boxr port web 80", what: "prints 0.0.0.0:8080" }],
-    ..Command::new("port", Section::Look, "Show the published ports of a box", port::run)
+    usage: &["port CONTAINER [PORT[/PROTO]]", "port add CONTAINER SPEC...", "port rm CONTAINER SPEC..."],
+    about: &[
+        "Shows which ports of the host lead into a box, and changes that, while it runs too.",
+        "A SPEC is what -p of run takes; for rm, the port of the box is enough. Of a user's box connections to its ports end when they change.",
+    ],
+    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("PORT", Complete::Nothing)],
+    examples: &[
+        Example { line: "boxr port web 80", what: "prints 0.0.0.0:8080" },
+        Example { line: "boxr port add web 127.0.0.1:8081:80", what: "a further one, at once" },
+    ],
+    ..Command::new("port", Section::Look, "Show and change the published ports of a box", port::run)
 };

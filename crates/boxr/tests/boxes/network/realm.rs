@@ -116,6 +116,19 @@ fn a_users_boxes_find_each_other_and_know_their_clients(t: &Sandbox) {
         user.boxr(&["logs", "web"]).run().ok().errors().contains(NEIGHBOUR)
     });
     user.boxr(&["network", "rm", "shop"]).run().exits(1).blames("in use");
+    // Ports come and go.
+    user.boxr(&["port", "add", "web", "8081:80"]).run().ok().prints("80/tcp -> 0.0.0.0:8081\n");
+    for port in [8080, 8081] {
+        user.lab
+            .on_internet("busybox")
+            .args(["wget", "-q", "-O", "-", &format!("http://{HOST}:{port}/who")])
+            .run()
+            .ok();
+    }
+    user.boxr(&["port", "rm", "web", "8080:80"]).run().ok();
+    user.lab.fetch("http://127.0.0.1:8080/who").run().exits(1);
+    user.lab.fetch("http://127.0.0.1:8081/who").run().ok().prints("inside");
+    user.boxr(&["port", "web"]).run().ok().prints("80/tcp -> 0.0.0.0:8081\n");
     user.boxr(&["rm", "-f", "web"]).run().ok();
     server.signal(Signal::TERM);
     server.finish();
