@@ -150,7 +150,7 @@ impl Networks {
         match self.attachment(id)? {
             None => Err(unsupported("none", format!("container {container} has no network of boxr's"))),
             Some(attachment) if attachment.helped => Err(unsupported(
-                &attachment.endpoints.first().map_or("bridge", |endpoint| &endpoint.network).to_owned(),
+                attachment.endpoints.first().map_or("bridge", |endpoint| &endpoint.network),
                 format!(
                     "all of the network of container {container} is pasta's, which takes ports at its start only; \
                      change them while the container is stopped, or start it on a network of your own"
