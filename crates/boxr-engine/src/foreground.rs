@@ -76,7 +76,8 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let mut network = network::reserve(store, &networks, &request.options, claim.id(), &name)?;
     let above = network.above(store)?;
     let around = network.surroundings(&request.options);
-    let manner = Manner { streams, monitored: false, trace: told, files, volumes, around, above };
+    let filters = request.options.sandbox.as_ref().map(|_| store.paths().state.join("filters"));
+    let manner = Manner { streams, monitored: false, trace: told, files, filters, volumes, around, above };
     let options = network.with_files(&claim, &request.options)?;
     let (plan, _) = prepare::prepare(&options, &name, claim.id().as_str(), manner, &find)?;
     drop(options);

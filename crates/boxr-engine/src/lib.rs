@@ -28,6 +28,7 @@ pub mod own_ids;
 pub mod prepare;
 pub mod record;
 mod resources;
+pub mod sandbox;
 pub mod spec;
 pub mod status;
 pub mod store;

@@ -12,6 +12,7 @@ use boxr_sys::namespace::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
 use crate::image::{ContainerOptions, ImageRoot};
+use crate::sandbox::SandboxOptions;
 
 /// How one namespace of a box comes to be (ARCHITECTURE.md, "Namespaces").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -554,6 +555,9 @@ pub struct BoxOptions {
     pub monitor_pidfile: Option<PathBuf>,
     /// File that gets the pid of the first process.
     pub pidfile: Option<PathBuf>,
+    /// What a sandbox has besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Box<SandboxOptions>>,
     /// What containers of images have besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<ContainerOptions>>,

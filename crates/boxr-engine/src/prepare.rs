@@ -1,6 +1,7 @@
 //! From a box's options to a checked plan: the same for every way to start a box.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use boxr_cgroup::{DeviceDefaults, Need};
 use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootMaker, RootSource, StartedBy};
@@ -19,6 +20,7 @@ use crate::image::{self, ContainerFiles, ImageError};
 use crate::join::{self, FindBox, JoinError};
 use crate::options::{BoxOptions, NamespaceMode, Root};
 use crate::resources;
+use crate::sandbox::{self, SandboxError};
 use crate::spec::{self, Situation, SpecError};
 use crate::volume::{Places, VolumeError};
 
@@ -43,6 +45,9 @@ pub enum PrepareError {
     /// A volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// A root directory that boxr does not take.
     #[error("--rootfs {path}: {why}")]
     Root {
@@ -80,6 +85,8 @@ pub struct Manner {
     pub trace: bool,
     /// Where a container of an image has its files; `None` where only the plan is wanted.
     pub files: Option<ContainerFiles>,
+    /// Where a sandbox's compiled filter of system calls is kept for the next one.
+    pub filters: Option<PathBuf>,
     /// Where its volumes are.
     pub volumes: Places,
     /// What a container of an image is told of its network.
@@ -130,6 +137,9 @@ pub fn prepare(
     if let Some(container) = &options.container {
         image::spec::complete(&mut spec, options, container, &situation, &manner)?;
     }
+    if options.sandbox.is_some() {
+        sandbox::spec::complete(&mut spec)?;
+    }
     if let (Some(files), Some(root)) = (&manner.files, spec.root_mut()) {
         // Only a place to put it for a moment.
         root.set_path(files.data.join("work"));
@@ -138,7 +148,10 @@ pub fn prepare(
     let keeps_user = options.user.is_none() && !(own_root && privileged && !joined.new_user);
     let cgroup = cgroup(options, &spec, id, &manner)?;
     let root_source = root_source(options, &spec, &manner, privileged)?;
-    let oci = oci_extras(options, manner.files.as_ref());
+    let mut oci = oci_extras(options, manner.files.as_ref());
+    if options.sandbox.is_some() {
+        oci.filter_cache.clone_from(&manner.filters);
+    }
     let extras = Extras {
         joined: joined.namespaces,
         map_writer,
@@ -226,6 +239,7 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
         let rules = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
         resources.set_devices(rules.and_then(|with| with.devices().clone()));
     }
+    let may_lack = options.sandbox.as_ref().is_some_and(|sandbox| sandbox.limits_where_possible);
     let request = boxr_cgroup::Request {
         resources: resources.as_ref(),
         // Without limits it is a convenience: such a box can also be paused by signals.
@@ -233,6 +247,10 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
         devices: if guarded { DeviceDefaults::Container } else { DeviceDefaults::None },
         ..boxr_cgroup::Request::new(id)
     };
-    let plan = boxr_cgroup::Host::detect()?.plan(&request)?;
+    let plan = match boxr_cgroup::Host::detect()?.plan(&request) {
+        // Nobody asked for these limits, and most hosts give an ordinary user none.
+        Err(_) if may_lack => return Ok(CgroupPlan::Inherit),
+        other => other?,
+    };
     Ok(if plan.is_empty() { CgroupPlan::Inherit } else { CgroupPlan::New(Box::new(plan)) })
 }

@@ -208,7 +208,9 @@ fn linux(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Linux, Writ
         }
         .to_owned(),
     ));
-    if options.root.is_own() {
+    // An ordinary user has no right to what is there.
+    let is_roots_sandbox = options.sandbox.is_some() && situation.caller.0 == 0;
+    if options.root.is_own() || is_roots_sandbox {
         let paths = |list: &[&str]| Some(list.iter().map(|path| (*path).to_owned()).collect());
         linux.set_masked_paths(paths(&MASKED)).set_readonly_paths(paths(&READ_ONLY));
     }

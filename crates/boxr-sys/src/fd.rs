@@ -23,6 +23,18 @@ pub fn is_open(number: RawFd) -> bool {
     unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
 }
 
+/// Whether `number` is open on a directory.
+pub fn is_directory(number: RawFd) -> bool {
+    if number < 0 {
+        return false;
+    }
+    // SAFETY: not -1, and used for one fstat(2) that answers EBADF for a closed number.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::fs::fstat(borrowed).is_ok_and(|found| {
+        rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Directory
+    })
+}
+
 /// Puts a duplicate of `source` at `number`, closing what was there; it stays open over execve(2).
 ///
 /// # Errors

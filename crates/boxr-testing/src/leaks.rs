@@ -38,6 +38,8 @@ fn is_standing(path: &Path) -> bool {
         || path.ends_with("nets/bridge/last4")
         || path.ends_with("nets/bridge/last6")
         || path.parent().is_some_and(|dir| dir.ends_with("root/events"))
+        // Compiled filters are there for the next box.
+        || path.extension().is_some_and(|kind| kind == "bpf")
 }
 
 /// Directories of the cgroup trees whose name says that boxr made them.

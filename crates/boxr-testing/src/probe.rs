@@ -18,6 +18,7 @@ pub fn main(role: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
         "check-pattern" => check_pattern(),
         "abstract-server" => abstract_server(&words.next().expect("a name")),
         "abstract-client" => abstract_client(&words.next().expect("a name")),
+        "path-client" => path_client(&words.next().expect("a path")),
         "notify" => notify(&words.next().expect("a message")),
         "overwrite-runtime" => crate::overwrite::main(words),
         role => panic!("a test program cannot be {role:?}"),
@@ -116,6 +117,20 @@ fn abstract_client(name: &str) -> ExitCode {
     let Ok(mut stream) = UnixStream::connect_addr(&abstract_address(name)) else { return ExitCode::FAILURE };
     std::io::copy(&mut stream, &mut std::io::stdout()).unwrap();
     ExitCode::SUCCESS
+}
+
+/// Says whether somebody listens on the socket at `path`.
+fn path_client(path: &str) -> ExitCode {
+    match UnixStream::connect(path) {
+        Ok(_) => {
+            println!("connected");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Tells a service manager, as sd_notify(3) does.

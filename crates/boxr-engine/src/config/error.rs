@@ -122,6 +122,9 @@ pub enum ConfigError {
         /// The place in the box.
         destination: PathBuf,
     },
+    /// A sandbox that cannot be had.
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::SandboxError),
     /// No command to run.
     #[error("no command to run")]
     NoCommand,

@@ -41,6 +41,7 @@ pub struct RawRun {
     /// The image that was named, once it was found.
     pub image: Option<Box<Image>>,
     pub container: Said,
+    pub sandbox: crate::sandbox::Said,
     pub name: Option<String>,
     pub detach: Option<bool>,
     pub interactive: Option<bool>,
@@ -182,6 +183,7 @@ impl RawRun {
         }
         self.container = self.container.overlaid_by(flags.container);
         self.rare = self.rare.overlaid_by(flags.rare);
+        self.sandbox = self.sandbox.overlaid_by(flags.sandbox);
         let mut file = self;
         overlay! {
             file, flags:

@@ -115,6 +115,8 @@ pub struct Attach {
 /// # Errors
 /// What excludes each other, what is missing, and files that cannot be read.
 pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Resolved, ConfigError> {
+    let sandbox = crate::sandbox::apply(&mut raw, purpose, caller)?;
+    let caller = sandbox.as_ref().map_or(caller, |sandbox| &sandbox.caller);
     let image = raw.image.take();
     let image = image.as_deref();
     let mut namespaces = namespaces(&raw, image)?;
@@ -189,6 +191,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         monitor_pidfile: raw.monitor_pidfile,
         pidfile: raw.pidfile,
         container,
+        sandbox: sandbox.as_ref().map(|sandbox| Box::new(sandbox.options.clone())),
     };
     Ok(Resolved {
         options,

@@ -5,6 +5,7 @@
 mod besides;
 mod container;
 mod limits;
+mod sandbox;
 
 use boxr_network::PortSpec;
 use boxr_sys::namespace::NamespaceKind;
@@ -95,7 +96,7 @@ use Stock::{Default as D, Example as E};
 
 /// All settings, in the order of the stock file.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SETTINGS, besides::SETTINGS, limits::SETTINGS].into_iter().flatten()
+    [SETTINGS, besides::SETTINGS, limits::SETTINGS, sandbox::SETTINGS].into_iter().flatten()
 }
 
 /// What makes a box.

@@ -197,6 +197,10 @@ fn process(
     let mut process = spec::process(options, situation).map_err(crate::prepare::PrepareError::from)?;
     let seccomp = match &options.container {
         Some(container) => crate::image::spec::confine(&mut process, container)?,
+        None if options.sandbox.is_some() => {
+            let filter = crate::sandbox::spec::filter();
+            Some(filter.map_err(crate::prepare::PrepareError::from)?)
+        }
         None => None,
     };
     Ok((process, seccomp))

@@ -89,6 +89,7 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
         monitored: true,
         trace: request.status.is_some(),
         files,
+        filters: None,
         volumes,
         around,
         above,

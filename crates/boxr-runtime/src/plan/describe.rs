@@ -1,6 +1,7 @@
 //! The plan in words, for `--explain`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use boxr_sys::mount::attr;
 
@@ -116,6 +117,9 @@ impl Plan {
         if process.no_new_privileges {
             lines.push("no new privileges".into());
         }
+        if let Some(seccomp) = &process.seccomp {
+            lines.push(format!("filter of system calls: {} instructions", seccomp.filter.program.len()));
+        }
         if let Some(dir) = &process.workdir {
             lines.push(format!("working directory: {}", dir.display()));
         }
@@ -166,6 +170,7 @@ fn describe_mount(mount: &MountPlan) -> String {
         }
         MountSource::Filesystem { kind, .. } => format!("new {kind}"),
         MountSource::Cgroups => "the container's cgroups".to_owned(),
+        MountSource::Remount { .. } if mount.destination == Path::new("/") => "all that is there".to_owned(),
         MountSource::Remount { .. } => "what is there, anew".to_owned(),
     };
     let set = mount.attributes.set | mount.attributes.recursive_set;

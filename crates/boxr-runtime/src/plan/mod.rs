@@ -25,7 +25,7 @@ use crate::stdio::Stdio;
 
 pub use mount::{Cover, IdShift, MountPlan, MountSource};
 pub(crate) use mount_options::superblock_flag;
-pub use mount_options::{COPY_UP, Links, MountAttributes, names as mount_option_names};
+pub use mount_options::{COPY_UP, INODE, Links, MountAttributes, NO_LINKS, names as mount_option_names};
 pub use root::{MakeRoot, RootEntry, RootMaker, RootPlan, RootPropagation, RootSource};
 pub use seccomp::SeccompPlan;
 pub use spec::{Extras, Home, IMPLEMENTED_VERSION, OciExtras};

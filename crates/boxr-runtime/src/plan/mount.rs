@@ -20,6 +20,10 @@ pub struct MountPlan {
     pub propagation: Option<(Propagation, bool)>,
     /// What it may cover.
     pub cover: Cover,
+    /// No symbolic link may stand on the way to its source or its destination.
+    pub no_links: bool,
+    /// Device and number of the file that it covers, where nothing else may be covered.
+    pub inode: Option<(u64, u64)>,
 }
 
 /// What is found where a filesystem is mounted, and what becomes of it.

@@ -30,6 +30,10 @@ pub(super) struct Parsed {
     pub copy_up: bool,
     /// Whether an empty directory is first filled with what it covers ([`COPY_UP`]).
     pub fill: bool,
+    /// Whether no symbolic link may stand on the way to source or destination ([`NO_LINKS`]).
+    pub no_links: bool,
+    /// What it covers ([`INODE`]).
+    pub inode: Option<(u64, u64)>,
     pub links: Links,
     /// Whether ids are shifted, also below.
     pub idmap: Option<bool>,
@@ -38,6 +42,13 @@ pub(super) struct Parsed {
 /// boxr's own option of a bind mount: a source that is an empty directory is first filled with what the mount
 /// covers, and gets its owner and mode. Volumes of images are made so.
 pub const COPY_UP: &str = "x-boxr.copy-up";
+
+/// boxr's own option of a mount: its source and its destination are what the paths say, with no symbolic link on the
+/// way. Whoever made the plan has resolved them; a link that somebody puts there meanwhile is an error.
+pub const NO_LINKS: &str = "x-boxr.no-links";
+
+/// boxr's own option of a mount, followed by `DEVICE:NUMBER` of stat(2): what it covers is this very file.
+pub const INODE: &str = "x-boxr.inode=";
 
 /// What is done about symbolic links at the ends of a bind mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +71,7 @@ pub(super) fn parse(options: &[String]) -> Parsed {
             "remount" => parsed.remount = true,
             "tmpcopyup" => parsed.copy_up = true,
             COPY_UP => parsed.fill = true,
+            NO_LINKS => parsed.no_links = true,
             "copy-symlink" => parsed.links.copy = true,
             "src-nofollow" => parsed.links.mount_source = true,
             "dest-nofollow" => parsed.links.cover_destination = true,
@@ -70,7 +82,11 @@ pub(super) fn parse(options: &[String]) -> Parsed {
             // What they take back is off from the start.
             "defaults" | "" | "silent" | "loud" | "norelatime" | "rnorelatime" => {}
             word => {
-                if let Some(propagation) = propagation(word) {
+                if let Some(numbers) = word.strip_prefix(INODE).and_then(|text| text.split_once(':'))
+                    && let (Ok(device), Ok(number)) = (numbers.0.parse(), numbers.1.parse())
+                {
+                    parsed.inode = Some((device, number));
+                } else if let Some(propagation) = propagation(word) {
                     parsed.propagation = Some(propagation);
                 } else if !apply_superblock(word, &mut parsed.parameters)
                     && !apply_attribute(word, &mut parsed.attributes)

@@ -42,9 +42,12 @@ pub(super) fn create(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), StepError>
     });
     rustix::process::umask(umask);
     result?;
-    LINKS.into_iter().try_for_each(|(target, link)| {
-        maker.link(target, Path::new(link)).map_err(|errno| StepError::new(Step::Device, link, errno))
-    })
+    maker.links()
+}
+
+/// Creates the links alone, in a /dev of the box's own whose nodes are bound there.
+pub(super) fn links(root: BorrowedFd<'_>) -> Result<(), StepError> {
+    Maker { root, by_bind: true, parent: None }.links()
 }
 
 struct Maker<'a> {
@@ -55,6 +58,12 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    fn links(&mut self) -> Result<(), StepError> {
+        LINKS.into_iter().try_for_each(|(target, link)| {
+            self.link(target, Path::new(link)).map_err(|errno| StepError::new(Step::Device, link, errno))
+        })
+    }
+
     fn device(&mut self, device: &DevicePlan) -> Result<(), Errno> {
         if self.by_bind && device.kind != DeviceKind::Fifo {
             return self.bind_from_host(device);

@@ -124,11 +124,29 @@ fn set_up_host_tree(plan: &Plan, read_only: bool) -> Result<(), StepError> {
         let change = Change { set: attr::RDONLY, ..Change::default() };
         set_attributes(root.as_fd(), c"", true, &change).at(Step::ReadOnly, "/")?;
     }
-    let tree = Tree { plan, root: root.as_fd(), missing: MissingTarget::Refuse };
-    for (mount, source) in plan.mounts.iter().zip(&opened) {
+    for (index, (mount, source)) in plan.mounts.iter().zip(&opened).enumerate() {
+        let missing = match is_in_own_tmpfs(&plan.mounts[..index], &mount.destination) {
+            true => MissingTarget::Create,
+            false => MissingTarget::Refuse,
+        };
+        let tree = Tree { plan, root: root.as_fd(), missing };
         mounts::make(tree, mount, source.as_ref().map(AsFd::as_fd))?;
     }
+    if plan.mounts.iter().any(|mount| is_tmpfs(mount) && mount.destination == Path::new("/dev")) {
+        devices::links(root.as_fd())?;
+    }
     masks::apply(root.as_fd(), plan)
+}
+
+/// Whether what `path` is in is a new tmpfs of the box's: what is made there is not the host's.
+fn is_in_own_tmpfs(earlier: &[crate::plan::MountPlan], path: &Path) -> bool {
+    let around =
+        earlier.iter().filter(|mount| mount.destination != path && path.starts_with(&mount.destination));
+    around.max_by_key(|mount| mount.destination.components().count()).is_some_and(is_tmpfs)
+}
+
+fn is_tmpfs(mount: &crate::plan::MountPlan) -> bool {
+    matches!(&mount.source, MountSource::Filesystem { kind, .. } if kind == "tmpfs")
 }
 
 fn is_plain_proc(mount: &crate::plan::MountPlan) -> bool {

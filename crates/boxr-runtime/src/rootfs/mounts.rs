@@ -5,7 +5,7 @@ use std::path::Path;
 
 use boxr_sys::mount::{Change, attr, set_attributes};
 use boxr_sys::namespace::NamespaceKind;
-use rustix::fs::{CWD, FileType, OFlags, fstat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
     FsPickFlags, MoveMountFlags, OpenTreeFlags, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string,
@@ -40,7 +40,17 @@ pub(super) fn clone_source(mount: &MountPlan) -> Result<OwnedFd, StepError> {
     if links.mount_source {
         flags |= OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     }
+    if mount.no_links {
+        return clone_without_links(path, flags).at(Step::MountSource, path.display());
+    }
     open_tree(CWD, path, flags).at(Step::MountSource, path.display())
+}
+
+/// `ELOOP` for a link anywhere in `path`.
+fn clone_without_links(path: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let (found, no_links) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
+    let found = Scratch::from(openat2(CWD, path, found, Mode::empty(), no_links)?);
+    open_tree(found.as_fd(), c"", flags | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
 /// Carries `mount` out. `ahead` is its source, where that was opened before.

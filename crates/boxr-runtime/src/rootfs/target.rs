@@ -1,8 +1,8 @@
 //! Where a mount is put: opened beneath the root, and never a part of procfs that a link led to.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat2};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstat, fstatfs, openat2};
 use rustix::io::Errno;
 
 use super::beneath::{self, Shape};
@@ -43,7 +43,11 @@ pub(super) fn open(
     let path = mount.destination.as_path();
     // Without a link on the way the destination means what the plan has checked.
     let link = match beneath::open_without_links(root, path, OFlags::PATH) {
-        Ok(fd) => return Ok(Target { fd: fd.into(), existed: true }),
+        Ok(fd) => {
+            is_meant(&fd, mount)?;
+            return Ok(Target { fd: fd.into(), existed: true });
+        }
+        Err(Errno::LOOP) if mount.no_links => return Err(Errno::LOOP),
         Err(Errno::LOOP) if missing == MissingTarget::Create && is_kernel_view(mount) => {
             return Err(Errno::LOOP);
         }
@@ -62,6 +66,13 @@ pub(super) fn open(
         return Err(Errno::LOOP);
     }
     Ok(target)
+}
+
+/// `ESTALE` where the mount is for another file than the one that is there now.
+fn is_meant(fd: &OwnedFd, mount: &MountPlan) -> Result<(), Errno> {
+    let Some(meant) = mount.inode else { return Ok(()) };
+    let found = fstat(fd)?;
+    if (found.st_dev, found.st_ino) == meant { Ok(()) } else { Err(Errno::STALE) }
 }
 
 /// The last name itself, also where it is a link.

@@ -8,6 +8,7 @@ mod limits;
 mod look;
 mod networks;
 mod run;
+mod sandbox;
 mod system;
 mod volumes;
 
@@ -18,6 +19,7 @@ use super::flag::{Complete, Flag};
 pub use besides::BESIDES;
 pub use limits::{AT_START, LIMITS};
 pub use run::{LATER as LATER_FLAGS, RUN, SETTINGS};
+pub use sandbox::SANDBOX;
 
 /// Flags of boxr itself, valid before and after a command.
 pub static GLOBAL: &[Flag] = &[

@@ -20,6 +20,7 @@ pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Resul
         monitored: request.detach,
         trace: false,
         files: None,
+        filters: None,
         volumes: Places::new(),
         around: Default::default(),
         above: None,

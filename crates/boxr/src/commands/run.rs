@@ -62,6 +62,7 @@ fn is_logged(options: &BoxOptions) -> bool {
 }
 
 fn in_foreground(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
+    let sandbox = options.sandbox.clone();
     let ran = foreground::run(
         store,
         RunRequest {
@@ -76,6 +77,9 @@ fn in_foreground(store: &Store, options: BoxOptions, request: request::RunReques
     if let Some(timing) = ran.timing {
         eprintln!("{:<20} {:>12} {:>12}", "step", "took", "since start");
         timing.lines().iter().for_each(|line| eprintln!("{line}"));
+    }
+    if let Some(sandbox) = sandbox {
+        sandbox.afterwards().iter().for_each(|line| eprintln!("boxr: {line}"));
     }
     Ok(match ran.finish {
         Finish::Ended(exit) => exit.status(),

@@ -17,6 +17,7 @@ impl Explain for ConfigError {
                 Report::new(format!("cannot read {}: {}", file.display(), io_text(source)))
             }
             Self::Conflict { remedy, .. } if !remedy.is_empty() => report.suggest(*remedy),
+            Self::Sandbox(error) if !error.remedy().is_empty() => report.suggest(error.remedy()),
             Self::Rootfs { path, why, source: Some(source) } => {
                 Report::new(format!("--rootfs {}: {why}: {}", path.display(), io_text(source)))
             }

@@ -56,6 +56,10 @@ impl Explain for PrepareError {
             Self::Cgroup(error) => error.report(),
             Self::Image(error) => error.report(),
             Self::Volume(error) => error.report(),
+            Self::Sandbox(error) if !error.remedy().is_empty() => {
+                Report::new(error.to_string()).suggest(error.remedy())
+            }
+            Self::Sandbox(error) => Report::new(error.to_string()),
             Self::Root { .. } | Self::Caller(_) => Report::new(self.to_string()),
         }
     }

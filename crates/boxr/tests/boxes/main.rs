@@ -32,6 +32,7 @@ mod readme;
 mod replay;
 mod restarts;
 mod rootfs;
+mod sandbox;
 mod signals;
 mod streams;
 mod system;
@@ -64,6 +65,7 @@ fn main() -> std::process::ExitCode {
         flags::TESTS,
         drivers::TESTS,
         rootfs::TESTS,
+        sandbox::TESTS,
         mounts::TESTS,
         descriptors::TESTS,
         signals::TESTS,

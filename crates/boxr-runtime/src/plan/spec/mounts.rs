@@ -44,9 +44,10 @@ fn mount_plan(index: usize, mount: &Mount, surroundings: &Surroundings<'_>) -> R
         (false, false) => Cover::Hide,
     };
     let (attributes, propagation) = (parsed.attributes, parsed.propagation);
+    let (no_links, inode) = (parsed.no_links, parsed.inode);
     let source = source(&field, mount, parsed, surroundings)?;
     check_place(&field("destination"), &destination, &source)?;
-    Ok(MountPlan { destination, source, attributes, propagation, cover })
+    Ok(MountPlan { destination, source, attributes, propagation, cover, no_links, inode })
 }
 
 fn source(
@@ -136,7 +137,7 @@ const COVERABLE: [&str; 10] = [
 /// The root cannot be covered, and /proc only by a procfs: what runs in the box, and the runtime
 /// itself when it enters the box, must be able to believe /proc (CVE-2019-16884).
 fn check_place(field: &str, destination: &Path, source: &MountSource) -> Result<(), Error> {
-    if destination.parent().is_none() {
+    if destination.parent().is_none() && !matches!(source, MountSource::Remount { .. }) {
         return Err(Error::field(field, "/: the root itself; give the box another root instead"));
     }
     let is_proc = match source {

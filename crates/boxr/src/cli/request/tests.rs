@@ -93,7 +93,13 @@ fn every_setting_has_a_flag_in_the_table_and_the_other_way() {
             assert!(flags.contains(&flag), "no --{flag}");
         }
     }
-    for flag in table::SETTINGS.iter().chain(table::LIMITS).chain(table::AT_START).chain(table::BESIDES) {
+    for flag in table::SETTINGS
+        .iter()
+        .chain(table::LIMITS)
+        .chain(table::AT_START)
+        .chain(table::BESIDES)
+        .chain(table::SANDBOX)
+    {
         assert!(Setting::of_flag(flag.long).is_some(), "--{} has no setting", flag.long);
     }
 }

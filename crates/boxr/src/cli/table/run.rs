@@ -6,6 +6,7 @@ use super::besides::BESIDES;
 use super::images::{REGISTRY, SHORT_NAMES};
 use super::life::DETACH_KEYS;
 use super::limits::{AT_START, LIMITS, TITLE as LIMITED};
+use super::sandbox::SANDBOX;
 use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
@@ -32,6 +33,7 @@ pub static RUN: Command = Command {
         INVOCATION,
         SETTINGS,
         BESIDES,
+        SANDBOX,
         LIMITS,
         AT_START,
         IMAGE,
@@ -50,6 +52,7 @@ pub static RUN: Command = Command {
         },
         Example { line: "boxr run --net container:web -- ss -tln", what: "share one namespace with it" },
         Example { line: "boxr run --rootfs ./alpine -v $PWD:/src:ro -- sh", what: "another file tree" },
+        Example { line: "boxr run --sandbox -- sh install.sh", what: "with nothing but this directory" },
         Example { line: "boxr run --explain --dry-run -- sh", what: "say what would be done" },
     ],
     ..Command::new("run", Section::Life, "Run a command in a box", commands::run::run)
@@ -65,7 +68,7 @@ pub(super) static CREATE: Command = Command {
     about: &["Makes a box without starting it, and prints its id. `boxr start` starts it."],
     args: &[Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
-    flags: &[CREATION, SETTINGS, BESIDES, LIMITS, AT_START, IMAGE, SHORT_NAMES, REGISTRY, REPORTING],
+    flags: &[CREATION, SETTINGS, BESIDES, SANDBOX, LIMITS, AT_START, IMAGE, SHORT_NAMES, REGISTRY, REPORTING],
     examples: &[Example { line: "boxr create --name job -- make", what: "for `boxr start -a job`" }],
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };

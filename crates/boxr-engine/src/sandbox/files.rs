@@ -1,0 +1,328 @@
+//! The file tree of a sandbox: the host's, read-only, with layers upon it from the root downwards.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use boxr_runtime::plan::{INODE, NO_LINKS};
+
+use super::error::SandboxError;
+use super::preset::{lies_in, text};
+use super::said::{Home, Said};
+use super::secrets::Secrets;
+use super::surroundings::resolved;
+use super::view::{Sight, View};
+use super::{present, sockets};
+use crate::options::MountOption;
+
+/// What lies at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    /// An empty directory of the sandbox's own, with this mode.
+    Empty(u32),
+    /// What the host has there, which can be written.
+    Writable,
+    /// What the host has there, read-only.
+    ReadOnly,
+    /// A directory above something protected: as it is, but it cannot be renamed.
+    Pinned,
+    /// A directory without what is in it; whether something of it is allowed all the same.
+    NoDirectory { has_parts: bool },
+    /// A file or socket that cannot be opened.
+    NoFile,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    layers: BTreeMap<PathBuf, Layer>,
+    view: View,
+    /// Home directories that are another directory of the host's.
+    homes: Vec<(PathBuf, PathBuf)>,
+    /// Protected paths that are not there.
+    pub watched: Vec<PathBuf>,
+}
+
+/// Where programs leave files for others; most sockets of the session are here as well.
+const SCRATCH: [(&str, u32); 6] = [
+    ("/tmp", 0o1777),
+    ("/var/tmp", 0o1777),
+    ("/run", 0o755),
+    ("/var/run", 0o755),
+    ("/home", 0o755),
+    ("/root", 0o700),
+];
+
+/// In /run, and all of a system without which nothing works (NixOS).
+const OF_SYSTEM: [&str; 3] = ["/run/current-system", "/run/booted-system", "/run/opengl-driver"];
+
+/// Device nodes that every program may expect.
+const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+impl Files {
+    /// Decides what lies where.
+    ///
+    /// # Errors
+    /// A path that is not there, or an opening that contradicts another.
+    pub fn of(
+        said: &Said,
+        secrets: &Secrets,
+        home: &Path,
+        directory: &Path,
+        has_network: bool,
+    ) -> Result<Self, SandboxError> {
+        let mut files = Self::default();
+        files.cover();
+        files.put(directory, Layer::Writable);
+        files.put_home(said.home.as_ref().unwrap_or(&Home::Empty), home)?;
+        if has_network {
+            files.show_resolver();
+        }
+        let allowed = files.allow(said)?;
+        files.protect(secrets, &allowed);
+        files.hide(said, secrets, home, &allowed)?;
+        Ok(files)
+    }
+
+    fn put(&mut self, path: &Path, layer: Layer) {
+        let sight = match layer {
+            Layer::Writable | Layer::Pinned => Sight::Writable,
+            Layer::ReadOnly => Sight::ReadOnly,
+            _ => Sight::Covered,
+        };
+        self.view.set(path, sight);
+        self.layers.insert(path.to_owned(), layer);
+    }
+
+    fn cover(&mut self) {
+        self.view.set(Path::new("/proc"), Sight::Covered);
+        self.view.set(Path::new("/dev"), Sight::Covered);
+        for (path, mode) in SCRATCH {
+            if let Some(real) = present::real(Path::new(path)) {
+                self.put(&real, Layer::Empty(mode));
+            }
+        }
+        for path in OF_SYSTEM {
+            if let Some(real) = present::real(Path::new(path)).filter(|real| *real == Path::new(path)) {
+                self.put(&real, Layer::ReadOnly);
+            }
+        }
+    }
+
+    fn put_home(&mut self, said: &Home, home: &Path) -> Result<(), SandboxError> {
+        match said {
+            Home::Empty if home.is_dir() => self.put(home, Layer::Empty(0o700)),
+            Home::Empty => {}
+            Home::Keep => self.put(&resolved("--home keep", home, &self.view)?, Layer::ReadOnly),
+            Home::Directory(dir) => {
+                let real = resolved("--home", dir, &self.view)?;
+                if home.starts_with(&real) {
+                    let what = format!("--home {}", dir.display());
+                    return Err(SandboxError::refused(
+                        what,
+                        "the real home directory is in it",
+                        "--home keep",
+                    ));
+                }
+                self.put(home, Layer::Writable);
+                // What the host has there is not seen.
+                self.view.set(home, Sight::Covered);
+                self.homes.push((home.to_owned(), real));
+            }
+        }
+        Ok(())
+    }
+
+    /// /etc/resolv.conf often leads into /run.
+    fn show_resolver(&mut self) {
+        if let Some(real) = present::real(Path::new("/etc/resolv.conf"))
+            && !self.view.shows(&real)
+        {
+            self.put(&real, Layer::ReadOnly);
+        }
+    }
+
+    /// What a person has opened by name: it beats what boxr hides and protects by itself.
+    fn allow(&mut self, said: &Said) -> Result<Vec<PathBuf>, SandboxError> {
+        let mut allowed = Vec::new();
+        for allow in &said.allow {
+            let real = resolved("--allow", &allow.path, &self.view)?;
+            if real.parent().is_none() || real.starts_with("/proc") || real.starts_with("/dev") {
+                let (what, why) = (format!("--allow {}", real.display()), "no sandbox would be left");
+                return Err(SandboxError::refused(what, why, "--allow of a directory below it"));
+            }
+            let is_socket = std::os::unix::fs::FileTypeExt::is_socket;
+            if std::fs::symlink_metadata(&real).is_ok_and(|found| is_socket(&found.file_type())) {
+                let (what, why) = (format!("--allow {}", real.display()), "it is a socket, and a way out");
+                return Err(SandboxError::refused(what, why, format!("--allow-socket {}", real.display())));
+            }
+            self.put(&real, if allow.writable { Layer::Writable } else { Layer::ReadOnly });
+            allowed.push(real);
+        }
+        for path in &said.allow_socket {
+            let real = resolved("--allow-socket", path, &self.view)?;
+            self.put(&real, Layer::Writable);
+            allowed.push(real);
+        }
+        Ok(allowed)
+    }
+
+    /// What the host would run later stays as it is in directories that can be written.
+    fn protect(&mut self, secrets: &Secrets, allowed: &[PathBuf]) {
+        let roots: Vec<PathBuf> = self.view.writable().map(Path::to_owned).collect();
+        for root in roots.iter().filter(|root| root.is_dir()) {
+            let candidates: Vec<PathBuf> = secrets.protected.iter().map(|path| root.join(path)).collect();
+            let there = present::of(&candidates);
+            for path in candidates {
+                if allowed.contains(&path) || lies_in(&path, allowed.iter().filter(|dir| *dir != root)) {
+                    continue;
+                }
+                match present::real(&path).filter(|_| there.contains(&path)) {
+                    Some(real) if self.view.sight(&real) == Sight::Writable => {
+                        self.protect_one(root, &path, &real)
+                    }
+                    Some(_) => {}
+                    None => self.watched.push(path),
+                }
+            }
+        }
+    }
+
+    fn protect_one(&mut self, root: &Path, path: &Path, real: &Path) {
+        self.put(real, Layer::ReadOnly);
+        if path != real {
+            return;
+        }
+        // A directory above could be renamed, and another put in its place.
+        let above = path.ancestors().skip(1).take_while(|dir| *dir != root);
+        for dir in above.map(Path::to_owned).collect::<Vec<_>>() {
+            if !self.layers.contains_key(&dir) {
+                self.put(&dir, Layer::Pinned);
+            }
+        }
+    }
+
+    /// Secrets, sockets, and what a person hides.
+    fn hide(
+        &mut self,
+        said: &Said,
+        secrets: &Secrets,
+        home: &Path,
+        allowed: &[PathBuf],
+    ) -> Result<(), SandboxError> {
+        let whole = secrets.hidden.iter().map(|path| match path.strip_prefix("~/") {
+            Some(below) => home.join(below),
+            None => PathBuf::from(path),
+        });
+        let candidates: Vec<PathBuf> = whole.filter(|path| self.view.shows(path)).collect();
+        let mut hidden: Vec<PathBuf> =
+            present::of(&candidates).iter().filter_map(|path| present::real(path)).collect();
+        hidden.extend(sockets::shown(&self.view).map_err(|error| {
+            SandboxError::refused("sockets", format!("/proc/net/unix cannot be read: {error}"), "")
+        })?);
+        hidden.retain(|path| !allowed.contains(path) && self.view.shows(path) && is_within_reach(path));
+        for path in &said.hide {
+            let real = resolved("--hide", path, &self.view)?;
+            if allowed.contains(&real) {
+                let what = format!("--hide {}", real.display());
+                return Err(SandboxError::refused(what, "it is allowed as well", "one of the two"));
+            }
+            hidden.push(real);
+        }
+        for path in hidden {
+            let has_parts = allowed.iter().any(|part| part.starts_with(&path));
+            match path.is_dir() {
+                true => self.put(&path, Layer::NoDirectory { has_parts }),
+                false => self.put(&path, Layer::NoFile),
+            }
+        }
+        Ok(())
+    }
+
+    /// The mounts, in order.
+    pub fn into_mounts(self) -> Vec<MountOption> {
+        let mut mounts = vec![
+            mount("none", None, Path::new("/"), &["bind", "remount", "rro", "rnosuid", "rnodev"]),
+            mount("proc", Some("proc"), Path::new("/proc"), &["nosuid", "nodev", "noexec"]),
+        ];
+        devices(&mut mounts);
+        let is_hidden = |path: &Path| {
+            let mut above = path.ancestors().skip(1);
+            let nearest = above.find_map(|dir| self.layers.get(dir));
+            matches!(nearest, Some(Layer::NoDirectory { has_parts: false }))
+        };
+        // In the order of a BTreeMap a directory comes before what is in it.
+        for (path, layer) in self.layers.iter().filter(|(path, _)| !is_hidden(path)) {
+            let source = self.homes.iter().find(|(home, _)| home == path).map_or(path, |(_, real)| real);
+            mounts.push(identified(layer.mount(path, source), *layer, path));
+        }
+        mounts
+    }
+}
+
+/// With the number of what is hidden: the mount is an error where something else has come to that place.
+fn identified(mut mount: MountOption, layer: Layer, path: &Path) -> MountOption {
+    if matches!(layer, Layer::NoFile | Layer::NoDirectory { .. })
+        && let Ok(found) = std::fs::symlink_metadata(path)
+    {
+        mount.options.push(format!("{INODE}{}:{}", found.dev(), found.ino()));
+    }
+    mount
+}
+
+/// Whether the caller can open it: who cannot need not be kept from it, as a sandbox has no more rights.
+fn is_within_reach(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    [Access::READ_OK, Access::WRITE_OK, Access::EXEC_OK].into_iter().any(|how| access(path, how).is_ok())
+}
+
+impl Layer {
+    fn mount(self, path: &Path, source: &Path) -> MountOption {
+        let bind = |words: &[&str]| {
+            let words = [&["rbind", "rnosuid", "rnodev", NO_LINKS], words].concat();
+            mount("bind", Some(&text(source)), path, &words)
+        };
+        let mode = |mode: u32| format!("mode={mode:o}");
+        let tmpfs = |mode: &str, words: &[&str]| {
+            mount("tmpfs", Some("tmpfs"), path, &[&["nosuid", "nodev", NO_LINKS, mode], words].concat())
+        };
+        match self {
+            Self::Empty(bits) => tmpfs(&mode(bits), &[]),
+            Self::Writable | Self::Pinned => bind(&[]),
+            Self::ReadOnly => bind(&["rro"]),
+            Self::NoDirectory { has_parts: true } => tmpfs(&mode(0o555), &["size=64k"]),
+            Self::NoDirectory { has_parts: false } => tmpfs(&mode(0), &["size=4k", "ro"]),
+            // Without devices the null device cannot be opened.
+            Self::NoFile => {
+                let words = ["bind", "ro", "nosuid", "nodev", "noexec", NO_LINKS];
+                mount("bind", Some("/dev/null"), path, &words)
+            }
+        }
+    }
+}
+
+fn devices(mounts: &mut Vec<MountOption>) {
+    let dev = |name: &str| Path::new("/dev").join(name);
+    mounts.push(mount(
+        "tmpfs",
+        Some("tmpfs"),
+        Path::new("/dev"),
+        &["nosuid", "noexec", "mode=755", "size=64k"],
+    ));
+    for name in NODES {
+        let node = dev(name);
+        mounts.push(mount("bind", Some(&text(&node)), &node, &["bind", "nosuid", "noexec", NO_LINKS]));
+    }
+    let words = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    mounts.push(mount("devpts", Some("devpts"), &dev("pts"), &words));
+    mounts.push(mount("tmpfs", Some("shm"), &dev("shm"), &["nosuid", "nodev", "noexec", "mode=1777"]));
+}
+
+fn mount(kind: &str, source: Option<&str>, destination: &Path, words: &[&str]) -> MountOption {
+    MountOption {
+        kind: kind.to_owned(),
+        source: source.map(str::to_owned),
+        destination: destination.to_owned(),
+        options: words.iter().map(|word| (*word).to_owned()).collect(),
+    }
+}

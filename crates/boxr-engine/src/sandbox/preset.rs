@@ -1,0 +1,214 @@
+//! The preset: what `--sandbox` and its openings make of what was said.
+
+use std::path::{Path, PathBuf};
+
+use boxr_sys::namespace::NamespaceKind;
+
+use super::error::SandboxError;
+use super::files::Files;
+use super::said::{NetAllow, Protection, Said};
+use super::secrets::{self, Secrets};
+use super::{SandboxOptions, surroundings};
+use crate::config::{Caller, ConfigError, Id, Purpose, RawRun, SaidPath, UserSpec};
+use crate::options::{IdExtent, NamespaceMode, Propagation, Ulimit};
+
+/// Processes and threads, where nothing else was said.
+const PROCESSES: u64 = 4096;
+
+/// A sandbox, and the caller as it may know them.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub options: SandboxOptions,
+    pub caller: Caller,
+}
+
+/// Fills `raw` where `--sandbox` was said; `None` where it was not.
+///
+/// # Errors
+/// Openings without a sandbox; what it cannot be or give.
+pub(crate) fn apply(
+    raw: &mut RawRun,
+    purpose: Purpose,
+    caller: &Caller,
+) -> Result<Option<Made>, ConfigError> {
+    if raw.sandbox == Said::default() {
+        return Ok(None);
+    }
+    let said = std::mem::take(&mut raw.sandbox);
+    if said.sandbox.is_none() {
+        said.refuse()?;
+        return Ok(None);
+    }
+    refuse_contradictions(raw, purpose)?;
+    refuse_directories(raw)?;
+    let home = surroundings::home(caller)?;
+    let config = surroundings::configuration(caller, &home);
+    let secrets = Secrets::load(Some(&config)).map_err(SandboxError::from)?;
+    let directory = match &raw.workdir {
+        Some(said) => &said.absolute,
+        None => &caller.directory,
+    };
+    let directory = surroundings::directory(directory, &home, said.home == Some(super::Home::Keep))?;
+    let network = network(&said)?;
+    let files = Files::of(&said, &secrets, &home, &directory, network == Network::Hosts)?;
+    let options = SandboxOptions { limits_where_possible: limits(raw), watched: files.watched.clone() };
+    confine(raw, caller, network);
+    raw.workdir = Some(SaidPath { said: directory.clone(), absolute: directory });
+    raw.mounts.splice(0..0, files.into_mounts());
+    Ok(Some(Made { options, caller: without_secrets(&said, raw, &secrets, caller) }))
+}
+
+/// Which network it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    /// A new one with nothing but its own loopback device.
+    Own,
+    /// The host's.
+    Hosts,
+}
+
+fn network(said: &Said) -> Result<Network, SandboxError> {
+    if said.allow_net.is_empty() {
+        return Ok(Network::Own);
+    }
+    if let Some(NetAllow::Host(host)) = said.allow_net.iter().find(|net| **net != NetAllow::All) {
+        return Err(SandboxError::refused(
+            format!("--allow-net {host}"),
+            "this version has no proxy",
+            "--allow-net",
+        ));
+    }
+    if said.degraded.contains(&Protection::AbstractSockets) {
+        return Ok(Network::Hosts);
+    }
+    Err(SandboxError::refused(
+        "--allow-net",
+        "the host's network has abstract sockets of the session (X11, dbus), which this version cannot keep out of reach",
+        "--allow-degraded=abstract-sockets",
+    ))
+}
+
+/// What a sandbox is not, or has in a way of its own.
+fn refuse_contradictions(raw: &RawRun, purpose: Purpose) -> Result<(), ConfigError> {
+    let refused = |what: &str, why: &str, remedy: &str| Err(SandboxError::refused(what, why, remedy).into());
+    let binds = raw.mounts.iter().any(|mount| mount.kind == "bind" || mount.kind == crate::volume::KIND);
+    let own = NamespaceKind::ALL
+        .into_iter()
+        .find(|kind| raw.namespace(*kind).is_some_and(|mode| *mode != NamespaceMode::New));
+    let is = |said: Option<bool>, wanted: bool| said == Some(wanted);
+    if purpose == Purpose::Create {
+        return refused("create", "a sandbox is made when its command runs", "boxr run --sandbox");
+    }
+    if raw.image.is_some() {
+        return refused("an image", "it is for commands of this host; a container has its own file tree", "");
+    }
+    if let Some(kind) = own {
+        let remedy = if kind == NamespaceKind::Network { "--allow-net" } else { "leave it out" };
+        return refused(&format!("namespace {}", kind.word()), "all namespaces of a sandbox are new", remedy);
+    }
+    let said = [
+        (raw.rootfs.is_some(), "--rootfs", "it has the host's file tree", ""),
+        (raw.share.is_some(), "--share", "it shares no namespace", ""),
+        (binds, "-v", "files are given at their own places", "--allow PATH or --allow PATH:ro"),
+        (is(raw.detach, true), "--detach", "it ends with whoever started it", ""),
+        (is(raw.keep, true) || is(raw.rm, false), "--keep", "it ends with whoever started it", ""),
+        (!raw.cap_add.is_empty(), "--cap-add", "it has no capabilities", ""),
+        (is(raw.no_new_privs, false), "--no-new-privs=false", "nothing in it gains privileges", ""),
+        (is(raw.die_with_parent, false), "--die-with-parent=false", "it ends with its parent", ""),
+        (raw.user.is_some() || !raw.group_add.is_empty(), "--user", "its command is who calls it", ""),
+        (!raw.uid_map.is_empty() || !raw.gid_map.is_empty(), "--uidmap", "its one user is the caller", ""),
+        (
+            !raw.networks.is_empty() || !raw.publish.is_empty(),
+            "--network",
+            "it has no network",
+            "--allow-net",
+        ),
+        (
+            raw.propagation.is_some_and(|how| how != Propagation::Private),
+            "--propagation",
+            "its mounts are private",
+            "",
+        ),
+    ];
+    match said.iter().find(|(said, ..)| *said) {
+        Some((_, what, why, remedy)) => refused(what, why, remedy),
+        None => Ok(()),
+    }
+}
+
+/// What is open already leads around every mount: from a directory to all that is above it and below.
+fn refuse_directories(raw: &RawRun) -> Result<(), SandboxError> {
+    let names = ["standard input", "standard output", "standard error"];
+    let count = 3 + raw.preserve_fds.unwrap_or(0);
+    for number in 0..i32::try_from(count).unwrap_or(i32::MAX) {
+        if boxr_sys::fd::is_directory(number) {
+            let name = names
+                .get(number.unsigned_abs() as usize)
+                .map_or_else(|| format!("descriptor {number}"), |name| (*name).to_owned());
+            return Err(SandboxError::refused(
+                format!("{name} is a directory"),
+                "through it the command would reach what it is not to see",
+                "--allow PATH",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Limits where nothing was said; whether all are of that kind.
+fn limits(raw: &mut RawRun) -> bool {
+    let said =
+        raw.memory.is_some() || raw.pids.is_some() || raw.cpus_milli.is_some() || raw.cpuset_cpus.is_some();
+    if !raw.ulimits.iter().any(|limit| limit.kind == "RLIMIT_NPROC") {
+        // Counted for the user namespace alone (user_namespaces(7), since Linux 5.14), and not for root.
+        raw.ulimits.push(Ulimit { kind: "RLIMIT_NPROC".to_owned(), soft: PROCESSES, hard: PROCESSES });
+    }
+    if said {
+        return false;
+    }
+    let memory = rustix::system::sysinfo();
+    let unit = u64::from(memory.mem_unit.max(1));
+    raw.memory = Some(memory.totalram.saturating_mul(unit) / 4 * 3);
+    raw.pids = i64::try_from(PROCESSES).ok();
+    true
+}
+
+/// Namespaces and rights.
+fn confine(raw: &mut RawRun, caller: &Caller, network: Network) {
+    for kind in NamespaceKind::ALL {
+        let shared = kind == NamespaceKind::Network && network == Network::Hosts;
+        raw.set_namespace(kind, if shared { NamespaceMode::Host } else { NamespaceMode::New });
+    }
+    let ids = caller.ids();
+    let one = |id| vec![IdExtent { container: id, host: id, size: 1 }];
+    (raw.uid_map, raw.gid_map, raw.map_self) = (one(ids.uid), one(ids.gid), None);
+    if ids.uid == 0 {
+        // Without the groups that root may be in.
+        raw.user = Some(UserSpec { user: Id::Number(ids.uid), group: Some(Id::Number(ids.gid)) });
+    }
+    raw.cap_drop = vec!["ALL".to_owned()];
+    raw.no_new_privs = Some(true);
+    raw.die_with_parent = Some(true);
+    raw.new_session = Some(true);
+}
+
+/// The caller's environment without secrets; what is passed by name is no secret to this command.
+fn without_secrets(said: &Said, raw: &RawRun, secrets: &Secrets, caller: &Caller) -> Caller {
+    let is_passed = |name: &str| {
+        said.allow_env.iter().any(|pattern| secrets::matches(pattern, name))
+            || raw.env.iter().any(|(known, value)| known == name && value.is_none())
+    };
+    let mut caller = caller.clone();
+    caller.env.retain(|(name, _)| is_passed(name) || !secrets.removes(name));
+    caller
+}
+
+/// A path as the text of a mount.
+pub(super) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Whether `path` lies in one of `dirs`.
+pub(super) fn lies_in<'d>(path: &Path, mut dirs: impl Iterator<Item = &'d PathBuf>) -> bool {
+    dirs.any(|dir| path.starts_with(dir))
+}

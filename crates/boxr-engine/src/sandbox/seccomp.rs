@@ -1,0 +1,135 @@
+//! The filter of system calls of a sandbox: that of a container without capabilities, and stricter still.
+//!
+//! Such a container can already make no namespace (unshare(2), clone(2) with their flags, setns(2)), mount nothing, and
+//! use no keyring, bpf(2), io_uring(7), perf or userfaultfd(2). What is refused here besides is what reaches into other
+//! processes, and into the terminal.
+
+use oci_spec::runtime::{
+    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator,
+    LinuxSyscall,
+};
+
+use crate::image::Seccomp;
+
+/// Not there in a sandbox.
+const REFUSED: [&str; 6] =
+    ["process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise", "userfaultfd"];
+/// ioctl(2) requests that write into a terminal what its reader has not typed: `TIOCSTI`, `TIOCLINUX`.
+const TERMINAL: [u64; 2] = [0x5412, 0x541c];
+/// ptrace(2) requests that begin to trace a process which has not asked for it: `PTRACE_ATTACH`, `PTRACE_SEIZE`.
+/// Whoever is asked by its own child (`PTRACE_TRACEME`), as by a debugger, may go on.
+const TRACING: [u64; 2] = [16, 0x4206];
+/// The kernel looks at 32 bits of both.
+const LOW_HALF: u64 = 0xffff_ffff;
+/// What the kernel itself answers where `dev.tty.legacy_tiocsti` is off. Not the filter's default: refusals that
+/// repeat it are no entries of their own, and could not come before the entry that allows the rest.
+const EIO: u32 = 5;
+const EACCES: u32 = 13;
+
+/// The filter.
+///
+/// # Errors
+/// Never, unless boxr's own profile is wrong.
+pub(super) fn profile() -> Result<LinuxSeccomp, String> {
+    let profile = crate::image::seccomp::of(&Seccomp::Default, &[])?;
+    let mut profile = profile.ok_or("there is no default profile")?;
+    let mut calls = profile.syscalls().clone().unwrap_or_default();
+    for call in &mut calls {
+        let mut names = call.names().clone();
+        names.retain(|name| {
+            !REFUSED.contains(&name.as_str()) && !["ioctl", "ptrace"].contains(&name.as_str())
+        });
+        call.set_names(names);
+    }
+    calls.retain(|call| !call.names().is_empty());
+    for (name, argument, values, errno) in [("ioctl", 1, TERMINAL, EIO), ("ptrace", 0, TRACING, EACCES)] {
+        calls.extend(all_but(name, argument, &values, errno)?);
+    }
+    profile.set_syscalls(Some(calls));
+    Ok(profile)
+}
+
+/// Of several entries with comparisons the first that fits decides: the refusals, then one that fits always.
+fn all_but(name: &str, argument: usize, values: &[u64], errno: u32) -> Result<Vec<LinuxSyscall>, String> {
+    let mut calls = Vec::with_capacity(values.len() + 1);
+    for value in values {
+        let same = compared(argument, LinuxSeccompOperator::ScmpCmpMaskedEq, LOW_HALF, *value)?;
+        calls.push(entry(name, same, LinuxSeccompAction::ScmpActErrno, Some(errno)));
+    }
+    let any = compared(argument, LinuxSeccompOperator::ScmpCmpGe, 0, 0)?;
+    calls.push(entry(name, any, LinuxSeccompAction::ScmpActAllow, None));
+    Ok(calls)
+}
+
+fn entry(name: &str, arg: LinuxSeccompArg, action: LinuxSeccompAction, errno: Option<u32>) -> LinuxSyscall {
+    let mut call = LinuxSyscall::default();
+    call.set_names(vec![name.to_owned()]).set_args(Some(vec![arg])).set_action(action).set_errno_ret(errno);
+    call
+}
+
+fn compared(index: usize, op: LinuxSeccompOperator, value: u64, two: u64) -> Result<LinuxSeccompArg, String> {
+    LinuxSeccompArgBuilder::default()
+        .index(index)
+        .value(value)
+        .value_two(two)
+        .op(op)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_reaches_out_is_allowed() {
+        let profile = profile().unwrap();
+        let allowed = |name: &str| {
+            profile.syscalls().iter().flatten().any(|call| {
+                call.action() == LinuxSeccompAction::ScmpActAllow
+                    && call.args().is_none()
+                    && call.names().iter().any(|known| known == name)
+            })
+        };
+        for name in [
+            "unshare",
+            "setns",
+            "clone",
+            "clone3",
+            "mount",
+            "move_mount",
+            "open_tree",
+            "fsopen",
+            "pivot_root",
+            "chroot",
+            "umount2",
+            "keyctl",
+            "add_key",
+            "request_key",
+            "bpf",
+            "io_uring_setup",
+            "io_uring_enter",
+            "io_uring_register",
+            "ptrace",
+            "ioctl",
+            "process_vm_readv",
+            "process_vm_writev",
+            "pidfd_getfd",
+            "perf_event_open",
+            "userfaultfd",
+            "kexec_load",
+            "init_module",
+            "open_by_handle_at",
+            "reboot",
+            "swapon",
+            "acct",
+            "quotactl",
+            "syslog",
+        ] {
+            assert!(!allowed(name), "{name}");
+        }
+        for name in ["read", "openat", "execve", "landlock_create_ruleset", "seccomp", "kill"] {
+            assert!(allowed(name), "{name}");
+        }
+    }
+}

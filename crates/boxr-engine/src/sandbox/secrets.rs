@@ -1,0 +1,134 @@
+//! What is kept from a command: the lists of `secrets.txt`, and what the machine's and the person's files add.
+
+use std::path::{Path, PathBuf};
+
+/// The lists that boxr comes with.
+const SHIPPED: &str = include_str!("secrets.txt");
+/// The machine's own.
+const SYSTEM: &str = "/etc/boxr/sandbox.conf";
+
+/// All lists together.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    /// Paths that are hidden, absolute or with `~/` for the home directory.
+    pub hidden: Vec<String>,
+    /// Patterns of variables that are removed.
+    pub variables: Vec<String>,
+    /// Paths below a writable directory that stay read-only.
+    pub protected: Vec<String>,
+}
+
+/// A line of a file that is none of its kind.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{line}: {text:?} stands in none of [hidden], [variables] and [protected]", file.display())]
+pub struct BadLine {
+    /// Which file.
+    pub file: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// What stands there.
+    pub text: String,
+}
+
+impl Secrets {
+    /// What boxr, the machine and the person (`config` is their directory of configurations) say.
+    ///
+    /// # Errors
+    /// A file that is not of this form: it is not known what it was to hide.
+    pub fn load(config: Option<&Path>) -> Result<Self, BadLine> {
+        let mut secrets = Self::default();
+        secrets.add(Path::new("secrets.txt"), SHIPPED)?;
+        let own = config.map(|dir| dir.join("boxr/sandbox.conf"));
+        for file in std::iter::once(PathBuf::from(SYSTEM)).chain(own) {
+            match std::fs::read_to_string(&file) {
+                Ok(text) => secrets.add(&file, &text)?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(BadLine { file, line: 0, text: error.to_string() }),
+            }
+        }
+        Ok(secrets)
+    }
+
+    fn add(&mut self, file: &Path, text: &str) -> Result<(), BadLine> {
+        let mut list = None;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let bad = || BadLine { file: file.to_owned(), line: index + 1, text: line.to_owned() };
+            match (line, &mut list) {
+                ("[hidden]", list) => *list = Some(0),
+                ("[variables]", list) => *list = Some(1),
+                ("[protected]", list) => *list = Some(2),
+                (path, Some(0)) if path.starts_with('/') || path.starts_with("~/") => {
+                    self.hidden.push(path.to_owned());
+                }
+                (pattern, Some(1)) => self.variables.push(pattern.to_owned()),
+                (path, Some(2)) if !path.starts_with('/') && !path.split('/').any(|part| part == "..") => {
+                    self.protected.push(path.to_owned());
+                }
+                _ => return Err(bad()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a variable of this name is removed.
+    pub fn removes(&self, name: &str) -> bool {
+        self.variables.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// Whether `name` is as `pattern` says, where `*` stands for any letters; upper and lower case are the same.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    fn rest(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', after)) => (0..=name.len()).any(|at| rest(after, &name[at..])),
+            Some((letter, after)) => {
+                name.first().is_some_and(|found| found.eq_ignore_ascii_case(letter))
+                    && rest(after, &name[1..])
+            }
+        }
+    }
+    rest(pattern.as_bytes(), name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_lists_are_whole() {
+        let secrets = Secrets::load(None).unwrap();
+        assert!(secrets.hidden.iter().any(|path| path == "~/.ssh"));
+        assert!(secrets.protected.iter().any(|path| path == ".git/hooks"));
+        for name in
+            ["GITHUB_TOKEN", "aws_secret_access_key", "NPM_CONFIG__AUTH", "SSH_AUTH_SOCK", "https_proxy"]
+        {
+            assert!(secrets.removes(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "LANG", "TERM", "CARGO_HOME", "EDITOR", "AUTHOR"] {
+            assert!(!secrets.removes(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_an_error() {
+        for text in
+            ["~/.ssh", "[hidden]\nrelative", "[protected]\n/absolute", "[protected]\na/../b", "[hiden]\n/x"]
+        {
+            assert!(Secrets::default().add(Path::new("x"), text).is_err(), "{text}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("boxr")).unwrap();
+        std::fs::write(
+            dir.path().join("boxr/sandbox.conf"),
+            "[hidden]\n~/own # not a comment\n[variables]\nOWN_*\n",
+        )
+        .unwrap();
+        let secrets = Secrets::load(Some(dir.path())).unwrap();
+        assert!(secrets.hidden.contains(&"~/own # not a comment".to_owned()) && secrets.removes("OWN_X"));
+    }
+}

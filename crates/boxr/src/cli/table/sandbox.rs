@@ -1,0 +1,36 @@
+//! `--sandbox` and what opens one.
+
+use crate::cli::flag::{Complete, Flag};
+
+const GROUP: &str = "Sandbox";
+
+/// Each has a setting in `boxr_engine::config`.
+pub static SANDBOX: &[Flag] = &[
+    Flag::optional("sandbox", "PROFILE", "", "Trust the command with nothing but the current directory")
+        .group(GROUP)
+        .doc(
+            "All namespaces are new, the host's files are read-only, /tmp, /dev, /proc and the home directory are its own, \
+            secrets and sockets are hidden, the environment has no secrets, there is no network, and nothing gains \
+            privileges. --explain shows all of it.",
+        ),
+    Flag::value("allow", "PATH[:ro]", "Show a file or directory, writable or read-only")
+        .group(GROUP)
+        .repeat()
+        .complete(Complete::File),
+    Flag::value("hide", "PATH", "Hide one").group(GROUP).repeat().complete(Complete::File),
+    Flag::value("allow-env", "NAME", "Pass a variable on that looks like a secret").group(GROUP).repeat(),
+    Flag::optional("allow-net", "HOST[:PORT]", "", "Let it reach a host, *.DOMAIN, or, without a value, the network")
+        .group(GROUP)
+        .repeat(),
+    Flag::value("allow-socket", "PATH", "Let it reach a socket: docker's, wayland's, that of dbus")
+        .group(GROUP)
+        .repeat()
+        .complete(Complete::File),
+    Flag::value("home", "keep|empty|DIR", "The home directory: the real one without secrets, or another (default empty)")
+        .group(GROUP)
+        .complete(Complete::Directory),
+    Flag::value("allow-degraded", "NAME,...", "Go without a protection that this host cannot give")
+        .group(GROUP)
+        .repeat()
+        .complete(Complete::Words(&["abstract-sockets", "limits", "sockets", "processes"])),
+];
