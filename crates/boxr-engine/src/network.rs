@@ -238,6 +238,32 @@ pub fn look_after(store: &Store) -> Result<(), boxr_network::Error> {
     realm::with_owner(store, |owner| networks.look_after(&|id| store.is_living(id), owner))
 }
 
+/// The ways of packets to a port of the host's.
+///
+/// # Errors
+/// No running box has published it; what the kernel does not tell.
+pub fn explain_port(
+    store: &Store,
+    port: u16,
+    protocol: Option<boxr_network::Protocol>,
+) -> Result<Vec<boxr_network::Path>, boxr_network::Error> {
+    let networks = networks(store.paths());
+    let is_alive = |id: &str| store.is_living(id);
+    realm::with_owner(store, |owner| networks.explain_port(port, protocol, &is_alive, owner.process))
+}
+
+/// The ways of packets into a box and out of it.
+///
+/// # Errors
+/// It does not run on a network of boxr's; what the kernel does not tell.
+pub fn explain_container(
+    store: &Store,
+    dir: &BoxDir,
+) -> Result<Vec<boxr_network::Path>, boxr_network::Error> {
+    let networks = networks(store.paths());
+    realm::with_owner(store, |owner| networks.explain_container(dir.id().as_str(), owner.process))
+}
+
 /// Puts a box on a further network: now where it runs, and at every start.
 ///
 /// # Errors

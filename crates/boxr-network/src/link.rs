@@ -66,6 +66,15 @@ pub(crate) struct Device {
     pub gateways: Vec<IpAddr>,
 }
 
+/// What there is of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub index: u32,
+    pub up: bool,
+    /// The bridge that it is a port of.
+    pub master: Option<u32>,
+}
+
 /// rtnetlink of one network namespace.
 #[derive(Debug)]
 pub(crate) struct Links(Netlink);
@@ -99,6 +108,24 @@ impl Links {
             Err(Errno::NODEV) => Ok(None),
             Err(errno) => Err(Error::system("look for the device", name, errno)),
         }
+    }
+
+    /// What there is of a device; `None` when there is none of that name.
+    pub(crate) fn look_at(&mut self, name: &str) -> Result<Option<Found>, Error> {
+        let body = Body::new(&link(0, 0, 0)).with_text(attribute::NAME, name);
+        let links = match self.0.ask(message::GET_LINK, 0, &body) {
+            Err(errno) if errno == Errno::NODEV => return Ok(None),
+            links => links.map_err(|errno| Error::system("look for the device", name, errno))?,
+        };
+        let found = |link: &Message| {
+            let index = index_of(link)?;
+            let flags = link.fixed(LINK)?.get(8..12)?.try_into().ok().map(u32::from_ne_bytes)?;
+            let attributes = link.attributes(LINK);
+            let master = attributes.iter().find(|(kind, _)| *kind == attribute::MASTER);
+            let master = master.and_then(|(_, value)| (*value).try_into().ok()).map(u32::from_ne_bytes);
+            Some(Found { index, up: flags & UP != 0, master })
+        };
+        Ok(links.first().and_then(found))
     }
 
     /// Makes a bridge that is up.

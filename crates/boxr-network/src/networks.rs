@@ -316,6 +316,10 @@ impl Networks {
 
     fn reload_these(&self, living: &[&Attachment]) -> Result<(), Error> {
         let (mut links, mut firewall) = (Links::open()?, Firewall::open()?);
+        if !firewall.is_whole()? {
+            // All elements go with it, and come again below.
+            firewall.replace()?;
+        }
         let mut done: Vec<&str> = Vec::new();
         for endpoint in living.iter().flat_map(|attachment| &attachment.endpoints) {
             if endpoint.driver == Driver::Bridge && !done.contains(&endpoint.network.as_str()) {

@@ -56,6 +56,13 @@ pub(crate) fn take_again(published: &[Published]) -> Holds {
         .collect()
 }
 
+/// Whether somebody has a socket on a published port.
+pub(crate) fn is_held(port: &Published) -> bool {
+    let ip = port.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    // A module that is missing holds nothing, and is in nobody's way.
+    matches!(hold(ip, port.host, port.protocol), Err(errno) if errno != Errno::ADDRNOTAVAIL)
+}
+
 struct Taker<'a> {
     ip: Option<IpAddr>,
     ipv6: bool,
@@ -184,21 +191,12 @@ fn hold(ip: IpAddr, port: u16, protocol: Protocol) -> Result<(u16, OwnedFd), Err
 }
 
 /// The program that has a port: `nginx (process 4321)`.
-fn listener(port: u16, protocol: Protocol) -> Option<String> {
+pub(crate) fn listener(port: u16, protocol: Protocol) -> Option<String> {
     let inode = ["", "6"].into_iter().find_map(|family| {
         let table = fs::read_to_string(format!("/proc/thread-self/net/{}{family}", protocol.name())).ok()?;
         table.lines().skip(1).find_map(|line| inode_of(line, port, protocol))
-    })?;
-    let wanted = format!("socket:[{inode}]");
-    let pid = fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let mut files = fs::read_dir(entry.path().join("fd")).ok()?.flatten();
-        let has = files
-            .any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()));
-        has.then_some(pid)
-    })?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(format!("{} (process {pid})", name.trim_end()))
+    });
+    inode.and_then(crate::explain::owner)
 }
 
 /// The inode of a socket in a line of /proc/net/tcp or udp (proc_pid_net(5)), if it has this port.

@@ -146,7 +146,7 @@ impl Networks {
     }
 
     /// Where the helper of the realm writes its pid.
-    fn realm_helper(&self) -> PathBuf {
+    pub(crate) fn realm_helper(&self) -> PathBuf {
         self.realm_dir().join("out.pid")
     }
 

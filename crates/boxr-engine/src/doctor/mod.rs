@@ -7,6 +7,7 @@ mod host;
 mod ids;
 mod kernel;
 mod namespaces;
+mod network;
 mod trial;
 
 pub use cgroups::why_controller_missing;
@@ -74,7 +75,7 @@ impl Finding {
 }
 
 /// The areas, in the order in which they are shown.
-pub const AREAS: [&str; 5] = ["kernel", "namespaces", "ids", "cgroup", "host"];
+pub const AREAS: [&str; 6] = ["kernel", "namespaces", "ids", "cgroup", "network", "host"];
 
 /// All findings of an area; none for a word that is not in [`AREAS`].
 pub fn probe(area: &str) -> Vec<Finding> {
@@ -83,6 +84,7 @@ pub fn probe(area: &str) -> Vec<Finding> {
         "namespaces" => namespaces::probe(),
         "ids" => ids::probe(),
         "cgroup" => cgroups::probe(),
+        "network" => network::probe(),
         "host" => host::probe(),
         _ => Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! Elements of the sets and maps of boxr's table.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use boxr_sys::netlink::Body;
@@ -32,6 +33,18 @@ pub(crate) struct Forward {
     pub protocol: Protocol,
     /// The container's address and port.
     pub to: (IpAddr, u16),
+}
+
+impl fmt::Display for Forward {
+    /// As nft(8) lists it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (to, port) = self.to;
+        write!(f, "map {}: ", table::ports(to.is_ipv6(), self.ip.is_some()))?;
+        if let Some(ip) = self.ip {
+            write!(f, "{ip} . ")?;
+        }
+        write!(f, "{} . {} : {to} . {port}", self.protocol.name(), self.port)
+    }
 }
 
 /// One element: its set, its key, and what a map has for it.

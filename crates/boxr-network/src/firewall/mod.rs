@@ -7,6 +7,7 @@
 mod conntrack;
 mod element;
 mod expression;
+mod foreign;
 mod table;
 
 use boxr_sys::netlink::{Body, Netlink, Refused, Request};
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 use crate::address::Subnet;
 use crate::error::Error;
 pub(crate) use element::{Element, Forward};
+pub(crate) use foreign::{Foreign, legacy_tables};
 
 /// The name of boxr's table.
 pub(crate) const TABLE: &str = "boxr";
@@ -24,7 +26,9 @@ mod message {
     pub(super) const NEW_TABLE: u16 = 0;
     pub(super) const DELETE_TABLE: u16 = 2;
     pub(super) const NEW_CHAIN: u16 = 3;
+    pub(super) const GET_CHAIN: u16 = 4;
     pub(super) const NEW_RULE: u16 = 6;
+    pub(super) const GET_RULE: u16 = 7;
     pub(super) const NEW_SET: u16 = 9;
     pub(super) const NEW_ELEMENT: u16 = 12;
     pub(super) const GET_ELEMENT: u16 = 13;
@@ -74,12 +78,40 @@ impl Firewall {
 
     /// Whether the table is there and knows the bridge: a look, before every start.
     pub(crate) fn knows(&mut self, bridge: &str) -> Result<bool, Error> {
-        let body = Element::bridge(bridge).only(Body::new(&INET));
-        match self.0.ask_tables(message::GET_ELEMENT, 0, &body) {
+        self.finds(&Element::bridge(bridge), || format!("bridge {bridge}"))
+    }
+
+    fn finds(&mut self, element: &Element, what: impl Fn() -> String) -> Result<bool, Error> {
+        match self.0.ask_tables(message::GET_ELEMENT, 0, &element.only(Body::new(&INET))) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(Error::Firewall { what: format!("bridge {bridge}"), errno }),
+            Err(errno) => Err(Error::Firewall { what: what(), errno }),
         }
+    }
+
+    /// Whether a port is published.
+    pub(crate) fn has(&mut self, forward: &Forward) -> Result<bool, Error> {
+        self.finds(&Element::forward(forward), || "published ports".to_owned())
+    }
+
+    /// Each subnet of a network that has a way out, and whether it leaves with the host's address.
+    pub(crate) fn masked(&mut self, member: &Membership) -> Result<Vec<(bool, Subnet)>, Error> {
+        let mut all = Vec::new();
+        for subnet in member.subnets.iter().filter(|_| !member.internal) {
+            let found = match Element::subnet(subnet).first() {
+                Some(element) => self.finds(element, || format!("subnet {subnet}"))?,
+                None => false,
+            };
+            all.push((found, *subnet));
+        }
+        Ok(all)
+    }
+
+    /// Makes the fixed part anew, without elements.
+    pub(crate) fn replace(&mut self) -> Result<(), Error> {
+        self.0
+            .transact(&table::fixed_part(table::Already::Replace))
+            .map_err(|Refused { errno, .. }| Error::Firewall { what: "the table".to_owned(), errno })
     }
 
     /// Makes what is missing of the fixed part and of a network's elements, in one transaction.

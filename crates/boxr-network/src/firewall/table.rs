@@ -159,17 +159,25 @@ fn set(id: u32, name: &str, flags: u32, key: &[Type], data: Option<&[Type]>) -> 
     Request { kind: message::NEW_SET, flags: CREATE, body }
 }
 
-fn chains() -> Vec<Request> {
-    // Hooks: prerouting 0, forward 2, output 3, postrouting 4.
-    let chains = [
+/// Name, type, hook, priority, rules. Hooks: prerouting 0, forward 2, output 3, postrouting 4.
+fn all_chains() -> [(&'static str, &'static str, u32, i32, Vec<Rule>); 5] {
+    [
         ("guard", "filter", 0, -300, vec![guard()]),
         ("arrive", "nat", 0, -100, forwards()),
         ("local", "nat", 3, -100, forwards()),
         ("forward", "filter", 2, 0, forward()),
         ("leave", "nat", 4, 100, leave()),
-    ];
+    ]
+}
+
+/// How many rules each chain has.
+pub(super) fn rules_of_chains() -> Vec<(&'static str, usize)> {
+    all_chains().into_iter().map(|(name, _, _, _, rules)| (name, rules.len())).collect()
+}
+
+fn chains() -> Vec<Request> {
     let mut requests = Vec::new();
-    for (name, kind, hook, priority, rules) in chains {
+    for (name, kind, hook, priority, rules) in all_chains() {
         requests.push(chain(name, kind, hook, priority));
         requests.extend(rules.iter().map(|rule| self::rule(name, rule)));
     }

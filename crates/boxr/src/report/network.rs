@@ -37,6 +37,9 @@ impl Explain for Error {
 fn system(doing: &str, object: &str, errno: Errno) -> Report {
     let report = Report::new(format!("cannot {doing} {object}: {}", errno_text(errno)));
     match errno {
+        Errno::ACCESS if doing == "take" => report
+            .detail("a user has ports from net.ipv4.ip_unprivileged_port_start on")
+            .suggest("sudo sysctl net.ipv4.ip_unprivileged_port_start=80, or another port"),
         Errno::PERM => report.detail("this needs CAP_NET_ADMIN in the network namespace that boxr runs in"),
         Errno::OPNOTSUPP => {
             report.detail("the kernel lacks this kind of device (modules bridge, veth, macvlan)")

@@ -55,6 +55,7 @@ fn main() -> std::process::ExitCode {
         network::OWN,
         network::ROOTLESS,
         network::REALM,
+        network::BESIDE,
         network::PORTS,
         environment::TESTS,
         events::TESTS,

@@ -1,5 +1,6 @@
 //! Networks, on a host of each test's own.
 
+mod beside;
 mod images;
 mod names;
 mod own;
@@ -27,6 +28,7 @@ pub const TESTS: &[Test] = &[
     test!(senseless_networks_are_named, ROOT, NET),
 ];
 
+pub use beside::TESTS as BESIDE;
 pub use images::TESTS as OF_IMAGES;
 pub use names::TESTS as NAMES;
 pub use own::TESTS as OWN;

@@ -99,6 +99,19 @@ static RELOAD: Command = Command {
     ..Command::new("network reload", Section::System, "Make the rules of networks again", network::reload)
 };
 
+static EXPLAIN: Command = Command {
+    usage: &["network explain [FLAGS] PORT[/PROTO]|CONTAINER"],
+    about: &[
+        "Shows the way of a packet to a published port, or into a box and out of it, station by station, as the kernel has it now: who holds the \
+            port, boxr's elements and rules, tables of others that may drop it, bridge, device, address, and who listens in the box.",
+        "Ends with 1 where something of boxr's is in the way.",
+    ],
+    args: &[Arg::one("PORT", Complete::Container)],
+    flags: &[&[Flag::switch("json", "As a JSON array")]],
+    examples: &[Example { line: "boxr network explain 8080", what: "why does nobody answer?" }],
+    ..Command::new("network explain", Section::System, "Show the way of a packet", network::explain)
+};
+
 static EXISTS: Command = Command {
     usage: &["network exists NETWORK"],
     about: &["Ends with 0 if there is such a network, otherwise with 1."],
@@ -112,6 +125,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("network", "create", &CREATE),
     ("network", "disconnect", &DISCONNECT),
     ("network", "exists", &EXISTS),
+    ("network", "explain", &EXPLAIN),
     ("network", "inspect", &INSPECT),
     ("network", "list", &LS),
     ("network", "ls", &LS),
@@ -124,7 +138,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 pub(super) static NETWORK: Command = Command {
     usage: &["network COMMAND [FLAGS] [ARG...]"],
     about: &[
-        "Commands about networks: connect, create, disconnect, exists, inspect, ls, prune, reload, rm. `boxr network COMMAND \
+        "Commands about networks: connect, create, disconnect, exists, explain, inspect, ls, prune, reload, rm. `boxr network COMMAND \
             --help` tells more of one.",
     ],
     args: &[
@@ -135,6 +149,7 @@ pub(super) static NETWORK: Command = Command {
                 "create",
                 "disconnect",
                 "exists",
+                "explain",
                 "inspect",
                 "ls",
                 "prune",

@@ -30,7 +30,10 @@ pub(super) static DOCTOR: Command = Command {
     usage: &["doctor [FLAGS] [AREA]"],
     about: &["Says what this host can do for you, and how to get what is missing. Ends with 1 when \
             a plain `boxr run` cannot work."],
-    args: &[Arg::optional("AREA", Complete::Words(&["kernel", "namespaces", "ids", "cgroup", "host"]))],
+    args: &[Arg::optional(
+        "AREA",
+        Complete::Words(&["kernel", "namespaces", "ids", "cgroup", "network", "host"]),
+    )],
     flags: &[&[Flag::switch("json", "As JSON")]],
     ..Command::new("doctor", Section::System, "Say what this host can do for you", commands::doctor::run)
 };

@@ -2,6 +2,7 @@
 
 mod connect;
 mod create;
+mod explain;
 mod inspect;
 mod list;
 mod remove;
@@ -16,6 +17,7 @@ use crate::report::Report;
 
 pub use connect::{connect, disconnect, reload};
 pub use create::run as create;
+pub use explain::run as explain;
 pub use inspect::{exists, run as inspect};
 pub use list::run as list;
 pub use remove::{prune, remove};
