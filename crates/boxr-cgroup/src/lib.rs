@@ -60,7 +60,7 @@ pub use error::{Absence, Error, Result};
 pub use field::Field;
 pub use freeze::{FREEZE_PATIENCE, Frozen};
 pub use host::{Hierarchy, Host, Layout};
-pub use plan::{Accounting, Need, Place, Plan, Request};
+pub use plan::{Accounting, Need, Place, Plan, Request, Within};
 pub use resources::cpu::{bandwidth, weight_of_shares};
 pub use resources::cpuset::parse_list;
 pub use resources::devices::DeviceDefaults;

@@ -84,6 +84,10 @@ impl Host {
                 joined.extend(self.legacy.keys().filter(usable));
             }
         }
+        if let Some(within) = &request.within {
+            let shared = |one: &&Controller| within.location.legacy.contains_key(one.legacy_name());
+            joined.extend(self.legacy.keys().filter(shared));
+        }
         if plan.unified.is_none() {
             joined.extend(self.legacy.contains_key(&Controller::Freezer).then_some(Controller::Freezer));
         }
@@ -175,7 +179,8 @@ fn nearest(path: &Path) -> &Path {
 
 /// Remembers the directory that boxes share, to be removed with the last of them.
 fn note_parent(location: &mut Location, branch: &Branch, request: &Request<'_>) {
-    if !matches!(request.place, Place::Boxr) {
+    // The cgroup of several boxes goes when they do, not with the last process of one.
+    if !matches!(request.place, Place::Boxr) || request.within.is_some() {
         return;
     }
     if let Some(parent) = branch.leaf.parent()
@@ -245,7 +250,12 @@ fn no_hierarchy(settings: &[Setting]) -> Error {
 /// The path of the box's cgroup below its base.
 pub(crate) fn relative_path(request: &Request<'_>) -> Result<PathBuf> {
     match request.place {
-        Place::Boxr => named_path(request.name),
+        Place::Boxr => match &request.within {
+            None => Ok(Path::new(DEFAULT_PARENT).join(named(request.name)?)),
+            Some(within) => {
+                Ok(Path::new(DEFAULT_PARENT).join(named(within.name)?).join(named(request.name)?))
+            }
+        },
         Place::Path(path) => given_path(path),
         Place::Scope(_) => Ok(PathBuf::new()),
     }
@@ -255,7 +265,7 @@ fn bad(path: &Path, reason: &'static str) -> Error {
     Error::BadPath { path: path.to_path_buf(), reason }
 }
 
-fn named_path(name: &str) -> Result<PathBuf> {
+fn named(name: &str) -> Result<&Path> {
     if name.is_empty() || name.contains(['/', '\0', '\n']) || name.starts_with('.') {
         let reason = "a name is not empty, does not begin with a dot and has no slash";
         return Err(bad(Path::new(name), reason));
@@ -263,7 +273,7 @@ fn named_path(name: &str) -> Result<PathBuf> {
     if name.len() > 255 {
         return Err(bad(Path::new(name), "a name has at most 255 bytes"));
     }
-    Ok(Path::new(DEFAULT_PARENT).join(name))
+    Ok(Path::new(name))
 }
 
 fn given_path(path: &Path) -> Result<PathBuf> {

@@ -59,6 +59,15 @@ pub enum Place<'a> {
     Scope(Unit),
 }
 
+/// A cgroup of boxr's that several boxes share, and whose limits hold for all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Within<'a> {
+    /// Its name in [`Place::Boxr`].
+    pub name: &'a str,
+    /// Where it is: a box below it is in every hierarchy that it is in.
+    pub location: &'a Location,
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -66,6 +75,8 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// Where.
     pub place: Place<'a>,
+    /// In [`Place::Boxr`], the cgroup that it is below.
+    pub within: Option<Within<'a>>,
     /// Limits; all of them optional.
     pub resources: Option<&'a LinuxResources>,
     /// Which devices it may use whatever the limits say.
@@ -87,6 +98,7 @@ impl<'a> Request<'a> {
         Self {
             name,
             place: Place::Boxr,
+            within: None,
             resources: None,
             devices: DeviceDefaults::None,
             need: Need::Required,

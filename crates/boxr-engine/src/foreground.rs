@@ -77,7 +77,9 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let above = network.above(store)?;
     let around = network.surroundings(&request.options);
     let filters = request.options.sandbox.as_ref().map(|_| store.paths().state.join("filters"));
-    let manner = Manner { streams, monitored: false, trace: told, files, filters, volumes, around, above };
+    let pod = network.take_side();
+    let manner =
+        Manner { streams, monitored: false, trace: told, files, filters, volumes, around, above, pod };
     let options = network.with_files(&claim, &request.options)?;
     let (plan, _) = prepare::prepare(&options, &name, claim.id().as_str(), manner, &find)?;
     drop(options);
@@ -266,6 +268,7 @@ pub fn new_state(store: &Store, id: &str, name: &str, options: &BoxOptions) -> R
         boot_id: here.boot_id.clone(),
         pid_namespace: here.pid_namespace,
         cgroup: None,
+        pod: options.pod.as_ref().map(|pod| pod.id.clone()),
         networked: false,
         journaled: crate::events::is_journaled(options, false),
         tty: wants_terminal(options),

@@ -47,6 +47,12 @@ pub enum JoinError {
         /// What it is, when it is one.
         found: Option<NamespaceKind>,
     },
+    /// The pod of the box does not hold such a namespace.
+    #[error("the pod holds no {kind} namespace")]
+    NotHeld {
+        /// Which namespace.
+        kind: NamespaceKind,
+    },
     /// Namespaces of two user namespaces, which cannot both be entered.
     #[error("the joined namespaces belong to different user namespaces")]
     DifferentOwners,
@@ -70,18 +76,29 @@ pub struct Joined {
 /// Finds the running first process of a box.
 pub type FindBox<'a> = dyn Fn(&str) -> Result<ProcessRef, JoinError> + 'a;
 
-/// Opens what `wanted` joins, and decides on the user namespace where nobody has.
+/// Opens what `wanted` joins, takes from `pod` what is joined there, and decides on the user namespace where nobody has.
 ///
 /// Without `privileged` a user namespace is needed: that which owns the joined namespaces, or a
 /// new one.
 ///
 /// # Errors
 /// [`JoinError`] names the kind and whose it is.
-pub fn resolve(wanted: &Namespaces, privileged: bool, find: &FindBox<'_>) -> Result<Joined, JoinError> {
+pub fn resolve(
+    wanted: &Namespaces,
+    privileged: bool,
+    mut pod: Vec<(NamespaceKind, OwnedFd)>,
+    find: &FindBox<'_>,
+) -> Result<Joined, JoinError> {
     let mut namespaces = Vec::new();
     for kind in NamespaceKind::ALL {
         let Some(NamespaceMode::Join(target)) = wanted.get(kind) else { continue };
-        let fd = open(kind, target, find)?;
+        let fd = match target {
+            JoinTarget::Pod => {
+                let index = pod.iter().position(|(held, _)| *held == kind);
+                pod.swap_remove(index.ok_or(JoinError::NotHeld { kind })?).1
+            }
+            target => open(kind, target, find)?,
+        };
         if !is_own(kind, &fd) {
             namespaces.push((kind, fd));
         }
@@ -131,6 +148,7 @@ fn open(kind: NamespaceKind, target: &JoinTarget, find: &FindBox<'_>) -> Result<
             // Opened by number: it must still be the same process.
             if process.is_alive() { Ok(fd) } else { Err(JoinError::NotRunning { name: name.clone() }) }
         }
+        JoinTarget::Pod => Err(JoinError::NotHeld { kind }),
         JoinTarget::Pid(pid) => open_of_process(kind, *pid, &format!("process {pid}")),
         JoinTarget::Path(path) => open_file(kind, path),
         JoinTarget::Id(id) => Ok(crate::nsview::find_namespace(kind, *id)?),

@@ -25,6 +25,7 @@ pub mod nsview;
 pub mod options;
 pub mod outcome;
 pub mod own_ids;
+pub mod pod;
 pub mod prepare;
 pub mod record;
 mod resources;

@@ -11,7 +11,9 @@ mod resolver;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 
-use boxr_network::{AttachRequest, Connected, Means, NetworkUse, Networks, PortSpec, Reservation};
+use boxr_network::{
+    AttachRequest, Attachment, Connected, Means, NetworkUse, Networks, PortSpec, Reservation,
+};
 use boxr_runtime::{capabilities, namespaces};
 use boxr_sys::namespace::NamespaceKind;
 use rustix::process::Pid;
@@ -22,6 +24,7 @@ use crate::image::{ContainerOptions, Surroundings};
 use crate::options::{BoxOptions, NamespaceMode, NetworkOptions};
 use crate::outcome::EngineError;
 use crate::paths::Paths;
+use crate::pod::{self, PodSide};
 use crate::prepare::PrepareError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Lock, Store, Wait};
@@ -35,11 +38,15 @@ pub fn networks(paths: &Paths) -> Networks {
 
 /// What a box has before it starts: nothing, where it has none of boxr's networks.
 #[derive(Debug, Default)]
-pub struct Reserved<'n>(Option<Reservation<'n>>);
+pub struct Reserved<'n> {
+    own: Option<Reservation<'n>>,
+    /// The pod whose network and other namespaces it shares.
+    pod: Option<pod::Joined>,
+}
 
 /// What is held while a box runs: sockets of its ports.
 #[derive(Debug, Default)]
-pub struct Held(#[allow(dead_code, reason = "held, not read")] Vec<OwnedFd>);
+pub struct Held(Vec<OwnedFd>);
 
 /// Reserves addresses and ports for a box that is to start.
 ///
@@ -52,8 +59,9 @@ pub fn reserve<'n>(
     id: &Id,
     name: &str,
 ) -> Result<Reserved<'n>, EngineError> {
+    let pod = pod::enter(store, options)?;
     if !options.network.is_wanted() {
-        return Ok(Reserved(None));
+        return Ok(Reserved { own: None, pod });
     }
     let means = means_for(&options.network.networks)?;
     if means == Means::Realm {
@@ -63,7 +71,7 @@ pub fn reserve<'n>(
     let request =
         AttachRequest { id: id.as_str(), name, networks: &options.network.networks, ports: &ports, means };
     let reservation = networks.reserve(&request, &|id| store.is_living(id))?;
-    Ok(Reserved(Some(reservation)))
+    Ok(Reserved { own: Some(reservation), pod })
 }
 
 /// A user's container that is on the default network alone has a helper; on others it is in his realm.
@@ -131,26 +139,33 @@ fn ports(options: &NetworkOptions, container: Option<&ContainerOptions>) -> Vec<
 }
 
 impl Reserved<'_> {
-    /// Whether there is anything.
+    /// Whether there is anything of its own.
     pub fn is_some(&self) -> bool {
-        self.0.is_some()
+        self.own.is_some()
+    }
+
+    /// What its plan needs of its pod.
+    pub fn take_side(&mut self) -> PodSide {
+        self.pod.as_mut().map(pod::Joined::take_side).unwrap_or_default()
     }
 
     /// What a container of an image is told of its network.
     pub fn surroundings(&self, options: &BoxOptions) -> Surroundings {
-        let Some(reservation) = self.0.as_ref().filter(|_| options.container.is_some()) else {
+        if options.container.is_none() {
             return Surroundings::default();
-        };
-        let endpoints = &reservation.attachment().endpoints;
-        let addresses = endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-        Surroundings {
-            addresses: addresses.map(|(address, _)| address.to_string()).collect(),
-            servers: self.servers().unwrap_or_else(resolver::servers),
-            gateway: endpoints.iter().find_map(|endpoint| endpoint.gateways.first()).map(ToString::to_string),
+        }
+        let shared = self.pod.as_ref().and_then(|pod| pod.surroundings(options));
+        match (shared, self.own.as_ref()) {
+            (Some(shared), None) => shared,
+            (Some(Surroundings { hostname, .. }), Some(own)) => {
+                Surroundings { hostname, ..surroundings_of(Some(own.attachment())) }
+            }
+            (None, own) => surroundings_of(own.map(Reservation::attachment)),
         }
     }
 
-    /// The options of the box, with files of its own about names where it has a network of its own.
+    /// The options of the box, with what it has of its pod, and files of its own about names where it has a network of
+    /// its own.
     ///
     /// # Errors
     /// The files cannot be written.
@@ -159,21 +174,22 @@ impl Reserved<'_> {
         dir: &BoxDir,
         options: &'o BoxOptions,
     ) -> Result<Cow<'o, BoxOptions>, EngineError> {
-        if self.0.is_none() {
-            return Ok(Cow::Borrowed(options));
+        let mut whole = Cow::Borrowed(options);
+        if let Some(pod) = &self.pod {
+            let mounts = pod.mounts(options);
+            if !mounts.is_empty() {
+                whole.to_mut().mounts.extend(mounts);
+            }
         }
-        resolver::add(dir, options, self.servers())
-    }
-
-    /// Who answers names on the box's networks, where they have one.
-    fn servers(&self) -> Option<Vec<String>> {
-        let endpoints = &self.0.as_ref()?.attachment().endpoints;
-        let servers: Vec<String> = endpoints
-            .iter()
-            .filter_map(|endpoint| endpoint.resolver)
-            .map(|address| address.to_string())
-            .collect();
-        (!servers.is_empty()).then_some(servers)
+        let servers = match (&self.own, &self.pod) {
+            (Some(own), _) => servers_of(own.attachment()),
+            (None, Some(pod)) if pod.has_network() => pod.servers(),
+            (None, _) => return Ok(whole),
+        };
+        Ok(match resolver::add(dir, &whole, servers)? {
+            Cow::Owned(changed) => Cow::Owned(changed),
+            Cow::Borrowed(_) => whole,
+        })
     }
 
     /// The user namespace below which the box's own is made; `None` for the caller's.
@@ -181,7 +197,7 @@ impl Reserved<'_> {
     /// # Errors
     /// The user's realm, which the box's networks are in, is not to be had; nothing is left.
     pub fn above(&mut self, store: &Store) -> Result<Option<OwnedFd>, EngineError> {
-        let Some(reservation) = &mut self.0 else { return Ok(None) };
+        let Some(reservation) = &mut self.own else { return Ok(None) };
         let realm = realm::with_owner(store, |owner| reservation.enter_realm(owner))?;
         realm.map(|realm| realm::duplicate(realm.user())).transpose()
     }
@@ -191,7 +207,7 @@ impl Reserved<'_> {
     /// # Errors
     /// The kernel's refusal; nothing is left, and nothing reserved.
     pub fn connect(self, pid: Pid) -> Result<Held, EngineError> {
-        let Some(reservation) = self.0 else { return Ok(Held::default()) };
+        let Some(reservation) = self.own else { return Ok(Held::default()) };
         let pid = pid.as_raw_nonzero().get();
         let namespace = open_namespace(pid)?;
         let Connected { holds, .. } = reservation.connect(pid, namespace.as_fd())?;
@@ -200,9 +216,36 @@ impl Reserved<'_> {
 
     /// The monitor has taken it over.
     pub fn hand_over(self) {
-        if let Some(reservation) = self.0 {
+        if let Some(reservation) = self.own {
             reservation.hand_over();
         }
+    }
+}
+
+/// What whoever has `attachment` is told of it; nothing where there is none.
+pub(crate) fn surroundings_of(attachment: Option<&Attachment>) -> Surroundings {
+    let Some(attachment) = attachment else { return Surroundings::default() };
+    let endpoints = &attachment.endpoints;
+    let addresses = endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+    Surroundings {
+        addresses: addresses.map(|(address, _)| address.to_string()).collect(),
+        servers: servers_of(attachment).unwrap_or_else(resolver::servers),
+        gateway: endpoints.iter().find_map(|endpoint| endpoint.gateways.first()).map(ToString::to_string),
+        ..Surroundings::default()
+    }
+}
+
+/// Who answers names on these networks, where they have somebody.
+fn servers_of(attachment: &Attachment) -> Option<Vec<String>> {
+    let resolvers = attachment.endpoints.iter().filter_map(|endpoint| endpoint.resolver);
+    let servers: Vec<String> = resolvers.map(|address| address.to_string()).collect();
+    (!servers.is_empty()).then_some(servers)
+}
+
+impl Held {
+    /// The sockets, for another process to hold.
+    pub(crate) fn into_sockets(self) -> Vec<OwnedFd> {
+        self.0
     }
 }
 

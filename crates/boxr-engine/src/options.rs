@@ -32,6 +32,8 @@ pub enum JoinTarget {
     Container(String),
     /// `pid:N`: the namespace of a process.
     Pid(i32),
+    /// That of the pod which the box is a member of ([`crate::pod`]).
+    Pod,
     /// A path of an nsfs file, such as `/run/netns/blue`.
     Path(PathBuf),
     /// `id:INODE` or `net:[INODE]`: the number that lsns(8) prints.
@@ -558,6 +560,9 @@ pub struct BoxOptions {
     /// What a sandbox has besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Box<SandboxOptions>>,
+    /// The pod that it is a member of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<crate::pod::Membership>,
     /// What containers of images have besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<ContainerOptions>>,

@@ -46,6 +46,12 @@ pub enum EngineError {
     /// Its networks.
     #[error(transparent)]
     Network(#[from] boxr_network::Error),
+    /// A pod.
+    #[error(transparent)]
+    Pod(#[from] crate::pod::PodError),
+    /// A member of a pod that was not removed.
+    #[error(transparent)]
+    Remove(Box<crate::lifecycle::remove::RemoveError>),
     /// A call of boxr's own upkeep.
     #[error("cannot {doing}: {}", boxr_runtime::error::describe(*errno))]
     System {

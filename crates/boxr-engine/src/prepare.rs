@@ -19,6 +19,7 @@ use crate::image::settle::settle;
 use crate::image::{self, ContainerFiles, ImageError};
 use crate::join::{self, FindBox, JoinError};
 use crate::options::{BoxOptions, NamespaceMode, Root};
+use crate::pod::PodSide;
 use crate::resources;
 use crate::sandbox::{self, SandboxError};
 use crate::spec::{self, Situation, SpecError};
@@ -93,6 +94,8 @@ pub struct Manner {
     pub around: Surroundings,
     /// The user namespace of the realm that its networks are in.
     pub above: Option<OwnedFd>,
+    /// What it takes from its pod.
+    pub pod: PodSide,
 }
 
 /// Whether a terminal of a box comes from its own devpts.
@@ -114,14 +117,15 @@ pub fn prepare(
     options: &BoxOptions,
     name: &str,
     id: &str,
-    manner: Manner,
+    mut manner: Manner,
     find: &FindBox<'_>,
 ) -> Result<(Plan, Spec), PrepareError> {
     let privileged = capabilities::is_privileged().map_err(PrepareError::Caller)?;
     let settled = settle(options, manner.files.as_ref())?;
     let options = settled.as_ref().unwrap_or(options);
     check_root(options)?;
-    let joined = join::resolve(&options.namespaces, privileged, find)?;
+    let joined =
+        join::resolve(&options.namespaces, privileged, std::mem::take(&mut manner.pod.namespaces), find)?;
     let situation = Situation {
         name,
         id,
@@ -163,6 +167,7 @@ pub fn prepare(
         hooks: None,
         started_by: StartedBy::Maker,
         init: options.init,
+        pause: false,
         die_with_parent: options.die_with_parent,
         new_session: options.new_session || manner.monitored,
         keep_groups: options.user.as_ref().is_some_and(|user| user.groups.is_none()) && !own_root,
@@ -231,7 +236,8 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
     let guarded = image::spec::needs_device_rules(spec);
     let limited = guarded || !options.limits.is_empty();
     let alone = options.namespaces.get(NamespaceKind::Pid) == Some(&NamespaceMode::New);
-    if !limited && !manner.monitored && alone {
+    let within = manner.pod.cgroup.as_ref();
+    if !limited && !manner.monitored && alone && within.is_none() {
         return Ok(CgroupPlan::Inherit);
     }
     let mut resources = limited.then(|| resources::of(&options.limits)).transpose()?;
@@ -244,6 +250,7 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
         resources: resources.as_ref(),
         // Without limits it is a convenience: such a box can also be paused by signals.
         need: if limited { Need::Required } else { Need::IfPossible },
+        within: within.map(|(name, location)| boxr_cgroup::Within { name, location }),
         devices: if guarded { DeviceDefaults::Container } else { DeviceDefaults::None },
         ..boxr_cgroup::Request::new(id)
     };

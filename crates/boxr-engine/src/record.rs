@@ -113,6 +113,9 @@ pub struct State {
     /// How often it was started again, and when it will be.
     #[serde(default, skip_serializing_if = "Again::is_nothing")]
     pub again: Again,
+    /// The id of the pod that it is a member of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
     /// Whether boxr-network has something of it, which is given back when it ends.
     #[serde(default)]
     pub networked: bool,

@@ -221,6 +221,7 @@ impl Creation {
             hooks,
             started_by,
             init: false,
+            pause: false,
             die_with_parent: false,
             new_session: true,
             keep_groups: annotation(spec, "run.oci.keep_original_groups").is_some_and(|value| value == "1"),

@@ -80,11 +80,20 @@ pub fn close_from_but(first: u32, keep: BorrowedFd<'_>) -> Result<(), Errno> {
 /// # Errors
 /// `ENOSYS` on kernels before 5.9.
 pub fn close_all_but<const N: usize>(keep: [OwnedFd; N]) -> Result<[OwnedFd; N], Errno> {
+    let kept = close_all_but_these(Vec::from(keep))?;
+    kept.try_into().map_err(|_| Errno::INVAL)
+}
+
+/// The same for any number of them, which come back with the numbers from 3 on, in their order.
+///
+/// # Errors
+/// As [`close_all_but`].
+pub fn close_all_but_these(keep: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, Errno> {
     use std::os::fd::{AsFd, FromRawFd};
     let first = 3;
-    let end = first + N as RawFd;
+    let end = first + RawFd::try_from(keep.len()).map_err(|_| Errno::MFILE)?;
     // Out of the way of the numbers that they get.
-    let mut high = Vec::with_capacity(N);
+    let mut high = Vec::with_capacity(keep.len());
     for fd in &keep {
         high.push(rustix::io::fcntl_dupfd_cloexec(fd, end)?);
     }
@@ -95,7 +104,7 @@ pub fn close_all_but<const N: usize>(keep: [OwnedFd; N]) -> Result<[OwnedFd; N],
     std::mem::forget((keep, high));
     close_range(end.unsigned_abs(), 0)?;
     // SAFETY: these numbers were made above, and by the contract nobody else owns them.
-    Ok(std::array::from_fn(|index| unsafe { OwnedFd::from_raw_fd(first + index as RawFd) }))
+    Ok((first..end).map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
 }
 
 /// Closes every descriptor from 3 on that is not close-on-exec: those that this program was

@@ -108,6 +108,16 @@ pub enum ConfigError {
         /// What would work, in words or as a flag; may be empty.
         remedy: &'static str,
     },
+    /// A value of a flag of `pod create` that cannot be.
+    #[error("{flag} {said}: {why}")]
+    Pod {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        said: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something without which another has no meaning.
     #[error("{one} needs {other}")]
     Needs {

@@ -18,6 +18,10 @@ pub(super) fn resolve(
     namespaces: &mut Namespaces,
     is_image: bool,
 ) -> Result<NetworkOptions, ConfigError> {
+    if raw.pod.as_ref().is_some_and(|pod| pod.mode(NamespaceKind::Network).is_some()) {
+        // It is the pod's.
+        return Ok(with_names(raw, NetworkOptions::default()));
+    }
     let mut networks = raw.networks.clone();
     let unsaid = raw.namespace(NamespaceKind::Network).is_none() && raw.share.is_none();
     if is_image
@@ -62,19 +66,28 @@ pub(super) fn resolve(
         first.mac = raw.mac_address.or(first.mac);
         first.aliases.extend(raw.network_alias.iter().cloned());
     }
-    Ok(NetworkOptions {
+    let options = NetworkOptions {
         networks,
         publish: raw.publish.clone(),
         publish_all: raw.publish_all.unwrap_or(false),
         exposed: raw.expose.clone(),
+        ..NetworkOptions::default()
+    };
+    Ok(with_names(raw, options))
+}
+
+/// With what was said of the names that the box looks up.
+fn with_names(raw: &RawRun, options: NetworkOptions) -> NetworkOptions {
+    NetworkOptions {
         dns: raw.container.dns.clone(),
         dns_search: raw.container.dns_search.clone(),
         dns_options: raw.container.dns_options.clone(),
-    })
+        ..options
+    }
 }
 
 /// The first flag that means nothing without a network.
-fn needs_network(raw: &RawRun) -> Option<&'static str> {
+pub(super) fn needs_network(raw: &RawRun) -> Option<&'static str> {
     let said = [
         (!raw.publish.is_empty(), "--publish"),
         (raw.publish_all == Some(true), "--publish-all"),

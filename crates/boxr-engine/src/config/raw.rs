@@ -12,6 +12,7 @@ use crate::image::{Image, Said};
 use crate::options::{
     IdExtent, LogDriver, MountOption, NamespaceMode, Propagation, Rare, Restart, Tty, Ulimit,
 };
+use crate::pod::PodSaid;
 
 /// A path with what was written, for those that mean something else in another root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct RawRun {
     pub args: Option<Vec<String>>,
     /// The image that was named, once it was found.
     pub image: Option<Box<Image>>,
+    /// The pod that was named, once it was found.
+    pub pod: Option<Box<PodSaid>>,
     pub container: Said,
     pub sandbox: crate::sandbox::Said,
     pub name: Option<String>,
@@ -151,6 +154,11 @@ impl RawRun {
         self.namespaces[index(kind)] = Some(mode);
     }
 
+    /// What was said there of the namespace of `kind` is said here.
+    pub fn move_namespace_from(&mut self, other: &mut Self, kind: NamespaceKind) {
+        self.namespaces[index(kind)] = other.namespaces[index(kind)].take();
+    }
+
     /// Says that the box is on a network, beside those that were said before.
     pub fn add_network(&mut self, network: NetworkUse) {
         self.namespaces[index(NamespaceKind::Network)] = Some(NamespaceMode::New);
@@ -187,7 +195,7 @@ impl RawRun {
         let mut file = self;
         overlay! {
             file, flags:
-            args image name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
+            args image pod name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
             boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
             cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm restart keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds

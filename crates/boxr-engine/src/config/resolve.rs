@@ -119,6 +119,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let caller = sandbox.as_ref().map_or(caller, |sandbox| &sandbox.caller);
     let image = raw.image.take();
     let image = image.as_deref();
+    super::pod::apply(&mut raw)?;
     let mut namespaces = namespaces(&raw, image)?;
     let network = super::networks::resolve(&raw, &mut namespaces, image.is_some())?;
     let root = root(&raw, image)?;
@@ -128,7 +129,10 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let (args, mut container) = command(&mut raw, image)?;
     let mut id_mapping = id_mapping(&raw);
     if let Some(container) = &mut container {
-        id_mapping = own_ids((said_ids, may_copy), &mut namespaces, &id_mapping, container, is_user_said)?;
+        id_mapping = match super::pod::ids_of(&raw, &namespaces, container) {
+            Some(mapping) => mapping,
+            None => own_ids((said_ids, may_copy), &mut namespaces, &id_mapping, container, is_user_said)?,
+        };
     }
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
@@ -190,6 +194,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         init_path: raw.init_path,
         monitor_pidfile: raw.monitor_pidfile,
         pidfile: raw.pidfile,
+        pod: raw.pod.map(|pod| crate::pod::Membership { id: pod.id }),
         container,
         sandbox: sandbox.as_ref().map(|sandbox| Box::new(sandbox.options.clone())),
     };
@@ -326,6 +331,9 @@ fn namespaces(raw: &RawRun, image: Option<&Image>) -> Result<Namespaces, ConfigE
     for kind in NamespaceKind::ALL {
         if let Some(name) = &raw.share {
             namespaces.set(kind, NamespaceMode::Join(JoinTarget::Container(name.clone())));
+        }
+        if let Some(mode) = raw.pod.as_ref().and_then(|pod| pod.mode(kind)) {
+            namespaces.set(kind, mode);
         }
         if let Some(mode) = raw.namespace(kind) {
             namespaces.set(kind, mode.clone());
@@ -464,7 +472,7 @@ fn retention(raw: &RawRun, image: Option<&Image>, purpose: Purpose, detach: bool
     if kept { Retention::Kept } else { Retention::Ephemeral }
 }
 
-fn id_mapping(raw: &RawRun) -> IdMapping {
+pub(super) fn id_mapping(raw: &RawRun) -> IdMapping {
     if raw.map_self == Some(true) {
         return IdMapping::Caller;
     }
@@ -500,7 +508,7 @@ fn log_target(raw: &RawRun) -> Result<LogTarget, ConfigError> {
     Ok(LogTarget { driver, path: raw.log_path.clone(), tag: raw.log_tag.clone() })
 }
 
-fn labels(raw: &RawRun) -> Result<BTreeMap<String, String>, ConfigError> {
+pub(super) fn labels(raw: &RawRun) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut labels = BTreeMap::new();
     for file in &raw.label_files {
         for (line, text) in text_file::lines(file)? {

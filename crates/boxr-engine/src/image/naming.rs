@@ -20,6 +20,10 @@ pub struct Surroundings {
     pub servers: Vec<String>,
     /// Where it reaches the host.
     pub gateway: Option<String>,
+    /// The host name that it shares with others.
+    pub hostname: Option<String>,
+    /// Names and addresses that all who share it know.
+    pub hosts: Vec<(String, String)>,
 }
 
 /// Who the container is.
@@ -84,7 +88,7 @@ fn hosts(naming: &Naming, who: Who<'_>, around: &Surroundings) -> Result<String,
         // A string takes whatever is written to it.
         writeln!(text, "{address}\t{name}").unwrap_or_default();
     };
-    for (name, address) in &naming.hosts {
+    for (name, address) in around.hosts.iter().chain(&naming.hosts) {
         match (address.as_str(), &around.gateway, who.network) {
             ("host-gateway", Some(gateway), _) => line(gateway, name),
             ("host-gateway", None, NamespaceMode::Host) => line("127.0.0.1", name),

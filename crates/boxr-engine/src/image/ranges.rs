@@ -113,7 +113,10 @@ fn take_one(data: &Path, id: &str, unit: u32) -> std::io::Result<bool> {
     }
     // Of a container that was killed while it was made or removed?
     let holder = std::fs::read_link(&path);
-    let is_stale = holder.is_ok_and(|holder| !data.join("containers").join(&holder).exists());
+    let is_stale = holder.is_ok_and(|holder| {
+        let is_there = |of: &str| data.join(of).join(&holder).exists();
+        !is_there("containers") && !is_there("pods")
+    });
     if !is_stale {
         return Ok(false);
     }

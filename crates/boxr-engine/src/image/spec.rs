@@ -110,7 +110,7 @@ fn mounts(
     }
     let mut own = vec![cgroups(container)];
     if let Some(files) = &manner.files {
-        let hostname = spec.hostname().clone().unwrap_or_else(host_name);
+        let hostname = spec.hostname().clone().or(manner.around.hostname.clone()).unwrap_or_else(host_name);
         let who = Who {
             hostname: &hostname,
             network: &options.namespaces.network,

@@ -119,6 +119,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         hooks: None,
         started_by: StartedBy::Maker,
         init: false,
+        pause: false,
         die_with_parent: false,
         new_session: request.detach,
         keep_groups: options.user.is_none(),

@@ -51,7 +51,7 @@ pub(crate) fn forget(dir: &BoxDir, state: &State) -> Result<(), EngineError> {
         }
         lock.remove_known(state)?;
     }
-    Ok(())
+    crate::pod::after_end(&dir.whole_store(), state)
 }
 
 /// The state of a box, with a monitor where it has lost its own.

@@ -42,6 +42,7 @@ fn make(store: &Store, name: &str, change: impl FnOnce(&mut State)) -> BoxDir {
         boot_id: here.boot_id.clone(),
         pid_namespace: here.pid_namespace,
         cgroup: None,
+        pod: None,
         networked: false,
         journaled: false,
         tty: false,

@@ -25,5 +25,6 @@ mod streams;
 
 pub use adopt::{ensure, ensure_if_free, has_lost_its_monitor, take_over};
 pub(crate) use attach::hold_ports_anew;
+pub(crate) use serve::slim_down;
 pub(crate) use start::leave_caller;
 pub use start::{StartRequest, Started, start};

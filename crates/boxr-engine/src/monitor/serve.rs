@@ -132,12 +132,13 @@ pub(super) fn serve(mut watch: Watch, mut clients: Clients) -> Result<(), Engine
         }
     }
     let dir = watch.dir.clone();
-    finish(watch, clients, timed_out)?;
-    crate::lifecycle::again::after_end(&dir)
+    let state = finish(watch, clients, timed_out)?;
+    crate::lifecycle::again::after_end(&dir)?;
+    crate::pod::after_end(&dir.whole_store(), &state)
 }
 
 /// From here on the process mostly sleeps, for as long as the box lives.
-pub(super) fn slim_down() {
+pub(crate) fn slim_down() {
     boxr_sys::heap::trim();
     // A kernel that does not care for the advice keeps the pages.
     boxr_sys::memory::release_program().unwrap_or_default();
@@ -280,7 +281,7 @@ fn ask_to_end(watch: &Watch, number: i32) -> Result<(), EngineError> {
 
 /// The order matters: all output is in the log before the state says that the box has ended, and
 /// the state says so before clients learn of it.
-fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(), EngineError> {
+fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<State, EngineError> {
     let failed = |errno| EngineError::system("write the last output", errno);
     let state = watch.dir.read_state()?;
     let cgroup = state.cgroup.as_ref().map(Cgroup::open).transpose();
@@ -316,7 +317,7 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<(),
     drop(std::mem::take(&mut watch.held));
     let written = write_end(&watch, exit);
     clients.finish(exit.status());
-    written
+    written.map(|()| state)
 }
 
 /// Journals the end of a box that was in `state`; which networks it leaves its record tells.

@@ -93,6 +93,7 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
         volumes,
         around,
         above,
+        pod: network.take_side(),
     };
     let options = network.with_files(request.dir, request.options)?;
     let (plan, _) = prepare::prepare(&options, &name, &id, manner, &find)?;

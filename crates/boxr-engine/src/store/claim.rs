@@ -49,7 +49,7 @@ impl Store {
 }
 
 impl Inner {
-    fn claim_made_up_name(self: &Arc<Self>, seed: u64, id: &Id) -> Result<String, StoreError> {
+    pub(super) fn claim_made_up_name(self: &Arc<Self>, seed: u64, id: &Id) -> Result<String, StoreError> {
         let mut attempt = 0;
         loop {
             let name = names::generate(seed, attempt);

@@ -41,13 +41,21 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: NameError,
     },
-    /// Another box has the name.
-    #[error("the name {name:?} is in use by box {}", holder.short())]
+    /// Another box, or a pod, has the name.
+    #[error("the name {name:?} is in use by {what} {}", holder.short())]
     NameInUse {
         /// The name.
         name: String,
+        /// `box` or `pod`
+        what: &'static str,
         /// Who has it.
         holder: Id,
+    },
+    /// No pod has this name, id, or beginning of an id.
+    #[error("no pod has the name or id {wanted:?}")]
+    NoPod {
+        /// What was asked for.
+        wanted: String,
     },
     /// No box has this name, id, or beginning of an id.
     #[error("no box has the name or id {wanted:?}")]

@@ -197,6 +197,11 @@ pub(crate) fn remove_tree_of_user(at: BorrowedFd<'_>, path: &CStr) -> Result<(),
     }
 }
 
+/// The same for an absolute path.
+pub(crate) fn remove_tree_of_user_at(path: &CStr) -> Result<(), Errno> {
+    remove_tree_of_user(fs::CWD, path)
+}
+
 /// Nanoseconds since 1970 UTC.
 pub(crate) fn nanoseconds() -> i64 {
     let now = clock_gettime(ClockId::Realtime);

@@ -14,7 +14,7 @@ use crate::record::{Exit, State, Status};
 
 /// A directory without a state whose lock is free is a leftover once it is this old, in
 /// nanoseconds. Between making and locking it, its maker needs a few microseconds.
-const HALF_MADE_AGE: i64 = 5_000_000_000;
+pub(super) const HALF_MADE_AGE: i64 = 5_000_000_000;
 
 /// One box of a listing.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Store {
     pub fn is_living(&self, id: &str) -> bool {
         let Some(id) = Id::parse(id) else { return false };
         let Ok(dir) = BoxDir::open(&self.0, &id) else { return true };
-        let Some(dir) = dir else { return false };
+        let Some(dir) = dir else { return self.pod_is_living(&id) };
         let runs = |state: &State| !matches!(self.observe(state), Observed::Exited(_) | Observed::Created);
         let Ok(found) = dir.find_state() else { return true };
         if found.as_ref().is_some_and(runs) {
@@ -125,6 +125,19 @@ impl Store {
         let Ok(lock) = dir.try_lock() else { return true };
         let Some(lock) = lock else { return true };
         lock.find_state().map_or(true, |state| state.as_ref().is_some_and(runs))
+    }
+}
+
+impl Store {
+    /// The same for a pod, whose network its members have: it lives while it is up, or a command is at work on it.
+    fn pod_is_living(&self, id: &Id) -> bool {
+        let Ok(dir) = super::PodDir::open(&self.0, id) else { return true };
+        let Some(dir) = dir else { return false };
+        let Ok(found) = dir.read_state() else { return true };
+        if found.is_some_and(|state| state.is_up(self.here()) || crate::pod::has_running_members(self, id)) {
+            return true;
+        }
+        !matches!(dir.lock(super::Hold::TryAlone), Ok(Some(_)) | Err(StoreError::NoPod { .. }))
     }
 }
 

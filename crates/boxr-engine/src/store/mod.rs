@@ -30,6 +30,7 @@ pub(crate) mod files;
 mod list;
 mod naming;
 mod observe;
+mod pods;
 mod resolve;
 mod restore;
 mod steps;
@@ -46,8 +47,10 @@ use rustix::io::Errno;
 pub use claim::Claim;
 pub use dir::{BoxDir, Lock, Wait};
 pub use error::StoreError;
+pub(crate) use files::remove_tree_of_user_at;
 pub use list::{Contents, Entry};
 pub use observe::{Observed, current};
+pub use pods::{Hold, PodClaim, PodDir, PodLock};
 pub(crate) use restore::make_directories;
 
 use crate::boot::Here;

@@ -57,13 +57,18 @@ impl Inner {
                 Target::Box(found) if found == *id => return Ok(()),
                 Target::Box(found) => {
                     if !self.take_from(name, &found)? {
-                        return Err(StoreError::NameInUse { name: name.to_owned(), holder: found });
+                        return Err(self.in_use(name, found));
                     }
                     holder = found;
                 }
             }
         }
-        Err(StoreError::NameInUse { name: name.to_owned(), holder })
+        Err(self.in_use(name, holder))
+    }
+
+    fn in_use(&self, name: &str, holder: Id) -> StoreError {
+        let what = if self.is_pod(&holder).unwrap_or(false) { "pod" } else { "box" };
+        StoreError::NameInUse { name: name.to_owned(), what, holder }
     }
 
     /// The box that has `name`.
@@ -87,6 +92,9 @@ impl Inner {
     /// Frees `name`, which points to `holder`, if nobody can still want it; whether that was so.
     fn take_from(self: &Arc<Self>, name: &str, holder: &Id) -> Result<bool, StoreError> {
         let Some(dir) = BoxDir::open(self, holder)? else {
+            if self.is_pod(holder)? {
+                return self.sweep_pod(holder);
+            }
             self.remove_stale(name, Some(holder))?;
             return Ok(true);
         };
@@ -120,7 +128,9 @@ impl Inner {
             .map_err(failed)?;
         let stale = match (self.target(name)?, holder) {
             (Target::Garbage, None) => true,
-            (Target::Box(found), Some(holder)) => found == *holder && !self.exists(holder)?,
+            (Target::Box(found), Some(holder)) => {
+                found == *holder && !self.exists(holder)? && !self.is_pod(holder)?
+            }
             _ => false,
         };
         if stale { files::remove_file(&self.root, path.as_str()).map_err(failed) } else { Ok(()) }

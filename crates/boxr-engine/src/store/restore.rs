@@ -46,6 +46,7 @@ pub(super) fn prepare(store: &Arc<Inner>) -> Result<(), StoreError> {
     files::make_dir(&root, "names").map_err(failed)?;
     files::make_dir(&root, UNFINISHED).map_err(failed)?;
     restore_all(store, &root)?;
+    super::pods::restore_pods(store, &root)?;
     files::rename(root.as_fd(), UNFINISHED, "containers").map_err(failed)
 }
 
@@ -159,6 +160,7 @@ fn unknown(id: &Id, record: Option<&Record>) -> State {
         boot_id: String::new(),
         pid_namespace: 0,
         cgroup: None,
+        pod: options.and_then(|options| options.pod.as_ref()).map(|pod| pod.id.clone()),
         networked: false,
         journaled: false,
         tty: false,

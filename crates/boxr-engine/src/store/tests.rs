@@ -73,6 +73,7 @@ fn state(store: &Store, claim: &Claim, retention: Retention) -> State {
         boot_id: store.here().boot_id.clone(),
         pid_namespace: store.here().pid_namespace,
         cgroup: None,
+        pod: None,
         networked: false,
         journaled: false,
         tty: false,

@@ -131,6 +131,7 @@ fn plan(
         hooks: None,
         started_by: StartedBy::Maker,
         init: false,
+        pause: false,
         die_with_parent: false,
         new_session: true,
         keep_groups: annotation(spec, "run.oci.keep_original_groups").is_some_and(|value| value == "1"),

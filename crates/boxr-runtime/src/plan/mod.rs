@@ -84,6 +84,8 @@ pub struct Plan {
     pub started_by: StartedBy,
     /// Whether the first process is boxr's init.
     pub init: bool,
+    /// Whether there is no command: the first process stays, and keeps namespaces for others to join.
+    pub pause: bool,
     /// Whether the box gets SIGKILL when boxr ends.
     pub die_with_parent: bool,
     /// Whether the command gets a session of its own.

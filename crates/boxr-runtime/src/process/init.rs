@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use super::procfs::Procfs;
 use super::protocol::{Channel, ToChild};
-use super::{command, credentials, home, namespaces, reaper, seccomp, terminal, tuning};
+use super::{command, credentials, home, namespaces, pause, reaper, seccomp, terminal, tuning};
 use crate::capabilities::Sets;
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
@@ -65,6 +65,9 @@ impl Child<'_> {
             self.fail(&failure);
         }
         self.trace(4);
+        if self.plan.pause {
+            self.stay();
+        }
         if self.plan.init {
             self.execute_under_init();
         }
@@ -168,9 +171,10 @@ impl Child<'_> {
             credentials::apply_through_proc(plan)?;
         }
         // Whoever connects its network opens its namespaces meanwhile. Nobody else in its user namespace, and in its
-        // pid namespace no other with a right over it: nobody looks.
+        // pid namespace no other with a right over it: nobody looks. One that stays is hidden when they have been opened,
+        // before anybody else is in them.
         let alone = plan.makes(NamespaceKind::User) && (plan.makes(NamespaceKind::Pid) || plan.nests());
-        if (own_root || !plan.joined.is_empty()) && !alone {
+        if !plan.pause && (own_root || !plan.joined.is_empty()) && !alone {
             hide()?;
         }
         rootfs::set_up(plan, &self.ahead, &|| self.hooks_of_creation())?;
@@ -301,6 +305,22 @@ impl Child<'_> {
         // Closed above; its number may be that of the new one.
         std::mem::forget(std::mem::replace(&mut self.channel, started));
         Ok(())
+    }
+
+    /// Keeps the namespaces, without a command, a descriptor or a right.
+    fn stay(mut self) -> ! {
+        let ready = self.await_go().and_then(|()| {
+            hide()?;
+            pause::get_ready()?;
+            boxr_sys::fd::close_from_but(0, self.channel.as_fd()).at(Step::Descriptors, "all")?;
+            Ok(confine_init(self.plan, self.held.take())?)
+        });
+        if let Err(failure) = ready {
+            self.fail(&failure);
+        }
+        // Its end tells boxr that all is done. What else this process had is closed already.
+        drop(self.channel);
+        pause::for_ever()
     }
 
     fn execute_under_init(mut self) -> ! {

@@ -32,6 +32,7 @@ pub mod init;
 mod keyring;
 mod namespaces;
 pub mod parent;
+mod pause;
 mod procfs;
 pub(crate) mod protocol;
 mod reaper;

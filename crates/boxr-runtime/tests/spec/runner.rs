@@ -42,6 +42,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         hooks: None,
         started_by: StartedBy::Maker,
         init: has("--init"),
+        pause: false,
         die_with_parent: true,
         new_session: false,
         keep_groups: false,

@@ -9,7 +9,9 @@ use boxr_engine::options::{BoxOptions, Limits, Restart};
 
 use super::invocation::Invocation;
 use super::lexer::Said;
+use crate::boxes;
 use crate::commands::image::wanted;
+use crate::commands::pod::membership::{self, NewPod};
 use crate::report::{Explain, Report};
 use crate::trace;
 
@@ -39,6 +41,8 @@ pub struct RunRequest {
     pub attach: Option<Attach>,
     /// Bytes that detach the terminal; empty for none.
     pub detach_keys: Vec<u8>,
+    /// The pod that was made for it.
+    pub new_pod: Option<NewPod>,
     /// `--file`, as it was written.
     pub file: Option<PathBuf>,
 }
@@ -102,6 +106,7 @@ fn resolve(
         words.remove(0);
         raw.image = Some(Box::new(image));
     }
+    let new_pod = membership::say(&invocation, &mut raw)?;
     raw.args = (!words.is_empty()).then_some(words);
     if let Some(file) = &request.file {
         let read = config::read(Path::new(file), &caller.directory);
@@ -113,7 +118,12 @@ fn resolve(
     let resolved = config::resolve(raw, purpose, caller).map_err(|error| match error {
         ConfigError::NoCommand => no_command(&invocation),
         other => other.into(),
-    })?;
+    });
+    if let (Err(_), Some(pod)) = (&resolved, &new_pod) {
+        pod.take_back(&boxes::open_store(&invocation.globals)?);
+    }
+    let resolved = resolved?;
+    request.new_pod = new_pod;
     for note in &resolved.notes {
         // Nobody is left to be told that stderr cannot be written.
         drop(writeln!(std::io::stderr().lock(), "warning: {note}"));
@@ -131,10 +141,20 @@ fn resolve(
 
 /// What the flags say of the box.
 pub(super) fn said(invocation: &Invocation, caller: &Caller) -> Result<RawRun, Report> {
+    said_but(invocation, caller, &[])
+}
+
+/// The same, but for flags that mean something else here.
+///
+/// # Errors
+/// Values that cannot be used.
+pub fn said_but(invocation: &Invocation, caller: &Caller, others: &[&str]) -> Result<RawRun, Report> {
     let base = Base(caller.directory.clone());
     let mut raw = RawRun::default();
     for (flag, said) in &invocation.matches.flags {
-        let Some(setting) = Setting::of_flag(flag.long) else { continue };
+        let Some(setting) = Setting::of_flag(flag.long).filter(|_| !others.contains(&flag.long)) else {
+            continue;
+        };
         let node = match said {
             Said::Switch(on) => Node::switch(*on),
             Said::Value(text) => Node::word(text.as_str()),

@@ -7,6 +7,7 @@ mod life;
 mod limits;
 mod look;
 mod networks;
+mod pods;
 mod run;
 mod sandbox;
 mod system;
@@ -59,6 +60,7 @@ pub static COMMANDS: &[&Command] = &[
     &life::PRUNE,
     &life::CP,
     &life::EXPORT,
+    &pods::POD,
     &look::PS,
     &look::INSPECT,
     &look::LOGS,
@@ -94,7 +96,7 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// Commands of docker's that a later version is to have.
-static LATER: &[&str] = &["build", "compose", "container", "cri", "pod", "search", "secret"];
+static LATER: &[&str] = &["build", "compose", "container", "cri", "search", "secret"];
 
 /// The command that `word` calls after the word `group`.
 ///
@@ -106,6 +108,7 @@ pub fn find_member(group: &str, word: &str) -> Result<&'static Command, UsageErr
             .iter()
             .chain(volumes::MEMBERS)
             .chain(networks::MEMBERS)
+            .chain(pods::MEMBERS)
             .filter(|(of, _, _)| *of == group)
     };
     if let Some((_, _, command)) = members().find(|(_, name, _)| *name == word) {

@@ -20,7 +20,11 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         boxes::replace(&store, request.name.as_deref())?;
     }
     let create = CreateRequest { options, name: request.name, cidfile: request.cidfile };
-    let state = lifecycle::create(&store, create)?;
+    let made = lifecycle::create(&store, create);
+    if let (Err(_), Some(pod)) = (&made, &request.new_pod) {
+        pod.take_back(&store);
+    }
+    let state = made?;
     write_stdout(&format!("{}\n", state.id))?;
     Ok(0)
 }

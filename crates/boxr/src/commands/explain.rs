@@ -24,6 +24,7 @@ pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Resul
         volumes: Places::new(),
         around: Default::default(),
         above: None,
+        pod: Default::default(),
     };
     let find = find_box(store);
     let (plan, _) = prepare(options, name, "ID", manner, &find).map_err(|error| error.report())?;

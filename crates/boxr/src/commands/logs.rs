@@ -3,7 +3,7 @@
 use std::io::{BufWriter, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use boxr_engine::logs::{Follower, LogError, LogPlace, Query, Split, read};
+use boxr_engine::logs::{Follower, LogError, LogPlace, Query, Sink, Split, read};
 use boxr_engine::options::LogDriver;
 use boxr_engine::record::ProcessRef;
 use boxr_engine::store::{BoxDir, Observed, Store, StoreError};
@@ -83,7 +83,11 @@ fn unlogged(dir: &BoxDir, name: &str) -> Result<u8, Report> {
         .status(1))
 }
 
-fn query(invocation: &Invocation) -> Result<Query, Report> {
+/// What of a log is meant.
+///
+/// # Errors
+/// A value that cannot be used.
+pub(super) fn query(invocation: &Invocation) -> Result<Query, Report> {
     let now = time::now();
     let moment = |flag: &str| -> Result<Option<i64>, Report> {
         invocation
@@ -109,12 +113,13 @@ fn query(invocation: &Invocation) -> Result<Query, Report> {
     })
 }
 
-fn follow(
+/// Gives what there is and what comes, until the box has ended.
+pub(super) fn follow(
     store: &Store,
     dir: &BoxDir,
     place: LogPlace,
     query: &Query,
-    sink: &mut Split<impl std::io::Write, impl std::io::Write>,
+    sink: &mut impl Sink,
 ) -> Result<(), LogError> {
     let mut follower = Follower::open(place, &dir.path(), query)?;
     let held = held(dir);

@@ -20,6 +20,7 @@ pub mod logs;
 pub mod network;
 pub mod ns;
 pub mod pause;
+pub mod pod;
 pub mod port;
 pub mod prune;
 pub mod ps;

@@ -1,6 +1,7 @@
 //! `boxr port`
 
 use boxr_engine::network::PortChange;
+use boxr_engine::store::StoreError;
 use boxr_network::{Attachment, PortSpec, Published};
 
 use crate::boxes;
@@ -48,11 +49,19 @@ fn change(invocation: &Invocation, how: PortChange) -> Result<u8, Report> {
 fn show(invocation: &Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
     let name = invocation.positionals().first().map_or("", String::as_str);
-    let dir = boxes::find(&store, name)?;
+    // A member's ports are its pod's.
+    let id = match (store.resolve(name), store.resolve_pod(name)) {
+        (Err(StoreError::NotFound { .. }), Ok(pod)) => pod.id().to_string(),
+        (found, _) => {
+            let dir = found.map_err(|error| Report::from(error).status(1))?;
+            let state = dir.read_state().map_err(|error| Report::from(error).status(1))?;
+            state.pod.filter(|_| !state.networked).unwrap_or(state.id)
+        }
+    };
     let failed = |error: boxr_network::Error| Report::from(error).status(1);
     boxr_engine::network::look_after(&store).map_err(failed)?;
     let networks = boxr_engine::network::networks(store.paths());
-    let attachment = networks.attachment(dir.id().as_str()).map_err(failed)?;
+    let attachment = networks.attachment(&id).map_err(failed)?;
     let Some(word) = invocation.positionals().get(1) else {
         let mut text = String::new();
         for port in attachment.iter().flat_map(|attachment| &attachment.published) {

@@ -47,13 +47,17 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     if request.replace {
         boxes::replace(&store, request.name.as_deref())?;
     }
-    if request.detach {
-        return detached(&store, options, request);
+    let new_pod = request.new_pod.clone();
+    let is_kept = options.retention == Retention::Kept || request.attach.is_some() || is_logged(&options);
+    let done = match (request.detach, is_kept) {
+        (true, _) => detached(&store, options, request),
+        (false, true) => kept(&store, options, request),
+        (false, false) => in_foreground(&store, options, request),
+    };
+    if let (Err(_), Some(pod)) = (&done, new_pod) {
+        pod.take_back(&store);
     }
-    if options.retention == Retention::Kept || request.attach.is_some() || is_logged(&options) {
-        return kept(&store, options, request);
-    }
-    in_foreground(&store, options, request)
+    done
 }
 
 /// Whether somebody besides the caller is to get the output of a box that leaves nothing behind.

@@ -20,7 +20,7 @@ use crate::report::{Report, stdout_failed};
 
 const STANDARD: &str = "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}\t{{.Pressure}}";
 
-const HEADERS: &[Header] = &[
+pub(super) const HEADERS: &[Header] = &[
     ("Container", "CONTAINER"),
     ("ID", "CONTAINER ID"),
     ("Name", "NAME"),
@@ -34,6 +34,12 @@ const HEADERS: &[Header] = &[
     ("CPUPressure", "CPU PRESSURE"),
     ("MemPressure", "MEM PRESSURE"),
     ("IOPressure", "IO PRESSURE"),
+    // podman's names of them.
+    ("Pod", "POD"),
+    ("CID", "CID"),
+    ("CPU", "CPU %"),
+    ("Mem", "MEM %"),
+    ("PIDS", "PIDS"),
 ];
 
 /// Time between the two looks of `--no-stream`.
@@ -45,11 +51,25 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 /// A value or template that cannot be used; a name that is no box.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let listing = Listing::new(invocation.value("format"), STANDARD, HEADERS)?;
-    let interval = interval(&invocation)?;
+    interval(&invocation)?;
     let store = boxes::open_store(&invocation.globals)?;
-    let once = invocation.switch("no-stream");
     // Named ones have to be there; without names, boxes come and go.
-    let (status, named) = named(&store, &invocation)?;
+    let named = named(&store, &invocation)?;
+    watch(&invocation, &listing, &store, named)
+}
+
+/// Shows the boxes of these ids, or all, as often as the command line says.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn watch(
+    invocation: &Invocation,
+    listing: &Listing,
+    store: &Store,
+    (status, named): (u8, Option<Vec<String>>),
+) -> Result<u8, Report> {
+    let interval = interval(invocation)?;
+    let once = invocation.switch("no-stream");
     if named.as_ref().is_some_and(Vec::is_empty) {
         return Ok(status);
     }
@@ -59,7 +79,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         stdout.is_terminal() && !once && invocation.value("format").is_none_or(|f| f.starts_with("table"));
     let mut first = true;
     loop {
-        let states = look(&store, &invocation, named.as_deref())?;
+        let states = look(store, invocation, named.as_deref())?;
         let samples: BTreeMap<String, Sample> =
             states.iter().filter(|(_, up)| *up).map(|(state, _)| (state.id.clone(), sample(state))).collect();
         if !first || samples.is_empty() {
@@ -148,12 +168,16 @@ struct Row<'a> {
 impl Row<'_> {
     fn text(&self, name: &str) -> Option<String> {
         Some(match name {
-            "ID" | "Container" if self.full => self.state.id.clone(),
-            "ID" | "Container" => {
+            "ID" | "Container" | "CID" if self.full => self.state.id.clone(),
+            "ID" | "Container" | "CID" => {
                 self.state.id.get(..boxr_engine::id::SHORT).unwrap_or(&self.state.id).to_owned()
             }
+            "Pod" => {
+                let id = self.state.pod.as_deref().unwrap_or_default();
+                if self.full { id } else { id.get(..boxr_engine::id::SHORT).unwrap_or(id) }.to_owned()
+            }
             "Name" => self.state.name.clone(),
-            "CPUPerc" => {
+            "CPUPerc" | "CPU" => {
                 let share = self.before.zip(self.now).and_then(|(before, now)| cpu_percent(before, now));
                 or_unknown(share.map(size::percent))
             }
@@ -162,10 +186,10 @@ impl Row<'_> {
                 let limit = self.now.and_then(|now| now.memory_limit).map(size::binary);
                 format!("{} / {}", or_unknown(used), or_unknown(limit))
             }
-            "MemPerc" => or_unknown(self.memory_share().map(size::percent)),
+            "MemPerc" | "Mem" => or_unknown(self.memory_share().map(size::percent)),
             "NetIO" => pair(self.now.and_then(|now| now.network)),
             "BlockIO" => pair(self.now.and_then(|now| now.block)),
-            "PIDs" => or_unknown(self.now.and_then(|now| now.tasks).map(|tasks| tasks.to_string())),
+            "PIDs" | "PIDS" => or_unknown(self.now.and_then(|now| now.tasks).map(|tasks| tasks.to_string())),
             "CPUPressure" => pressure(self.now.and_then(|now| now.pressure.cpu)),
             "MemPressure" => pressure(self.now.and_then(|now| now.pressure.memory)),
             "IOPressure" => pressure(self.now.and_then(|now| now.pressure.io)),

@@ -25,6 +25,7 @@ pub(crate) fn state() -> State {
         boot_id: String::new(),
         pid_namespace: 0,
         cgroup: None,
+        pod: None,
         networked: false,
         journaled: false,
         tty: false,

@@ -22,6 +22,8 @@ impl Explain for EngineError {
             Self::Volume(error) => error.report(),
             Self::Config(error) => error.report(),
             Self::Network(error) => error.report(),
+            Self::Pod(error) => error.report(),
+            Self::Remove(error) => error.report(),
             Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
             Self::Join(error) => error.report(),
@@ -97,7 +99,7 @@ impl Explain for JoinError {
             Self::Find(error) => error.report(),
             Self::NewUserAndJoin { .. } => Report::new(self.to_string())
                 .detail("leave --userns out: boxr then enters the user namespace that owns it"),
-            Self::Open { .. } | Self::WrongType { .. } | Self::DifferentOwners => {
+            Self::Open { .. } | Self::WrongType { .. } | Self::NotHeld { .. } | Self::DifferentOwners => {
                 Report::new(self.to_string())
             }
         }

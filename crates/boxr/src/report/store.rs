@@ -38,7 +38,12 @@ impl Explain for StoreError {
             Self::InvalidName { name, reason } => {
                 Report::new(format!("{name:?} cannot be the name of a box: {reason}"))
             }
-            Self::NameInUse { name, holder } => {
+            Self::NoPod { wanted } => Report::new(format!("no such pod: {wanted}")).suggest("boxr pod ps"),
+            Self::NameInUse { name, what: "pod", holder } => {
+                Report::new(format!("the name {name} is in use by pod {}", holder.short()))
+                    .suggest(format!("boxr pod rm {name}"))
+            }
+            Self::NameInUse { name, holder, .. } => {
                 Report::new(format!("the name {name} is in use by box {}", holder.short()))
                     .suggest(format!("boxr rm {name}"))
                     .suggest(format!("boxr rename {name} NEW"))

@@ -34,10 +34,9 @@ fn help_goes_to_stdout(t: &Sandbox) {
 fn mistakes_are_named_and_nothing_is_printed(t: &Sandbox) {
     for (words, told) in [
         (&["rnu", "--", "sh"][..], "the nearest command is run"),
-        (&["pod", "ps"], "pod is not in this version"),
         (&["run", "--hostnam", "x", "--", "sh"], "the nearest flag is --hostname"),
         (&["run", "-read-only", "--", "sh"], "the nearest flag is --read-only"),
-        (&["run", "--pod", "x", "--", "sh"], "--pod is not in this version"),
+        (&["run", "--link", "x", "--", "sh"], "--link is not in this version"),
         (&["ps", "-x"], "unknown flag -x"),
         (&["ps", "extra"], "unexpected argument extra"),
         (&["run", "-m"], "-m needs a value"),

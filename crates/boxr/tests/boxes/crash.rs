@@ -28,7 +28,7 @@ const STRACE: Need = Need::Tool(Tool::Strace);
 type Step = (String, usize);
 
 /// `strace FLAGS boxr ARGS`, with its own output in a file.
-fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
+pub fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
     let to = t.path("trace");
     let cmd = t.surrounded(Cmd::new("strace")).args(["-qq", "-o", to.to_str().unwrap()]).args(flags);
     cmd.arg("--").arg(t.program()).args(t.globals()).args(args)
@@ -36,7 +36,7 @@ fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
 
 /// The system calls that a command makes, one process's as strace(1) counts them for an injection.
 #[track_caller]
-fn steps(t: &Sandbox, flags: &[&str], args: &[&str]) -> Vec<Step> {
+pub fn steps(t: &Sandbox, flags: &[&str], args: &[&str]) -> Vec<Step> {
     strace(t, flags, args).run().ok();
     let trace = std::fs::read_to_string(t.path("trace")).unwrap();
     let mut counts: HashMap<(&str, &str), usize> = HashMap::new();

@@ -27,6 +27,7 @@ mod names;
 mod namespaces;
 mod network;
 mod own_binary;
+mod pods;
 mod privileges;
 mod readme;
 mod replay;
@@ -57,6 +58,10 @@ fn main() -> std::process::ExitCode {
         network::REALM,
         network::BESIDE,
         network::PORTS,
+        pods::TESTS,
+        pods::BAD,
+        pods::NETWORK,
+        pods::SUDDEN,
         environment::TESTS,
         events::TESTS,
         user_ids::TESTS,

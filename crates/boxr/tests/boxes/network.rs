@@ -75,7 +75,7 @@ fn address(t: &Sandbox, lab: &Lab, name: &str) -> String {
 
 /// No pair, no published port and no address of a box is left.
 #[track_caller]
-fn assert_no_network_left(t: &Sandbox, lab: &Lab) {
+pub fn assert_no_network_left(t: &Sandbox, lab: &Lab) {
     // The kernel takes namespaces down when it has time.
     wait_until("no pair is left", || {
         !lab.on_host("ip").args(["-o", "link"]).run().ok().text().contains(": bx")

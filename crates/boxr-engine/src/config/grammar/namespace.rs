@@ -73,6 +73,7 @@ pub fn mode_text(mode: &NamespaceMode) -> String {
         NamespaceMode::New => "new".to_owned(),
         NamespaceMode::Host => "host".to_owned(),
         NamespaceMode::Join(JoinTarget::Container(name)) => format!("container:{name}"),
+        NamespaceMode::Join(JoinTarget::Pod) => "pod".to_owned(),
         NamespaceMode::Join(JoinTarget::Pid(pid)) => format!("pid:{pid}"),
         NamespaceMode::Join(JoinTarget::Path(path)) => path.display().to_string(),
         NamespaceMode::Join(JoinTarget::Id(id)) => format!("id:{id}"),

@@ -10,7 +10,7 @@ fn a_name_in_use_is_refused_and_nothing_is_left() {
     let first = make(&world.store, Some("web"), Retention::Kept).unwrap();
     let before = world.everything();
     match make(&world.store, Some("web"), Retention::Kept) {
-        Err(StoreError::NameInUse { name, holder }) => {
+        Err(StoreError::NameInUse { name, holder, .. }) => {
             assert_eq!((name.as_str(), &holder), ("web", first.id()));
         }
         other => panic!("{other:?}"),

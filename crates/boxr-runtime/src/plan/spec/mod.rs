@@ -56,6 +56,8 @@ pub struct Extras {
     pub started_by: StartedBy,
     /// boxr's init as first process.
     pub init: bool,
+    /// No command is executed: the first process stays and keeps its namespaces.
+    pub pause: bool,
     /// End with boxr.
     pub die_with_parent: bool,
     /// A session of its own.
@@ -185,6 +187,7 @@ impl Plan {
             hooks: extras.hooks,
             started_by: extras.started_by,
             init: extras.init,
+            pause: extras.pause,
             die_with_parent: extras.die_with_parent,
             new_session: extras.new_session,
             trace: extras.trace,
@@ -233,6 +236,7 @@ impl Plan {
             hooks: None,
             started_by: StartedBy::Maker,
             init: false,
+            pause: false,
             die_with_parent: extras.die_with_parent,
             new_session: extras.new_session,
             trace: extras.trace,

@@ -16,12 +16,12 @@ pub(super) const DETACH_KEYS: Flag =
             or one of @ [ \\ ] ^ _. An empty value switches detaching off.",
     );
 
-const STOP_TIME: Flag =
+pub(super) const STOP_TIME: Flag =
     Flag::value("time", "SECONDS", "Seconds before SIGKILL (default 10; -1 waits for ever)")
         .short('t')
         .aliases(&["timeout"]);
 
-const STOP_SIGNAL: Flag =
+pub(super) const STOP_SIGNAL: Flag =
     Flag::value("signal", "SIGNAL", "Signal to ask with (default: the box's stop signal)").short('s');
 
 pub(super) static START: Command = Command {

@@ -12,7 +12,7 @@ pub(super) static PS: Command = Command {
         Flag::switch("all", "Those that have ended or were only created, too").short('a'),
         Flag::switch("quiet", "Only ids").short('q'),
         Flag::value("filter", "KEY=VALUE", "Only boxes that match").short('f').repeat().doc(
-            "Keys: id, name, label, status, exited, ancestor, before, since. Different keys \
+            "Keys: id, name, label, status, exited, ancestor, before, since, pod. Different keys \
             and labels must all match; several of another key are alternatives.",
         ),
         Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Names}}'")
@@ -21,6 +21,7 @@ pub(super) static PS: Command = Command {
         Flag::switch("latest", "The one made last, in any state").short('l'),
         Flag::switch("no-trunc", "Do not shorten ids and commands"),
         Flag::switch("size", "Bytes that the boxes keep on disk").short('s'),
+        Flag::switch("pod", "Also the pods that they are members of").short('p'),
     ]],
     examples: &[
         Example { line: "boxr ps -a --filter status=exited", what: "what has ended" },

@@ -74,8 +74,7 @@ pub(super) static CREATE: Command = Command {
 };
 
 /// Flags of docker's run that a later version is to have.
-pub static LATER: &[&str] =
-    &["cgroup-parent", "gpus", "link", "pod", "secret", "storage-opt", "volumes-from"];
+pub static LATER: &[&str] = &["cgroup-parent", "gpus", "link", "secret", "storage-opt", "volumes-from"];
 
 const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
@@ -100,13 +99,23 @@ static IMAGE: &[Flag] = &[
 
 const REPLACE: Flag = Flag::switch("replace", "Remove the box that has the name, running or not, first");
 
+const POD: Flag = Flag::value("pod", "NAME", "Make it a member of a pod; new:NAME makes the pod as well").doc(
+    "The box has the pod's network, host name and IPC, or what else the pod shares. Of a new pod the flags about these say \
+        what it is.",
+);
+const POD_FILE: Flag =
+    Flag::value("pod-id-file", "FILE", "Make it a member of the pod whose id is in this file")
+        .complete(Complete::File);
+
 /// Flags of `create` that say nothing about the box.
-static CREATION: &[Flag] = &[FILE, REPLACE];
+static CREATION: &[Flag] = &[FILE, REPLACE, POD, POD_FILE];
 
 /// Flags of `run` that say nothing about the box.
 static INVOCATION: &[Flag] = &[
     FILE,
     REPLACE,
+    POD,
+    POD_FILE,
     Flag::switch("detach", "Run in the background and print the box's id").short('d'),
     DETACH_KEYS,
     Flag::switch("explain", "Say what will be done, step by step, before doing it"),

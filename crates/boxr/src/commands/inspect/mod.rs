@@ -72,9 +72,13 @@ fn look(store: &Store, dir: &BoxDir, size: bool) -> Result<View, Report> {
     let size = size.then(|| data.as_deref().map_or(0, usage::bytes_below));
     let observed = store.observe(&state);
     // Of a box that has none, or whose boxr was killed, there is nothing to show.
-    let attachment = match state.networked && condition::is_up(observed) {
-        true => boxr_engine::network::networks(store.paths()).attachment(dir.id().as_str())?,
-        false => None,
+    let owner = match &state.pod {
+        Some(pod) if !state.networked => Some(pod.as_str()),
+        _ => state.networked.then(|| dir.id().as_str()),
+    };
+    let attachment = match owner.filter(|_| condition::is_up(observed)) {
+        Some(owner) => boxr_engine::network::networks(store.paths()).attachment(owner)?,
+        None => None,
     };
     let record = record.as_ref();
     let sources = Sources { state: &state, observed, record, dir: &dir.path(), data, size, attachment };

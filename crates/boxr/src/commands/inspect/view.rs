@@ -31,6 +31,8 @@ pub(super) struct View {
     image: String,
     log_path: String,
     name: String,
+    /// The id of its pod; empty where it is a member of none.
+    pod: String,
     restart_count: u32,
     driver: String,
     platform: String,
@@ -113,6 +115,7 @@ pub(super) fn make(sources: Sources<'_>) -> View {
     let supervisor = state.supervisor;
     View {
         id: state.id.clone(),
+        pod: state.pod.clone().unwrap_or_default(),
         created: time::rfc3339(state.created),
         path: options.args.first().cloned().unwrap_or_default(),
         args: options.args.get(1..).unwrap_or_default().to_vec(),

@@ -7,7 +7,7 @@ use crate::boxes;
 use crate::format::condition;
 use crate::report::Report;
 
-const KEYS: [&str; 8] = ["ancestor", "before", "exited", "id", "label", "name", "since", "status"];
+const KEYS: [&str; 9] = ["ancestor", "before", "exited", "id", "label", "name", "pod", "since", "status"];
 
 /// What is left of a listing.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Filters {
     states: Vec<String>,
     exits: Vec<u8>,
     images: Vec<String>,
+    /// Ids; empty for a pod that is not there.
+    pods: Vec<String>,
     before: Option<i64>,
     since: Option<i64>,
 }
@@ -62,6 +64,10 @@ impl Filters {
             }
             "exited" => self.exits.push(value.parse().map_err(|_| bad("not an exit status, 0-255"))?),
             "ancestor" => self.images.push(value.to_owned()),
+            "pod" => {
+                let found = store.resolve_pod(value).map(|dir| dir.id().to_string());
+                self.pods.push(found.unwrap_or_default());
+            }
             "before" => self.before = Some(created()?.min(self.before.unwrap_or(i64::MAX))),
             "since" => self.since = Some(created()?.max(self.since.unwrap_or(i64::MIN))),
             _ => return Err(bad("no such filter").detail(keys())),
@@ -92,6 +98,7 @@ impl Filters {
             && self.labels.is_empty()
             && self.exits.is_empty()
             && self.images.is_empty()
+            && self.pods.is_empty()
             && self.before.is_none()
             && self.since.is_none()
     }
@@ -110,6 +117,7 @@ impl Filters {
             })
             && (self.exits.is_empty() || by_exit())
             && any(&self.images, |image| *image == state.image)
+            && any(&self.pods, |pod| state.pod.as_ref() == Some(pod))
             && self.before.is_none_or(|before| state.created < before)
             && self.since.is_none_or(|since| state.created > since)
     }

@@ -34,6 +34,8 @@ const HEADERS: &[Header] = &[
     ("Mounts", "MOUNTS"),
     ("Networks", "NETWORKS"),
     ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Pod", "POD ID"),
+    ("PodName", "PODNAME"),
 ];
 
 /// Carries out `boxr ps`.
@@ -82,10 +84,13 @@ fn last(invocation: &Invocation) -> Result<Option<usize>, Report> {
 
 fn listing(invocation: &Invocation) -> Result<Listing, Report> {
     let format = invocation.value("format");
-    let standard = match (invocation.switch("size"), invocation.switch("no-trunc")) {
-        (true, _) => format!("{STANDARD}\t{{{{.Size}}}}"),
-        (false, _) => STANDARD.to_owned(),
-    };
+    let mut standard = STANDARD.to_owned();
+    if invocation.switch("size") {
+        standard.push_str("\t{{.Size}}");
+    }
+    if invocation.switch("pod") {
+        standard.push_str("\t{{.Pod}}\t{{.PodName}}");
+    }
     let quiet = invocation.switch("quiet") && matches!(format, None | Some("table"));
     let format = if quiet { Some("{{.ID}}") } else { format };
     Ok(Listing::new(format, &standard, HEADERS)?)

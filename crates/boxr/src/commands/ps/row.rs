@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::format::template::{Object, quote};
 use crate::format::{condition, size, table, time};
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 16] = [
     "Command",
     "CreatedAt",
     "ID",
@@ -22,6 +22,8 @@ const FIELDS: [&str; 14] = [
     "Mounts",
     "Names",
     "Networks",
+    "Pod",
+    "PodName",
     "Ports",
     "RunningFor",
     "Size",
@@ -73,6 +75,8 @@ impl Row<'_> {
             "Mounts" => self.mounts(),
             "Networks" => self.networks(),
             "LocalVolumes" => "0".to_owned(),
+            "Pod" => state.pod.as_deref().map(|pod| id(pod, self.full)).unwrap_or_default().to_owned(),
+            "PodName" => self.pod_name(),
             _ => return None,
         })
     }
@@ -99,14 +103,23 @@ impl Row<'_> {
         names.join(",")
     }
 
-    /// docker's: `0.0.0.0:8080->80/tcp`.
+    fn pod_name(&self) -> String {
+        let record = |pod: &String| self.store.resolve_pod(pod).and_then(|dir| dir.read_record());
+        self.state.pod.as_ref().and_then(|pod| record(pod).ok()).map(|record| record.name).unwrap_or_default()
+    }
+
+    /// docker's: `0.0.0.0:8080->80/tcp`; of a member of a pod those of the pod.
     fn ports(&self) -> String {
-        if !self.state.networked || !condition::is_up(self.observed) {
+        if !(self.state.networked || self.state.pod.is_some()) || !condition::is_up(self.observed) {
             return String::new();
         }
+        let owner = match &self.state.pod {
+            Some(pod) if !self.state.networked => pod,
+            _ => &self.state.id,
+        };
         // A listing does not fail because of what one box's record has become.
         let networks = boxr_engine::network::networks(self.store.paths());
-        let attachment = networks.attachment(&self.state.id).ok().flatten();
+        let attachment = networks.attachment(owner).ok().flatten();
         let lines = attachment.iter().flat_map(|attachment| &attachment.published).flat_map(|port| {
             let addresses = crate::commands::port::addresses(attachment.as_ref(), port);
             addresses
@@ -132,6 +145,7 @@ fn network_word(mode: &NamespaceMode) -> String {
         NamespaceMode::New => "none".to_owned(),
         NamespaceMode::Host => "host".to_owned(),
         NamespaceMode::Join(JoinTarget::Container(name)) => format!("container:{name}"),
+        NamespaceMode::Join(JoinTarget::Pod) => "pod".to_owned(),
         NamespaceMode::Join(JoinTarget::Pid(pid)) => format!("pid:{pid}"),
         NamespaceMode::Join(JoinTarget::Path(path)) => path.display().to_string(),
         NamespaceMode::Join(JoinTarget::Id(id)) => format!("id:{id}"),

@@ -16,7 +16,8 @@ use column::{Column, Facts};
 /// An unknown column; no such box, or one that does not run.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let options = invocation.positionals().get(1..).unwrap_or_default();
-    let columns = columns(options)?;
+    // Before anything is looked for.
+    columns(options)?;
     let store = boxes::open_store(&invocation.globals)?;
     let name = invocation.first();
     let state = boxes::find(&store, name)?.read_state().map_err(|error| Report::from(error).status(1))?;
@@ -26,10 +27,19 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             .suggest(format!("boxr start {name}"))
             .status(1));
     }
+    show(options, &processes)
+}
+
+/// Prints processes in the columns that options of ps(1) ask for.
+///
+/// # Errors
+/// An unknown column.
+pub(super) fn show(options: &[String], processes: &[top::Process]) -> Result<u8, Report> {
+    let columns = columns(options)?;
     let facts = Facts::look();
     let mut lines: Vec<String> =
         vec![columns.iter().map(|column| column.heading()).collect::<Vec<_>>().join("\t")];
-    for process in &processes {
+    for process in processes {
         let cells: Vec<String> = columns.iter().map(|column| clean(&column.value(process, &facts))).collect();
         lines.push(cells.join("\t"));
     }

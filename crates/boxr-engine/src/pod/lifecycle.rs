@@ -1,0 +1,224 @@
+//! What is done with a pod and all of its members.
+
+use std::os::fd::AsFd;
+
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::pidfd::{self, Ended};
+
+use super::infra::{self, has_infra};
+use super::status::{self, View};
+use super::{PodError, look, members};
+use crate::lifecycle::{self, StartMode, StopTerms, remove as boxes};
+use crate::outcome::EngineError;
+use crate::store::{BoxDir, Hold, PodDir, Store, StoreError};
+
+/// A member with which something could not be done.
+#[derive(Debug)]
+pub struct Failed {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub error: EngineError,
+}
+
+/// What came of it: nothing failed, or these did. The others were gone on with.
+pub type Outcome = Vec<Failed>;
+
+/// How often members that are made meanwhile are removed with a pod before that is given up.
+const ROUNDS: u32 = 16;
+
+/// The pod of `dir` as it is now.
+///
+/// # Errors
+/// It is gone, or cannot be read.
+fn view(store: &Store, dir: &PodDir) -> Result<View, EngineError> {
+    let again = store.resolve_pod(dir.id().as_str())?;
+    let record = again.read_record()?;
+    let gone = || StoreError::NoPod { wanted: record.name.clone() };
+    let state = again.read_state()?.ok_or_else(gone)?;
+    Ok(look(store.here(), (again, record, state), &members(store)?))
+}
+
+/// Does something with each member.
+///
+/// # Errors
+/// The members cannot be found.
+pub fn each_member(
+    store: &Store,
+    view: &View,
+    wanted: impl Fn(&str) -> bool,
+    mut action: impl FnMut(&BoxDir) -> Result<(), EngineError>,
+) -> Result<Outcome, EngineError> {
+    let dirs = chosen(store, view, wanted)?;
+    let outcomes = dirs.into_iter().map(|(name, dir)| action(&dir).map_err(|error| Failed { name, error }));
+    Ok(outcomes.filter_map(Result::err).collect())
+}
+
+/// The members whose word of state is `wanted`.
+fn chosen(
+    store: &Store,
+    view: &View,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, BoxDir)>, EngineError> {
+    let is_wanted = |id: &str| view.members.iter().any(|member| member.id == id && wanted(member.status));
+    let dirs = view.box_dirs(store)?;
+    Ok(dirs.into_iter().filter(|(_, dir)| is_wanted(dir.id().as_str())).collect())
+}
+
+fn runs(word: &str) -> bool {
+    matches!(word, "running" | "paused" | "restarting" | "stopping")
+}
+
+/// Brings a pod up and starts the members that do not run.
+///
+/// # Errors
+/// It has nothing that could start; it does not come up.
+pub fn start(store: &Store, dir: &PodDir) -> Result<Outcome, EngineError> {
+    let view = view(store, dir)?;
+    if view.members.is_empty() {
+        return Err(PodError::Empty { name: view.record.name }.into());
+    }
+    if has_infra(&view.record.options) {
+        infra::ensure(store, dir, &view.record)?;
+    }
+    each_member(
+        store,
+        &view,
+        |word| !runs(word),
+        |member| lifecycle::start(store, member, &StartMode::Detached).map(|_| ()),
+    )
+}
+
+/// Ends all members, side by side, and takes the pod down.
+///
+/// # Errors
+/// It cannot be taken down.
+pub fn stop(store: &Store, dir: &PodDir, terms: StopTerms) -> Result<Outcome, EngineError> {
+    let view = view(store, dir)?;
+    let failed = side_by_side(chosen(store, &view, runs)?, |member| lifecycle::stop(member, terms))?;
+    if failed.is_empty() {
+        lower(store, dir)?;
+    }
+    Ok(failed)
+}
+
+/// A process for each, since each may take its time to end. What fails there is done again here, for its error.
+fn side_by_side(
+    dirs: Vec<(String, BoxDir)>,
+    action: impl Fn(&BoxDir) -> Result<(), EngineError>,
+) -> Result<Outcome, EngineError> {
+    let mut children = Vec::new();
+    let alone = dirs.len() < 2;
+    for (name, dir) in dirs {
+        if alone {
+            children.push((name, dir, None));
+            continue;
+        }
+        let failed = |errno| EngineError::system("start a process for a member of the pod", errno);
+        match clone3(0, None, Parent::Caller).map_err(failed)? {
+            Cloned::Child => {
+                let done = dir.reopen().map_err(EngineError::from).and_then(|dir| action(&dir));
+                exit_now(u8::from(done.is_err()));
+            }
+            Cloned::Parent { pidfd, .. } => children.push((name, dir, Some(pidfd))),
+        }
+    }
+    let mut outcome = Vec::new();
+    for (name, dir, child) in children {
+        let ended = child.and_then(|child| pidfd::reap(child.as_fd(), true).ok().flatten());
+        if matches!(ended, Some(Ended::Code(0))) {
+            continue;
+        }
+        outcome.extend(action(&dir).err().map(|error| Failed { name, error }));
+    }
+    Ok(outcome)
+}
+
+/// Takes a pod down, unless a member runs or another command is at work on it.
+pub(super) fn lower(store: &Store, dir: &PodDir) -> Result<(), EngineError> {
+    let lock = dir.lock(Hold::Alone)?;
+    let Some(state) = dir.read_state()? else { return Ok(()) };
+    if lock.is_some() && state.infra.is_some() && !status::has_running_members(store, dir.id()) {
+        infra::lower(dir, &state)?;
+    }
+    Ok(())
+}
+
+/// Removes a pod and its members; those that run only with force.
+///
+/// # Errors
+/// [`PodError::Running`]; what cannot be removed.
+pub fn remove(store: &Store, dir: &PodDir, force: boxes::Force) -> Result<Outcome, EngineError> {
+    let (mut name, mut failed) = (None, Vec::new());
+    for _ in 0..ROUNDS {
+        // One whose record is gone has been half removed already.
+        if let Ok(view) = view(store, dir) {
+            let running = view.members.iter().filter(|one| one.state.is_some() && runs(one.status));
+            let running: Vec<String> = running.map(|member| member.name.clone()).collect();
+            if force == boxes::Force::No && !running.is_empty() {
+                return Err(PodError::Running { name: view.record.name, members: running }.into());
+            }
+            failed = remove_members(store, &view, force)?;
+            name = Some(view.record.name);
+        }
+        if !failed.is_empty() {
+            return Ok(failed);
+        }
+        let Some(lock) = dir.lock(Hold::Alone)? else { continue };
+        let made_meanwhile = members(store)?.iter().any(|(state, _)| is_of(dir, state));
+        if made_meanwhile {
+            continue;
+        }
+        if let Some(state) = dir.read_state()? {
+            infra::lower(dir, &state)?;
+        }
+        infra::clear(dir)?;
+        dir.dismantle(&lock, name.as_deref())?;
+        return Ok(failed);
+    }
+    Err(EngineError::system("remove the pod, as members are made all the time", rustix::io::Errno::BUSY))
+}
+
+fn is_of(dir: &PodDir, state: &crate::record::State) -> bool {
+    state.pod.as_deref() == Some(dir.id().as_str())
+}
+
+fn remove_members(store: &Store, view: &View, force: boxes::Force) -> Result<Outcome, EngineError> {
+    each_member(
+        store,
+        view,
+        |_| true,
+        |member| {
+            boxes::remove(store, member, force).map_err(|error| match error {
+                boxes::RemoveError::Store(error) => error.into(),
+                boxes::RemoveError::Process(error) => error.into(),
+                boxes::RemoveError::Cgroup(error) => error.into(),
+                other => EngineError::Remove(Box::new(other)),
+            })
+        },
+    )
+}
+
+/// Removes the pods that have ended; gives their ids.
+///
+/// # Errors
+/// Pods cannot be listed.
+pub fn prune(store: &Store) -> Result<(Vec<String>, Outcome), EngineError> {
+    let (mut removed, mut failed) = (Vec::new(), Vec::new());
+    let all = members(store)?;
+    for found in store.pods()? {
+        let view = look(store.here(), found, &all);
+        if !matches!(
+            view.status,
+            super::PodStatus::Exited | super::PodStatus::Stopped | super::PodStatus::Dead
+        ) {
+            continue;
+        }
+        match remove(store, &view.dir, boxes::Force::No) {
+            Ok(outcome) if outcome.is_empty() => removed.push(view.record.id),
+            Ok(outcome) => failed.extend(outcome),
+            Err(error) => failed.push(Failed { name: view.record.name, error }),
+        }
+    }
+    Ok((removed, failed))
+}
