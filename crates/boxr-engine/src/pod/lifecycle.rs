@@ -50,8 +50,9 @@ pub fn each_member(
     mut action: impl FnMut(&BoxDir) -> Result<(), EngineError>,
 ) -> Result<Outcome, EngineError> {
     let dirs = chosen(store, view, wanted)?;
-    let outcomes = dirs.into_iter().map(|(name, dir)| action(&dir).map_err(|error| Failed { name, error }));
-    Ok(outcomes.filter_map(Result::err).collect())
+    let failed =
+        dirs.into_iter().filter_map(|(name, dir)| action(&dir).err().map(|error| Failed { name, error }));
+    Ok(failed.collect())
 }
 
 /// The members whose word of state is `wanted`.

@@ -152,9 +152,8 @@ fn infra(options: &PodOptions, attachment: Option<&Attachment>) -> Value {
             "HostPort": port.host.to_string(),
         });
         let key = format!("{}/{}", port.container, port.protocol.name());
-        match ports.entry(key).or_insert_with(|| json!([])) {
-            Value::Array(list) => list.push(host),
-            _ => {}
+        if let Value::Array(list) = ports.entry(key).or_insert_with(|| json!([])) {
+            list.push(host);
         }
     }
     let first = options.network.networks.first();

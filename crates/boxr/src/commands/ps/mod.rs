@@ -163,7 +163,7 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         assert_eq!(listed(Some(format), Observed::Running), expected);
         let json: serde_json::Value = serde_json::from_str(&listed(Some("json"), Observed::Paused)).unwrap();
         assert_eq!(json["Status"], "Up 2 minutes (Paused)");
-        assert_eq!(json.as_object().unwrap().len(), 14);
+        assert_eq!(json.as_object().unwrap().len(), 16);
     }
 
     #[test]
