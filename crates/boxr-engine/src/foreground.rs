@@ -66,6 +66,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let name = claim.name().to_owned();
     mark("state directory");
     image::files::make(&claim, &mut request.options)?;
+    crate::attempt::make(&claim, &mut request.options)?;
     crate::volume::attach(store, &claim, &mut request.options)?;
     let files = ContainerFiles::of(&claim, &request.options)?;
     let (master, streams) = streams(&request.options)?;

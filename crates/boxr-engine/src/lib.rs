@@ -3,6 +3,7 @@
 //! [`options::BoxOptions`] is what a person asked for, with every default applied. It is what
 //! [`record::Record`] keeps, and what an OCI specification is made from at every start.
 
+pub mod attempt;
 pub mod boot;
 pub mod config;
 pub mod deliver;

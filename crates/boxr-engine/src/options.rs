@@ -566,4 +566,7 @@ pub struct BoxOptions {
     /// What containers of images have besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<ContainerOptions>>,
+    /// What a try has besides: writes to the host's tree are kept aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Box<crate::attempt::Attempt>>,
 }

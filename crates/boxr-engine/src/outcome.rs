@@ -25,6 +25,9 @@ pub enum EngineError {
     /// The image of a container, or its files.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),
+    /// A try.
+    #[error(transparent)]
+    Attempt(#[from] crate::attempt::AttemptError),
     /// A volume.
     #[error(transparent)]
     Volume(#[from] crate::volume::VolumeError),

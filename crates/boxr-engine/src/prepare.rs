@@ -185,6 +185,9 @@ fn root_source(
     manner: &Manner,
     privileged: bool,
 ) -> Result<Option<RootSource>, ImageError> {
+    if let Some(attempt) = &options.attempt {
+        return Ok(Some(crate::attempt::source(attempt)));
+    }
     let (Some(image), Some(files)) = (options.root.image(), &manner.files) else { return Ok(None) };
     let nodes = match image::spec::refuses_nodes(spec, options) {
         true => DeviceNodes::Refused,

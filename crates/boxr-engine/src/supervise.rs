@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::events;
 use crate::foreground::{RunRequest, exit_of};
-use crate::options::BoxOptions;
+use crate::options::{BoxOptions, Retention};
 use crate::outcome::EngineError;
 use crate::proxy::{self, Proxy, Ready, Typed};
 use crate::record::{Exit, State};
@@ -121,6 +121,10 @@ impl Supervision {
                 let failure = self.core.running.take_failure();
                 let cgroup = self.core.running.cgroup.as_ref();
                 events::note_end(self.dir.paths(), &self.state, exit, cgroup, &self.networks);
+                if failure.is_some() {
+                    // It has not run.
+                    self.state.retention = Retention::Ephemeral;
+                }
                 self.clear_up()?;
                 failure.map_or(Ok(Finish::Ended(exit)), |error| Err(error.into()))
             }

@@ -197,6 +197,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         pod: raw.pod.map(|pod| crate::pod::Membership { id: pod.id }),
         container,
         sandbox: sandbox.as_ref().map(|sandbox| Box::new(sandbox.options.clone())),
+        attempt: None,
     };
     Ok(Resolved {
         options,

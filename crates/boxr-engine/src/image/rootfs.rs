@@ -87,6 +87,7 @@ impl MakeRoot for Layers {
             data: found.as_ref().map(AsFd::as_fd),
             form,
             shifted_by: if self.shift.is_some() { None } else { shifted_by },
+            options: &[],
         };
         let mount = overlay.mount().map_err(|error| {
             let what = format!("{} (cannot {})", self.name, error.action);

@@ -136,6 +136,9 @@ fn restart_locked(
         return Err(EngineError::Wrong { name: state.name, is: "is running already".into() });
     }
     let record = lock.read_record()?;
+    if record.options.attempt.is_some() {
+        return Err(EngineError::Wrong { name: state.name, is: "is a try, which runs once".into() });
+    }
     let request = StartRequest {
         store,
         dir,

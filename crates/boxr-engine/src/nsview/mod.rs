@@ -2,7 +2,7 @@
 
 mod engines;
 mod find;
-mod mounts;
+pub(crate) mod mounts;
 mod process;
 mod render;
 mod view;

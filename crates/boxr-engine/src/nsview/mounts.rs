@@ -53,7 +53,7 @@ pub(crate) fn parse_link(text: &str) -> Option<(NamespaceKind, u64)> {
 }
 
 /// Undoes the octal escapes (`\040`) of mountinfo.
-fn unescape(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&first, tail)) = rest.split_first() {

@@ -47,6 +47,8 @@ pub struct Overlay<'a> {
     pub form: Form,
     /// A user namespace by whose maps the ids on disk are shifted.
     pub shifted_by: Option<BorrowedFd<'a>>,
+    /// Further options of overlayfs; the host's defaults hold for those that are not said.
+    pub options: &'a [(&'a str, Option<&'a str>)],
 }
 
 /// A root filesystem cannot be made.
@@ -87,6 +89,13 @@ impl Overlay<'_> {
         fsconfig_set_string(&fs, "source", "boxr").map_err(failed("name an overlay"))?;
         if self.form == Form::User {
             fsconfig_set_flag(&fs, "userxattr").map_err(failed("mount an overlay as an ordinary user"))?;
+        }
+        for (key, value) in self.options {
+            let set = match value {
+                Some(value) => fsconfig_set_string(&fs, *key, *value),
+                None => fsconfig_set_flag(&fs, *key),
+            };
+            set.map_err(failed("give an overlay its options"))?;
         }
         let tops: Vec<BorrowedFd<'_>> = lower.iter().rev().map(AsFd::as_fd).collect();
         if let Some((upper, work)) = &changes {
@@ -239,9 +248,17 @@ mod tests {
         fn mount(&self, layers: &[OwnedFd], changes: bool, shifted_by: Option<BorrowedFd<'_>>) -> OwnedFd {
             let (empty, dir) = (open(&self.dir.path().join("empty")), open(&self.dir.path().join("changes")));
             let changes = changes.then(|| dir.as_fd());
-            Overlay { layers, empty: empty.as_fd(), changes, data: None, form: self.form, shifted_by }
-                .mount()
-                .unwrap()
+            Overlay {
+                layers,
+                empty: empty.as_fd(),
+                changes,
+                data: None,
+                form: self.form,
+                shifted_by,
+                options: &[],
+            }
+            .mount()
+            .unwrap()
         }
     }
 

@@ -44,7 +44,8 @@ pub struct Plan {
     pub expected_map: Option<IdMap>,
     /// What becomes `/`.
     pub root: RootPlan,
-    /// What makes the tree of a [`RootPlan::Directory`], whose path is then only where it is put.
+    /// What makes the tree of a [`RootPlan::Directory`], whose path is then only where it is put; or the tree that
+    /// takes the place of a [`RootPlan::HostTree`], with all its mounts, which is on top of `/` already.
     pub root_source: Option<RootSource>,
     /// Mounts, in order.
     pub mounts: Vec<MountPlan>,

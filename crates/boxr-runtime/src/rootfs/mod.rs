@@ -50,6 +50,10 @@ pub(crate) fn set_up(plan: &Plan, ahead: &Ahead, before_entering: BeforeEntering
                 RootPropagation::Unchanged => {}
                 RootPropagation::Set(propagation, _) => set_propagation(*propagation, true)?,
             }
+            if let Some(source) = &plan.root_source {
+                let root = source.tree.make(None)?;
+                pivot::enter(root.as_fd(), Path::new("/"))?;
+            }
             set_up_host_tree(plan, *read_only)?;
             before_entering()
         }

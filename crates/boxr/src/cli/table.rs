@@ -11,6 +11,7 @@ mod pods;
 mod run;
 mod sandbox;
 mod system;
+mod tries;
 mod volumes;
 
 use super::command::Command;
@@ -45,6 +46,8 @@ pub static HELP: &[Flag] = &[Flag::switch("help", "Show help of this command").s
 pub static COMMANDS: &[&Command] = &[
     &run::RUN,
     &run::CREATE,
+    &tries::TRY,
+    &tries::APPLY,
     &life::START,
     &life::EXEC,
     &life::ATTACH,

@@ -1,6 +1,8 @@
 //! One file per command. Each has a `run`, which the table in `cli::table` names.
 
+pub mod apply;
 pub mod attach;
+pub mod attempt;
 pub mod commit;
 pub mod completion;
 pub mod config;

@@ -1,5 +1,6 @@
 //! Errors of starts and of running boxes, told to a person.
 
+use boxr_engine::attempt::AttemptError;
 use boxr_engine::doctor::{self, Finding};
 use boxr_engine::join::JoinError;
 use boxr_engine::nsview::FindError;
@@ -31,6 +32,7 @@ impl Explain for EngineError {
                 Report::new(self.to_string())
             }
             Self::Wrong { name, is } => wrong(name, is),
+            Self::Attempt(error) => error.report(),
             Self::File { path, errno } => Report::new(format!("cannot write {path}: {}", errno_text(*errno))),
         };
         report.status(self.exit_status())
@@ -46,6 +48,20 @@ fn wrong(name: &str, is: &str) -> Report {
         }
         "is paused" => report.suggest(format!("boxr unpause {name}")),
         _ => report,
+    }
+}
+
+impl Explain for AttemptError {
+    fn report(&self) -> Report {
+        let report = Report::new(self.to_string());
+        match self {
+            Self::Running { name } => report.suggest(format!("boxr wait {name}")),
+            Self::NoTry { .. } => report.suggest("boxr try -- COMMAND"),
+            Self::File { errno: Errno::NOSPC, .. } => report.suggest("boxr system df"),
+            Self::File { .. } | Self::Option { .. } | Self::Remounted { .. } | Self::Unchanged { .. } => {
+                report
+            }
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod signals;
 mod streams;
 mod system;
 mod terminals;
+mod tries;
 mod user_ids;
 mod users;
 mod volumes;
@@ -76,6 +77,7 @@ fn main() -> std::process::ExitCode {
         descriptors::TESTS,
         signals::TESTS,
         terminals::TESTS,
+        tries::TESTS,
         limits::TESTS,
         detached::TESTS,
         names::TESTS,

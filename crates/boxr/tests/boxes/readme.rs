@@ -32,7 +32,7 @@ pub const TESTS: &[Test] = &[
         Need::Tool(Tool::Setpriv),
         super::containers::OVERLAY
     ),
-    test!(there_are_ten_examples),
+    test!(there_are_eleven_examples),
 ];
 
 const README: &str = include_str!("../../../../README.md");
@@ -61,9 +61,9 @@ fn examples(fence: &str) -> Vec<Example> {
     examples
 }
 
-fn there_are_ten_examples(_: &Sandbox) {
+fn there_are_eleven_examples(_: &Sandbox) {
     let numbers = (1..).take_while(|number| README.contains(&format!("\n**{number}. "))).count();
-    assert_eq!(numbers, 10);
+    assert_eq!(numbers, 11);
     assert!(examples(ALL).len() > 15);
 }
 

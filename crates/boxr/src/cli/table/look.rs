@@ -71,15 +71,25 @@ pub(super) static TOP: Command = Command {
 };
 
 pub(super) static DIFF: Command = Command {
-    usage: &["diff [FLAGS] CONTAINER"],
+    usage: &["diff [FLAGS] CONTAINER [PATH...]"],
     about: &[
         "Lists what a container has changed of its image: A for added, C for changed, D for deleted. What is mounted in it \
             is no part of that.",
+        "Of a try (`boxr try`) it lists what would be applied: created, changed, removed, or another mode, owner or time. \
+            With PATH, only that and what is beneath. Bytes of a name that are no printable text are written in octal.",
     ],
-    args: &[Arg::one("CONTAINER", Complete::Container)],
-    flags: &[&[Flag::value("format", "FORMAT", "json: three lists")]],
-    examples: &[Example { line: "boxr diff web", what: "A /etc/new" }],
-    ..Command::new("diff", Section::Look, "List what a container has changed", commands::diff::run)
+    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("PATH", Complete::File)],
+    flags: &[&[
+        Flag::value("format", "FORMAT", "json: three lists, or of a try an array"),
+        Flag::switch("patch", "Of a try: the lines that differ, as diff -u writes them").short('p'),
+        Flag::switch("stat", "Of a try: how many lines differ in each file"),
+        Flag::switch("json", "The same as --format json"),
+    ]],
+    examples: &[
+        Example { line: "boxr diff web", what: "A /etc/new" },
+        Example { line: "boxr diff -p job /etc", what: "what a try would change there, line by line" },
+    ],
+    ..Command::new("diff", Section::Look, "List what a container or a try has changed", commands::diff::run)
 };
 
 pub(super) static STATS: Command = Command {

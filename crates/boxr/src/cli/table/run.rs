@@ -76,7 +76,7 @@ pub(super) static CREATE: Command = Command {
 /// Flags of docker's run that a later version is to have.
 pub static LATER: &[&str] = &["cgroup-parent", "gpus", "link", "secret", "storage-opt", "volumes-from"];
 
-const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
+pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
     .complete(Complete::File)
     .doc(
@@ -97,7 +97,8 @@ static IMAGE: &[Flag] = &[
     Flag::switch("quiet", "Do not say how a pull goes").short('q').group(IMAGES),
 ];
 
-const REPLACE: Flag = Flag::switch("replace", "Remove the box that has the name, running or not, first");
+pub(super) const REPLACE: Flag =
+    Flag::switch("replace", "Remove the box that has the name, running or not, first");
 
 const POD: Flag = Flag::value("pod", "NAME", "Make it a member of a pod; new:NAME makes the pod as well").doc(
     "The box has the pod's network, host name and IPC, or what else the pod shares. Of a new pod the flags about these say \

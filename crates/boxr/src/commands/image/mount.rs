@@ -43,8 +43,15 @@ pub fn mount(invocation: Invocation) -> Result<u8, Report> {
 fn lay(store: &Store, image: &Image, place: &std::path::Path) -> Result<(), Report> {
     let (layers, empty) = (store.open_layers(&image.record)?, store.empty_dir()?);
     let form = images::how(store)?.form;
-    let overlay =
-        Overlay { layers: &layers, empty: empty.as_fd(), changes: None, data: None, form, shifted_by: None };
+    let overlay = Overlay {
+        layers: &layers,
+        empty: empty.as_fd(),
+        changes: None,
+        data: None,
+        form,
+        shifted_by: None,
+        options: &[],
+    };
     let mount = overlay.mount().map_err(|error| Report::from(error).status(1))?;
     attach(mount.as_fd(), place).map_err(|error| Report::from(error).status(1))
 }
