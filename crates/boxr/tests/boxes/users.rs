@@ -116,8 +116,8 @@ fn explicit_maps(t: &Sandbox) {
     let flags = ["--userns", "new", "--uidmap", "0:100000:1000", "--gidmap", "0:200000:1000"];
     assert_eq!(map(t, &flags, "/proc/self/uid_map"), ["0 100000 1000"]);
     assert_eq!(map(t, &flags, "/proc/self/gid_map"), ["0 200000 1000"]);
-    let bad = ["--userns", "new", "--uidmap", "0:100000", "--", "true"];
-    t.run(bad).run().exits(125).blames("0:100000");
+    let bad = ["--userns", "new", "--uidmap", "0:100000:x", "--", "true"];
+    t.run(bad).run().exits(125).blames("0:100000:x");
 }
 
 fn wrong_users_are_named(t: &Sandbox) {

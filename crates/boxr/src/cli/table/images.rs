@@ -32,6 +32,14 @@ const CHANGES: &[Flag] = &[
     Flag::value("message", "TEXT", "A note about it, which history shows").short('m'),
 ];
 
+/// For which kind of machine an image is.
+const PLATFORM: &[Flag] = &[
+    Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine"),
+    Flag::value("os", "OS", "The same, part by part"),
+    Flag::value("arch", "ARCH", "The same: amd64, arm64"),
+    Flag::value("variant", "VARIANT", "The same: v7, v8"),
+];
+
 pub(super) static PULL: Command = Command {
     usage: &["pull [FLAGS] IMAGE"],
     about: &[
@@ -40,13 +48,8 @@ pub(super) static PULL: Command = Command {
     ],
     args: &[Arg::one("IMAGE", Complete::Image)],
     flags: &[
-        &[
-            Flag::switch("quiet", "Only the name of the image").short('q'),
-            Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine"),
-            Flag::value("os", "OS", "The same, part by part"),
-            Flag::value("arch", "ARCH", "The same: amd64, arm64"),
-            Flag::value("variant", "VARIANT", "The same: v7, v8"),
-        ],
+        &[Flag::switch("quiet", "Only the name of the image").short('q')],
+        PLATFORM,
         SHORT_NAMES,
         REGISTRY,
     ],
@@ -151,13 +154,15 @@ pub(super) static LOAD: Command = Command {
         "Takes images from an archive of docker's, an OCI archive, or a directory with an OCI layout, compressed by \
             gzip or zstd or not. All of it is verified; if anything is wrong, nothing is taken.",
     ],
-    flags: &[&[
-        Flag::value("input", "FILE", "Read from here rather than from stdin")
-            .short('i')
-            .complete(Complete::File),
-        Flag::switch("quiet", "No progress").short('q'),
-        Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine"),
-    ]],
+    flags: &[
+        &[
+            Flag::value("input", "FILE", "Read from here rather than from stdin")
+                .short('i')
+                .complete(Complete::File),
+            Flag::switch("quiet", "No progress").short('q'),
+        ],
+        PLATFORM,
+    ],
     examples: &[
         Example { line: "boxr load -i all.tar", what: "from a file" },
         Example { line: "boxr load -i layout", what: "from an OCI layout in a directory" },
@@ -172,11 +177,7 @@ pub(super) static IMPORT: Command = Command {
             its id.",
     ],
     args: &[Arg::one("FILE", Complete::File), Arg::optional("NAME", Complete::Nothing)],
-    flags: &[
-        &[Flag::value("platform", "OS/ARCH[/VARIANT]", "What it runs on, if not on this kind of machine")],
-        CHANGES,
-        SHORT_NAMES,
-    ],
+    flags: &[PLATFORM, CHANGES, SHORT_NAMES],
     examples: &[
         Example { line: "boxr import -c 'CMD [\"sh\"]' rootfs.tar.gz base:1", what: "a file" },
         Example { line: "boxr export web | boxr import - web:now", what: "a container, as an image" },
