@@ -87,6 +87,20 @@ pub struct Location {
 }
 
 impl Location {
+    /// Where process `pid` is, whoever made its cgroups.
+    ///
+    /// # Errors
+    /// When its files in `/proc` cannot be read.
+    pub fn of_process(pid: i32) -> Result<Self> {
+        let host = Host::of_process(pid)?;
+        let legacy = host.legacy.into_iter();
+        Ok(Self {
+            unified: host.unified.map(|hierarchy| hierarchy.own),
+            legacy: legacy.map(|(of, hierarchy)| (of.legacy_name().to_owned(), hierarchy.own)).collect(),
+            ..Self::default()
+        })
+    }
+
     /// Where files of `controller` are; `None` stands for version 2's core.
     pub(crate) fn directory(&self, controller: Option<Controller>) -> Option<&Path> {
         controller

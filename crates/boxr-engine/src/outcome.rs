@@ -63,6 +63,14 @@ pub enum EngineError {
         /// The kernel's reason.
         errno: Errno,
     },
+    /// A command with tools cannot be run in it.
+    #[error("cannot debug {name}: {reason}")]
+    Debug {
+        /// The box, or the process.
+        name: String,
+        /// What is in the way.
+        reason: String,
+    },
     /// The box is not in a state in which that can be done.
     #[error("box {name} {is}")]
     Wrong {

@@ -102,7 +102,9 @@ pub fn platform(invocation: &Invocation) -> Result<Platform, Report> {
 /// # Errors
 /// No platform; the same thing said twice.
 pub fn said_platform(invocation: &Invocation) -> Result<Option<Platform>, Report> {
-    let part = |flag| invocation.value(flag);
+    // Not all commands with --platform have the parts.
+    let has = |name: &str| invocation.command.flags().any(|flag| flag.long == name);
+    let part = |name: &'static str| if has(name) { invocation.value(name) } else { None };
     let (os, arch, variant) = (part("os"), part("arch"), part("variant"));
     match (invocation.value("platform"), os.or(arch).or(variant)) {
         (Some(_), Some(_)) => {

@@ -8,6 +8,7 @@ use boxr_runtime::idmap::Writer;
 use boxr_runtime::plan::{CgroupPlan, Extras, StartedBy};
 use boxr_runtime::process::parent::{Running, spawn};
 use boxr_runtime::stdio::Stdio;
+use boxr_sys::namespace::NamespaceKind;
 use boxr_sys::signal;
 use oci_spec::runtime::{LinuxSeccomp, Process};
 
@@ -85,7 +86,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     }
     let mut options = merged(&place, &request)?;
     let namespaces = join::all_of(&place.process, &place.name)?;
-    let joins_user = namespaces.iter().any(|(kind, _)| *kind == boxr_sys::namespace::NamespaceKind::User);
+    let joins_user = joins_user(&namespaces);
     let own_root = options.root.is_own();
     if options.user.is_none() && own_root && !joins_user && rustix::process::geteuid().is_root() {
         // Root of the box, without the groups of the caller.
@@ -94,8 +95,48 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
     if options.args.is_empty() {
         options.args = vec![login_shell(&place)];
     }
-    let has_terminal = !request.detach && wants_terminal(&options);
-    let (master, stdio) = stdio(&request, has_terminal, &place)?;
+    let journal = ExecJournal::of(target, &place, request.journaled, &options.args)?;
+    let inside = place.options.as_ref().is_none_or(crate::prepare::terminal_is_inside);
+    let how = How {
+        preserve_fds: request.preserve_fds,
+        detach: request.detach,
+        detach_keys: request.detach_keys,
+        terminal_inside: inside,
+    };
+    launch(&place, &options, namespaces, how, &journal)
+}
+
+/// Whether another user namespace than the caller's is among them.
+pub(super) fn joins_user(namespaces: &[(NamespaceKind, OwnedFd)]) -> bool {
+    namespaces.iter().any(|(kind, _)| *kind == NamespaceKind::User)
+}
+
+/// How a process is started in a box.
+pub(super) struct How {
+    /// How many descriptors from 3 on it inherits.
+    pub preserve_fds: u32,
+    /// Whether boxr returns at once.
+    pub detach: bool,
+    /// Keys that leave it running.
+    pub detach_keys: DetachKeys,
+    /// Whether its terminal comes from the devpts that it sees.
+    pub terminal_inside: bool,
+}
+
+/// Starts it in `namespaces` and, unless detached, waits for its end.
+///
+/// # Errors
+/// [`EngineError`]; nothing of it is left.
+pub(super) fn launch(
+    place: &Place,
+    options: &BoxOptions,
+    namespaces: Vec<(NamespaceKind, OwnedFd)>,
+    how: How,
+    journal: &ExecJournal<'_>,
+) -> Result<ExecOutcome, EngineError> {
+    let joins_user = joins_user(&namespaces);
+    let has_terminal = !how.detach && wants_terminal(options);
+    let (master, stdio) = stdio(&how, has_terminal)?;
     let situation = Situation {
         name: &place.name,
         id: "",
@@ -107,7 +148,7 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         terminal: has_terminal,
         volumes: &Places::new(),
     };
-    let (process, seccomp) = process(&options, &situation)?;
+    let (process, seccomp) = process(options, &situation)?;
     let extras = Extras {
         joined: namespaces,
         map_writer: Writer::FirstProcess,
@@ -115,29 +156,28 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
         root_source: None,
         cgroup: place.cgroup.clone().map_or(CgroupPlan::Inherit, CgroupPlan::Existing),
         stdio,
-        preserve_fds: request.preserve_fds,
+        preserve_fds: how.preserve_fds,
         hooks: None,
         started_by: StartedBy::Maker,
         init: false,
         pause: false,
         die_with_parent: false,
-        new_session: request.detach,
+        new_session: how.detach,
         keep_groups: options.user.is_none(),
         keep_user: options.user.is_none(),
         trace: false,
-        oci: crate::prepare::oci_extras(&options, place.files.as_ref()),
+        oci: crate::prepare::oci_extras(options, place.files.as_ref()),
     };
     let plan = Plan::for_exec(&process, seccomp.as_ref(), extras)?;
-    let journal = ExecJournal::of(target, &place, &request, &options.args)?;
     journal.note(Action::ExecCreate, None);
     let (mut running, signals) = start(plan)?;
     journal.note(Action::ExecStart, None);
-    if request.detach {
+    if how.detach {
         return Ok(ExecOutcome::Detached(running.pid.as_raw_nonzero().get()));
     }
     let master = master.or_else(|| running.terminal.take());
-    let guest = Guest { running, signals, master, detach_keys: request.detach_keys };
-    let finish = guest.run(&options)?;
+    let guest = Guest { running, signals, master, detach_keys: how.detach_keys };
+    let finish = guest.run(options)?;
     match &finish {
         Finish::Ended(exit) => journal.note(Action::ExecDie, Some(exit.status())),
         Finish::Detached => journal.note(Action::ExecDetach, None),
@@ -146,23 +186,21 @@ pub fn exec(target: &ExecTarget<'_>, request: ExecRequest) -> Result<ExecOutcome
 }
 
 /// What is journaled of a command that is run in a box.
-struct ExecJournal<'a> {
+pub(super) struct ExecJournal<'a> {
     place: Option<(&'a Paths, &'a State)>,
     command: String,
     id: String,
 }
 
 impl<'a> ExecJournal<'a> {
-    fn of(
+    pub(super) fn of(
         target: &ExecTarget<'a>,
         place: &'a Place,
-        request: &ExecRequest,
+        journaled: bool,
         args: &[String],
     ) -> Result<Self, EngineError> {
         let known = match (target, &place.state) {
-            (ExecTarget::Box(dir), Some(state)) if request.journaled && state.journaled => {
-                Some((dir.paths(), state))
-            }
+            (ExecTarget::Box(dir), Some(state)) if journaled && state.journaled => Some((dir.paths(), state)),
             _ => None,
         };
         // What tells commands apart that run at the same time.
@@ -220,17 +258,17 @@ fn start(plan: Plan) -> Result<(Running, OwnedFd), EngineError> {
 }
 
 /// Where a process is started, and what it inherits.
-struct Place {
-    name: String,
-    process: ProcessRef,
-    cgroup: Option<boxr_cgroup::Location>,
-    options: Option<BoxOptions>,
-    state: Option<State>,
-    files: Option<ContainerFiles>,
+pub(super) struct Place {
+    pub name: String,
+    pub process: ProcessRef,
+    pub cgroup: Option<boxr_cgroup::Location>,
+    pub options: Option<BoxOptions>,
+    pub state: Option<State>,
+    pub files: Option<ContainerFiles>,
 }
 
 impl Place {
-    fn find(target: &ExecTarget<'_>) -> Result<Self, EngineError> {
+    pub(super) fn find(target: &ExecTarget<'_>) -> Result<Self, EngineError> {
         match target {
             ExecTarget::Process(pid) => {
                 let process = ProcessRef::of(*pid)?.ok_or_else(|| {
@@ -293,19 +331,15 @@ fn merged(place: &Place, request: &ExecRequest) -> Result<BoxOptions, EngineErro
     })
 }
 
-fn callers_environment() -> Vec<String> {
+pub(super) fn callers_environment() -> Vec<String> {
     std::env::vars_os()
         .filter_map(|(key, value)| Some(format!("{}={}", key.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
-fn stdio(
-    request: &ExecRequest,
-    has_terminal: bool,
-    place: &Place,
-) -> Result<(Option<OwnedFd>, Stdio), EngineError> {
+fn stdio(how: &How, has_terminal: bool) -> Result<(Option<OwnedFd>, Stdio), EngineError> {
     let failed = |errno| EngineError::system("set up the standard descriptors", errno);
-    if request.detach {
+    if how.detach {
         let null = || {
             let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
             rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).map_err(failed)
@@ -313,7 +347,7 @@ fn stdio(
         return Ok((None, Stdio::Descriptors { stdin: null()?, stdout: null()?, stderr: null()? }));
     }
     if has_terminal {
-        if place.options.as_ref().is_none_or(crate::prepare::terminal_is_inside) {
+        if how.terminal_inside {
             return Ok((None, Stdio::TerminalInside));
         }
         let (master, user_side) = terminal::open_pair().map_err(failed)?;

@@ -3,6 +3,7 @@
 pub(crate) mod again;
 pub mod copy;
 mod create;
+pub mod debug;
 mod exec;
 mod freeze;
 pub mod members;

@@ -42,8 +42,6 @@ pub struct ExecRequest {
     pub detach_keys: Vec<u8>,
     /// How many descriptors from 3 on the command inherits.
     pub preserve_fds: u32,
-    /// Whether it is an event: not of a health check (`--unjournaled`).
-    pub journaled: bool,
 }
 
 /// Reads the command line of `boxr exec`.
@@ -71,7 +69,6 @@ pub fn exec_request(mut invocation: Invocation) -> Result<ExecRequest, Report> {
         detach: raw.detach.unwrap_or(false),
         detach_keys: raw.detach_keys.unwrap_or_else(|| DETACH_KEYS.to_vec()),
         preserve_fds: raw.preserve_fds.unwrap_or(0),
-        journaled: !invocation.switch("unjournaled"),
     })
 }
 

@@ -50,6 +50,7 @@ pub static COMMANDS: &[&Command] = &[
     &tries::APPLY,
     &life::START,
     &life::EXEC,
+    &life::DEBUG,
     &life::ATTACH,
     &life::STOP,
     &life::KILL,

@@ -16,6 +16,8 @@ use crate::report::Report;
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     protect::before_reading(&invocation)?;
+    // A health check is no event.
+    let journaled = !invocation.switch("unjournaled");
     let said = exec_request(invocation)?;
     boxes::check_descriptors(said.preserve_fds)?;
     let exec = ExecRequest {
@@ -27,7 +29,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         preserve_fds: said.preserve_fds,
         detach: said.detach,
         detach_keys: DetachKeys::new(said.detach_keys),
-        journaled: said.journaled,
+        journaled,
     };
     let outcome = match said.target {
         ExecTarget::Process(pid) => lifecycle::exec(&lifecycle::ExecTarget::Process(pid), exec)?,

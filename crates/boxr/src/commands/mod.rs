@@ -8,6 +8,7 @@ pub mod completion;
 pub mod config;
 pub mod cp;
 pub mod create;
+pub mod debug;
 pub mod diff;
 pub mod doctor;
 pub mod events;

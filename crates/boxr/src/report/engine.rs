@@ -28,7 +28,7 @@ impl Explain for EngineError {
             Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
             Self::Join(error) => error.report(),
-            Self::System { .. } | Self::MonitorLost { .. } | Self::Copy { .. } => {
+            Self::System { .. } | Self::MonitorLost { .. } | Self::Copy { .. } | Self::Debug { .. } => {
                 Report::new(self.to_string())
             }
             Self::Wrong { name, is } => wrong(name, is),

@@ -9,6 +9,7 @@ mod confinement;
 mod containers;
 mod copies;
 mod crash;
+mod debug;
 mod descriptors;
 mod detached;
 mod drivers;
@@ -65,6 +66,7 @@ fn main() -> std::process::ExitCode {
         pods::SUDDEN,
         environment::TESTS,
         events::TESTS,
+        debug::TESTS,
         user_ids::TESTS,
         users::TESTS,
         privileges::TESTS,

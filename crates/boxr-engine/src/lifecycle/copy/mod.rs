@@ -25,6 +25,8 @@ use boxr_image::pack::Holes;
 use boxr_image::unpack::Decompressor;
 use boxr_sys::signal;
 
+pub(crate) use place::{become_root_of, hide};
+
 use crate::outcome::EngineError;
 use crate::store::{BoxDir, Lock};
 use place::Place;

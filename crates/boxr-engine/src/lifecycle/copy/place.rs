@@ -131,7 +131,7 @@ impl Place {
             Self::Running { user, mount } => {
                 hide()?;
                 if let Some(user) = user {
-                    become_root_of(user)?;
+                    become_root_of(user.as_fd())?;
                 }
                 move_into_link_name_space(mount.as_fd(), Some(LinkNameSpaceType::Mount))
                     .map_err(said("enter its mounts"))?;
@@ -205,7 +205,7 @@ impl Stopped {
         };
         hide()?;
         if let Some(user) = &shifted_by {
-            become_root_of(user)?;
+            become_root_of(user.as_fd())?;
         }
         Ok(Base::Root(root))
     }
@@ -220,12 +220,12 @@ fn extent(extent: &IdExtent) -> Extent {
 }
 
 /// Nobody in the box may trace this process (ptrace(2), `PR_SET_DUMPABLE`).
-fn hide() -> Result<(), String> {
+pub(crate) fn hide() -> Result<(), String> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(said("hide from it"))
 }
 
-fn become_root_of(user: &OwnedFd) -> Result<(), String> {
-    move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))
+pub(crate) fn become_root_of(user: BorrowedFd<'_>) -> Result<(), String> {
+    move_into_link_name_space(user, Some(LinkNameSpaceType::User))
         .map_err(said("enter its user namespace"))?;
     match set_thread_groups(&[]) {
         // Where that is denied for the namespace, there are none to give up.

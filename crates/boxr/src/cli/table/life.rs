@@ -67,6 +67,45 @@ pub(super) static EXEC: Command = Command {
     ..Command::new("exec", Section::Life, "Run a command in a running box", commands::exec::run)
 };
 
+pub(super) static DEBUG: Command = Command {
+    usage: &["debug [FLAGS] CONTAINER|pid:N [COMMAND [ARG...]]"],
+    about: &[
+        "Runs a shell, or a command, with tools of its own in a container that has none: in the container's processes, network, ids and \
+            cgroups. The tools are `/`, the container's files are in /target, where the command starts as deep as the \
+            container's own does; /proc is the container's.",
+        "The tools are those of an image, or the host's busybox where that is static, or else the image busybox. Nothing is \
+            written into the container or on the disk: what is changed of the tools goes with the command.",
+        "pid:N, or a number, is a process of any engine's container, such as podman's.",
+    ],
+    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("COMMAND", Complete::Program)],
+    order: FlagOrder::BeforeArguments,
+    flags: &[
+        &[
+            Flag::value("tools", "IMAGE", "The image with the tools").complete(Complete::Image),
+            Flag::switch("interactive", "Keep stdin open (it always is)").short('i'),
+            Flag::optional("tty", "auto|true|false", "true", "Give it a terminal (default auto)")
+                .short('t')
+                .complete(Complete::Words(&["auto", "true", "false"])),
+            Flag::value("env", "KEY[=VALUE]", "Set a variable, or pass the caller's").short('e').repeat(),
+            Flag::value("env-file", "FILE", "Read variables from a file").repeat().complete(Complete::File),
+            Flag::value("workdir", "DIR", "Where it starts").short('w'),
+            Flag::value("cap-add", "CAP", "Give it a capability more than containers have and SYS_PTRACE")
+                .repeat(),
+            Flag::switch("privileged", "Give it all capabilities and no filter of system calls"),
+            DETACH_KEYS,
+        ],
+        super::run::IMAGE,
+        super::images::SHORT_NAMES,
+        super::images::REGISTRY,
+    ],
+    examples: &[
+        Example { line: "boxr debug web", what: "a shell, with web's files in /target" },
+        Example { line: "boxr debug --tools nicolaka/netshoot web ss -tlnp", what: "who listens" },
+        Example { line: "boxr debug pid:4321", what: "in a container of docker's or podman's" },
+    ],
+    ..Command::new("debug", Section::Life, "Run a shell with tools in a running box", commands::debug::run)
+};
+
 pub(super) static ATTACH: Command = Command {
     usage: &["attach [FLAGS] CONTAINER"],
     about: &["Connects this terminal to a detached box: its output, and stdin if it was started with -i."],

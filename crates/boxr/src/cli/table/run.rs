@@ -86,7 +86,7 @@ pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a T
     );
 
 /// Which image, of `run` and `create`.
-static IMAGE: &[Flag] = &[
+pub(super) static IMAGE: &[Flag] = &[
     Flag::value("pull", "missing|always|never", "When the image is fetched (default missing)")
         .group(IMAGES)
         .complete(Complete::Words(&["missing", "always", "never"])),
