@@ -4,9 +4,10 @@ use boxr_engine::lifecycle::remove::{Force, remove};
 use boxr_engine::outcome::EngineError;
 use boxr_engine::paths::Paths;
 use boxr_engine::record::{State, Status};
-use boxr_engine::store::{BoxDir, Contents, Store, StoreError};
+use boxr_engine::store::{BoxDir, Contents, Entry, Store, StoreError};
 
 use crate::cli::{Globals, Invocation};
+use crate::commands::ps::filter::Filters;
 use crate::report::{Report, write_stdout};
 
 /// Opens the store that the command line means.
@@ -72,17 +73,53 @@ pub fn targets(
     invocation: &Invocation,
     wanted: impl Fn(&State) -> bool,
 ) -> Result<Vec<String>, Report> {
-    if !invocation.switch("all") {
-        return Ok(invocation.positionals().to_vec());
+    let mut names = invocation.positionals().to_vec();
+    if invocation.offers("cidfile") {
+        names.extend(of_cidfiles(invocation)?);
     }
+    let filters: Vec<&str> =
+        if invocation.offers("filter") { invocation.values("filter").collect() } else { Vec::new() };
+    if !invocation.switch("all") && filters.is_empty() {
+        return Ok(names);
+    }
+    let filters = Filters::read(filters.into_iter(), store)?;
+    let is_meant = |entry: &Entry| match &entry.contents {
+        // A filter by state is about boxes of other states than those that are usually meant.
+        Contents::Known { state, .. } => filters.accept(entry) && (filters.want_all() || wanted(state)),
+        _ => false,
+    };
     let entries = store.list()?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| match entry.contents {
-            Contents::Known { state, .. } if wanted(&state) => Some(state.id.clone()),
-            _ => None,
-        })
-        .collect())
+    names.extend(entries.iter().filter(|entry| is_meant(entry)).map(|entry| entry.id.as_str().to_owned()));
+    Ok(names)
+}
+
+/// The ids in the files of `--cidfile`.
+fn of_cidfiles(invocation: &Invocation) -> Result<Vec<String>, Report> {
+    let ignores = invocation.offers("ignore") && invocation.switch("ignore");
+    let mut ids = Vec::new();
+    for path in invocation.values("cidfile") {
+        match std::fs::read_to_string(path) {
+            Ok(text) => ids.push(text.trim().to_owned()),
+            Err(error) if ignores && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(Report::new(format!("--cidfile {path}: {}", crate::report::io_text(&error))));
+            }
+        }
+    }
+    Ok(ids)
+}
+
+/// Puts the box that was made last in the place of the name (`--latest`).
+///
+/// # Errors
+/// There is none.
+pub fn put_latest(invocation: &mut Invocation) -> Result<(), Report> {
+    let store = open_store(&invocation.globals)?;
+    let entries = store.list()?;
+    let last = entries.iter().rev().find(|entry| matches!(entry.contents, Contents::Known { .. }));
+    let last = last.ok_or_else(|| Report::new("there is no box: --latest is none").status(1))?;
+    invocation.matches.positionals.insert(0, last.id.as_str().to_owned());
+    Ok(())
 }
 
 /// Does something with each box of the command line and prints the words it went by.
@@ -95,8 +132,12 @@ pub fn act(
     mut action: impl FnMut(&Store, &BoxDir) -> Result<(), EngineError>,
 ) -> Result<u8, Report> {
     let store = open_store(&invocation.globals)?;
+    let ignores = invocation.offers("ignore") && invocation.switch("ignore");
     for_each(targets(&store, invocation, wanted)?, |name| {
-        let dir = find(&store, &name)?;
+        let dir = match store.resolve(&name) {
+            Err(StoreError::NotFound { .. }) if ignores => return Ok(()),
+            found => found.map_err(|error| Report::from(error).status(1))?,
+        };
         action(&store, &dir).map_err(|error| Report::from(error).status(1))?;
         write_stdout(&format!("{name}\n"))
     })

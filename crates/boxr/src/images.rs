@@ -86,7 +86,8 @@ pub fn client(invocation: &Invocation) -> Result<Client, Report> {
 /// # Errors
 /// What is wrong with it.
 pub fn reference(invocation: &Invocation, text: &str) -> Result<Reference, Report> {
-    Ok(Reference::parse_in(text, invocation.value("registry").unwrap_or(DOCKER_HUB))?)
+    let said = if invocation.offers("registry") { invocation.value("registry") } else { None };
+    Ok(Reference::parse_in(text, said.unwrap_or(DOCKER_HUB))?)
 }
 
 /// What `--platform` says, or this machine.
@@ -102,9 +103,7 @@ pub fn platform(invocation: &Invocation) -> Result<Platform, Report> {
 /// # Errors
 /// No platform; the same thing said twice.
 pub fn said_platform(invocation: &Invocation) -> Result<Option<Platform>, Report> {
-    // Not all commands with --platform have the parts.
-    let has = |name: &str| invocation.command.flags().any(|flag| flag.long == name);
-    let part = |name: &'static str| if has(name) { invocation.value(name) } else { None };
+    let part = |flag| if invocation.offers(flag) { invocation.value(flag) } else { None };
     let (os, arch, variant) = (part("os"), part("arch"), part("variant"));
     match (invocation.value("platform"), os.or(arch).or(variant)) {
         (Some(_), Some(_)) => {

@@ -22,7 +22,7 @@ use crate::image::container_root::ContainerRoot;
 use crate::image::defaults::spelled;
 use crate::image::{ContainerFiles, ImageError, users};
 use crate::join;
-use crate::options::{BoxOptions, Tty, User};
+use crate::options::{BoxOptions, CapabilityChange, Tty, User};
 use crate::outcome::EngineError;
 use crate::paths::Paths;
 use crate::record::{ProcessRef, State, Status};
@@ -52,6 +52,8 @@ pub struct ExecRequest {
     pub workdir: Option<PathBuf>,
     /// Who it runs as.
     pub user: Option<UserSpec>,
+    /// Whether it has all rights that there are in the box.
+    pub privileged: bool,
     /// Whether it gets a terminal.
     pub tty: Tty,
     /// How many descriptors from 3 on it inherits.
@@ -300,10 +302,15 @@ impl Place {
 
 /// What was asked for, and for the rest what the box has; for a bare process, what the caller has.
 fn merged(place: &Place, request: &ExecRequest) -> Result<BoxOptions, EngineError> {
-    let own = match &place.options {
+    let mut own = match &place.options {
         Some(own) => own.clone(),
         None => BoxOptions { env: callers_environment(), ..BoxOptions::default() },
     };
+    if request.privileged {
+        own.capabilities = CapabilityChange { add: vec!["ALL".to_owned()], drop: Vec::new() };
+        own.no_new_privileges = false;
+        own.container.iter_mut().for_each(|container| container.privileged = true);
+    }
     let user = match (&own.container, &request.user) {
         (Some(container), said) => {
             let user = said.as_ref().map_or_else(|| container.user.clone(), spelled);

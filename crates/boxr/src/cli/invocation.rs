@@ -92,6 +92,11 @@ impl Invocation {
             .suggest(format!("boxr {} --help", self.command.name))
     }
 
+    /// Whether the command has this flag.
+    pub fn offers(&self, long: &str) -> bool {
+        self.command.flags().any(|flag| flag.long == long)
+    }
+
     /// Positional arguments.
     pub fn positionals(&self) -> &[String] {
         &self.matches.positionals

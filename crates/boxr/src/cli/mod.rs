@@ -75,7 +75,11 @@ fn dispatch(command: &'static Command, mut globals: Globals, words: Vec<String>)
     check_arity(command, &matches).map_err(|error| error.report_for(Some(command)))?;
     trace::start(&globals)?;
     trace::note(|| format!("{} {:?}", command.name, matches));
-    (command.run)(Invocation { command, globals, matches })
+    let mut invocation = Invocation { command, globals, matches };
+    if command.name != "ps" && invocation.offers("latest") && invocation.switch("latest") {
+        crate::boxes::put_latest(&mut invocation)?;
+    }
+    (command.run)(invocation)
 }
 
 /// Runs the command that the first positional argument calls, after the word of its group.
@@ -96,10 +100,12 @@ fn check_arity(command: &Command, matches: &Matches) -> Result<(), UsageError> {
         let said = matches.flags.iter().rfind(|(flag, _)| flag.long == long);
         said.is_some_and(|(_, said)| *said == Said::Switch(true))
     };
+    let said = |long: &str| matches.flags.iter().any(|(flag, _)| flag.long == long);
     for (index, arg) in command.args.iter().enumerate() {
         let replaced = arg.unless.filter(|switch| on(switch));
         match (replaced, given > index) {
             (Some(switch), true) => return Err(UsageError::Instead { name: arg.name, switch }),
+            (None, false) if arg.or.iter().any(|long| said(long)) => {}
             (None, false) if arg.required => {
                 return Err(UsageError::MissingArgument { name: arg.name, unless: arg.unless });
             }

@@ -2,6 +2,7 @@
 //! has help, manual and completions.
 
 mod besides;
+mod containers;
 mod images;
 mod life;
 mod limits;
@@ -86,6 +87,7 @@ pub static COMMANDS: &[&Command] = &[
     &images::LOGIN,
     &images::LOGOUT,
     &images::IMAGE,
+    &containers::CONTAINER,
     &images::STORE,
     &volumes::VOLUME,
     &networks::NETWORK,
@@ -100,7 +102,7 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// Commands of docker's that a later version is to have.
-static LATER: &[&str] = &["build", "compose", "container", "cri", "search", "secret"];
+static LATER: &[&str] = &["build", "compose", "cri", "search", "secret"];
 
 /// The command that `word` calls after the word `group`.
 ///
@@ -111,6 +113,7 @@ pub fn find_member(group: &str, word: &str) -> Result<&'static Command, UsageErr
         images::MEMBERS
             .iter()
             .chain(volumes::MEMBERS)
+            .chain(containers::MEMBERS)
             .chain(networks::MEMBERS)
             .chain(pods::MEMBERS)
             .filter(|(of, _, _)| *of == group)

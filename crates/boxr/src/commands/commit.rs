@@ -87,6 +87,11 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             event.with("comment", comment).with("imageID", image.config.to_string()).with("imageRef", name)
         });
     }
+    if let Some(path) = invocation.value("iidfile") {
+        std::fs::write(path, image.config.to_string()).map_err(|error| {
+            Report::new(format!("cannot write {path}: {}", crate::report::io_text(&error)))
+        })?;
+    }
     write_stdout(&format!("{}\n", image.config))?;
     Ok(0)
 }

@@ -25,6 +25,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         env: said.env,
         workdir: said.workdir,
         user: said.user,
+        privileged: said.privileged,
         tty: said.tty,
         preserve_fds: said.preserve_fds,
         detach: said.detach,

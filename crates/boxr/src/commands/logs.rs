@@ -3,7 +3,7 @@
 use std::io::{BufWriter, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use boxr_engine::logs::{Follower, LogError, LogPlace, Query, Sink, Split, read};
+use boxr_engine::logs::{Follower, LogError, LogPlace, Query, Sink, Split, Stream, read};
 use boxr_engine::options::LogDriver;
 use boxr_engine::record::ProcessRef;
 use boxr_engine::store::{BoxDir, Observed, Store, StoreError};
@@ -31,31 +31,110 @@ impl Explain for LogError {
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let query = query(&invocation)?;
     let store = boxes::open_store(&invocation.globals)?;
-    let dir = boxes::find(&store, invocation.first())?;
+    let names = invocation.positionals();
+    if invocation.switch("follow") && names.len() > 1 {
+        return Err(Report::new("boxr logs: --follow is of one box at a time")
+            .suggest(format!("boxr logs --follow {}", names[0])));
+    }
+    let mut status = 0;
+    for (index, name) in names.iter().enumerate() {
+        match print(&invocation, &store, name, index, &query) {
+            Ok(0) => {}
+            Ok(other) => return Ok(other),
+            Err(report) if names.len() == 1 => return Err(report),
+            Err(report) => {
+                report.print();
+                status = 1;
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// Prints the log of one box, the `index`th of those that are printed.
+fn print(
+    invocation: &Invocation,
+    store: &Store,
+    name: &str,
+    index: usize,
+    query: &Query,
+) -> Result<u8, Report> {
+    let dir = boxes::find(store, name)?;
     let failed = |error: StoreError| Report::from(error).status(1);
-    let Some(data) = dir.data_path().map_err(failed)? else { return unlogged(&dir, invocation.first()) };
+    let Some(data) = dir.data_path().map_err(failed)? else { return unlogged(&dir, name) };
     let target = dir.read_record().map(|record| record.options.log_to).unwrap_or_default();
     if !target.driver.is_file() {
-        return kept_elsewhere(&dir, invocation.first(), target.driver);
+        return kept_elsewhere(&dir, name, target.driver);
     }
     let place = LogPlace::of(&data, &target);
     // A box whose monitor was killed gets a new one, or what it writes from now on would not come.
     if let Err(error) = boxr_engine::lifecycle::current(&dir) {
         error.report().print();
     }
-    let mut sink = Split {
+    let split = Split {
         stdout: BufWriter::with_capacity(1 << 16, std::io::stdout()),
         stderr: BufWriter::with_capacity(1 << 16, std::io::stderr()),
     };
+    let mut sink = Prefixed::new(split, prefix(invocation, &dir, index));
     let done = if invocation.switch("follow") {
-        follow(&store, &dir, place, &query, &mut sink)
+        follow(store, &dir, place, query, &mut sink)
     } else {
-        read(place, &query, &mut sink)
+        read(place, query, &mut sink)
     };
     match done {
         Ok(()) => Ok(0),
         Err(LogError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(141),
         Err(error) => Err(Report::from(error).status(1)),
+    }
+}
+
+/// What stands before each line: the box's name, or, where there are several, the beginning of its id.
+fn prefix(invocation: &Invocation, dir: &BoxDir, index: usize) -> Vec<u8> {
+    /// Foregrounds that can be told apart on light and on dark (ECMA-48, "Select graphic rendition").
+    const COLOURS: [u8; 6] = [32, 33, 34, 35, 36, 31];
+    let word = match (invocation.switch("names"), invocation.positionals().len() > 1) {
+        (true, _) => dir.read_state().map(|state| state.name).unwrap_or_default(),
+        (false, true) => dir.id().short().to_owned(),
+        (false, false) => return Vec::new(),
+    };
+    match invocation.switch("color") {
+        true => format!("\x1b[{}m{word}\x1b[0m ", COLOURS[index % COLOURS.len()]).into_bytes(),
+        false => format!("{word} ").into_bytes(),
+    }
+}
+
+/// Puts something before each line.
+struct Prefixed<S> {
+    inner: S,
+    prefix: Vec<u8>,
+    /// By stream: whether the last bytes did not end a line.
+    within_line: [bool; 2],
+}
+
+impl<S: Sink> Prefixed<S> {
+    fn new(inner: S, prefix: Vec<u8>) -> Self {
+        Self { inner, prefix, within_line: [false; 2] }
+    }
+}
+
+impl<S: Sink> Sink for Prefixed<S> {
+    fn take(&mut self, stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
+        if self.prefix.is_empty() {
+            return self.inner.take(stream, bytes);
+        }
+        let index = usize::from(stream == Stream::Stderr);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if !self.within_line[index] {
+                self.inner.take(stream, &self.prefix)?;
+            }
+            self.within_line[index] = !line.ends_with(b"\n");
+            self.inner.take(stream, line)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -119,7 +198,7 @@ pub(super) fn follow(
     dir: &BoxDir,
     place: LogPlace,
     query: &Query,
-    sink: &mut impl Sink,
+    sink: &mut dyn Sink,
 ) -> Result<(), LogError> {
     let mut follower = Follower::open(place, &dir.path(), query)?;
     let held = held(dir);

@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod commit;
 pub mod completion;
 pub mod config;
+pub mod container;
 pub mod cp;
 pub mod create;
 pub mod debug;

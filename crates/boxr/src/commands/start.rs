@@ -36,7 +36,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             Some(Left::Detached) | None => 0,
         });
     }
-    boxes::for_each(invocation.positionals(), |name| {
+    boxes::for_each(&boxes::targets(&store, &invocation, |state| !boxes::runs(state))?, |name| {
         let dir = boxes::find(&store, name)?;
         let started = lifecycle::start(&store, &dir, &StartMode::Detached);
         started.map_err(|error| Report::from(error).status(1))?;

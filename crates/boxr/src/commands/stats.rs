@@ -94,7 +94,8 @@ pub(super) fn watch(
                 .collect();
             let text = listing.render(rows.iter().map(|row| row as &dyn Object))?;
             // Back to the top, and nothing left of what was there.
-            let text = if screen { format!("\x1b[H\x1b[J{text}") } else { text };
+            let text =
+                if screen && !invocation.switch("no-reset") { format!("\x1b[H\x1b[J{text}") } else { text };
             stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|e| stdout_failed(&e))?;
             if once {
                 return Ok(status);
@@ -149,7 +150,7 @@ fn look(
 }
 
 /// The time between two looks (`--interval`): figures change all the while, there is nothing to wait on.
-fn rest(duration: Duration) {
+pub(super) fn rest(duration: Duration) {
     let until = Instant::now() + duration;
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         std::thread::sleep(left);

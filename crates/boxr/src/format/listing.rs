@@ -16,6 +16,7 @@ pub struct Listing {
     style: Style,
     template: Option<Template>,
     headers: &'static [Header],
+    heading: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,13 @@ impl Listing {
             }
             _ => (Style::Lines, Some(Template::parse(format)?)),
         };
-        Ok(Self { style, template, headers })
+        Ok(Self { style, template, headers, heading: true })
+    }
+
+    /// Without the words above the columns.
+    #[must_use]
+    pub fn without_heading(self) -> Self {
+        Self { heading: false, ..self }
     }
 
     /// Whether the field will be read: whether a costly one is worth making.
@@ -61,7 +68,7 @@ impl Listing {
         objects: impl IntoIterator<Item = &'a (dyn Object + 'a)>,
     ) -> Result<String, TemplateError> {
         let mut text = String::new();
-        if let (Style::Table, Some(template)) = (self.style, &self.template) {
+        if let (Style::Table, true, Some(template)) = (self.style, self.heading, &self.template) {
             template.render_header(&Headers(self.headers), &mut text)?;
             text.push('\n');
         }

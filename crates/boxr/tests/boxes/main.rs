@@ -35,6 +35,7 @@ mod replay;
 mod restarts;
 mod rootfs;
 mod sandbox;
+mod selection;
 mod signals;
 mod streams;
 mod system;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
         restarts::TESTS,
         flags::TESTS,
         drivers::TESTS,
+        selection::TESTS,
         rootfs::TESTS,
         sandbox::TESTS,
         mounts::TESTS,

@@ -12,7 +12,7 @@ pub const TESTS: &[Test] = &[test!(
     Need::Tool(Tool::Runc),
     Need::Tool(Tool::Busybox),
     OVERLAY;
-    deadline 300
+    deadline 400
 )];
 
 const LINES: &str = include_str!("replay.txt");
@@ -92,7 +92,7 @@ fn podman_s_users_find_their_commands(t: &Sandbox) {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
-    assert!(compared >= 60, "{compared} lines are compared");
+    assert!(compared >= 180, "{compared} lines are compared");
     for program in [&podman, &boxr] {
         run(program, "rm -f -a");
         run(program, "rmi -f bb").ok();

@@ -41,12 +41,12 @@ const PLATFORM: &[Flag] = &[
 ];
 
 pub(super) static PULL: Command = Command {
-    usage: &["pull [FLAGS] IMAGE"],
+    usage: &["pull [FLAGS] IMAGE..."],
     about: &[
         "Fetches an image from its registry: all layers side by side, each unpacked as it comes. A pull \
             that was cut short is continued by the next. Prints the image's full name.",
     ],
-    args: &[Arg::one("IMAGE", Complete::Image)],
+    args: &[Arg::some("IMAGE", Complete::Image)],
     flags: &[
         &[Flag::switch("quiet", "Only the name of the image").short('q')],
         PLATFORM,
@@ -71,6 +71,8 @@ pub(super) static PUSH: Command = Command {
         &[
             Flag::switch("quiet", "Only the name of the image").short('q'),
             Flag::switch("all-tags", "All images with this name, whatever their tags").short('a'),
+            Flag::value("digestfile", "FILE", "Write the manifest's digest to a file")
+                .complete(Complete::File),
         ],
         SHORT_NAMES,
         REGISTRY,
@@ -97,6 +99,8 @@ pub(super) static IMAGES: Command = Command {
             ),
             Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Tag}}'"),
             Flag::switch("no-trunc", "Do not shorten ids"),
+            Flag::switch("noheading", "Leave the heading of the table out"),
+            Flag::value("sort", "FIELD", "created (the newest first), id, repository, size or tag"),
         ],
         SHORT_NAMES,
     ],
@@ -113,8 +117,17 @@ pub(super) static RMI: Command = Command {
         "Takes names away from images; an image goes with its last name, and with it what no other image \
             needs. An image that a container uses stays.",
     ],
-    args: &[Arg::some("IMAGE", Complete::Image)],
-    flags: &[&[Flag::switch("force", "Also an image with several names").short('f')], SHORT_NAMES],
+    args: &[Arg::some("IMAGE", Complete::Image).unless("all")],
+    flags: &[
+        &[
+            Flag::switch("force", "Also an image with several names; no error for one that is not there")
+                .short('f'),
+            Flag::switch("all", "All images").short('a'),
+            Flag::switch("ignore", "No error for those that are not there").short('i'),
+            Flag::switch("no-prune", "As it is: layers that other images need stay anyway").hidden(),
+        ],
+        SHORT_NAMES,
+    ],
     examples: &[Example { line: "boxr rmi alpine:3.19", what: "one name" }],
     ..Command::new("rmi", Section::Images, "Remove images", image::rmi::run)
 };
@@ -177,7 +190,12 @@ pub(super) static IMPORT: Command = Command {
             its id.",
     ],
     args: &[Arg::one("FILE", Complete::File), Arg::optional("NAME", Complete::Nothing)],
-    flags: &[PLATFORM, CHANGES, SHORT_NAMES],
+    flags: &[
+        PLATFORM,
+        &[Flag::switch("quiet", "As it is: only the id is said").short('q').hidden()],
+        CHANGES,
+        SHORT_NAMES,
+    ],
     examples: &[
         Example { line: "boxr import -c 'CMD [\"sh\"]' rootfs.tar.gz base:1", what: "a file" },
         Example { line: "boxr export web | boxr import - web:now", what: "a container, as an image" },
@@ -196,6 +214,8 @@ pub(super) static COMMIT: Command = Command {
         &[
             Flag::value("author", "NAME", "Who made it").short('a'),
             Flag::switch("pause", "Pause the container meanwhile; --pause=false does not").short('p'),
+            Flag::switch("quiet", "As it is: only the id is said").short('q').hidden(),
+            Flag::value("iidfile", "FILE", "Write the id of the image to a file").complete(Complete::File),
         ],
         CHANGES,
         SHORT_NAMES,
@@ -315,6 +335,14 @@ static VERIFY: Command = Command {
 };
 
 /// The commands that follow a word of theirs.
+static UNTAG: Command = Command {
+    usage: &["image untag [FLAGS] IMAGE [NAME...]"],
+    about: &["Takes these names away from an image, or all that it has. The image stays."],
+    args: &[Arg::one("IMAGE", Complete::Image), Arg::any("NAME", Complete::Image)],
+    flags: &[SHORT_NAMES],
+    ..Command::new("image untag", Section::Images, "Take names away from an image", image::tag::untag)
+};
+
 pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "exists", &EXISTS),
     ("image", "history", &HISTORY),
@@ -331,6 +359,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "save", &SAVE),
     ("image", "tag", &TAG),
     ("image", "umount", &UNMOUNT),
+    ("image", "untag", &UNTAG),
     ("image", "unmount", &UNMOUNT),
     ("store", "verify", &VERIFY),
     ("system", "df", &super::system::DF),
@@ -342,7 +371,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
 pub(super) static IMAGE: Command = Command {
     usage: &["image COMMAND [FLAGS] [ARG...]"],
     about: &[
-        "Commands about images: exists, history, import, inspect, load, ls, mount, prune, pull, push, rm, save, tag, unmount. \
+        "Commands about images: exists, history, import, inspect, load, ls, mount, prune, pull, push, rm, save, tag, unmount, untag. \
             `boxr image COMMAND --help` tells more of one.",
     ],
     args: &[
@@ -350,7 +379,7 @@ pub(super) static IMAGE: Command = Command {
             "COMMAND",
             Complete::Words(&[
                 "exists", "history", "import", "inspect", "load", "ls", "mount", "prune", "pull", "push",
-                "rm", "save", "tag", "unmount",
+                "rm", "save", "tag", "unmount", "untag",
             ]),
         ),
         Arg::any("ARG", Complete::Image),

@@ -5,9 +5,26 @@ use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
 
-const NAMES_OR_ALL: &[Arg] = &[Arg::some("CONTAINER", Complete::Container).unless("all")];
+const SELECTED: &[&str] = &["latest", "cidfile", "filter", "running"];
 
-const CONTAINERS: &[Arg] = &[Arg::some("CONTAINER", Complete::Container)];
+const NAMES_OR_ALL: &[Arg] = &[Arg::some("CONTAINER", Complete::Container).unless("all").or(SELECTED)];
+
+const CONTAINERS: &[Arg] = &[Arg::some("CONTAINER", Complete::Container).or(SELECTED)];
+
+/// One box, and what follows it.
+pub(super) const ONE: Arg = Arg::one("CONTAINER", Complete::Container).or(SELECTED);
+
+/// Instead of a name.
+pub(super) const LATEST: Flag = Flag::switch("latest", "The box that was made last").short('l');
+
+/// Several boxes by what they are.
+const FILTER: Flag =
+    Flag::value("filter", "KEY=VALUE", "Boxes that match, as of boxr ps").short('f').repeat();
+
+const CIDFILE: Flag =
+    Flag::value("cidfile", "FILE", "The box whose id is in this file").repeat().complete(Complete::File);
+
+const IGNORE: Flag = Flag::switch("ignore", "No error for those that are not there").short('i');
 
 /// The key sequence that leaves a box running.
 pub(super) const DETACH_KEYS: Flag =
@@ -25,14 +42,17 @@ pub(super) const STOP_SIGNAL: Flag =
     Flag::value("signal", "SIGNAL", "Signal to ask with (default: the box's stop signal)").short('s');
 
 pub(super) static START: Command = Command {
-    usage: &["start [FLAGS] CONTAINER..."],
+    usage: &["start [FLAGS] CONTAINER...", "start --all"],
     about: &["Starts boxes that were created, or that have ended. Without --attach they run detached."],
-    args: CONTAINERS,
+    args: NAMES_OR_ALL,
     flags: &[&[
         Flag::switch("attach", "Show output, pass signals on, and end with the box's status").short('a'),
         Flag::switch("interactive", "Connect stdin").short('i'),
         Flag::switch("sig-proxy", "Pass signals on to the box (default true)"),
         DETACH_KEYS,
+        Flag::switch("all", "All that do not run"),
+        FILTER,
+        LATEST,
     ]],
     examples: &[Example { line: "boxr start web", what: "start it again" }],
     ..Command::new("start", Section::Life, "Start boxes that do not run", commands::start::run)
@@ -44,7 +64,7 @@ pub(super) static EXEC: Command = Command {
         "Runs a further command in a running box. Without a command, the shell of the box's user.",
         "pid:N stands for the namespaces of any process.",
     ],
-    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("COMMAND", Complete::Program)],
+    args: &[ONE, Arg::any("COMMAND", Complete::Program)],
     order: FlagOrder::BeforeArguments,
     flags: &[&[
         Flag::switch("detach", "Run it in the background").short('d'),
@@ -57,6 +77,8 @@ pub(super) static EXEC: Command = Command {
         Flag::value("workdir", "DIR", "Where it starts").short('w'),
         Flag::value("user", "UID[:GID]", "Who it runs as").short('u'),
         Flag::value("preserve-fds", "N", "Pass N descriptors from 3 on"),
+        Flag::switch("privileged", "With all capabilities, and without the filter of system calls"),
+        LATEST,
         DETACH_KEYS,
         Flag::switch("unjournaled", "It is no event: a health check").hidden(),
     ]],
@@ -109,9 +131,10 @@ pub(super) static DEBUG: Command = Command {
 pub(super) static ATTACH: Command = Command {
     usage: &["attach [FLAGS] CONTAINER"],
     about: &["Connects this terminal to a detached box: its output, and stdin if it was started with -i."],
-    args: &[Arg::one("CONTAINER", Complete::Container)],
+    args: &[ONE],
     flags: &[&[
         DETACH_KEYS,
+        LATEST,
         Flag::switch("no-stdin", "Do not connect stdin"),
         Flag::switch("sig-proxy", "Pass signals on to the box (default true)"),
     ]],
@@ -123,7 +146,15 @@ pub(super) static STOP: Command = Command {
     usage: &["stop [FLAGS] CONTAINER...", "stop [FLAGS] --all"],
     about: &["Asks boxes to end, and kills them when they have not ended in time. Prints what was given."],
     args: NAMES_OR_ALL,
-    flags: &[&[STOP_TIME, STOP_SIGNAL, Flag::switch("all", "All running boxes").short('a')]],
+    flags: &[&[
+        STOP_TIME,
+        STOP_SIGNAL,
+        Flag::switch("all", "All running boxes").short('a'),
+        FILTER,
+        LATEST,
+        CIDFILE,
+        IGNORE,
+    ]],
     examples: &[Example { line: "boxr stop -t 2 web db", what: "two seconds to end in" }],
     ..Command::new("stop", Section::Life, "Ask boxes to end", commands::stop::run)
 };
@@ -172,6 +203,8 @@ pub(super) static KILL: Command = Command {
     flags: &[&[
         Flag::value("signal", "SIGNAL", "Which signal (default KILL)").short('s'),
         Flag::switch("all", "All running boxes").short('a'),
+        LATEST,
+        CIDFILE,
     ]],
     examples: &[Example { line: "boxr kill -s HUP web", what: "make it read its configuration again" }],
     ..Command::new("kill", Section::Life, "Send a signal to boxes", commands::kill::run)
@@ -181,7 +214,7 @@ pub(super) static PAUSE: Command = Command {
     usage: &["pause CONTAINER...", "pause --all"],
     about: &["Freezes all processes of boxes, by their cgroup."],
     args: NAMES_OR_ALL,
-    flags: &[&[Flag::switch("all", "All running boxes").short('a')]],
+    flags: &[&[Flag::switch("all", "All running boxes").short('a'), FILTER, LATEST, CIDFILE]],
     ..Command::new("pause", Section::Life, "Freeze boxes", commands::pause::run)
 };
 
@@ -189,22 +222,49 @@ pub(super) static UNPAUSE: Command = Command {
     usage: &["unpause CONTAINER...", "unpause --all"],
     about: &["Lets frozen boxes go on."],
     args: NAMES_OR_ALL,
-    flags: &[&[Flag::switch("all", "All paused boxes").short('a')]],
+    flags: &[&[Flag::switch("all", "All paused boxes").short('a'), FILTER, LATEST, CIDFILE]],
     ..Command::new("unpause", Section::Life, "Let frozen boxes go on", commands::unpause::run)
 };
 
 pub(super) static RESTART: Command = Command {
-    usage: &["restart [FLAGS] CONTAINER..."],
+    usage: &["restart [FLAGS] CONTAINER...", "restart --all"],
     about: &["Stops boxes as `boxr stop` does, and starts them again."],
-    args: CONTAINERS,
-    flags: &[&[STOP_TIME, STOP_SIGNAL]],
+    args: NAMES_OR_ALL,
+    flags: &[&[
+        STOP_TIME,
+        STOP_SIGNAL,
+        Flag::switch("all", "All boxes, those that do not run too").short('a'),
+        Flag::switch("running", "All that run"),
+        FILTER,
+        LATEST,
+        CIDFILE,
+    ]],
     ..Command::new("restart", Section::Life, "Stop boxes and start them again", commands::restart::run)
 };
 
 pub(super) static WAIT: Command = Command {
-    usage: &["wait CONTAINER..."],
+    usage: &["wait [FLAGS] CONTAINER..."],
     about: &["Waits until boxes have ended, and prints the exit status of each."],
     args: CONTAINERS,
+    flags: &[&[
+        Flag::value("condition", "STATE", "What is waited for (default: that it does not run)")
+            .repeat()
+            .complete(Complete::Words(&[
+                "stopped",
+                "running",
+                "paused",
+                "created",
+                "exited",
+                "healthy",
+                "unhealthy",
+                "removed",
+                "not-running",
+                "next-exit",
+            ]))
+            .doc("Several are alternatives. Docker's not-running, next-exit and removed; podman's states."),
+        Flag::value("interval", "TIME", "As it is: boxr waits for the change itself").short('i'),
+        LATEST,
+    ]],
     examples: &[Example { line: "boxr wait job", what: "prints 0 when it went well" }],
     ..Command::new("wait", Section::Life, "Wait until boxes have ended", commands::wait::run)
 };
@@ -240,6 +300,14 @@ pub(super) static RM: Command = Command {
         Flag::switch("force", "Kill those that run; no error for those that are not there").short('f'),
         Flag::switch("all", "All boxes").short('a'),
         Flag::switch("volumes", "Their volumes too that nobody gave a name").short('v'),
+        Flag::value("filter", "KEY=VALUE", "Boxes that match, as of boxr ps").repeat(),
+        LATEST,
+        CIDFILE,
+        IGNORE,
+        Flag::value("time", "SECONDS", "With --force: ask to end first, and wait so long before SIGKILL")
+            .short('t')
+            .aliases(&["timeout"]),
+        Flag::value("signal", "SIGNAL", "Signal to ask with").short('s').hidden(),
     ]],
     examples: &[Example { line: "boxr rm -f web", what: "whatever it is doing" }],
     ..Command::new("rm", Section::Life, "Remove boxes", commands::rm::run)

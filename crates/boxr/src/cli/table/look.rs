@@ -1,5 +1,6 @@
 //! Commands that look at boxes.
 
+use super::life::{LATEST, ONE};
 use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
@@ -12,8 +13,8 @@ pub(super) static PS: Command = Command {
         Flag::switch("all", "Those that have ended or were only created, too").short('a'),
         Flag::switch("quiet", "Only ids").short('q'),
         Flag::value("filter", "KEY=VALUE", "Only boxes that match").short('f').repeat().doc(
-            "Keys: id, name, label, status, exited, ancestor, before, since, pod. Different keys \
-            and labels must all match; several of another key are alternatives.",
+            "Keys: id, name, label, label!, status, exited, health, ancestor, network, volume, before, since, pod. Different \
+            keys and labels must all match; several of another key are alternatives.",
         ),
         Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Names}}'")
             .doc("json writes an object per line. A template that begins with `table ` has a heading."),
@@ -22,6 +23,11 @@ pub(super) static PS: Command = Command {
         Flag::switch("no-trunc", "Do not shorten ids and commands"),
         Flag::switch("size", "Bytes that the boxes keep on disk").short('s'),
         Flag::switch("pod", "Also the pods that they are members of").short('p'),
+        Flag::switch("noheading", "Leave the heading of the table out"),
+        Flag::value("sort", "FIELD", "created (the newest first), id, image, names, runningfor, status or command"),
+        Flag::value("watch", "SECONDS", "List again and again, with so much time in between").short('w'),
+        Flag::switch("external", "As it is: boxr knows the boxes of nobody else").hidden(),
+        Flag::switch("sync", "As it is: what is listed is always looked at").hidden(),
     ]],
     examples: &[
         Example { line: "boxr ps -a --filter status=exited", what: "what has ended" },
@@ -31,28 +37,56 @@ pub(super) static PS: Command = Command {
 };
 
 pub(super) static INSPECT: Command = Command {
-    usage: &["inspect [FLAGS] CONTAINER..."],
-    about: &["Prints all that is known of boxes as a JSON array."],
-    args: &[Arg::some("CONTAINER", Complete::Container)],
+    usage: &["inspect [FLAGS] NAME..."],
+    about: &[
+        "Prints all that is known of boxes as a JSON array; or of images, volumes and networks, where no box is called so \
+            or --type says it.",
+    ],
+    args: &[Arg::some("NAME", Complete::Container).or(&["latest"])],
     flags: &[&[
         Flag::value("format", "TEMPLATE", "A template such as '{{.State.Pid}}', or json").short('f'),
         Flag::switch("size", "Also the bytes kept on disk").short('s'),
-        Flag::value("type", "TYPE", "Only objects of this type: container").hidden(),
+        Flag::value("type", "TYPE", "Of what kind: container, image, volume, network, or all")
+            .short('t')
+            .complete(Complete::Words(&["all", "container", "image", "network", "volume"])),
+        LATEST,
     ]],
     examples: &[Example { line: "boxr inspect -f '{{.State.ExitCode}}' job", what: "one field" }],
     ..Command::new("inspect", Section::Look, "Show all that is known of boxes", commands::inspect::run)
 };
 
+/// Of boxes alone.
+pub(super) static INSPECT_CONTAINER: Command = Command {
+    usage: &["container inspect [FLAGS] CONTAINER..."],
+    about: &["Prints all that is known of boxes as a JSON array."],
+    args: &[Arg::some("CONTAINER", Complete::Container).or(&["latest"])],
+    flags: &[&[
+        Flag::value("format", "TEMPLATE", "A template such as '{{.State.Pid}}', or json").short('f'),
+        Flag::switch("size", "Also the bytes kept on disk").short('s'),
+        LATEST,
+    ]],
+    ..Command::new(
+        "container inspect",
+        Section::Look,
+        "Show all that is known of boxes",
+        commands::inspect::container,
+    )
+};
+
 pub(super) static LOGS: Command = Command {
-    usage: &["logs [FLAGS] CONTAINER"],
-    about: &["Prints what a detached box has written."],
-    args: &[Arg::one("CONTAINER", Complete::Container)],
+    usage: &["logs [FLAGS] CONTAINER..."],
+    about: &["Prints what detached boxes have written."],
+    args: &[Arg::some("CONTAINER", Complete::Container).or(&["latest"])],
     flags: &[&[
         Flag::switch("follow", "Go on until the box has ended").short('f'),
         Flag::value("tail", "N", "Only the last N lines (default all)").short('n'),
         Flag::value("since", "TIME", "Only what came after: a time, or 10m for ten minutes ago"),
         Flag::value("until", "TIME", "Only what came before"),
         Flag::switch("timestamps", "Put the time before each line").short('t'),
+        Flag::switch("names", "Put the box's name before each line"),
+        Flag::switch("color", "Names in colours, by box"),
+        Flag::switch("details", "As it is: no driver of boxr's keeps more").hidden(),
+        LATEST,
     ]],
     examples: &[
         Example { line: "boxr logs -f web", what: "all of it, and what is to come" },
@@ -62,9 +96,10 @@ pub(super) static LOGS: Command = Command {
 };
 
 pub(super) static TOP: Command = Command {
-    usage: &["top CONTAINER [PS-OPTION...]"],
+    usage: &["top [FLAGS] CONTAINER [PS-OPTION...]"],
     about: &["Lists the processes of a box, with pids of the host. Options of ps(1) choose the columns."],
-    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("PS-OPTION", Complete::Nothing)],
+    args: &[ONE, Arg::any("PS-OPTION", Complete::Nothing)],
+    flags: &[&[LATEST]],
     order: FlagOrder::BeforeArguments,
     examples: &[Example { line: "boxr top web -o pid,rss,args", what: "columns of your choice" }],
     ..Command::new("top", Section::Look, "List the processes of a box", commands::top::run)
@@ -78,12 +113,13 @@ pub(super) static DIFF: Command = Command {
         "Of a try (`boxr try`) it lists what would be applied: created, changed, removed, or another mode, owner or time. \
             With PATH, only that and what is beneath. Bytes of a name that are no printable text are written in octal.",
     ],
-    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("PATH", Complete::File)],
+    args: &[ONE, Arg::any("PATH", Complete::File)],
     flags: &[&[
         Flag::value("format", "FORMAT", "json: three lists, or of a try an array"),
         Flag::switch("patch", "Of a try: the lines that differ, as diff -u writes them").short('p'),
         Flag::switch("stat", "Of a try: how many lines differ in each file"),
         Flag::switch("json", "The same as --format json"),
+        LATEST,
     ]],
     examples: &[
         Example { line: "boxr diff web", what: "A /etc/new" },
@@ -102,6 +138,8 @@ pub(super) static STATS: Command = Command {
         Flag::value("interval", "SECONDS", "Time between two looks (default 1)").short('i'),
         Flag::value("format", "FORMAT", "json, table, or a template such as '{{.Name}} {{.CPUPerc}}'"),
         Flag::switch("no-trunc", "Do not shorten ids"),
+        Flag::switch("no-reset", "Do not clear the screen between two looks"),
+        LATEST,
     ]],
     examples: &[Example { line: "boxr stats --no-stream", what: "once" }],
     ..Command::new("stats", Section::Look, "Show what boxes use", commands::stats::run)

@@ -31,6 +31,7 @@ static LS: Command = Command {
             .short('f')
             .repeat(),
         Flag::value("format", "FORMAT", "json, table, or a template such as '{{.Name}} {{.Mountpoint}}'"),
+        Flag::switch("noheading", "Leave the heading of the table out").short('n'),
     ]],
     examples: &[Example { line: "boxr volume ls -q -f dangling=true", what: "those that no box has" }],
     ..Command::new("volume ls", Section::Images, "List volumes", volume::list)
@@ -39,10 +40,11 @@ static LS: Command = Command {
 static INSPECT: Command = Command {
     usage: &["volume inspect [FLAGS] VOLUME..."],
     about: &["Prints all that is known of volumes as a JSON array."],
-    args: &[Arg::some("VOLUME", Complete::Nothing)],
-    flags: &[
-        &[Flag::value("format", "TEMPLATE", "A template such as '{{.Mountpoint}}', or json").short('f')],
-    ],
+    args: &[Arg::some("VOLUME", Complete::Nothing).unless("all")],
+    flags: &[&[
+        Flag::value("format", "TEMPLATE", "A template such as '{{.Mountpoint}}', or json").short('f'),
+        Flag::switch("all", "All volumes").short('a'),
+    ]],
     examples: &[Example {
         line: "boxr volume inspect -f '{{.Mountpoint}}' data",
         what: "where its files are",
@@ -53,12 +55,12 @@ static INSPECT: Command = Command {
 static RM: Command = Command {
     usage: &["volume rm [FLAGS] VOLUME..."],
     about: &["Removes volumes with what is in them. One that a box has, running or not, stays."],
-    args: &[Arg::some("VOLUME", Complete::Nothing)],
-    flags: &[&[Flag::switch(
-        "force",
-        "Remove the boxes that have it first; no error for one that is not there",
-    )
-    .short('f')]],
+    args: &[Arg::some("VOLUME", Complete::Nothing).unless("all")],
+    flags: &[&[
+        Flag::switch("force", "Remove the boxes that have it first; no error for one that is not there")
+            .short('f'),
+        Flag::switch("all", "All volumes").short('a'),
+    ]],
     ..Command::new("volume rm", Section::Images, "Remove volumes", volume::remove)
 };
 

@@ -46,6 +46,16 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     Ok(status)
 }
 
+/// The view of the image that a word stands for.
+///
+/// # Errors
+/// There is none.
+pub fn of_name(invocation: &Invocation, word: &str) -> Result<Value, Report> {
+    let store = images::open_store(&invocation.globals)?;
+    let (image, _) = images::find(&store, invocation, word)?;
+    view(&store, &image)
+}
+
 /// Docker's keys.
 fn view(store: &Store, image: &Image) -> Result<Value, Report> {
     let (config, raw) = images::config(store, &image.record)?;

@@ -50,6 +50,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let quiet = invocation.switch("quiet") && matches!(format, None | Some("table"));
     let standard = if invocation.switch("digests") { WITH_DIGESTS } else { STANDARD };
     let listing = Listing::new(if quiet { Some("{{.ID}}") } else { format }, standard, HEADERS)?;
+    let listing = if invocation.switch("noheading") { listing.without_heading() } else { listing };
     let mut known = Vec::new();
     for image in images::all(&store)? {
         let (config, _) = images::config(&store, &image.record)?;
@@ -58,14 +59,34 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     }
     // The newest first.
     known.sort_by_key(|known| std::cmp::Reverse(known.created));
+    if invocation.value("sort") == Some("size") {
+        known.sort_by_key(|known| known.size);
+    }
     known.retain(|known| filters.accept(known));
+    let sort = sorting(&invocation)?;
     let mut rows: Vec<Value> =
         known.iter().flat_map(|known| rows(known, &filters, invocation.switch("no-trunc"))).collect();
+    if let Some(field) = sort {
+        rows.sort_by(|one, other| one[field].as_str().cmp(&other[field].as_str()));
+    }
     if quiet {
         rows.dedup_by(|one, other| one["ID"] == other["ID"]);
     }
     write_stdout(&listing.render(rows.iter().map(|row| row as &dyn Object))?)?;
     Ok(0)
+}
+
+/// The field that rows are sorted by; none: the newest first.
+fn sorting(invocation: &Invocation) -> Result<Option<&'static str>, Report> {
+    Ok(match invocation.value("sort") {
+        None | Some("created" | "size") => None,
+        Some("id") => Some("ID"),
+        Some("repository") => Some("Repository"),
+        Some("tag") => Some("Tag"),
+        Some(other) => {
+            return Err(invocation.bad_value("sort", other, "created, id, repository, size or tag"));
+        }
+    })
 }
 
 /// A row for each name.

@@ -17,11 +17,26 @@ use crate::report::{Report, write_stdout};
 /// # Errors
 /// The image is not there afterwards, unless it was before.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    let reference = images::reference(&invocation, invocation.first())?;
-    let platform = images::platform(&invocation)?;
+    let wanted: Result<Vec<(&String, Reference)>, Report> = invocation
+        .positionals()
+        .iter()
+        .map(|word| Ok((word, images::reference(&invocation, word)?)))
+        .collect();
+    let (wanted, platform) = (wanted?, images::platform(&invocation)?);
     let client = images::client(&invocation)?;
     let store = images::open_store_with_ids(&invocation.globals)?;
     let how = images::how(&store)?;
+    for (word, reference) in &wanted {
+        let pull =
+            Pull { store: &store, client: &client, reference, platform: &platform, how, progress: &Silent };
+        one(&invocation, pull, word)?;
+    }
+    Ok(0)
+}
+
+/// Fetches one image, whose name was written as `word`.
+fn one(invocation: &Invocation, pull: Pull<'_>, word: &str) -> Result<(), Report> {
+    let Pull { store, reference, platform, .. } = pull;
     let quiet = invocation.switch("quiet");
     let (bars, lines) = (Bars::new(PULL), Lines(PULL));
     let progress: &dyn Progress = match (quiet, std::io::stderr().is_terminal()) {
@@ -30,20 +45,17 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         (false, false) => &lines,
     };
     if !quiet {
-        begin(invocation.first(), &reference);
+        begin(word, reference);
     }
-    let pull =
-        Pull { store: &store, client: &client, reference: &reference, platform: &platform, how, progress };
-    let pulled = pull.run().map_err(|error| Report::from(error).status(1));
+    let pulled = Pull { progress, ..pull }.run().map_err(|error| Report::from(error).status(1));
     bars.finish();
     let pulled = pulled?;
-    images::note(&store, Action::Pull, &reference.familiar(), &reference.familiar_name());
+    images::note(store, Action::Pull, &reference.familiar(), &reference.familiar_name());
     if !quiet {
-        end(&reference, &pulled);
-        warn(&pulled, &platform);
+        end(reference, &pulled);
+        warn(&pulled, platform);
     }
-    write_stdout(&format!("{reference}\n"))?;
-    Ok(0)
+    write_stdout(&format!("{reference}\n"))
 }
 
 /// Says something that is no result. Whoever cannot be told is not told.

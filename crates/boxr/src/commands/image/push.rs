@@ -41,6 +41,11 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         let pushed = Push { store: &store, client: &client, image, reference, progress }.run();
         bars.finish();
         let pushed = pushed.map_err(|error| Report::from(error).status(1))?;
+        if let Some(path) = invocation.value("digestfile") {
+            std::fs::write(path, pushed.digest.to_string()).map_err(|error| {
+                Report::new(format!("cannot write {path}: {}", crate::report::io_text(&error)))
+            })?;
+        }
         images::note(&store, Action::Push, &reference.familiar(), &reference.familiar_name());
         write_stdout(&match quiet {
             true => format!("{reference}\n"),

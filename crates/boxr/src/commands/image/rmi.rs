@@ -14,9 +14,9 @@ use crate::report::{Report, write_stdout};
 /// The store cannot be opened.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store_with_ids(&invocation.globals)?;
-    let force = invocation.switch("force");
+    let force = invocation.switch("force") || invocation.switch("ignore");
     let mut status = 0;
-    boxes::for_each(invocation.positionals(), |word| {
+    boxes::for_each(&words(&store, &invocation)?, |word| {
         let (image, meant) = match images::find(&store, &invocation, word) {
             Ok(found) => found,
             Err(report) => {
@@ -33,6 +33,20 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         Ok(())
     })?;
     Ok(status)
+}
+
+/// The images that are meant; all by their ids.
+fn words(store: &Store, invocation: &Invocation) -> Result<Vec<String>, Report> {
+    if !invocation.switch("all") {
+        return Ok(invocation.positionals().to_vec());
+    }
+    let images = images::all(store)?;
+    // One by its id would keep the other names of it.
+    let words = |image: &Image| match image.names.as_slice() {
+        [] => vec![image.record.config.to_string()],
+        names => names.iter().map(|name| name.familiar()).collect(),
+    };
+    Ok(images.iter().flat_map(words).collect())
 }
 
 fn remove(store: &Store, invocation: &Invocation, image: &Image, meant: &Meant) -> Result<(), Report> {

@@ -24,3 +24,26 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     images::note(&store, Action::Tag, &image.record.config.to_string(), &reference.familiar());
     Ok(0)
 }
+
+/// Carries out `boxr image untag`: without names, all go.
+///
+/// # Errors
+/// No such image; a name that is not one of its.
+pub fn untag(invocation: Invocation) -> Result<u8, Report> {
+    let store = images::open_store(&invocation.globals)?;
+    let (image, _) = images::find(&store, &invocation, invocation.first())?;
+    let mut names = Vec::new();
+    for word in invocation.positionals().get(1..).unwrap_or_default() {
+        let name = images::reference(&invocation, word).map_err(|report| report.status(1))?;
+        if !image.names.contains(&name) {
+            return Err(Report::new(format!("{word} is no name of image {}", image.record.config.short()))
+                .suggest("boxr images")
+                .status(1));
+        }
+        names.push(name);
+    }
+    for name in if names.is_empty() { &image.names } else { &names } {
+        store.untag(name)?;
+    }
+    Ok(0)
+}

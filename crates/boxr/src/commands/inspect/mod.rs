@@ -4,12 +4,13 @@ mod networks;
 mod view;
 
 use boxr_engine::lifecycle::{self, usage};
-use boxr_engine::store::{BoxDir, Store};
+use boxr_engine::store::{BoxDir, Store, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::boxes;
 use crate::cli::Invocation;
+use crate::commands::{image, network, volume};
 use crate::format::condition;
 use crate::format::template::Template;
 use crate::report::{Explain, Report, write_stdout};
@@ -20,9 +21,19 @@ use view::{Sources, View};
 /// # Errors
 /// A template that cannot be used; a store that cannot be opened.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    if let Some(kind) = invocation.value("type").filter(|kind| *kind != "container") {
-        return Err(invocation.bad_value("type", kind, "container"));
-    }
+    let kind = Kind::of(&invocation)?;
+    show(&invocation, kind)
+}
+
+/// Carries out `boxr container inspect`.
+///
+/// # Errors
+/// As [`run`].
+pub fn container(invocation: Invocation) -> Result<u8, Report> {
+    show(&invocation, Kind::Container)
+}
+
+fn show(invocation: &Invocation, kind: Kind) -> Result<u8, Report> {
     let template = match invocation.value("format") {
         None | Some("json") => None,
         Some(text) => Some(Template::parse(text)?),
@@ -30,8 +41,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
     let mut views = Vec::new();
     let mut status = boxes::for_each(invocation.positionals(), |name| {
-        let view = look(&store, &boxes::find(&store, name)?, invocation.switch("size"))?;
-        views.push(view);
+        views.push(found(invocation, &store, name, kind)?);
         Ok(())
     })?;
     let text = match template {
@@ -39,8 +49,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         Some(template) => {
             let mut text = String::new();
             for view in &views {
-                let value = serde_json::to_value(view).map_err(|error| unprintable(&error))?;
-                if let Err(error) = template.render(&value, &mut text) {
+                if let Err(error) = template.render(view, &mut text) {
                     error.report().print();
                     status = 1;
                     break;
@@ -52,6 +61,60 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     };
     write_stdout(&text)?;
     Ok(status)
+}
+
+/// What is looked for under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A box; where there is none, an image, a volume or a network.
+    Any,
+    Container,
+    Image,
+    Volume,
+    Network,
+}
+
+impl Kind {
+    fn of(invocation: &Invocation) -> Result<Self, Report> {
+        match invocation.value("type") {
+            None | Some("all" | "") => Ok(Self::Any),
+            Some("container") => Ok(Self::Container),
+            Some("image") => Ok(Self::Image),
+            Some("volume") => Ok(Self::Volume),
+            Some("network") => Ok(Self::Network),
+            Some(kind) => Err(invocation.bad_value("type", kind, "all, container, image, volume or network")),
+        }
+    }
+}
+
+/// The view of whatever is called so.
+fn found(invocation: &Invocation, store: &Store, name: &str, kind: Kind) -> Result<Value, Report> {
+    let of_box = |dir: BoxDir| {
+        let view = look(store, &dir, invocation.switch("size"))?;
+        serde_json::to_value(view).map_err(|error| unprintable(&error))
+    };
+    match kind {
+        Kind::Container => of_box(boxes::find(store, name)?),
+        Kind::Image => image::inspect::of_name(invocation, name),
+        Kind::Volume => volume::of_name(&invocation.globals, name),
+        Kind::Network => network::of_name(&invocation.globals, name),
+        Kind::Any => match store.resolve(name) {
+            Err(error @ StoreError::NotFound { .. }) => {
+                something_else(invocation, store, name).ok_or_else(|| Report::from(error).status(1))
+            }
+            dir => of_box(dir.map_err(|error| Report::from(error).status(1))?),
+        },
+    }
+}
+
+/// An image, a volume or a network, where there is any: nothing is made only to be looked at.
+fn something_else(invocation: &Invocation, store: &Store, name: &str) -> Option<Value> {
+    let data = &store.paths().data;
+    let globals = &invocation.globals;
+    let has = |dir: &str| data.join(dir).exists();
+    let image = || has("images").then(|| image::inspect::of_name(invocation, name).ok()).flatten();
+    let volume = || has("volumes").then(|| volume::of_name(globals, name).ok()).flatten();
+    image().or_else(volume).or_else(|| network::of_name(globals, name).ok())
 }
 
 fn look(store: &Store, dir: &BoxDir, size: bool) -> Result<View, Report> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::failed;
 use crate::boxes;
-use crate::cli::Invocation;
+use crate::cli::{Globals, Invocation};
 use crate::commands::inspect::Shown;
 use crate::format::time;
 use crate::report::Report;
@@ -16,24 +16,32 @@ use crate::report::Report;
 /// A template that cannot be used; records that cannot be read.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let shown = Shown::read(&invocation)?;
-    let store = boxes::open_store(&invocation.globals)?;
-    let networks = super::open(&invocation.globals)?;
-    boxr_engine::network::look_after(&store).map_err(failed)?;
-    let mut attachments = networks.attachments().map_err(failed)?;
-    attachments.retain(|attachment| store.is_living(&attachment.id));
     let mut views = Vec::new();
     let status = boxes::for_each(invocation.positionals(), |word| {
-        // The default one is not made only to be looked at.
-        let known = networks.list().map_err(failed)?.into_iter().find(|network| network.name == *word);
-        let network = match known {
-            Some(network) => network,
-            None => networks.find(word).map_err(failed)?,
-        };
-        views.push(view(&network, &attachments));
+        views.push(of_name(&invocation.globals, word)?);
         Ok(())
     })?;
     shown.print(&views)?;
     Ok(status)
+}
+
+/// The view of the network of this name or id.
+///
+/// # Errors
+/// There is none; records that cannot be read.
+pub fn of_name(globals: &Globals, word: &str) -> Result<Value, Report> {
+    let store = boxes::open_store(globals)?;
+    let networks = super::open(globals)?;
+    boxr_engine::network::look_after(&store).map_err(failed)?;
+    let mut attachments = networks.attachments().map_err(failed)?;
+    attachments.retain(|attachment| store.is_living(&attachment.id));
+    // The default one is not made only to be looked at.
+    let known = networks.list().map_err(failed)?.into_iter().find(|network| network.name == word);
+    let network = match known {
+        Some(network) => network,
+        None => networks.find(word).map_err(failed)?,
+    };
+    Ok(view(&network, &attachments))
 }
 
 /// Carries out `boxr network exists`: 0 or 1, and nothing printed.

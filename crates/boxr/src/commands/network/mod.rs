@@ -18,7 +18,7 @@ use crate::report::Report;
 pub use connect::{connect, disconnect, reload};
 pub use create::run as create;
 pub use explain::run as explain;
-pub use inspect::{exists, run as inspect};
+pub use inspect::{exists, of_name, run as inspect};
 pub use list::run as list;
 pub use remove::{prune, remove};
 

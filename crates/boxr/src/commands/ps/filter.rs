@@ -7,11 +7,14 @@ use crate::boxes;
 use crate::format::condition;
 use crate::report::Report;
 
-const KEYS: [&str; 9] = ["ancestor", "before", "exited", "id", "label", "name", "pod", "since", "status"];
+const KEYS: [&str; 13] = [
+    "ancestor", "before", "exited", "health", "id", "label", "label!", "name", "network", "pod", "since",
+    "status", "volume",
+];
 
 /// What is left of a listing.
 #[derive(Debug, Default)]
-pub(super) struct Filters {
+pub(crate) struct Filters {
     ids: Vec<String>,
     names: Vec<NamePattern>,
     labels: Vec<(String, Option<String>)>,
@@ -20,6 +23,12 @@ pub(super) struct Filters {
     images: Vec<String>,
     /// Ids; empty for a pod that is not there.
     pods: Vec<String>,
+    healths: Vec<String>,
+    unlabelled: Vec<(String, Option<String>)>,
+    networks: Vec<String>,
+    volumes: Vec<String>,
+    /// Where records of boxes are read, for what their states do not tell.
+    store: Option<Store>,
     before: Option<i64>,
     since: Option<i64>,
 }
@@ -37,7 +46,7 @@ impl Filters {
     ///
     /// # Errors
     /// An unknown key or a value that cannot be.
-    pub(super) fn read<'a>(values: impl Iterator<Item = &'a str>, store: &Store) -> Result<Self, Report> {
+    pub(crate) fn read<'a>(values: impl Iterator<Item = &'a str>, store: &Store) -> Result<Self, Report> {
         let mut filters = Self::default();
         for text in values {
             let (key, value) = text
@@ -45,6 +54,7 @@ impl Filters {
                 .ok_or_else(|| Report::new(format!("--filter {text}: it takes KEY=VALUE")).detail(keys()))?;
             filters.add(key.trim(), value.trim(), store)?;
         }
+        filters.store = Some(store.clone());
         Ok(filters)
     }
 
@@ -54,10 +64,12 @@ impl Filters {
         match key {
             "id" => self.ids.push(value.to_owned()),
             "name" => self.names.push(NamePattern::read(value).map_err(|reason| bad(&reason))?),
-            "label" => self.labels.push(match value.split_once('=') {
-                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                None => (value.to_owned(), None),
-            }),
+            "label" => self.labels.push(label(value)),
+            "label!" => self.unlabelled.push(label(value)),
+            "health" if HEALTH.contains(&value) => self.healths.push(value.to_owned()),
+            "health" => return Err(bad("not a condition").detail(HEALTH.join(" "))),
+            "network" => self.networks.push(value.to_owned()),
+            "volume" => self.volumes.push(value.to_owned()),
             "status" if condition::STATES.contains(&value) => self.states.push(value.to_owned()),
             "status" => {
                 return Err(bad("not a state").detail(format!("states: {}", condition::STATES.join(" "))));
@@ -76,12 +88,12 @@ impl Filters {
     }
 
     /// Whether boxes that do not run are meant, too.
-    pub(super) fn want_all(&self) -> bool {
+    pub(crate) fn want_all(&self) -> bool {
         !self.states.is_empty() || !self.exits.is_empty()
     }
 
     /// Whether a box is to be listed.
-    pub(super) fn accept(&self, entry: &Entry) -> bool {
+    pub(crate) fn accept(&self, entry: &Entry) -> bool {
         let by_id = any(&self.ids, |prefix| entry.id.as_str().starts_with(prefix.as_str()));
         let by_state = any(&self.states, |state| state == state_of(&entry.contents));
         by_id
@@ -99,6 +111,10 @@ impl Filters {
             && self.exits.is_empty()
             && self.images.is_empty()
             && self.pods.is_empty()
+            && self.healths.is_empty()
+            && self.unlabelled.is_empty()
+            && self.networks.is_empty()
+            && self.volumes.is_empty()
             && self.before.is_none()
             && self.since.is_none()
     }
@@ -110,17 +126,52 @@ impl Filters {
             _ => false,
         };
         any(&self.names, |pattern| pattern.matches(&state.name))
-            && self.labels.iter().all(|(key, value)| match (state.labels.get(key), value) {
-                (Some(found), Some(wanted)) => found == wanted,
-                (found, None) => found.is_some(),
-                (None, Some(_)) => false,
-            })
+            && self.labels.iter().all(|wanted| has_label(state, wanted))
+            && !self.unlabelled.iter().any(|unwanted| has_label(state, unwanted))
+            && any(&self.healths, |wanted| wanted == health_of(state))
             && (self.exits.is_empty() || by_exit())
             && any(&self.images, |image| *image == state.image)
             && any(&self.pods, |pod| state.pod.as_ref() == Some(pod))
             && self.before.is_none_or(|before| state.created < before)
             && self.since.is_none_or(|since| state.created > since)
+            && self.accept_record(state)
     }
+
+    /// What only the record tells, which is read last.
+    fn accept_record(&self, state: &State) -> bool {
+        if self.networks.is_empty() && self.volumes.is_empty() {
+            return true;
+        }
+        let dir = self.store.as_ref().and_then(|store| store.resolve(&state.id).ok());
+        let Some(record) = dir.and_then(|dir| dir.read_record().ok()) else { return false };
+        let networks = &record.options.network.networks;
+        let mounts = &record.options.mounts;
+        let has_network = |wanted: &String| networks.iter().any(|network| network.name == *wanted);
+        let has_volume = |wanted: &String| {
+            let at = std::path::Path::new(wanted);
+            mounts.iter().any(|mount| mount.source.as_ref() == Some(wanted) || mount.destination == at)
+        };
+        any(&self.networks, has_network) && any(&self.volumes, has_volume)
+    }
+}
+
+/// docker's conditions.
+const HEALTH: [&str; 4] = ["healthy", "unhealthy", "starting", "none"];
+
+fn health_of(state: &State) -> &'static str {
+    state.health.as_ref().map_or("none", |health| health.condition.word())
+}
+
+fn label(text: &str) -> (String, Option<String>) {
+    match text.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
+fn has_label(state: &State, (key, value): &(String, Option<String>)) -> bool {
+    let found = state.labels.get(key);
+    found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
 }
 
 fn any<T>(alternatives: &[T], accept: impl Fn(&T) -> bool) -> bool {

@@ -1,9 +1,13 @@
 //! `boxr ps`: one state file is read per box, and nothing waits for a box.
 
-mod filter;
+pub(crate) mod filter;
 mod row;
 
+use std::io::IsTerminal;
+use std::time::Duration;
+
 use boxr_engine::monitor;
+use boxr_engine::record::State;
 use boxr_engine::store::{Contents, Entry, Observed, Store};
 
 use crate::boxes;
@@ -44,20 +48,59 @@ const HEADERS: &[Header] = &[
 /// A filter or template that cannot be used; a store that cannot be listed.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
-    let last = last(&invocation)?;
-    let filters = Filters::read(invocation.values("filter"), &store)?;
-    let listing = listing(&invocation)?;
+    let watch: Option<u64> = invocation.parsed("watch", "a number of seconds")?;
+    loop {
+        let text = text(&invocation, &store)?;
+        let Some(seconds) = watch else {
+            write_stdout(&text)?;
+            return Ok(0);
+        };
+        // Back to the top, and nothing left of what was there.
+        let screen = std::io::stdout().is_terminal();
+        write_stdout(&if screen { format!("\x1b[H\x1b[J{text}") } else { text })?;
+        super::stats::rest(Duration::from_secs(seconds.max(1)));
+    }
+}
+
+/// The listing as it is now.
+fn text(invocation: &Invocation, store: &Store) -> Result<String, Report> {
+    let last = last(invocation)?;
+    let filters = Filters::read(invocation.values("filter"), store)?;
+    let listing = listing(invocation)?;
     let all = invocation.switch("all") || last.is_some() || filters.want_all();
     let mut entries = store.list()?;
-    entries.iter_mut().for_each(|entry| revive(&store, entry));
+    entries.iter_mut().for_each(|entry| revive(store, entry));
     // The newest first.
     entries.reverse();
     entries.retain(|entry| (all || is_up(entry)) && filters.accept(entry));
     entries.truncate(last.unwrap_or(usize::MAX));
-    let objects = objects(&entries, &store, invocation.switch("no-trunc"));
-    let text = listing.render(objects.iter().map(|object| &**object))?;
-    write_stdout(&text)?;
-    Ok(0)
+    sort(&mut entries, invocation)?;
+    let objects = objects(&entries, store, invocation.switch("no-trunc"));
+    Ok(listing.render(objects.iter().map(|object| &**object))?)
+}
+
+/// The order of `--sort`; without it the newest come first, as in docker.
+fn sort(entries: &mut [Entry], invocation: &Invocation) -> Result<(), Report> {
+    let Some(field) = invocation.value("sort") else { return Ok(()) };
+    let text = |entry: &Entry, of: fn(&State, Observed) -> String| match &entry.contents {
+        Contents::Known { state, observed } => of(state, *observed),
+        _ => String::new(),
+    };
+    let key: fn(&State, Observed) -> String = match field {
+        "created" | "runningfor" => return Ok(()),
+        "id" => |state, _| state.id.clone(),
+        "image" => |state, _| state.image.clone(),
+        "names" | "name" => |state, _| state.name.clone(),
+        "command" => |state, _| state.command.clone(),
+        "status" => |_, observed| condition::state(observed).to_owned(),
+        // What is kept on disk is not known without looking at all of it.
+        _ => {
+            let fields = "created, id, image, names, runningfor, status or command";
+            return Err(invocation.bad_value("sort", field, fields));
+        }
+    };
+    entries.sort_by_cached_key(|entry| text(entry, key));
+    Ok(())
 }
 
 /// A box that has lost its monitor gets one. One that cannot be helped now is listed as it is.
@@ -93,7 +136,8 @@ fn listing(invocation: &Invocation) -> Result<Listing, Report> {
     }
     let quiet = invocation.switch("quiet") && matches!(format, None | Some("table"));
     let format = if quiet { Some("{{.ID}}") } else { format };
-    Ok(Listing::new(format, &standard, HEADERS)?)
+    let listing = Listing::new(format, &standard, HEADERS)?;
+    Ok(if invocation.switch("noheading") { listing.without_heading() } else { listing })
 }
 
 fn is_up(entry: &Entry) -> bool {

@@ -4,7 +4,7 @@ use boxr_engine::volume::{Volume, VolumeError, VolumeName, Volumes};
 use serde_json::{Value, json};
 
 use crate::boxes;
-use crate::cli::Invocation;
+use crate::cli::{Globals, Invocation};
 use crate::commands::inspect::Shown;
 use crate::format::time;
 use crate::report::Report;
@@ -17,12 +17,22 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let shown = Shown::read(&invocation)?;
     let volumes = super::open(&invocation.globals)?;
     let mut views = Vec::new();
-    let status = boxes::for_each(invocation.positionals(), |word| {
+    let words = super::words(&volumes, &invocation)?;
+    let status = boxes::for_each(&words, |word| {
         views.push(view(&volumes, &volumes.read(&VolumeName::parse(word)?)?));
         Ok(())
     })?;
     shown.print(&views)?;
     Ok(status)
+}
+
+/// The view of the volume of this name.
+///
+/// # Errors
+/// There is none.
+pub fn of_name(globals: &Globals, word: &str) -> Result<Value, Report> {
+    let volumes = super::open(globals)?;
+    Ok(view(&volumes, &volumes.read(&VolumeName::parse(word)?)?))
 }
 
 /// Docker's keys.

@@ -32,6 +32,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let format = invocation.value("format");
     let quiet = invocation.switch("quiet") && matches!(format, None | Some("table"));
     let listing = Listing::new(if quiet { Some("{{.Name}}") } else { format }, STANDARD, HEADERS)?;
+    let listing = if invocation.switch("noheading") { listing.without_heading() } else { listing };
     let store = boxes::open_store(&invocation.globals)?;
     let volumes = super::open(&invocation.globals)?;
     let (known, status) = super::all(&volumes)?;

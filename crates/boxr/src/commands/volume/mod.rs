@@ -16,7 +16,7 @@ use crate::cli::{Globals, Invocation, run_member};
 use crate::report::Report;
 
 pub use create::run as create;
-pub use inspect::{exists, run as inspect};
+pub use inspect::{exists, of_name, run as inspect};
 pub use list::run as list;
 pub use prune::{prune_unused, run as prune};
 pub use remove::run as remove;
@@ -27,6 +27,15 @@ pub use remove::run as remove;
 /// A word that is no command there, and what that command reports.
 pub fn group(invocation: Invocation) -> Result<u8, Report> {
     run_member(invocation)
+}
+
+/// The volumes that are named, or all.
+fn words(volumes: &Volumes, invocation: &Invocation) -> Result<Vec<String>, Report> {
+    if !invocation.switch("all") {
+        return Ok(invocation.positionals().to_vec());
+    }
+    let (all, _) = all(volumes)?;
+    Ok(all.into_iter().map(|volume| volume.name.to_string()).collect())
 }
 
 fn open(globals: &Globals) -> Result<Volumes, Report> {

@@ -17,7 +17,8 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
     let volumes = super::open(&invocation.globals)?;
     let force = invocation.switch("force");
-    boxes::for_each(invocation.positionals(), |word| {
+    let words = super::words(&volumes, &invocation)?;
+    boxes::for_each(&words, |word| {
         let name = VolumeName::parse(word)?;
         if force {
             let users = match volumes.users(&name) {
