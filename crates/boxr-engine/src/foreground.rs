@@ -17,6 +17,9 @@ use crate::options::{BoxOptions, Tty};
 use crate::outcome::EngineError;
 use crate::prepare::{self, Manner, PrepareError, Streams};
 use crate::record::{Exit, FORMAT, ProcessRef, Record, State, Status};
+use crate::sandbox;
+use crate::sandbox::leftovers::Leftovers;
+use crate::sandbox::proxy::Proxy;
 use crate::status::{NamespaceIds, StatusSink, namespaces_of};
 use crate::store::{BoxDir, Store};
 use crate::supervise::{Finish, Supervision};
@@ -49,6 +52,8 @@ pub struct Ran {
     pub name: String,
     /// Where the time of the start went, if that was asked for.
     pub timing: Option<Timing>,
+    /// What the proxy of a sandbox has refused, a line each.
+    pub refused: Vec<String>,
 }
 
 /// Runs a box to its end.
@@ -68,6 +73,8 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     image::files::make(&claim, &mut request.options)?;
     crate::attempt::make(&claim, &mut request.options)?;
     crate::volume::attach(store, &claim, &mut request.options)?;
+    sandbox::landlock::with_own_directories(&claim, &mut request.options)?;
+    let leftovers = Leftovers::of(&request.options)?;
     let files = ContainerFiles::of(&claim, &request.options)?;
     let (master, streams) = streams(&request.options)?;
     let told = request.timing || request.status.is_some();
@@ -102,9 +109,11 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     mark("clone");
     let noted = note_start(&claim, &request, &spawned, &mut state)
         .and_then(|()| namespaces(&mut spawned, request.status.as_ref()));
-    let connected = noted.and_then(|namespaces| Ok((namespaces, network.connect(spawned.pid)?)));
+    let connected = noted.and_then(|namespaces| {
+        Ok((namespaces, network.connect(spawned.pid)?, Proxy::of(&request.options, spawned.listener.take())?))
+    });
     // Held until the box has ended.
-    let (namespaces, _held) = match connected {
+    let (namespaces, _held, proxy) = match connected {
         Ok(connected) => connected,
         Err(error) => {
             spawned.abandon();
@@ -139,7 +148,9 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     if let (Some(status), Finish::Ended(exit)) = (&mut request.status, &finish) {
         status.ended(&id, *exit)?;
     }
-    Ok(Ran { finish, name, timing })
+    leftovers.end()?;
+    let refused = proxy.map(Proxy::end).unwrap_or_default();
+    Ok(Ran { finish, name, timing, refused })
 }
 
 /// The namespaces of the first process, if somebody is to be told.

@@ -141,8 +141,8 @@ pub fn prepare(
     if let Some(container) = &options.container {
         image::spec::complete(&mut spec, options, container, &situation, &manner)?;
     }
-    if options.sandbox.is_some() {
-        sandbox::spec::complete(&mut spec)?;
+    if let Some(sandbox) = &options.sandbox {
+        sandbox::spec::complete(&mut spec, sandbox)?;
     }
     if let (Some(files), Some(root)) = (&manner.files, spec.root_mut()) {
         // Only a place to put it for a moment.
@@ -173,6 +173,7 @@ pub fn prepare(
         keep_groups: options.user.as_ref().is_some_and(|user| user.groups.is_none()) && !own_root,
         keep_user: keeps_user,
         trace: manner.trace,
+        confinement: crate::sandbox::spec::confinement(options),
         oci,
     };
     Ok((Plan::new(&spec, extras)?, spec))

@@ -209,7 +209,9 @@ fn linux(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Linux, Writ
         .to_owned(),
     ));
     // An ordinary user has no right to what is there.
-    let is_roots_sandbox = options.sandbox.is_some() && situation.caller.0 == 0;
+    let is_roots_sandbox = options.sandbox.is_some()
+        && situation.caller.0 == 0
+        && makes(options, situation, NamespaceKind::Mount);
     if options.root.is_own() || is_roots_sandbox {
         let paths = |list: &[&str]| Some(list.iter().map(|path| (*path).to_owned()).collect());
         linux.set_masked_paths(paths(&MASKED)).set_readonly_paths(paths(&READ_ONLY));

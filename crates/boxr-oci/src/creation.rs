@@ -227,6 +227,7 @@ impl Creation {
             keep_groups: annotation(spec, "run.oci.keep_original_groups").is_some_and(|value| value == "1"),
             keep_user: false,
             trace: false,
+            confinement: Default::default(),
             oci: OciExtras {
                 id: Some(self.id.clone()),
                 session_keyring: self.keyring.name(&self.id),

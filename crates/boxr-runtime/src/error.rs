@@ -110,6 +110,10 @@ steps! {
     Seccomp = "load the seccomp filter",
     /// The socket of a seccomp agent.
     Agent = "hand the seccomp listener to",
+    /// landlock_restrict_self(2) and its rules.
+    Landlock = "restrict by Landlock",
+    /// The socket of a sandbox that boxr's proxy serves.
+    Inside = "listen for boxr's proxy on",
     /// execve(2).
     Exec = "run",
 }

@@ -12,6 +12,7 @@ pub mod fd;
 pub mod heap;
 pub mod ioprio;
 pub mod keyring;
+pub mod landlock;
 pub mod loopback;
 pub mod memory;
 pub mod mempolicy;

@@ -18,6 +18,7 @@ pub fn main(role: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
         "check-pattern" => check_pattern(),
         "abstract-server" => abstract_server(&words.next().expect("a name")),
         "abstract-client" => abstract_client(&words.next().expect("a name")),
+        "exchange" => exchange(&words.next().expect("an address")),
         "path-client" => path_client(&words.next().expect("a path")),
         "notify" => notify(&words.next().expect("a message")),
         "overwrite-runtime" => crate::overwrite::main(words),
@@ -116,6 +117,20 @@ fn abstract_server(name: &str) -> ExitCode {
 fn abstract_client(name: &str) -> ExitCode {
     let Ok(mut stream) = UnixStream::connect_addr(&abstract_address(name)) else { return ExitCode::FAILURE };
     std::io::copy(&mut stream, &mut std::io::stdout()).unwrap();
+    ExitCode::SUCCESS
+}
+
+/// Sends stdin to an address and prints what comes back, until the other side ends.
+fn exchange(address: &str) -> ExitCode {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).unwrap();
+    // The other side may have enough before all is sent.
+    stream.write_all(&bytes).ok();
+    stream.shutdown(std::net::Shutdown::Write).ok();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok();
+    std::io::stdout().write_all(&answer).unwrap();
     ExitCode::SUCCESS
 }
 

@@ -31,7 +31,7 @@ pub(super) fn probe() -> Vec<Finding> {
             false => limited(feature, detail, newer(*since)),
         }
     }));
-    findings.extend([clone_and_pidfd(), exit_information(), seccomp()]);
+    findings.extend([clone_and_pidfd(), exit_information(), seccomp(), landlock()]);
     findings.extend(["overlay", "erofs"].map(|name| filesystem(name, &release)));
     findings.extend(["veth", "bridge", "nf_tables"].map(|name| module(name, &release)));
     findings
@@ -49,6 +49,18 @@ fn newer((major, minor): (u32, u32)) -> String {
 fn parse_version(release: &str) -> (u32, u32) {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// What sandboxes use where there are no user namespaces, and for what a shared network has of the session.
+fn landlock() -> Finding {
+    match boxr_sys::landlock::version() {
+        Ok(version) if version >= 6 => Finding::ok(AREA, "landlock", format!("version {version}")),
+        Ok(version) => limited("landlock", format!("version {version}, without scopes"), newer((6, 12))),
+        Err(errno) => {
+            let detail = format!("no Landlock ({errno}): boxr run --sandbox needs user namespaces");
+            limited("landlock", detail, "boot with lsm=landlock,...")
+        }
+    }
 }
 
 fn clone_and_pidfd() -> Finding {

@@ -109,7 +109,13 @@ fn sysctls(verdict: Verdict) -> Option<Finding> {
     key.map(|(file, bad, good)| {
         let name = file.replace('/', ".");
         let detail = format!("{name} is {bad}: the distribution forbids it to users");
-        Finding::lacking(AREA, "user", verdict, detail, format!("sudo sysctl -w {name}={good}"))
+        let all = format!("sudo sysctl -w {name}={good}");
+        let remedy = match file.contains("apparmor") {
+            // For boxr alone.
+            true => format!("sudo apparmor_parser -r dist/apparmor/boxr (boxr's AppArmor profile), or {all}"),
+            false => all,
+        };
+        Finding::lacking(AREA, "user", verdict, detail, remedy)
     })
 }
 

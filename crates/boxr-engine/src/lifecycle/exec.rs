@@ -168,6 +168,7 @@ pub(super) fn launch(
         keep_groups: options.user.is_none(),
         keep_user: options.user.is_none(),
         trace: false,
+        confinement: Default::default(),
         oci: crate::prepare::oci_extras(options, place.files.as_ref()),
     };
     let plan = Plan::for_exec(&process, seccomp.as_ref(), extras)?;
@@ -238,8 +239,8 @@ fn process(
     let mut process = spec::process(options, situation).map_err(crate::prepare::PrepareError::from)?;
     let seccomp = match &options.container {
         Some(container) => crate::image::spec::confine(&mut process, container)?,
-        None if options.sandbox.is_some() => {
-            let filter = crate::sandbox::spec::filter();
+        None if let Some(sandbox) = &options.sandbox => {
+            let filter = crate::sandbox::spec::filter(sandbox);
             Some(filter.map_err(crate::prepare::PrepareError::from)?)
         }
         None => None,

@@ -115,6 +115,7 @@ pub(super) fn plan(
         keep_user: !privileged && !situation.other_user,
         // It says when its namespaces are what they will be.
         trace: true,
+        confinement: Default::default(),
         oci: OciExtras::default(),
     };
     Ok(Plan::new(&spec, extras)?)

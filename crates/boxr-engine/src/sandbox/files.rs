@@ -239,6 +239,19 @@ impl Files {
         Ok(())
     }
 
+    /// What Landlock lets the command read, and write besides. It gives rights to whole trees: around what is hidden,
+    /// the rest is listed one by one.
+    ///
+    /// # Errors
+    /// Something in a directory that can be written is to be read-only or hidden, and nobody has said that it need not.
+    pub fn into_rights(self, gives_up_hooks: bool) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SandboxError> {
+        let mut rights =
+            Rights { files: &self, gives_up_hooks, reads: vec!["/proc".into()], writes: Vec::new() };
+        rights.grant(Path::new("/"))?;
+        rights.writes.extend(self.homes.iter().map(|(_, real)| real.clone()));
+        Ok((rights.reads, rights.writes))
+    }
+
     /// The mounts, in order.
     pub fn into_mounts(self) -> Vec<MountOption> {
         let mut mounts = vec![
@@ -274,6 +287,57 @@ fn identified(mut mount: MountOption, layer: Layer, path: &Path) -> MountOption 
 fn is_within_reach(path: &Path) -> bool {
     use rustix::fs::{Access, access};
     [Access::READ_OK, Access::WRITE_OK, Access::EXEC_OK].into_iter().any(|how| access(path, how).is_ok())
+}
+
+/// A walk through the tree, as far as layers make a difference.
+struct Rights<'f> {
+    files: &'f Files,
+    gives_up_hooks: bool,
+    reads: Vec<PathBuf>,
+    writes: Vec<PathBuf>,
+}
+
+impl Rights<'_> {
+    fn grant(&mut self, path: &Path) -> Result<(), SandboxError> {
+        let below: Vec<&PathBuf> =
+            self.files.layers.keys().filter(|part| part.starts_with(path) && *part != path).collect();
+        match self.files.view.sight(path) {
+            Sight::Writable => {
+                let kept = below.iter().find(|part| self.files.view.sight(part) != Sight::Writable);
+                if let Some(part) = kept.filter(|_| !self.gives_up_hooks) {
+                    return Err(SandboxError::refused(
+                        part.display().to_string(),
+                        format!("Landlock cannot keep it from a command that may write {}", path.display()),
+                        "--allow-degraded=hooks",
+                    ));
+                }
+                self.writes.push(path.to_owned());
+            }
+            Sight::ReadOnly if below.is_empty() && !path.starts_with("/dev") => {
+                self.reads.push(path.to_owned())
+            }
+            Sight::ReadOnly => {
+                // A directory that cannot be read gives nothing.
+                for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+                    if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                        self.grant(&entry.path())?;
+                    }
+                }
+            }
+            Sight::Covered => {
+                let shown: Vec<PathBuf> = below
+                    .iter()
+                    .filter(|part| self.files.view.shows(part))
+                    .map(|part| (*part).clone())
+                    .collect();
+                let outermost = shown
+                    .iter()
+                    .filter(|part| !shown.iter().any(|other| part.starts_with(other) && *part != other));
+                outermost.cloned().collect::<Vec<_>>().iter().try_for_each(|part| self.grant(part))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Layer {

@@ -9,8 +9,11 @@
 mod error;
 mod files;
 mod hosts;
+pub(crate) mod landlock;
+pub(crate) mod leftovers;
 mod present;
 mod preset;
+pub mod proxy;
 mod said;
 mod seccomp;
 mod secrets;
@@ -25,8 +28,25 @@ use serde::{Deserialize, Serialize};
 
 pub use error::SandboxError;
 pub use hosts::{HostRule, is_public};
+pub use landlock::LandlockOptions;
 pub(crate) use preset::apply;
 pub use said::{Allow, Home, NetAllow, Protection, Said};
+
+/// Sockets that a command may make, as far as the filter of system calls decides it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sockets {
+    /// Any: namespaces and mounts decide.
+    #[default]
+    Any,
+    /// None but connected pairs.
+    None,
+    /// Those of the file tree.
+    Unix,
+    /// Those of the internet.
+    Internet,
+    /// Both.
+    Both,
+}
 
 /// What a sandbox has besides the box that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +54,29 @@ pub use said::{Allow, Home, NetAllow, Protection, Said};
 pub struct SandboxOptions {
     /// Whether its limits were not asked for, and are had only where the host gives them.
     pub limits_where_possible: bool,
+    /// The hosts that it reaches through boxr's proxy; `None` where there is no proxy.
+    pub hosts: Option<Vec<HostRule>>,
+    /// What Landlock does.
+    pub landlock: Option<LandlockOptions>,
+    /// Whether it has an empty home directory, where that is no mount.
+    pub empty_home: bool,
+    /// Why it has no namespaces, where nobody has asked for that.
+    pub alone: String,
+    /// Which sockets it makes.
+    pub sockets: Sockets,
     /// Files that the host would run later, which were not there when it was made.
     pub watched: Vec<PathBuf>,
 }
 
 impl SandboxOptions {
+    /// What a person is to know before the command runs, a line each.
+    pub fn beforehand(&self) -> Vec<String> {
+        let said = (!self.alone.is_empty()).then(|| {
+            format!("no user namespaces here ({}): Landlock and a filter of system calls confine the command; it sees other processes", self.alone)
+        });
+        said.into_iter().collect()
+    }
+
     /// What a person is to know when the command has ended, a line each.
     pub fn afterwards(&self) -> Vec<String> {
         let appeared = self.watched.iter().filter(|path| path.symlink_metadata().is_ok());

@@ -6,9 +6,10 @@ use boxr_sys::namespace::NamespaceKind;
 
 use super::error::SandboxError;
 use super::files::Files;
+use super::proxy::PORT;
 use super::said::{NetAllow, Protection, Said};
 use super::secrets::{self, Secrets};
-use super::{SandboxOptions, surroundings};
+use super::{HostRule, LandlockOptions, SandboxOptions, Sockets, landlock, surroundings};
 use crate::config::{Caller, ConfigError, Id, Purpose, RawRun, SaidPath, UserSpec};
 use crate::options::{IdExtent, NamespaceMode, Propagation, Ulimit};
 
@@ -51,18 +52,96 @@ pub(crate) fn apply(
     let directory = surroundings::directory(directory, &home, said.home == Some(super::Home::Keep))?;
     let network = network(&said)?;
     let files = Files::of(&said, &secrets, &home, &directory, network == Network::Hosts)?;
-    let options = SandboxOptions { limits_where_possible: limits(raw), watched: files.watched.clone() };
-    confine(raw, caller, network);
+    let alone = alone(&said);
+    let mut options = SandboxOptions {
+        limits_where_possible: limits(raw, alone.is_none()),
+        watched: files.watched.clone(),
+        empty_home: said.home.clone().unwrap_or_default() == super::Home::Empty,
+        ..SandboxOptions::default()
+    };
     raw.workdir = Some(SaidPath { said: directory.clone(), absolute: directory });
-    raw.mounts.splice(0..0, files.into_mounts());
+    match alone {
+        Some(reason) => without_namespaces(raw, &said, caller, (&network, reason), files, &mut options)?,
+        None => {
+            confine(raw, caller, &network);
+            raw.mounts.splice(0..0, files.into_mounts());
+            if network == Network::Hosts {
+                options.landlock = Some(LandlockOptions::of_shared_network(&said)?);
+            }
+        }
+    }
+    if let Network::Proxy(hosts) = network {
+        proxy_variables(raw);
+        options.hosts = Some(hosts);
+    }
     Ok(Some(Made { options, caller: without_secrets(&said, raw, &secrets, caller) }))
 }
 
+/// Why it has no namespaces: it was asked for, or nobody may make them.
+fn alone(said: &Said) -> Option<&'static str> {
+    match said.landlock {
+        Some(true) => Some(""),
+        Some(false) => None,
+        None => landlock::no_user_namespaces(),
+    }
+}
+
+/// The same by Landlock and the filter of system calls.
+fn without_namespaces(
+    raw: &mut RawRun,
+    said: &Said,
+    caller: &Caller,
+    (network, reason): (&Network, &'static str),
+    files: Files,
+    options: &mut SandboxOptions,
+) -> Result<(), SandboxError> {
+    if let Network::Proxy(hosts) = network {
+        let host = hosts.first().map(ToString::to_string).unwrap_or_default();
+        return Err(SandboxError::refused(
+            format!("--allow-net {host}"),
+            "without a network namespace there is no way to keep the command from other hosts",
+            "--allow-net, which is all of them",
+        ));
+    }
+    let sockets = said.degraded.contains(&Protection::Sockets);
+    if !sockets && let Some(path) = said.allow_socket.first() {
+        return Err(SandboxError::refused(
+            format!("--allow-socket {}", path.display()),
+            "without a mount namespace one socket of the file tree cannot be told from another",
+            "--allow-degraded=sockets, which is all of them",
+        ));
+    }
+    options.sockets = match (sockets, *network == Network::Hosts) {
+        (false, false) => Sockets::None,
+        (true, false) => Sockets::Unix,
+        (false, true) => Sockets::Internet,
+        (true, true) => Sockets::Both,
+    };
+    if let Some(mount) = raw.mounts.first() {
+        let what = format!("a mount on {}", mount.destination.display());
+        return Err(SandboxError::refused(
+            what,
+            "without a mount namespace it would be the host's",
+            "leave it out",
+        ));
+    }
+    let (reads, writes) = files.into_rights(said.degraded.contains(&Protection::Hooks))?;
+    options.landlock = Some(LandlockOptions::alone(said, reads, writes)?);
+    reason.clone_into(&mut options.alone);
+    for kind in NamespaceKind::ALL {
+        raw.set_namespace(kind, NamespaceMode::Host);
+    }
+    rights(raw, caller);
+    Ok(())
+}
+
 /// Which network it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Network {
     /// A new one with nothing but its own loopback device.
     Own,
+    /// The same, with a way out through boxr's proxy to these hosts.
+    Proxy(Vec<HostRule>),
     /// The host's.
     Hosts,
 }
@@ -71,21 +150,28 @@ fn network(said: &Said) -> Result<Network, SandboxError> {
     if said.allow_net.is_empty() {
         return Ok(Network::Own);
     }
-    if let Some(NetAllow::Host(host)) = said.allow_net.iter().find(|net| **net != NetAllow::All) {
-        return Err(SandboxError::refused(
-            format!("--allow-net {host}"),
-            "this version has no proxy",
-            "--allow-net",
-        ));
+    if !said.allow_net.contains(&NetAllow::All) {
+        let hosts = said.allow_net.iter().filter_map(|net| match net {
+            NetAllow::Host(host) => Some(host.clone()),
+            NetAllow::All => None,
+        });
+        return Ok(Network::Proxy(hosts.collect()));
     }
-    if said.degraded.contains(&Protection::AbstractSockets) {
-        return Ok(Network::Hosts);
+    Ok(Network::Hosts)
+}
+
+/// Programs find the proxy by these variables, of which each knows others. `ALL_PROXY` names HTTP as well: clients
+/// that lack SOCKS fail where it names that, though they would not have needed it.
+fn proxy_variables(raw: &mut RawRun) {
+    let address = format!("http://127.0.0.1:{PORT}");
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        let value = if name == "NO_PROXY" { "localhost,127.0.0.1,::1" } else { &address };
+        for name in [name.to_owned(), name.to_ascii_lowercase()] {
+            if !raw.env.iter().any(|(known, _)| *known == name) {
+                raw.env.push((name, Some(value.to_owned())));
+            }
+        }
     }
-    Err(SandboxError::refused(
-        "--allow-net",
-        "the host's network has abstract sockets of the session (X11, dbus), which this version cannot keep out of reach",
-        "--allow-degraded=abstract-sockets",
-    ))
 }
 
 /// What a sandbox is not, or has in a way of its own.
@@ -156,10 +242,10 @@ fn refuse_directories(raw: &RawRun) -> Result<(), SandboxError> {
 }
 
 /// Limits where nothing was said; whether all are of that kind.
-fn limits(raw: &mut RawRun) -> bool {
+fn limits(raw: &mut RawRun, own_users: bool) -> bool {
     let said =
         raw.memory.is_some() || raw.pids.is_some() || raw.cpus_milli.is_some() || raw.cpuset_cpus.is_some();
-    if !raw.ulimits.iter().any(|limit| limit.kind == "RLIMIT_NPROC") {
+    if own_users && !raw.ulimits.iter().any(|limit| limit.kind == "RLIMIT_NPROC") {
         // Counted for the user namespace alone (user_namespaces(7), since Linux 5.14), and not for root.
         raw.ulimits.push(Ulimit { kind: "RLIMIT_NPROC".to_owned(), soft: PROCESSES, hard: PROCESSES });
     }
@@ -174,19 +260,29 @@ fn limits(raw: &mut RawRun) -> bool {
 }
 
 /// Namespaces and rights.
-fn confine(raw: &mut RawRun, caller: &Caller, network: Network) {
+fn confine(raw: &mut RawRun, caller: &Caller, network: &Network) {
     for kind in NamespaceKind::ALL {
-        let shared = kind == NamespaceKind::Network && network == Network::Hosts;
+        let shared = kind == NamespaceKind::Network && *network == Network::Hosts;
         raw.set_namespace(kind, if shared { NamespaceMode::Host } else { NamespaceMode::New });
     }
     let ids = caller.ids();
     let one = |id| vec![IdExtent { container: id, host: id, size: 1 }];
     (raw.uid_map, raw.gid_map, raw.map_self) = (one(ids.uid), one(ids.gid), None);
+    rights(raw, caller);
+}
+
+/// None that the caller's files do not give.
+fn rights(raw: &mut RawRun, caller: &Caller) {
+    let ids = caller.ids();
     if ids.uid == 0 {
         // Without the groups that root may be in.
         raw.user = Some(UserSpec { user: Id::Number(ids.uid), group: Some(Id::Number(ids.gid)) });
     }
-    raw.cap_drop = vec!["ALL".to_owned()];
+    // Without a user namespace of its own, who has no capabilities cannot give up more.
+    let is_alone = raw.namespace(NamespaceKind::User) == Some(&NamespaceMode::Host);
+    if !is_alone || boxr_runtime::capabilities::is_privileged().unwrap_or(true) {
+        raw.cap_drop = vec!["ALL".to_owned()];
+    }
     raw.no_new_privs = Some(true);
     raw.die_with_parent = Some(true);
     raw.new_session = Some(true);

@@ -45,14 +45,17 @@ pub enum Protection {
     Limits,
     /// Sockets in the file tree are out of reach.
     Sockets,
+    /// What the host would run later stays as it is in directories that can be written.
+    Hooks,
     /// The session's processes are out of sight, and what is left behind ends.
     Processes,
 }
 
 impl Protection {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 5] = [
         (Self::AbstractSockets, "abstract-sockets"),
+        (Self::Hooks, "hooks"),
         (Self::Limits, "limits"),
         (Self::Sockets, "sockets"),
         (Self::Processes, "processes"),

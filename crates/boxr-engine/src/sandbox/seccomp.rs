@@ -9,6 +9,7 @@ use oci_spec::runtime::{
     LinuxSyscall,
 };
 
+use super::Sockets;
 use crate::image::Seccomp;
 
 /// Not there in a sandbox.
@@ -30,7 +31,7 @@ const EACCES: u32 = 13;
 ///
 /// # Errors
 /// Never, unless boxr's own profile is wrong.
-pub(super) fn profile() -> Result<LinuxSeccomp, String> {
+pub(super) fn profile(sockets: Sockets) -> Result<LinuxSeccomp, String> {
     let profile = crate::image::seccomp::of(&Seccomp::Default, &[])?;
     let mut profile = profile.ok_or("there is no default profile")?;
     let mut calls = profile.syscalls().clone().unwrap_or_default();
@@ -45,8 +46,27 @@ pub(super) fn profile() -> Result<LinuxSeccomp, String> {
     for (name, argument, values, errno) in [("ioctl", 1, TERMINAL, EIO), ("ptrace", 0, TRACING, EACCES)] {
         calls.extend(all_but(name, argument, &values, errno)?);
     }
+    if sockets != Sockets::Any {
+        // By another architecture's socketcall(2) a filter cannot see which socket is made.
+        profile.set_architectures(None);
+        calls.retain(|call| !call.names().iter().any(|name| name == "socket"));
+        for domain in domains(sockets) {
+            let same = compared(0, LinuxSeccompOperator::ScmpCmpEq, *domain, 0)?;
+            calls.push(entry("socket", same, LinuxSeccompAction::ScmpActAllow, None));
+        }
+    }
     profile.set_syscalls(Some(calls));
     Ok(profile)
+}
+
+/// `AF_UNIX`, `AF_INET`, `AF_INET6`, and what tells of the network (`AF_NETLINK`).
+fn domains(sockets: Sockets) -> &'static [u64] {
+    match sockets {
+        Sockets::Any | Sockets::None => &[],
+        Sockets::Unix => &[1],
+        Sockets::Internet => &[2, 10, 16],
+        Sockets::Both => &[1, 2, 10, 16],
+    }
 }
 
 /// Of several entries with comparisons the first that fits decides: the refusals, then one that fits always.
@@ -83,7 +103,7 @@ mod tests {
 
     #[test]
     fn nothing_that_reaches_out_is_allowed() {
-        let profile = profile().unwrap();
+        let profile = profile(Sockets::Any).unwrap();
         let allowed = |name: &str| {
             profile.syscalls().iter().flatten().any(|call| {
                 call.action() == LinuxSeccompAction::ScmpActAllow

@@ -25,6 +25,7 @@ pub use client::{Blob, Client, Fetched};
 pub use download::{Download, download};
 pub use endpoint::{Endpoint, Registries, RegistriesError, TlsVerify, Told as RegistryEntry};
 pub use error::RegistryError;
+pub use resolve::Resolver;
 pub use retry::Patience;
 pub use upload::{Content, Sent};
 

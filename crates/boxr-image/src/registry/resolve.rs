@@ -21,7 +21,7 @@ const TRUNCATED: u8 = 0x02;
 
 /// Where names are looked up.
 #[derive(Clone, Debug)]
-pub(super) struct Resolver {
+pub struct Resolver {
     hosts: PathBuf,
     configuration: PathBuf,
     port: u16,
@@ -45,7 +45,10 @@ struct Configuration {
 
 impl Resolver {
     /// The addresses of `host`, at least one.
-    pub(super) fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         if let Ok(address) = host.trim_matches(['[', ']']).parse() {
             return Ok(vec![address]);
         }

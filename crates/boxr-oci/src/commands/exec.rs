@@ -137,6 +137,7 @@ fn plan(
         keep_groups: annotation(spec, "run.oci.keep_original_groups").is_some_and(|value| value == "1"),
         keep_user: false,
         trace: false,
+        confinement: Default::default(),
         oci: OciExtras {
             session_keyring: state.session_keyring.clone(),
             home: Home::FromPasswd,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use boxr_sys::mount::attr;
 
-use super::{CgroupPlan, MountPlan, MountSource, Plan, RootEntry, RootPlan};
+use super::{CgroupPlan, LandlockPlan, MountPlan, MountSource, Plan, RootEntry, RootPlan};
 use crate::idmap::{Extent, IdMap, Writer};
 
 impl Plan {
@@ -76,6 +76,12 @@ impl Plan {
         lines.extend(self.mounts.iter().map(describe_mount));
         for device in &self.devices {
             lines.push(format!("device: {} {}:{}", device.path.display(), device.major, device.minor));
+        }
+        if let Some(landlock) = &self.confinement.landlock {
+            describe_landlock(landlock, lines);
+        }
+        if let Some(port) = self.confinement.listener {
+            lines.push(format!("proxy: boxr's, outside, at 127.0.0.1:{port} inside"));
         }
         for device in &self.net_devices {
             lines.push(format!("network device: {} as {}", device.host, device.name));
@@ -161,6 +167,18 @@ fn describe_map(map: &IdMap, lines: &mut Vec<String>) {
             Writer::Above => "the process that makes the first one, from the user namespace above",
         }
     ));
+}
+
+fn describe_landlock(landlock: &LandlockPlan, lines: &mut Vec<String>) {
+    use boxr_sys::landlock::{file, scope};
+    for (path, rights) in &landlock.keeps {
+        let how = if rights & file::WRITE == 0 { "read" } else { "read and write" };
+        lines.push(format!("Landlock: {how} {}", path.display()));
+    }
+    let scopes = [(scope::ABSTRACT_SOCKETS, "abstract sockets"), (scope::SIGNALS, "signals")];
+    for (_, what) in scopes.iter().filter(|(bit, _)| landlock.scopes & bit != 0) {
+        lines.push(format!("Landlock: no {what} of others"));
+    }
 }
 
 fn describe_mount(mount: &MountPlan) -> String {

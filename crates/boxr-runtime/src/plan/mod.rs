@@ -1,5 +1,6 @@
 //! What the runtime has decided to do: checked, complete, and not changed any more.
 
+mod confinement;
 mod describe;
 
 mod mount;
@@ -23,6 +24,7 @@ use crate::idmap::IdMap;
 use crate::intel_rdt::IntelRdt;
 use crate::stdio::Stdio;
 
+pub use confinement::{Confinement, LandlockPlan};
 pub use mount::{Cover, IdShift, MountPlan, MountSource};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{COPY_UP, INODE, Links, MountAttributes, NO_LINKS, names as mount_option_names};
@@ -93,6 +95,8 @@ pub struct Plan {
     pub new_session: bool,
     /// Whether the child reports the time of each step.
     pub trace: bool,
+    /// What only a sandbox asks for.
+    pub confinement: Confinement,
 }
 
 impl Plan {

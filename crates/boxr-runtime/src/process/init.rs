@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use super::procfs::Procfs;
 use super::protocol::{Channel, ToChild};
-use super::{command, credentials, home, namespaces, pause, reaper, seccomp, terminal, tuning};
+use super::{command, credentials, home, landlock, namespaces, pause, reaper, seccomp, terminal, tuning};
 use crate::capabilities::Sets;
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
@@ -154,6 +154,9 @@ impl Child<'_> {
         }
         self.hold_proc()?;
         namespaces::set_up(plan, self.proc.get())?;
+        if let Some(port) = plan.confinement.listener {
+            namespaces::listen(port, &self.channel)?;
+        }
         self.entrance.enter_inner().map_err(not_entered)?;
         self.trace(1);
         let inner = self.rootfs_and_terminal()?;
@@ -284,6 +287,9 @@ impl Child<'_> {
         // Under the filter there may be no way to look for it, or to tell that it is not there.
         let path = command::find(&self.plan.process)?;
         self.let_go()?;
+        if let Some(landlock) = &self.plan.confinement.landlock {
+            landlock::restrict(landlock)?;
+        }
         seccomp::load(filter, &self.channel)?;
         if let Some(sets) = self.held.get() {
             sets.put_in_force()?;

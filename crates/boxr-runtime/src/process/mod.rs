@@ -30,6 +30,7 @@ pub mod holder;
 mod home;
 pub mod init;
 mod keyring;
+mod landlock;
 mod namespaces;
 pub mod parent;
 mod pause;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::procfs::Procfs;
+use super::protocol::Channel;
 use super::{credentials, keyring};
 use crate::error::{At, Step, StepError};
 use crate::idmap::OwnMaps;
@@ -94,6 +95,19 @@ pub(super) fn set_up(plan: &Plan, proc: Option<&Procfs>) -> Result<(), StepError
         }
     }
     Ok(())
+}
+
+/// A socket that listens on `port` of the loopback address, for boxr. The port is free: the namespace is new.
+pub(super) fn listen(port: u16, channel: &Channel) -> Result<(), StepError> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+    let address = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, port));
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let made = socket.and_then(|socket| {
+        bind(&socket, &address)?;
+        listen(&socket, 128)?;
+        channel.inside(socket.as_fd())
+    });
+    made.at(Step::Inside, address)
 }
 
 /// Offsets can be written only while nobody is in the namespace (time_namespaces(7)), so it is

@@ -31,6 +31,8 @@ pub struct Spawned {
     pub cgroup: Option<Cgroup>,
     /// The terminal's master, where it was made inside the box.
     pub terminal: Option<OwnedFd>,
+    /// The socket that listens inside, where the plan has one.
+    pub listener: Option<OwnedFd>,
     /// Times of steps in the child, nanoseconds of `CLOCK_MONOTONIC`.
     pub trace: Vec<(&'static str, u64)>,
     channel: Channel,
@@ -139,6 +141,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         pidfd,
         cgroup: None,
         terminal: None,
+        listener: None,
         trace: Vec::new(),
         channel,
         agent: plan.process.seccomp.as_ref().and_then(|seccomp| seccomp.agent.clone()),
@@ -190,6 +193,12 @@ fn finish_spawn(
         }
         if let Some(hooks) = &plan.hooks {
             spawned.run_hooks(hooks)?;
+        }
+        if plan.confinement.listener.is_some() {
+            spawned.listener = match spawned.next()? {
+                FromChild::Inside(listener) => Some(listener),
+                _ => return Err(spawned.lost()),
+            };
         }
         if spawned.terminal_comes {
             spawned.receive_terminal()?;
@@ -471,6 +480,7 @@ mod tests {
             pidfd: pidfd_open(maker, PidfdFlags::empty()).unwrap(),
             cgroup: None,
             terminal: None,
+            listener: None,
             trace: Vec::new(),
             channel,
             agent: None,

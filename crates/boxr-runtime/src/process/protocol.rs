@@ -49,6 +49,8 @@ pub(crate) enum FromChild {
     Terminal(OwnedFd),
     /// The listener of the seccomp filter that was loaded.
     Listener(OwnedFd),
+    /// The socket that listens inside for boxr.
+    Inside(OwnedFd),
     /// A step ended at this time of `CLOCK_MONOTONIC`, nanoseconds (`--timing`).
     Trace { step: &'static str, at: u64 },
     /// The other side is gone, or has executed the command.
@@ -69,6 +71,7 @@ const AWAITS_HOOKS: u8 = 5;
 const READY: u8 = 6;
 const HOOK_FAILED: u8 = 7;
 const LISTENER: u8 = 8;
+const INSIDE: u8 = 9;
 /// Longest message; a longer object is cut.
 const SIZE: usize = 4096;
 
@@ -152,6 +155,11 @@ impl Channel {
         self.send(&[LISTENER], Some(listener))
     }
 
+    /// Hands over the socket that listens inside.
+    pub fn inside(&self, listener: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.send(&[INSIDE], Some(listener))
+    }
+
     /// Reports that the traced step with this number has ended.
     pub fn trace(&self, step: u8, at: u64) -> Result<(), Errno> {
         let mut message = [TRACE, step, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -188,6 +196,7 @@ impl Channel {
             }
             ([TERMINAL], Some(master)) => Ok(FromChild::Terminal(master)),
             ([LISTENER], Some(listener)) => Ok(FromChild::Listener(listener)),
+            ([INSIDE], Some(listener)) => Ok(FromChild::Inside(listener)),
             ([TRACE, step, at @ ..], _) => {
                 let step = TRACED.get(usize::from(*step)).ok_or(Errno::PROTO)?;
                 let at = u64::from_le_bytes(at.try_into().map_err(|_| Errno::PROTO)?);

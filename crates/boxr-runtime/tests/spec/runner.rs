@@ -48,6 +48,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         keep_groups: false,
         keep_user: false,
         trace: false,
+        confinement: Default::default(),
         oci: OciExtras {
             id: Some("test".to_owned()),
             session_keyring: has("--keyring").then(|| "_ses.test".to_owned()),

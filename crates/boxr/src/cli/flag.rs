@@ -51,6 +51,8 @@ pub struct Flag {
     pub takes: Takes,
     /// Whether it may be given several times, and all values count.
     pub repeat: bool,
+    /// Whether a value that may be missing may also be the next word, if that is no flag.
+    pub or_next: bool,
     /// One line for `--help`.
     pub help: &'static str,
     /// Further sentences for the manual page; may be empty.
@@ -72,6 +74,7 @@ impl Flag {
             short: None,
             takes: Takes::Nothing,
             repeat: false,
+            or_next: false,
             help,
             doc: "",
             group: "",
@@ -114,6 +117,12 @@ impl Flag {
     /// May be given several times.
     pub const fn repeat(mut self) -> Self {
         self.repeat = true;
+        self
+    }
+
+    /// Its value, which may be missing, may also be the next word, if that is no flag.
+    pub const fn or_next(mut self) -> Self {
+        self.or_next = true;
         self
     }
 

@@ -88,6 +88,7 @@ pub fn synopsis(flag: &Flag) -> String {
     let value = match flag.takes {
         Takes::Nothing => String::new(),
         Takes::Value(placeholder) => format!(" {placeholder}"),
+        Takes::Optional { placeholder, .. } if flag.or_next => format!(" [{placeholder}]"),
         Takes::Optional { placeholder, .. } => format!("[={placeholder}]"),
     };
     format!("{short}{}{value}", names.join(", "))

@@ -84,7 +84,9 @@ impl Lexer<'_> {
             (Takes::Nothing, None) => Said::Switch(true),
             (Takes::Nothing, Some(value)) => Said::Switch(switch_value(&format!("--{name}"), value)?),
             (Takes::Value(_) | Takes::Optional { .. }, Some(value)) => Said::Value(value.to_owned()),
-            (Takes::Optional { implied, .. }, None) => Said::Value(implied.to_owned()),
+            (Takes::Optional { implied, .. }, None) => {
+                Said::Value(self.optional_word(flag).unwrap_or_else(|| implied.to_owned()))
+            }
             (Takes::Value(placeholder), None) => self.next_value(format!("--{name}"), placeholder)?,
         };
         self.matches.flags.push((flag, said));
@@ -118,6 +120,12 @@ impl Lexer<'_> {
         Ok(())
     }
 
+    /// The next word, where it may be the value of `flag`.
+    fn optional_word(&mut self, flag: &Flag) -> Option<String> {
+        let next = self.rest.as_slice().first()?;
+        (flag.or_next && !next.starts_with('-')).then(|| self.rest.next()).flatten()
+    }
+
     /// The next word, whatever it looks like: `-e -x` gives `-x` to `-e`, as docker does.
     fn next_value(&mut self, flag: String, placeholder: &'static str) -> Result<Said, UsageError> {
         match self.rest.next() {
@@ -141,7 +149,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    static FLAGS: [Flag; 5] = [
+    static FLAGS: [Flag; 6] = [
+        Flag::optional("allow-net", "HOST", "", "a").repeat().or_next(),
         Flag::switch("interactive", "i").short('i'),
         Flag::optional("tty", "WHEN", "true", "t").short('t'),
         Flag::value("env", "K=V", "e").short('e').repeat(),
@@ -177,6 +186,11 @@ mod tests {
             assert_eq!(said(words), [("env", value("A=b"))], "{words:?}");
         }
         assert_eq!(said(&["--env="]), [("env", value(""))]);
+        for (words, host) in
+            [(&["--allow-net", "a"][..], "a"), (&["--allow-net=a"], "a"), (&["--allow-net", "--rm"], "")]
+        {
+            assert_eq!(said(words)[0], ("allow-net", value(host)), "{words:?}");
+        }
         assert_eq!(said(&["-e", "--"]), [("env", value("--"))]);
         assert_eq!(said(&["--net", "host"]), [("network", value("host"))]);
         assert_eq!(said(&["--rm=false"]), [("rm", Said::Switch(false))]);

@@ -67,6 +67,8 @@ fn is_logged(options: &BoxOptions) -> bool {
 
 fn in_foreground(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
     let sandbox = options.sandbox.clone();
+    let beforehand = sandbox.iter().flat_map(|sandbox| sandbox.beforehand());
+    beforehand.for_each(|line| eprintln!("boxr: {line}"));
     let ran = foreground::run(
         store,
         RunRequest {
@@ -83,6 +85,7 @@ fn in_foreground(store: &Store, options: BoxOptions, request: request::RunReques
         timing.lines().iter().for_each(|line| eprintln!("{line}"));
     }
     if let Some(sandbox) = sandbox {
+        ran.refused.iter().for_each(|line| eprintln!("boxr: {line}"));
         sandbox.afterwards().iter().for_each(|line| eprintln!("boxr: {line}"));
     }
     Ok(match ran.finish {

@@ -77,6 +77,8 @@ fn main() -> std::process::ExitCode {
         selection::TESTS,
         rootfs::TESTS,
         sandbox::TESTS,
+        sandbox::landlock::TESTS,
+        sandbox::proxy::TESTS,
         mounts::TESTS,
         descriptors::TESTS,
         signals::TESTS,

@@ -1,5 +1,8 @@
 //! `boxr run --sandbox`: what an untrusted command gets, and what it tries.
 
+pub mod landlock;
+pub mod proxy;
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;

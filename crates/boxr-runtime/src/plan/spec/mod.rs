@@ -25,7 +25,7 @@ use oci_spec::runtime::{Linux, LinuxSeccomp, Process, Spec, State};
 
 use self::mounts::Surroundings;
 use self::namespaces::{Maps, MountNamespace, UserNamespace};
-use super::{CgroupPlan, Plan, RootEntry, RootPlan, RootSource, SeccompPlan, StartedBy};
+use super::{CgroupPlan, Confinement, Plan, RootEntry, RootPlan, RootSource, SeccompPlan, StartedBy};
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::idmap::Writer;
@@ -68,6 +68,8 @@ pub struct Extras {
     pub keep_user: bool,
     /// Report the time of each step.
     pub trace: bool,
+    /// What only a sandbox asks for.
+    pub confinement: Confinement,
     /// What only an OCI runtime is asked for.
     pub oci: OciExtras,
 }
@@ -191,6 +193,7 @@ impl Plan {
             die_with_parent: extras.die_with_parent,
             new_session: extras.new_session,
             trace: extras.trace,
+            confinement: extras.confinement,
         })
     }
 
@@ -240,6 +243,7 @@ impl Plan {
             die_with_parent: extras.die_with_parent,
             new_session: extras.new_session,
             trace: extras.trace,
+            confinement: extras.confinement,
         })
     }
 }

@@ -19,9 +19,14 @@ pub static SANDBOX: &[Flag] = &[
         .complete(Complete::File),
     Flag::value("hide", "PATH", "Hide one").group(GROUP).repeat().complete(Complete::File),
     Flag::value("allow-env", "NAME", "Pass a variable on that looks like a secret").group(GROUP).repeat(),
-    Flag::optional("allow-net", "HOST[:PORT]", "", "Let it reach a host, *.DOMAIN, or, without a value, the network")
+    Flag::optional("allow-net", "HOST[:PORT]", "", "Let it reach a host, *.DOMAIN, or, without a value, all of the network")
         .group(GROUP)
-        .repeat(),
+        .repeat()
+        .or_next()
+        .doc(
+            "HOST is reached through a proxy of boxr's, which the variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name; there is \
+            no other way out. A name with a private address leads nowhere, unless the address itself is listed.",
+        ),
     Flag::value("allow-socket", "PATH", "Let it reach a socket: docker's, wayland's, that of dbus")
         .group(GROUP)
         .repeat()
@@ -32,5 +37,9 @@ pub static SANDBOX: &[Flag] = &[
     Flag::value("allow-degraded", "NAME,...", "Go without a protection that this host cannot give")
         .group(GROUP)
         .repeat()
-        .complete(Complete::Words(&["abstract-sockets", "limits", "sockets", "processes"])),
+        .complete(Complete::Words(&["abstract-sockets", "hooks", "limits", "processes", "sockets"])),
+    Flag::switch("landlock", "Without namespaces, by Landlock and the filter of system calls").group(GROUP).doc(
+        "Where user namespaces are forbidden this is done anyway, and said. Other processes can be seen, and nothing in a \
+            directory that can be written is protected.",
+    ),
 ];

@@ -1,0 +1,108 @@
+//! `--landlock`: a sandbox without namespaces.
+
+use std::os::unix::net::UnixListener;
+
+use boxr_testing::{Cmd, Need, Sandbox, Test, test};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(landlock_gives_the_rules_of_files_without_a_namespace, Need::Kernel(6, 12)),
+    test!(landlock_is_taken_where_user_namespaces_are_forbidden, Need::Kernel(6, 12), Need::UserNamespaces),
+    test!(what_landlock_cannot_give_is_refused_by_name, Need::Kernel(6, 12)),
+    test!(attack_sockets_signals_and_processes_are_out_of_reach_of_landlock, Need::Kernel(6, 12)),
+    test!(attack_daemons_end_without_a_pid_namespace, Need::Kernel(6, 12)),
+];
+
+fn sandbox(t: &Sandbox, flags: &[&str], script: &str) -> Cmd {
+    let project = t.path("project");
+    std::fs::create_dir_all(&project).unwrap();
+    t.run(["--sandbox", "--landlock"]).args(flags).args(["--", "sh", "-c", script]).cwd(project)
+}
+
+fn landlock_gives_the_rules_of_files_without_a_namespace(t: &Sandbox) {
+    let private = t.layout().home.join("private");
+    std::fs::write(&private, "private\n").unwrap();
+    let private = private.display();
+    let script = format!(
+        "cat {private}; ls /tmp; echo x >/tmp/x; touch /usr/x /etc/x; echo made >file; cat file; echo own >$TMPDIR/x; cat $TMPDIR/x; ls -A ~; echo y >~/y; cat ~/y; readlink /proc/self/ns/user; grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status"
+    );
+    let out = sandbox(t, &[], &script).run();
+    let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+    for part in [
+        "made\nown\ny\n",
+        own.to_str().unwrap(),
+        "CapEff:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        assert!(out.text().contains(part), "{part}: {}", out.story());
+    }
+    assert_eq!(out.errors().matches("Permission denied").count(), 5, "{}", out.story());
+    // Shown and hidden parts of the home directory.
+    std::fs::create_dir(t.layout().home.join(".ssh")).unwrap();
+    std::fs::write(t.layout().home.join(".ssh/id"), "secret\n").unwrap();
+    let out = sandbox(t, &["--home", "keep"], "cat ~/private ~/.ssh/id; touch ~/x").run();
+    assert_eq!(out.text(), "private\n", "{}", out.story());
+    t.assert_nothing_left();
+}
+
+/// A limit of no user namespaces at all, in one whose limit is its own.
+fn landlock_is_taken_where_user_namespaces_are_forbidden(t: &Sandbox) {
+    let project = t.path("project");
+    std::fs::create_dir_all(&project).unwrap();
+    let words = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
+    let line = format!(
+        "echo 0 >/proc/sys/user/max_user_namespaces && exec {} {words} run --sandbox -- sh -c 'touch file /usr/x; ls'",
+        t.program().display()
+    );
+    let out = t
+        .surrounded(Cmd::new("unshare"))
+        .args(["-U", "--map-root-user", "sh", "-c", &line])
+        .cwd(project)
+        .run()
+        .ok();
+    assert_eq!(out.text(), "file\n", "{}", out.story());
+    out.blames("no user namespaces here (user.max_user_namespaces is 0): Landlock");
+}
+
+fn what_landlock_cannot_give_is_refused_by_name(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project/.git/hooks")).unwrap();
+    sandbox(t, &[], "true").run().exits(125).blames("--allow-degraded=hooks");
+    sandbox(t, &["--allow-degraded", "hooks"], "touch .git/hooks/x").run().ok();
+    let given = ["--allow-degraded", "hooks"];
+    for (flags, what) in [
+        (&["--allow-net", "example.org"][..], "without a network namespace"),
+        (&["--allow-socket", "/dev/null"], "--allow-degraded=sockets"),
+        (&["--tmpfs", "/opt"], "without a mount namespace"),
+    ] {
+        sandbox(t, &[&given, flags].concat(), "true").run().exits(125).blames(what);
+    }
+    t.run(["--landlock", "--", "true"]).run().exits(125).blames("--landlock needs --sandbox");
+    t.assert_nothing_left();
+}
+
+fn attack_sockets_signals_and_processes_are_out_of_reach_of_landlock(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project")).unwrap();
+    let probe = t.probe(&t.path("project/probe"));
+    let path = t.path("project/own.sock");
+    let _listener = UnixListener::bind(&path).unwrap();
+    let victim = Cmd::new("sleep").arg("1000").spawn();
+    let pid = victim.pid().as_raw_nonzero();
+    let script = format!(
+        "{probe} --as=path-client {} 2>/dev/null || echo no socket; kill {pid} 2>/dev/null || echo no signal; \
+         cat /proc/{pid}/environ 2>/dev/null || echo no environment; {probe} --as=exchange 127.0.0.1:1 </dev/null 2>/dev/null || echo no network",
+        path.display()
+    );
+    // A socket in a directory that can be written is out of reach like any other: none can be made.
+    let out = sandbox(t, &["--allow-degraded", "hooks"], &script).run().ok();
+    assert_eq!(out.text(), "no socket\nno signal\nno environment\nno network\n", "{}", out.story());
+    victim.signal(rustix::process::Signal::KILL);
+    victim.finish();
+    std::fs::remove_file(path).unwrap();
+}
+
+fn attack_daemons_end_without_a_pid_namespace(t: &Sandbox) {
+    let script = "setsid sh -c 'sleep 1000 & setsid sleep 1000 & while :; do sleep 0.01; echo >alive; done' >/dev/null 2>&1 </dev/null & while ! [ -e alive ]; do sleep 0.01; done; echo left";
+    sandbox(t, &[], script).run().ok().prints("left\n");
+    t.assert_nothing_left();
+}
