@@ -75,6 +75,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     crate::volume::attach(store, &claim, &mut request.options)?;
     sandbox::landlock::with_own_directories(&claim, &mut request.options)?;
     let leftovers = Leftovers::of(&request.options)?;
+    crate::secret::attach(&claim, &mut request.options)?;
     let files = ContainerFiles::of(&claim, &request.options)?;
     let (master, streams) = streams(&request.options)?;
     let told = request.timing || request.status.is_some();
@@ -125,6 +126,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let running = if told { spawned.go() } else { spawned.release() };
     let running = running.inspect_err(|_| remove_files(&request))?;
     mark("execute");
+    crate::notify::started(request.options.sdnotify, None);
     if state.journaled {
         let mut events = vec![Event::of_box(&state, Action::Create), Event::of_box(&state, Action::Attach)];
         events.extend(events::of_start(&state, &request.options));

@@ -16,6 +16,9 @@ pub struct Health {
     pub start_period: u64,
     /// Between two checks in that time, where that is less.
     pub start_interval: u64,
+    /// Whether systemd is told when it is well.
+    #[serde(default)]
+    pub tells: bool,
     /// So many failures in a row make it unhealthy.
     pub retries: u32,
     /// What is done then.
@@ -26,6 +29,7 @@ impl Default for Health {
     /// Docker's.
     fn default() -> Self {
         Self {
+            tells: false,
             test: Vec::new(),
             interval: 30_000,
             timeout: 30_000,

@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod boot;
+pub mod cdi;
 pub mod config;
 pub mod deliver;
 pub mod disk;
@@ -22,6 +23,7 @@ pub mod logs;
 pub mod monitor;
 pub mod names;
 pub mod network;
+pub mod notify;
 pub mod nsview;
 pub mod options;
 pub mod outcome;
@@ -31,6 +33,7 @@ pub mod prepare;
 pub mod record;
 mod resources;
 pub mod sandbox;
+pub mod secret;
 pub mod spec;
 pub mod status;
 pub mod store;

@@ -12,6 +12,7 @@ use boxr_sys::namespace::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
 use crate::image::{ContainerOptions, ImageRoot};
+use crate::notify::SdNotify;
 use crate::sandbox::SandboxOptions;
 
 /// How one namespace of a box comes to be (ARCHITECTURE.md, "Namespaces").
@@ -533,6 +534,9 @@ pub struct BoxOptions {
     pub timeout: Option<u64>,
     /// What remains at the end.
     pub retention: Retention,
+    /// Who tells systemd that it is ready.
+    #[serde(skip_serializing_if = "SdNotify::is_usual")]
+    pub sdnotify: SdNotify,
     /// What is done about its end.
     #[serde(skip_serializing_if = "Restart::is_no")]
     pub restart: Restart,

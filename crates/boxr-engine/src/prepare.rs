@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use boxr_cgroup::{DeviceDefaults, Need};
+use boxr_runtime::hooks::Hooks;
 use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootMaker, RootSource, StartedBy};
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Plan, capabilities};
@@ -22,6 +23,7 @@ use crate::options::{BoxOptions, NamespaceMode, Root};
 use crate::pod::PodSide;
 use crate::resources;
 use crate::sandbox::{self, SandboxError};
+use crate::secret::{self, SecretError};
 use crate::spec::{self, Situation, SpecError};
 use crate::volume::{Places, VolumeError};
 
@@ -49,6 +51,9 @@ pub enum PrepareError {
     /// A sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A root directory that boxr does not take.
     #[error("--rootfs {path}: {why}")]
     Root {
@@ -152,10 +157,14 @@ pub fn prepare(
     let keeps_user = options.user.is_none() && !(own_root && privileged && !joined.new_user);
     let cgroup = cgroup(options, &spec, id, &manner)?;
     let root_source = root_source(options, &spec, &manner, privileged)?;
-    let mut oci = oci_extras(options, manner.files.as_ref());
+    let mut oci = oci_extras(options, manner.files.as_ref())?;
+    if let (Some(files), Some(container)) = (&manner.files, &options.container) {
+        oci.private_files = secret::files(&files.data, container)?;
+    }
     if options.sandbox.is_some() {
         oci.filter_cache.clone_from(&manner.filters);
     }
+    let hooks = hooks(&spec, id, &manner)?;
     let extras = Extras {
         joined: joined.namespaces,
         map_writer,
@@ -164,7 +173,7 @@ pub fn prepare(
         cgroup,
         stdio: stdio(manner.streams),
         preserve_fds: options.preserve_fds,
-        hooks: None,
+        hooks,
         started_by: StartedBy::Maker,
         init: options.init,
         pause: false,
@@ -177,6 +186,19 @@ pub fn prepare(
         oci,
     };
     Ok((Plan::new(&spec, extras)?, spec))
+}
+
+/// Those of its devices. They may read what boxr-oci would have in a bundle.
+fn hooks(spec: &Spec, id: &str, manner: &Manner) -> Result<Option<Hooks>, PrepareError> {
+    let (Some(_), Some(files)) = (spec.hooks(), &manner.files) else { return Ok(None) };
+    let path = files.data.join("config.json");
+    let failed = |errno| ImageError::File { action: "write", path: path.clone(), errno };
+    let text = serde_json::to_vec(spec).map_err(|_| failed(Errno::INVAL))?;
+    let dir = crate::store::files::open_dir(rustix::fs::CWD, &files.data).map_err(failed)?;
+    let how = crate::store::files::Write::Replace;
+    crate::store::files::write_whole(std::os::fd::AsFd::as_fd(&dir), "config.json", &text, how)
+        .map_err(failed)?;
+    Ok(Hooks::new(spec, id, files.data.clone())?)
 }
 
 /// Where the tree of a container of an image comes from.
@@ -199,9 +221,17 @@ fn root_source(
 }
 
 /// What an image leaves to be found out in the container.
-pub(crate) fn oci_extras(options: &BoxOptions, files: Option<&ContainerFiles>) -> OciExtras {
+pub(crate) fn oci_extras(
+    options: &BoxOptions,
+    files: Option<&ContainerFiles>,
+) -> Result<OciExtras, SecretError> {
     let home = if options.root.image().is_some() { Home::FromPasswd } else { Home::AsGiven };
-    OciExtras { home, filter_cache: files.map(|files| files.filters.clone()), ..OciExtras::default() }
+    let private_env = match (files, &options.container) {
+        (Some(files), Some(container)) => secret::environment(&files.data, container)?,
+        _ => Vec::new(),
+    };
+    let filter_cache = files.map(|files| files.filters.clone());
+    Ok(OciExtras { home, filter_cache, private_env, ..OciExtras::default() })
 }
 
 fn stdio(streams: Streams) -> Stdio {

@@ -235,6 +235,7 @@ impl Creation {
                 home: Home::FromPasswd,
                 filter_cache: Some(store::filter_cache(&globals.root)),
                 told: told::state(spec, &self.id, self.bundle.path.clone()),
+                ..OciExtras::default()
             },
         };
         Ok(Plan::new(spec, extras)?)

@@ -9,6 +9,7 @@ use boxr_network::{MacAddress, NetworkUse, PortSpec};
 use super::grammar::{Id, UserSpec};
 use crate::config::overlay::overlay;
 use crate::image::{Image, Said};
+use crate::notify::SdNotify;
 use crate::options::{
     IdExtent, LogDriver, MountOption, NamespaceMode, Propagation, Rare, Restart, Tty, Ulimit,
 };
@@ -114,6 +115,7 @@ pub struct RawRun {
     pub oom_score_adj: Option<i32>,
     /// Seconds; 0 is never.
     pub timeout: Option<u64>,
+    pub sdnotify: Option<SdNotify>,
     pub rm: Option<bool>,
     pub restart: Option<Restart>,
     pub keep: Option<bool>,
@@ -197,7 +199,7 @@ impl RawRun {
             file, flags:
             args image pod name detach interactive tty hostname domainname clear_env workdir share map_self monotonic
             boottime rootfs read_only propagation user umask no_new_privs memory memory_swap cpus_milli
-            cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout rm restart keep init die_with_parent
+            cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout sdnotify rm restart keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
             detach_keys publish_all ip ip6 mac_address env_host http_proxy unset_all_env personality init_path
             read_only_tmpfs monitor_pidfile signal_proxy log_driver log_path log_tag;

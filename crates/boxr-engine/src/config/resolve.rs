@@ -11,6 +11,7 @@ use super::raw::{RawRun, Stream};
 use super::{environment, identity, text_file};
 use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, ImageVolume, UserIdsWord, defaults};
+use crate::notify::SdNotify;
 use crate::options::{
     BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogDriver, LogLimits, LogTarget, MountOption,
     NamespaceMode, Namespaces, Propagation, Retention, Root, Tty,
@@ -134,6 +135,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
             None => own_ids((said_ids, may_copy), &mut namespaces, &id_mapping, container, is_user_said)?,
         };
     }
+    let sdnotify = sdnotify(&raw, container.as_deref_mut())?;
     let detach = raw.detach.unwrap_or(false);
     check_lifetime(&raw, detach)?;
     let retention = retention(&raw, image, purpose, detach);
@@ -143,7 +145,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let attach = attached(&raw, detach)?;
     let options = BoxOptions {
         network,
-        env: environment::whole(&raw, image, caller)?,
+        env: told_by(environment::whole(&raw, image, caller)?, sdnotify),
         workdir: workdir(&raw, &root, image, caller)?,
         user: match image {
             // Looked up in the container's own files, at every start.
@@ -171,6 +173,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         stop_timeout: raw.stop_timeout,
         timeout: raw.timeout.filter(|seconds| *seconds > 0),
         retention,
+        sdnotify,
         restart: raw.restart.unwrap_or_default(),
         log: log(&raw),
         log_to: log_target(&raw)?,
@@ -277,6 +280,25 @@ fn place_volumes(raw: &mut RawRun, how: Option<ImageVolume>, container: &mut Con
             raw.mounts.push(scratch(place));
         }
     }
+}
+
+/// Who tells systemd; a box without health checks is never well.
+fn sdnotify(raw: &RawRun, container: Option<&mut ContainerOptions>) -> Result<SdNotify, ConfigError> {
+    let how = raw.sdnotify.unwrap_or_default();
+    if how == SdNotify::Healthy {
+        let health = container.and_then(|container| container.health.as_mut());
+        let other = "a health check, such as --health-cmd";
+        health.ok_or(ConfigError::Needs { one: "--sdnotify healthy".to_owned(), other })?.tells = true;
+    }
+    Ok(how)
+}
+
+/// A host command has the caller's variables, of which it is not to have this one where another tells.
+fn told_by(mut env: Vec<String>, how: SdNotify) -> Vec<String> {
+    if how != SdNotify::Container {
+        env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
+    }
+    env
 }
 
 fn check_restart(raw: &RawRun, retention: Retention) -> Result<(), ConfigError> {

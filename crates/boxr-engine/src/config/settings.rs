@@ -210,11 +210,9 @@ static SETTINGS: &[Setting] = &[
     both(
         "devices",
         "device",
-        "HOST, HOST:CONTAINER or HOST:CONTAINER:rwm",
+        "HOST, HOST:CONTAINER, HOST:CONTAINER:rwm or VENDOR/CLASS=NAME",
         E("[\"/dev/fuse\"]"),
-        |raw, node, base| {
-            add(&mut raw.container.devices, node.each(|node| grammar::device(node.text()?, base))?)
-        },
+        container::devices,
     ),
     both(
         "sysctls",
@@ -272,6 +270,25 @@ static SETTINGS: &[Setting] = &[
     }),
     same("userns-chown", BOOL, D("false"), |raw, node, _| {
         put(&mut raw.container.userns_chown, node.boolean()?)
+    }),
+    same(
+        "secret",
+        "NAME[,type=mount|env,target=T,uid=N,gid=N,mode=OCTAL]",
+        E("[\"key\"]"),
+        |raw, node, _| {
+            let read = |node: &Node| crate::secret::parse(node.text()?).map_err(|why| node.invalid(why));
+            add(&mut raw.container.secrets, node.each(read)?)
+        },
+    ),
+    flag("gpus", "all, a number, or device=NAME", |raw, node, _| {
+        let names = crate::cdi::gpus(node.text()?).map_err(|why| node.invalid(why))?;
+        add(&mut raw.container.cdi, names)
+    }),
+    same("sdnotify", "container, conmon, healthy or ignore", D("\"container\""), |raw, node, _| {
+        match crate::notify::SdNotify::parse(node.text()?) {
+            Some(how) => put(&mut raw.sdnotify, how),
+            None => Err(node.invalid("no such choice")),
+        }
     }),
     same("map-self", BOOL, D("false"), |raw, node, _| put(&mut raw.map_self, node.boolean()?)),
     same("uidmap", "BOX:HOST or BOX:HOST:SIZE, numbers", E("[\"0:1000:1\"]"), |raw, node, _| {

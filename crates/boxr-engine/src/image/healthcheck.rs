@@ -40,6 +40,7 @@ pub(crate) fn resolve(image: Option<&Value>, said: SaidHealth) -> Result<Option<
         None => command(&of_image.test)?,
     };
     let health = Health {
+        tells: false,
         test,
         interval: said.interval.unwrap_or_else(|| millis(of_image.interval, usual.interval)).max(1),
         timeout: said.timeout.unwrap_or_else(|| millis(of_image.timeout, usual.timeout)).max(1),

@@ -51,6 +51,7 @@ pub use tree::tree;
 pub use userns::{KeepId, UserIds, UserIdsWord};
 pub use users::UserError;
 
+use crate::cdi::CdiError;
 use crate::paths::Paths;
 
 /// An image that was found, as far as a container of it is concerned.
@@ -92,6 +93,9 @@ pub enum ImageError {
         /// The system's reason; `ENODEV` for what is no device.
         errno: Errno,
     },
+    /// A device by name.
+    #[error(transparent)]
+    Cdi(#[from] CdiError),
     /// The profile of system calls.
     #[error("--security-opt seccomp: {0}")]
     Seccomp(String),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::userns::UserIds;
 use crate::health::Health;
+use crate::secret::SecretOption;
 
 /// The image that a container is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,12 @@ pub struct ContainerOptions {
     /// Directories in it that have its /etc/hosts, /etc/hostname and /etc/resolv.conf, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chroot_dirs: Vec<PathBuf>,
+    /// Devices by name (CDI).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cdi: Vec<String>,
+    /// Secrets, by name only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretOption>,
     /// Whose ids its ids are.
     pub user_ids: UserIds,
 }

@@ -8,6 +8,7 @@ use super::userns::UserIdsWord;
 use crate::config::ConfigError;
 use crate::config::overlay::overlay;
 use crate::health::OnFailure;
+use crate::secret::SecretOption;
 
 /// `None` and an empty list: nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Said {
     pub apparmor: Option<String>,
     pub open_system_paths: Option<bool>,
     pub devices: Vec<Device>,
+    pub secrets: Vec<SecretOption>,
+    pub cdi: Vec<String>,
     pub device_rules: Vec<DeviceRule>,
     pub sysctls: Vec<(String, String)>,
     pub shm_size: Option<u64>,
@@ -78,7 +81,7 @@ impl Said {
         overlay! {
             file, flags: entrypoint privileged userns userns_chown seccomp apparmor open_system_paths shm_size no_hosts image_volume
             seccomp_of_image;
-            devices device_rules sysctls hosts dns dns_search dns_options chroot_dirs
+            devices secrets cdi device_rules sysctls hosts dns dns_search dns_options chroot_dirs
         }
         let (mut accounts, said) = (file.accounts, flags.accounts);
         accounts.own |= said.own;
@@ -105,6 +108,8 @@ impl Said {
             (!self.devices.is_empty(), "--device"),
             (!self.device_rules.is_empty(), "--device-cgroup-rule"),
             (!self.sysctls.is_empty(), "--sysctl"),
+            (!self.secrets.is_empty(), "--secret"),
+            (!self.cdi.is_empty(), "a device by name"),
             (self.shm_size.is_some(), "--shm-size"),
             (!self.accounts.is_empty(), "--passwd, --passwd-entry, --group-entry or --hostuser"),
             (!self.chroot_dirs.is_empty(), "--chrootdirs"),
@@ -139,6 +144,8 @@ impl Said {
         options.apparmor = self.apparmor;
         options.open_system_paths = self.open_system_paths.unwrap_or(false);
         options.devices = self.devices;
+        options.secrets = self.secrets;
+        options.cdi = self.cdi;
         options.device_rules = self.device_rules;
         options.sysctls = self.sysctls.into_iter().collect::<BTreeMap<_, _>>();
         options.shm_size = self.shm_size.filter(|size| *size > 0);

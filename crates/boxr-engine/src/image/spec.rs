@@ -8,6 +8,8 @@ use oci_spec::runtime::{LinuxResources, LinuxSeccomp, Mount, Process, Spec};
 use super::naming::{self, Who};
 use super::options::ContainerOptions;
 use super::{ImageError, accounts, devices, seccomp};
+use crate::cdi;
+use crate::notify::{self, SdNotify};
 use crate::options::BoxOptions;
 use crate::prepare::Manner;
 use crate::spec::{Situation, mount};
@@ -23,10 +25,16 @@ pub(crate) fn complete(
     situation: &Situation<'_>,
     manner: &Manner,
 ) -> Result<(), ImageError> {
-    let asked = match container.privileged && !situation.other_user {
+    let named = match container.cdi.as_slice() {
+        [] => cdi::Edits::default(),
+        names => cdi::apply(spec, names, &cdi::find_all(&cdi::directories()))?,
+    };
+    let mut asked = match container.privileged && !situation.other_user {
         true => devices::of_host(),
         false => devices::asked(&container.devices, &container.device_rules)?,
     };
+    asked.nodes.extend(named.nodes);
+    asked.rules.extend(named.rules);
     let seccomp = match spec.process_mut() {
         Some(process) => confine(process, container)?,
         None => None,
@@ -132,12 +140,26 @@ fn mounts(
             mount("bind", &source.to_string_lossy(), &target.to_string_lossy(), &words)
         }));
     }
+    own.extend(notify_socket(spec, options.sdnotify));
     own.retain(|one| !asked(one.destination()));
     // What was asked for comes last, and may lie below what the container has anyway.
     let first_asked = all.iter().position(|one| asked(one.destination())).unwrap_or(all.len());
     all.splice(first_asked..first_asked, own);
     spec.set_mounts(Some(all));
     Ok(())
+}
+
+/// The socket of the caller's by which a container says that it is ready.
+fn notify_socket(spec: &mut Spec, how: SdNotify) -> Option<Mount> {
+    let path = notify::path_for_container(how)?;
+    let process = spec.process_mut().as_mut()?;
+    let mut env = process.env().clone().unwrap_or_default();
+    let name = format!("{}=", notify::VARIABLE);
+    if !env.iter().any(|entry| entry.starts_with(&name)) {
+        env.push(format!("{name}{}", notify::PLACE));
+        process.set_env(Some(env));
+    }
+    Some(mount("bind", &path.to_string_lossy(), notify::PLACE, &["bind", "private", "nosuid", "nodev"]))
 }
 
 /// The same files for directories that a container's programs take for their root.

@@ -229,7 +229,7 @@ fn wants_host(facts: &Facts<'_>) -> Option<&'static str> {
         Some("the host's network")
     } else if shares(NamespaceKind::Pid) {
         Some("--pid host")
-    } else if !facts.container.devices.is_empty() {
+    } else if !(facts.container.devices.is_empty() && facts.container.cdi.is_empty()) {
         Some("--device")
     } else if !facts.container.device_rules.is_empty() {
         Some("--device-cgroup-rule")

@@ -39,6 +39,7 @@ pub(super) fn claim(store: &Store, request: &mut CreateRequest) -> Result<(Claim
     image::files::make(&claim, &mut request.options)?;
     crate::volume::attach(store, &claim, &mut request.options)?;
     let _admitted = crate::pod::admit(store, &request.options)?;
+    crate::secret::attach(&claim, &mut request.options)?;
     let mut state = new_state(store, claim.id().as_str(), claim.name(), &request.options)?;
     state.journaled = true;
     let record = Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() };

@@ -169,7 +169,8 @@ pub(super) fn launch(
         keep_user: options.user.is_none(),
         trace: false,
         confinement: Default::default(),
-        oci: crate::prepare::oci_extras(options, place.files.as_ref()),
+        oci: crate::prepare::oci_extras(options, place.files.as_ref())
+            .map_err(crate::prepare::PrepareError::from)?,
     };
     let plan = Plan::for_exec(&process, seccomp.as_ref(), extras)?;
     journal.note(Action::ExecCreate, None);

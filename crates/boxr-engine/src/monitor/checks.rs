@@ -165,6 +165,9 @@ impl Checks {
             let told = |event: Event| event.with_detail(condition.word());
             events::note_with(dir.paths(), &state, Action::HealthStatus, told);
         }
+        if self.health.tells && now == Some(crate::health::Condition::Healthy) && now != before {
+            crate::notify::ready();
+        }
         if has_become_unhealthy { self.act(dir) } else { Ok(()) }
     }
 

@@ -179,13 +179,17 @@ fn be_monitor(
     tell: OwnedFd,
 ) -> ! {
     let client = request.client.take();
+    let how = request.options.sdnotify;
     let started = launch(request, plan, network, streams, log).map(|watch| {
         // Before the starter hears of it: who attaches next finds the door.
         let clients = serve::open_to_clients(&watch.dir, client);
         (watch, clients)
     });
     let told = match &started {
-        Ok((watch, _)) => Told::Started { process: watch.process },
+        Ok((watch, _)) => {
+            crate::notify::started(how, Some(std::process::id()));
+            Told::Started { process: watch.process }
+        }
         Err(error) => error_told(error),
     };
     let text = serde_json::to_vec(&told).unwrap_or_default();

@@ -73,6 +73,8 @@ pub struct Plan {
     pub session_keyring: Option<CString>,
     /// What is done about a missing `HOME`.
     pub home: Home,
+    /// Files in its memory.
+    pub private_files: Vec<PrivateFile>,
     /// The command.
     pub process: ProcessPlan,
     /// cgroup to be made for it.
@@ -113,6 +115,27 @@ impl Plan {
     /// Whether a namespace of `kind` is joined.
     pub fn joins(&self, kind: NamespaceKind) -> bool {
         self.joined.iter().any(|(joined, _)| *joined == kind)
+    }
+}
+
+/// A file that is on no disk, and which nothing of boxr's prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateFile {
+    /// Where, absolute in the container.
+    pub path: PathBuf,
+    /// What is in it.
+    pub contents: Vec<u8>,
+    /// The container's user.
+    pub uid: u32,
+    /// The container's group.
+    pub gid: u32,
+    /// Permissions.
+    pub mode: u32,
+}
+
+impl std::fmt::Debug for PrivateFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
 

@@ -13,6 +13,7 @@ mod filesystem;
 mod masks;
 mod mounts;
 mod pivot;
+mod private;
 mod scratch;
 mod target;
 
@@ -192,6 +193,7 @@ impl Builder<'_> {
         for (index, mount) in plan.mounts.iter().enumerate() {
             mounts::make(tree, mount, self.source(index))?;
         }
+        private::lay(root.as_fd(), &plan.private_files)?;
         devices::create(root.as_fd(), plan)?;
         masks::apply(root.as_fd(), plan)?;
         make_workdir(root.as_fd(), plan)?;

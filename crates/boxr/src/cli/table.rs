@@ -3,6 +3,7 @@
 
 mod besides;
 mod containers;
+mod devices;
 mod images;
 mod life;
 mod limits;
@@ -11,6 +12,7 @@ mod networks;
 mod pods;
 mod run;
 mod sandbox;
+mod secrets;
 mod system;
 mod tries;
 mod volumes;
@@ -90,7 +92,9 @@ pub static COMMANDS: &[&Command] = &[
     &containers::CONTAINER,
     &images::STORE,
     &volumes::VOLUME,
+    &secrets::SECRET,
     &networks::NETWORK,
+    &devices::DEVICE,
     &system::NS,
     &system::INFO,
     &system::DOCTOR,
@@ -102,7 +106,7 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// Commands of docker's that a later version is to have.
-static LATER: &[&str] = &["build", "compose", "cri", "search", "secret"];
+static LATER: &[&str] = &["build", "compose", "cri", "search"];
 
 /// The command that `word` calls after the word `group`.
 ///
@@ -114,6 +118,8 @@ pub fn find_member(group: &str, word: &str) -> Result<&'static Command, UsageErr
             .iter()
             .chain(volumes::MEMBERS)
             .chain(containers::MEMBERS)
+            .chain(secrets::MEMBERS)
+            .chain(devices::MEMBERS)
             .chain(networks::MEMBERS)
             .chain(pods::MEMBERS)
             .filter(|(of, _, _)| *of == group)

@@ -78,6 +78,7 @@ impl Explain for PrepareError {
                 Report::new(error.to_string()).suggest(error.remedy())
             }
             Self::Sandbox(error) => Report::new(error.to_string()),
+            Self::Secret(error) => error.report(),
             Self::Root { .. } | Self::Caller(_) => Report::new(self.to_string()),
         }
     }

@@ -1,5 +1,6 @@
 //! Errors about images, told to a person. Each says itself what was done and what would help.
 
+use boxr_engine::cdi::CdiError;
 use boxr_engine::image::ImageError;
 use boxr_engine::own_ids::OwnIdsError;
 use boxr_image::archive::ArchiveError;
@@ -49,6 +50,7 @@ impl Explain for ImageError {
             Self::Device { errno, .. } if *errno == rustix::io::Errno::NODEV => {
                 told(self).detail("it is no device, nor a directory with any")
             }
+            Self::Cdi(error) => error.report(),
             Self::NoIds => told(self)
                 .detail("each container of root's has 65536 of its own, from the lines of `containers` in /etc/subuid and \
                          /etc/subgid, or 4096 times as many")
@@ -61,6 +63,22 @@ impl Explain for ImageError {
             | Self::Seccomp(_)
             | Self::NoGateway(_) => told(self),
         }
+    }
+}
+
+impl Explain for CdiError {
+    fn report(&self) -> Report {
+        let Self::Unknown { searched, known, broken, .. } = self else { return told(self) };
+        let dirs: Vec<String> = searched.iter().map(|dir| dir.display().to_string()).collect();
+        let mut report = told(self).detail(format!("looked for in {}", dirs.join(", ")));
+        report = match known.is_empty() {
+            true => report.detail("no device is described there"),
+            false => report.detail(format!("described are {}", known.join(", "))),
+        };
+        for file in broken {
+            report = report.detail(format!("not usable: {file}"));
+        }
+        report.suggest("boxr device ls")
     }
 }
 

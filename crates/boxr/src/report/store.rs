@@ -2,6 +2,7 @@
 
 use boxr_engine::paths::PathsError;
 use boxr_engine::process::ProcessError;
+use boxr_engine::secret::SecretError;
 use boxr_engine::store::StoreError;
 use boxr_engine::volume::VolumeError;
 
@@ -17,6 +18,17 @@ impl Explain for VolumeError {
             Self::InUse { name, users } => report
                 .suggest(format!("boxr rm -f {}", users.join(" ")))
                 .suggest(format!("boxr volume rm --force {name}")),
+            _ => report,
+        }
+    }
+}
+
+impl Explain for SecretError {
+    fn report(&self) -> Report {
+        let report = Report::new(self.to_string());
+        match self {
+            Self::Missing(_) | Self::Ambiguous(_) => report.suggest("boxr secret ls"),
+            Self::Exists(name) => report.suggest(format!("boxr secret create --replace {name} FILE")),
             _ => report,
         }
     }

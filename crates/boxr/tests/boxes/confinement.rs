@@ -141,7 +141,10 @@ fn devices_are_given_one_by_one(t: &Sandbox) {
         .exits(125)
         .blames("--device /dev/no-such-device: No such file");
     t.run(["--rm", "--device", "/etc/passwd", &name, "true"]).run().exits(125).blames("it is no device");
-    t.run(["--rm", "--device", "vendor.com/gpu=all", &name, "true"]).run().exits(125).blames("CDI");
+    t.run(["--rm", "--device", "vendor.com/gpu=all", &name, "true"])
+        .run()
+        .exits(125)
+        .blames("no device vendor.com/gpu=all is described");
     nothing_left(t);
 }
 

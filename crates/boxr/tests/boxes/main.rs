@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod attacks;
+mod cdi;
 mod changes;
 mod cli;
 mod configuration;
@@ -27,6 +28,7 @@ mod mounts;
 mod names;
 mod namespaces;
 mod network;
+mod notify;
 mod own_binary;
 mod pods;
 mod privileges;
@@ -35,6 +37,7 @@ mod replay;
 mod restarts;
 mod rootfs;
 mod sandbox;
+mod secrets;
 mod selection;
 mod signals;
 mod streams;
@@ -79,6 +82,9 @@ fn main() -> std::process::ExitCode {
         sandbox::TESTS,
         sandbox::landlock::TESTS,
         sandbox::proxy::TESTS,
+        secrets::TESTS,
+        cdi::TESTS,
+        notify::TESTS,
         mounts::TESTS,
         descriptors::TESTS,
         signals::TESTS,

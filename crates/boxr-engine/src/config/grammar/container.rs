@@ -19,7 +19,7 @@ pub fn device(text: &str, base: &Base) -> Result<Device, Invalid> {
         _ => return Err(Invalid::new(text, "more than three parts")),
     };
     if text.contains('=') && !text.starts_with('/') {
-        return Err(Invalid::new(text, "devices by name (CDI) are not in this version"));
+        return Err(Invalid::new(text, "neither a path nor VENDOR/CLASS=NAME (CDI)"));
     }
     if !container.starts_with('/') {
         return Err(Invalid::new(text, format!("{container:?} is not an absolute path")));

@@ -28,6 +28,18 @@ pub(super) fn userns(raw: &mut RawRun, node: &Node, base: &Base) -> Result<(), I
     if word.is_some() { Ok(()) } else { super::namespace(raw, node, base, NamespaceKind::User) }
 }
 
+/// Devices of the host by path, or by name.
+pub(super) fn devices(raw: &mut RawRun, node: &Node, base: &Base) -> Result<(), Invalid> {
+    let said = node.each(|node| node.text().map(str::to_owned))?;
+    for text in said {
+        match crate::cdi::is_name(&text) {
+            true => raw.container.cdi.push(text),
+            false => raw.container.devices.push(crate::config::grammar::device(&text, base)?),
+        }
+    }
+    Ok(())
+}
+
 /// A line for the shell, a list in JSON for none of it, or `none`.
 pub(super) fn health_command(raw: &mut RawRun, node: &Node) -> Result<(), Invalid> {
     let health = &mut raw.container.health;

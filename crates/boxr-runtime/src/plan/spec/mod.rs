@@ -20,12 +20,16 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
+use boxr_sys::exec::CVector;
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{Linux, LinuxSeccomp, Process, Spec, State};
 
 use self::mounts::Surroundings;
 use self::namespaces::{Maps, MountNamespace, UserNamespace};
-use super::{CgroupPlan, Confinement, Plan, RootEntry, RootPlan, RootSource, SeccompPlan, StartedBy};
+use super::{
+    CgroupPlan, Confinement, Plan, PrivateFile, ProcessPlan, RootEntry, RootPlan, RootSource, SeccompPlan,
+    StartedBy,
+};
 use crate::error::Error;
 use crate::hooks::Hooks;
 use crate::idmap::Writer;
@@ -85,6 +89,10 @@ pub struct OciExtras {
     pub root_entry: RootEntry,
     /// What is done about a missing `HOME`.
     pub home: Home,
+    /// Files in the container's memory.
+    pub private_files: Vec<PrivateFile>,
+    /// Variables that no specification has, `NAME=VALUE`.
+    pub private_env: Vec<CString>,
     /// A directory that keeps compiled seccomp filters; `None` compiles each time.
     pub filter_cache: Option<PathBuf>,
     /// What a seccomp agent is told of the container ([`crate::told::state`]).
@@ -108,7 +116,7 @@ impl Plan {
     /// # Errors
     /// [`Error::Field`] names the field that is wrong or that boxr does not support;
     /// [`Error::Step`] when a namespace path cannot be opened.
-    pub fn new(spec: &Spec, extras: Extras) -> Result<Self, Error> {
+    pub fn new(spec: &Spec, mut extras: Extras) -> Result<Self, Error> {
         let linux_default = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&linux_default);
         version::check(spec.version())?;
@@ -147,6 +155,7 @@ impl Plan {
         let own_root = matches!(root, RootPlan::Directory { .. });
         let mut process = process::process_plan(process, &extras.stdio)?;
         tuning::of_container(&mut process.tuning, linux)?;
+        add_private(&mut process, std::mem::take(&mut extras.oci.private_env));
         process.seccomp = filter(linux.seccomp().as_ref(), &extras.oci)?;
         user::finish_user(&mut process, extras.keep_user, extras.keep_groups, idmap.as_ref())?;
         let needs_uts = |field: &str, value: &Option<String>| match value {
@@ -178,6 +187,7 @@ impl Plan {
             intel_rdt: intel_rdt::intel_rdt(linux.intel_rdt().as_ref(), extras.oci.id.as_deref())?,
             session_keyring: keyring_name(extras.oci.session_keyring)?,
             home: extras.oci.home,
+            private_files: extras.oci.private_files,
             process,
             root,
             root_source: extras.root_source,
@@ -205,7 +215,7 @@ impl Plan {
     pub fn for_exec(
         process: &Process,
         seccomp: Option<&LinuxSeccomp>,
-        extras: Extras,
+        mut extras: Extras,
     ) -> Result<Self, Error> {
         let mut plan = process::process_plan(process, &extras.stdio)?;
         if let Some(affinity) = process.exec_cpu_affinity() {
@@ -213,6 +223,7 @@ impl Plan {
         }
         user::finish_user(&mut plan, extras.keep_user, extras.keep_groups, None)?;
         plan.seccomp = filter(seccomp, &extras.oci)?;
+        add_private(&mut plan, std::mem::take(&mut extras.oci.private_env));
         Ok(Self {
             new: Vec::new(),
             joined: extras.joined,
@@ -232,6 +243,7 @@ impl Plan {
             intel_rdt: None,
             session_keyring: keyring_name(extras.oci.session_keyring)?,
             home: extras.oci.home,
+            private_files: Vec::new(),
             process: plan,
             cgroup: extras.cgroup,
             stdio: extras.stdio,
@@ -263,6 +275,17 @@ fn refuse_without_mounts(linux: &Linux, root: &RootPlan) -> Result<(), Error> {
         Some((field, _)) => Err(Error::field(*field, "needs a new mount namespace")),
         None => Ok(()),
     }
+}
+
+/// What was said by name gives way.
+fn add_private(process: &mut ProcessPlan, private: Vec<CString>) {
+    if private.is_empty() {
+        return;
+    }
+    let name = |entry: &CString| entry.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    let names: Vec<_> = private.iter().map(name).collect();
+    let env = process.env.strings().iter().filter(|entry| !names.contains(&name(entry))).cloned();
+    process.env = CVector::new(env.chain(private).collect());
 }
 
 fn filter(profile: Option<&LinuxSeccomp>, oci: &OciExtras) -> Result<Option<SeccompPlan>, Error> {

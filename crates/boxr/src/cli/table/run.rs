@@ -74,7 +74,7 @@ pub(super) static CREATE: Command = Command {
 };
 
 /// Flags of docker's run that a later version is to have.
-pub static LATER: &[&str] = &["cgroup-parent", "gpus", "link", "secret", "storage-opt", "volumes-from"];
+pub static LATER: &[&str] = &["cgroup-parent", "link", "storage-opt", "volumes-from"];
 
 pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
@@ -209,6 +209,17 @@ pub static SETTINGS: &[Flag] = &[
     Flag::value("share", "NAME", "Join every namespace of a running box")
         .group(NAMESPACES)
         .complete(Complete::Container),
+    Flag::value("sdnotify", "container|conmon|healthy|ignore", "Who tells systemd that it is ready (default container)")
+        .complete(Complete::Words(&["container", "conmon", "healthy", "ignore"]))
+        .doc(
+            "Where NOTIFY_SOCKET is set: the command itself (its unit needs NotifyAccess=all), boxr when the command runs (conmon) \
+                or a health check has found it well, or nobody. MAINPID is that of the monitor with -d.",
+        ),
+    Flag::value("gpus", "all|N|device=NAME", "Give a container NVIDIA's devices (nvidia.com/gpu)").repeat(),
+    Flag::value("secret", "NAME[,OPTION=...]", "Give a container a secret").repeat().doc(
+        "Options: type=mount (the default) or env; target=PATH, below /run/secrets unless it is absolute, or the name of a \
+            variable; uid, gid and mode (0444) of the file. boxr secret create keeps one.",
+    ),
     Flag::switch("map-self", "In a new user namespace, stay who you are instead of root").group(NAMESPACES),
     Flag::value("uidmap", "BOX:HOST[:SIZE]", "Map user ids of a new user namespace").group(NAMESPACES).repeat(),
     Flag::value("gidmap", "BOX:HOST[:SIZE]", "Map group ids of a new user namespace")

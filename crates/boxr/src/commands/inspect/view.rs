@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use boxr_engine::config::grammar::mode_text;
-use boxr_engine::image::DeviceRule;
+use boxr_engine::image::{ContainerOptions, DeviceRule};
 use boxr_engine::logs::LogPlace;
 use boxr_engine::options::{
     BoxOptions, DeviceFigure, IdMapping, NamespaceMode, Restart, Retention, Root, Tty, User,
@@ -331,6 +331,18 @@ fn figures(list: &[DeviceFigure], key: &str) -> Value {
     list.iter().map(|device| json!({ "Path": device.path, key: device.figure })).collect()
 }
 
+/// By name; what is secret is nowhere.
+fn secrets(options: &BoxOptions) -> Value {
+    let of = |container: &ContainerOptions| {
+        container
+            .secrets
+            .iter()
+            .map(|one| json!({ "Name": one.secret, "ID": one.id, "Use": one.how }))
+            .collect()
+    };
+    options.container.as_deref().map_or_else(|| json!([]), |container| Value::Array(of(container)))
+}
+
 fn config(state: &State, options: &BoxOptions) -> Value {
     let hostname = match (&options.hostname, &options.namespaces.uts) {
         (Some(name), _) => name.clone(),
@@ -352,6 +364,7 @@ fn config(state: &State, options: &BoxOptions) -> Value {
         "Tty": state.tty || options.tty == Tty::Always,
         "OpenStdin": options.interactive,
         "Env": options.env,
+        "Secrets": secrets(options),
         "Cmd": options.args.get(entrypoint..),
         "Image": state.image,
         "Entrypoint": options.container.as_ref().map(|container| &container.entrypoint),

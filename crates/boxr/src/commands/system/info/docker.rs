@@ -40,7 +40,7 @@ fn state(facts: &Facts) -> Value {
         "Runtimes": { "boxr": { "path": "boxr" } },
         "DefaultRuntime": "boxr",
         "InitBinary": "boxr",
-        "CDISpecDirs": ["/etc/cdi", "/var/run/cdi"],
+        "CDISpecDirs": boxr_engine::cdi::directories(),
         "IndexServerAddress": REGISTRY,
         "RegistryConfig": registries(facts),
         "HttpProxy": variable("http_proxy"),
