@@ -44,6 +44,9 @@ const STANDS_FOR: &[(&str, &str)] = &[
     ("setrlimit64", "setrlimit"),
 ];
 
+/// What GCC's unwinder takes when it is there, and calls when it is not: glibc has it always.
+const TAKEN_ALONG: &str = "pthread_once";
+
 /// An installed musl.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Musl {
@@ -86,6 +89,7 @@ impl Musl {
         let files = FILES.iter().filter(|file| file.ends_with(".o"));
         let mut all = vec!["-nostartfiles".to_owned(), format!("-L{}", self.directory.display())];
         all.extend(files.map(|file| self.directory.join(file).display().to_string()));
+        all.push(format!("-Wl,--undefined={TAKEN_ALONG}"));
         all.extend(STANDS_FOR.iter().map(|(asked, given)| format!("-Wl,--defsym={asked}={given}")));
         all
     }
@@ -121,5 +125,7 @@ mod tests {
         let musl = Musl::find(named, Path::new("/")).unwrap().unwrap();
         let arguments = musl.arguments();
         assert!(arguments.contains(&format!("-L{named}")) && arguments.contains(&format!("{named}/crt1.o")));
+        // Without it a panic ends in SIGSEGV rather than with its reason.
+        assert!(arguments.contains(&"-Wl,--undefined=pthread_once".to_owned()));
     }
 }
