@@ -332,7 +332,7 @@ pub enum Restart {
     },
     /// Always, unless a person has stopped it.
     Always,
-    /// The same: without a daemon nothing starts boxes when the host does.
+    /// The same; when the host starts, only if nobody had stopped it (`boxr system boot-unit`).
     UnlessStopped,
 }
 

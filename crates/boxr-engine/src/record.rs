@@ -136,9 +136,27 @@ pub struct Again {
     pub at: Option<i64>,
     /// A person has ended it.
     pub halted: bool,
+    /// It was not a person, but the end of the host: then it is to be started when the host is.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_shutdown: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Again {
+    /// Whether a box with this policy is started when the host is: docker's `always`, and `unless-stopped` if nobody has
+    /// stopped it.
+    pub fn is_wanted_at_boot(&self, policy: crate::options::Restart) -> bool {
+        use crate::options::Restart;
+        match policy {
+            Restart::Always => true,
+            Restart::UnlessStopped => !self.halted || self.by_shutdown,
+            Restart::No | Restart::OnFailure { .. } => false,
+        }
+    }
+
     /// Whether nothing is to be said of it.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use super::StopReason;
 use super::waiting;
 use crate::exposure;
 use crate::foreground::now;
@@ -101,15 +102,17 @@ fn is_due(policy: Restart, state: &State) -> bool {
         }
 }
 
-/// A person has ended it: it stays so until a person starts it. One that waits to be started again does not
-/// wait any more.
+/// A person has ended it, or the end of the host: it stays so until somebody starts it. One that waits to be started again
+/// does not wait any more.
 ///
 /// # Errors
 /// The state cannot be written.
-pub(crate) fn halt(dir: &BoxDir) -> Result<(), EngineError> {
+pub(crate) fn halt(dir: &BoxDir, why: StopReason) -> Result<(), EngineError> {
     let Some(lock) = dir.lock(Wait::Yes)? else { return Ok(()) };
     let before = lock.read_state()?;
     lock.update_state(|state| {
+        state.again.by_shutdown =
+            why == StopReason::Shutdown && (!state.again.halted || state.again.by_shutdown);
         state.again.halted = true;
         if state.again.at.take().is_some() {
             state.supervisor = None;

@@ -24,7 +24,7 @@ pub use create::{CreateRequest, create};
 pub use exec::{ExecOutcome, ExecRequest, ExecTarget, exec};
 pub use freeze::{pause, unpause};
 pub use start::{StartMode, run_detached, run_kept, start};
-pub use stop::{StopTerms, kill, restart, stop};
+pub use stop::{StopReason, StopTerms, kill, restart, stop, stop_for};
 
 use rustix::process::Signal;
 

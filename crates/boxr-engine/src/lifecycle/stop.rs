@@ -26,15 +26,32 @@ pub struct StopTerms {
     pub signal: Option<i32>,
 }
 
+/// Why boxes are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// A person wants it: one that is started again unless stopped stays as it is.
+    Person,
+    /// The host ends: it is started when the host is.
+    Shutdown,
+}
+
 /// Asks a box to end, and ends it when it has not in time. A box that does not run is left as it is.
 ///
 /// # Errors
 /// [`EngineError::Wrong`] when it cannot be ended even by SIGKILL within ten seconds.
 pub fn stop(dir: &BoxDir, terms: StopTerms) -> Result<(), EngineError> {
+    stop_for(StopReason::Person, dir, terms)
+}
+
+/// The same, for another reason.
+///
+/// # Errors
+/// As [`stop`].
+pub fn stop_for(why: StopReason, dir: &BoxDir, terms: StopTerms) -> Result<(), EngineError> {
     let state = super::current(dir)?;
     let options = dir.read_record()?.options;
     if options.restart != Restart::No {
-        super::again::halt(dir)?;
+        super::again::halt(dir, why)?;
     }
     let Ok(process) = super::running(&state) else { return Ok(()) };
     let Ok(held) = process.open() else { return Ok(()) };
@@ -63,7 +80,7 @@ pub fn kill(dir: &BoxDir, number: i32) -> Result<(), EngineError> {
     let state = super::current(dir)?;
     let ends = number == Signal::KILL.as_raw();
     if ends && dir.read_record()?.options.restart != Restart::No {
-        super::again::halt(dir)?;
+        super::again::halt(dir, StopReason::Person)?;
     }
     let process = super::running(&state)?;
     let held = process.open()?;

@@ -2,6 +2,7 @@
 
 use boxr_engine::lifecycle::{self, StartMode};
 use boxr_engine::monitor::attach::{AttachOptions, Left};
+use boxr_engine::record::State;
 
 use super::attach::detach_keys;
 use crate::boxes;
@@ -36,7 +37,9 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             Some(Left::Detached) | None => 0,
         });
     }
-    boxes::for_each(&boxes::targets(&store, &invocation, |state| !boxes::runs(state))?, |name| {
+    // One that waits to be started again needs nobody who starts it.
+    let rests = |state: &State| !boxes::runs(state) && state.again.at.is_none();
+    boxes::for_each(&boxes::targets(&store, &invocation, rests)?, |name| {
         let dir = boxes::find(&store, name)?;
         let started = lifecycle::start(&store, &dir, &StartMode::Detached);
         started.map_err(|error| Report::from(error).status(1))?;

@@ -1,7 +1,8 @@
 //! `boxr stop`, and what it shares with `boxr restart`.
 
 use boxr_engine::config::grammar;
-use boxr_engine::lifecycle::{self, StopTerms};
+use boxr_engine::lifecycle::{self, StopReason, StopTerms};
+use boxr_engine::record::State;
 
 use crate::boxes;
 use crate::cli::Invocation;
@@ -13,7 +14,10 @@ use crate::report::Report;
 /// A value that cannot be, or the store; what fails for one box is reported and the others go on.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let terms = terms(&invocation)?;
-    boxes::act(&invocation, boxes::runs, |_, dir| lifecycle::stop(dir, terms))
+    let why = if invocation.switch("shutdown") { StopReason::Shutdown } else { StopReason::Person };
+    // One that waits to be started again is to wait no more.
+    let is_up = |state: &State| boxes::runs(state) || state.again.at.is_some();
+    boxes::act(&invocation, is_up, |_, dir| lifecycle::stop_for(why, dir, terms))
 }
 
 /// `--time` and `--signal`.

@@ -12,6 +12,8 @@ pub const TESTS: &[Test] = &[
     test!(the_standby_starts_a_box_whose_monitor_was_killed),
     test!(a_container_is_started_again_with_its_changes, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_cannot_be_started_again_is_said),
+    test!(boxes_start_with_the_host_as_their_policies_say),
+    test!(a_unit_for_the_boot_is_printed_and_written),
 ];
 
 fn inspect(t: &Sandbox, format: &str) -> String {
@@ -96,4 +98,67 @@ fn what_cannot_be_started_again_is_said(t: &Sandbox) {
     t.run(["-d", "--rm", "--restart", "always", "--", "true"]).run().exits(125).blames("--restart and --rm");
     t.run(["-d", "--restart", "never", "--", "true"]).run().exits(125).blames("--restart never");
     t.run(["--rm", "--restart", "no", "--", "true"]).run().ok();
+}
+
+fn boxes_start_with_the_host_as_their_policies_say(t: &Sandbox) {
+    let policies = [
+        ("always", "always"),
+        ("unless", "unless-stopped"),
+        ("stopped", "unless-stopped"),
+        ("failing", "on-failure"),
+        ("never", "no"),
+    ];
+    for (name, policy) in policies {
+        t.detached(name, ["--restart", policy, "--", "sleep", "1000"]);
+    }
+    let named = |filters: &[&str]| {
+        let filters = filters.iter().flat_map(|filter| ["--filter", filter]);
+        let mut names = t.boxr(["ps", "-a", "--format", "{{.Names}}"]).args(filters).run().ok().lines();
+        names.sort();
+        names
+    };
+    assert_eq!(named(&["restart-policy=unless-stopped"]), ["stopped", "unless"]);
+    assert_eq!(named(&["restart-policy=always", "restart-policy=no"]), ["always", "never"]);
+    t.boxr(["stop", "-t", "0", "stopped"]).run().ok();
+    assert_eq!(named(&["should-start-on-boot=true"]), ["always", "unless"]);
+    // The host ends, and with it the rest.
+    let ended = t.boxr(["stop", "-t", "0", "--shutdown", "--filter", "should-start-on-boot=true"]).run().ok();
+    assert_eq!(ended.lines().len(), 2);
+    assert_eq!(named(&["status=running"]), ["failing", "never"]);
+    t.boxr(["stop", "-t", "0", "--all"]).run().ok();
+    std::fs::remove_dir_all(&t.layout().state).unwrap();
+    assert_eq!(t.boxr(["start", "--filter", "should-start-on-boot=true"]).run().ok().lines().len(), 2);
+    assert_eq!(named(&["status=running"]), ["always", "unless"]);
+    // Those that run are left alone.
+    t.boxr(["start", "--all", "--filter", "restart-policy=always"]).run().ok().prints("");
+    // What a person stops from now on counts again.
+    t.boxr(["stop", "-t", "0", "always", "unless"]).run().ok();
+    assert_eq!(named(&["should-start-on-boot=true"]), ["always"]);
+    t.boxr(["start"]).run().exits(125).blames("CONTAINER is missing");
+    t.boxr(["stop"]).run().exits(125).blames("CONTAINER is missing");
+    t.boxr(["start", "--filter", "restart-policy=often"]).run().exits(125).blames("policies: no on-failure");
+    t.remove(policies.map(|(name, _)| name));
+}
+
+fn a_unit_for_the_boot_is_printed_and_written(t: &Sandbox) {
+    let printed = t.boxr(["system", "boot-unit"]).run().ok().quiet().text();
+    let start = format!(" start --filter should-start-on-boot=true\nExecStop={}", t.program().display());
+    assert!(printed.contains(&start) && printed.contains("--state"), "{printed}");
+    t.boxr(["system", "boot-unit", "--program", "/opt/my boxr"])
+        .run()
+        .ok()
+        .shows("ExecStart=\"/opt/my boxr\" ");
+    // Root's would be the host's own.
+    if !rustix::process::geteuid().is_root() {
+        installs_for_a_user(t, &printed);
+    }
+}
+
+fn installs_for_a_user(t: &Sandbox, printed: &str) {
+    let config = t.path("config").display().to_string();
+    let install = t.boxr(["system", "boot-unit", "--install"]).env("XDG_CONFIG_HOME", &config).run().ok();
+    let path = format!("{config}/systemd/user/boxr-boot.service");
+    assert_eq!(install.text(), format!("{path}\n"));
+    install.blames("systemctl --user enable boxr-boot.service");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), printed);
 }

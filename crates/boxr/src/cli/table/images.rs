@@ -362,6 +362,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "untag", &UNTAG),
     ("image", "unmount", &UNMOUNT),
     ("store", "verify", &VERIFY),
+    ("system", "boot-unit", &super::system::BOOT_UNIT),
     ("system", "df", &super::system::DF),
     ("system", "events", &super::look::EVENTS),
     ("system", "info", &super::system::INFO),

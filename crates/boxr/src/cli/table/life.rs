@@ -154,6 +154,10 @@ pub(super) static STOP: Command = Command {
         LATEST,
         CIDFILE,
         IGNORE,
+        Flag::switch(
+            "shutdown",
+            "The host ends: those with --restart unless-stopped are started with it again",
+        ),
     ]],
     examples: &[Example { line: "boxr stop -t 2 web db", what: "two seconds to end in" }],
     ..Command::new("stop", Section::Life, "Ask boxes to end", commands::stop::run)

@@ -13,7 +13,8 @@ pub(super) static PS: Command = Command {
         Flag::switch("all", "Those that have ended or were only created, too").short('a'),
         Flag::switch("quiet", "Only ids").short('q'),
         Flag::value("filter", "KEY=VALUE", "Only boxes that match").short('f').repeat().doc(
-            "Keys: id, name, label, label!, status, exited, health, ancestor, network, volume, before, since, pod. Different \
+            "Keys: id, name, label, label!, status, exited, health, ancestor, network, volume, before, since, pod, \
+            restart-policy, should-start-on-boot. Different \
             keys and labels must all match; several of another key are alternatives.",
         ),
         Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Names}}'")

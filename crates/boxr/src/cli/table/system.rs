@@ -38,6 +38,29 @@ pub(super) static DOCTOR: Command = Command {
     ..Command::new("doctor", Section::System, "Say what this host can do for you", commands::doctor::run)
 };
 
+pub(super) static BOOT_UNIT: Command = Command {
+    usage: &["system boot-unit [FLAGS]"],
+    about: &[
+        "Prints a unit for systemd which starts boxes with the host, and stops them with it: those with --restart always, and those \
+            with --restart unless-stopped that nobody had stopped. Root's is for the system, another user's for the user.",
+        "With --install it is written where systemd looks, and what is left to do is said.",
+    ],
+    flags: &[&[
+        Flag::switch("install", "Write it where systemd looks"),
+        Flag::value("program", "PATH", "Where boxr will be, if not where it is").complete(Complete::File),
+    ]],
+    examples: &[Example {
+        line: "boxr system boot-unit --install && systemctl enable boxr-boot.service",
+        what: "from the next start of the host on",
+    }],
+    ..Command::new(
+        "system boot-unit",
+        Section::System,
+        "Print a unit that starts boxes with the host",
+        commands::system::boot_unit,
+    )
+};
+
 pub(super) static INFO: Command = Command {
     usage: &["info [FLAGS]"],
     about: &[
@@ -91,10 +114,10 @@ pub(super) static PRUNE: Command = Command {
 pub(super) static SYSTEM: Command = Command {
     usage: &["system COMMAND [FLAGS]"],
     about: &[
-        "Commands about all that boxr keeps: df, events, info, prune. `boxr system COMMAND --help` tells more of one.",
+        "Commands about all that boxr keeps: boot-unit, df, events, info, prune. `boxr system COMMAND --help` tells more of one.",
     ],
     args: &[
-        Arg::one("COMMAND", Complete::Words(&["df", "events", "info", "prune"])),
+        Arg::one("COMMAND", Complete::Words(&["boot-unit", "df", "events", "info", "prune"])),
         Arg::any("ARG", Complete::Nothing),
     ],
     order: FlagOrder::BeforeArguments,

@@ -7,10 +7,26 @@ use crate::boxes;
 use crate::format::condition;
 use crate::report::Report;
 
-const KEYS: [&str; 13] = [
-    "ancestor", "before", "exited", "health", "id", "label", "label!", "name", "network", "pod", "since",
-    "status", "volume",
+const KEYS: [&str; 15] = [
+    "ancestor",
+    "before",
+    "exited",
+    "health",
+    "id",
+    "label",
+    "label!",
+    "name",
+    "network",
+    "pod",
+    "restart-policy",
+    "should-start-on-boot",
+    "since",
+    "status",
+    "volume",
 ];
+
+/// What `restart-policy` can be.
+const POLICIES: [&str; 4] = ["no", "on-failure", "always", "unless-stopped"];
 
 /// What is left of a listing.
 #[derive(Debug, Default)]
@@ -31,6 +47,8 @@ pub(crate) struct Filters {
     store: Option<Store>,
     before: Option<i64>,
     since: Option<i64>,
+    policies: Vec<String>,
+    on_boot: Option<bool>,
 }
 
 /// A part of a name, with `^` and `$` at its ends where these are meant.
@@ -82,6 +100,13 @@ impl Filters {
             }
             "before" => self.before = Some(created()?.min(self.before.unwrap_or(i64::MAX))),
             "since" => self.since = Some(created()?.max(self.since.unwrap_or(i64::MIN))),
+            "restart-policy" if POLICIES.contains(&value) => self.policies.push(value.to_owned()),
+            "restart-policy" => {
+                return Err(bad("no such policy").detail(format!("policies: {}", POLICIES.join(" "))));
+            }
+            "should-start-on-boot" => {
+                self.on_boot = Some(value.parse().map_err(|_| bad("not true or false"))?);
+            }
             _ => return Err(bad("no such filter").detail(keys())),
         }
         Ok(())
@@ -99,7 +124,9 @@ impl Filters {
         by_id
             && by_state
             && match &entry.contents {
-                Contents::Known { state, observed } => self.accept_known(state, *observed),
+                Contents::Known { state, observed } => {
+                    self.accept_known(state, *observed) && self.accept_policy(state)
+                }
                 // Nothing is known of it: only a filter by id or state can mean it.
                 _ => self.asks_no_more(),
             }
@@ -115,8 +142,22 @@ impl Filters {
             && self.unlabelled.is_empty()
             && self.networks.is_empty()
             && self.volumes.is_empty()
+            && self.policies.is_empty()
+            && self.on_boot.is_none()
             && self.before.is_none()
             && self.since.is_none()
+    }
+
+    /// What the record says, which is read only where it matters.
+    fn accept_policy(&self, state: &State) -> bool {
+        if self.policies.is_empty() && self.on_boot.is_none() {
+            return true;
+        }
+        let dir = self.store.as_ref().and_then(|store| store.resolve(&state.id).ok());
+        let Some(record) = dir.and_then(|dir| dir.read_record().ok()) else { return false };
+        let policy = record.options.restart;
+        any(&self.policies, |wanted| wanted == policy.word())
+            && self.on_boot.is_none_or(|wanted| wanted == state.again.is_wanted_at_boot(policy))
     }
 
     fn accept_known(&self, state: &State, observed: Observed) -> bool {

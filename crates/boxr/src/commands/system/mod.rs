@@ -1,5 +1,6 @@
 //! Commands about all that boxr keeps.
 
+mod boot_unit;
 mod df;
 mod info;
 mod prune;
@@ -7,6 +8,7 @@ mod prune;
 use crate::cli::{Invocation, run_member};
 use crate::report::Report;
 
+pub use boot_unit::run as boot_unit;
 pub use df::run as df;
 pub use info::run as info;
 pub use prune::run as prune;
