@@ -18,6 +18,7 @@ mod pod;
 mod raw;
 mod resolve;
 mod settings;
+mod systemd;
 mod text_file;
 mod value;
 

@@ -28,6 +28,7 @@ pub mod nsview;
 pub mod options;
 pub mod outcome;
 pub mod own_ids;
+mod place;
 pub mod pod;
 pub mod prepare;
 pub mod record;

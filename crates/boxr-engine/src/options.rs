@@ -377,6 +377,47 @@ impl Default for LogLimits {
     }
 }
 
+/// What was said of a box's cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CgroupChoice {
+    /// Whether it has one.
+    pub mode: CgroupMode,
+    /// The cgroup, or systemd's slice, that it is made in.
+    pub parent: Option<String>,
+}
+
+impl CgroupChoice {
+    /// Whether nothing was said.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether a box has a cgroup of its own (podman's words).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CgroupMode {
+    /// It has, wherever boxr's boxes have theirs. Its monitor is never in it, which is also `no-conmon`.
+    #[default]
+    Enabled,
+    /// It stays in its maker's.
+    Disabled,
+    /// It has one below its maker's.
+    Split,
+}
+
+impl CgroupMode {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Split => "split",
+        }
+    }
+}
+
 /// Where the output of a box with a monitor goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -547,6 +588,9 @@ pub struct BoxOptions {
     pub log_to: LogTarget,
     /// `KEY=VALUE` labels.
     pub labels: BTreeMap<String, String>,
+    /// Where its cgroup is, if it has one.
+    #[serde(skip_serializing_if = "CgroupChoice::is_usual")]
+    pub cgroup: CgroupChoice,
     /// `KEY=VALUE` annotations of the specification.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,

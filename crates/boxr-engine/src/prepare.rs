@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use boxr_cgroup::{DeviceDefaults, Need};
+use boxr_cgroup::{Accounting, DeviceDefaults, Need};
 use boxr_runtime::hooks::Hooks;
 use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootMaker, RootSource, StartedBy};
 use boxr_runtime::stdio::Stdio;
@@ -19,13 +19,13 @@ use crate::image::rootfs::DeviceNodes;
 use crate::image::settle::settle;
 use crate::image::{self, ContainerFiles, ImageError};
 use crate::join::{self, FindBox, JoinError};
-use crate::options::{BoxOptions, NamespaceMode, Root};
+use crate::options::{BoxOptions, CgroupMode, NamespaceMode, Root};
 use crate::pod::PodSide;
-use crate::resources;
 use crate::sandbox::{self, SandboxError};
 use crate::secret::{self, SecretError};
 use crate::spec::{self, Situation, SpecError};
 use crate::volume::{Places, VolumeError};
+use crate::{place, resources};
 
 /// Why a box cannot be started as its options say. Nothing was changed.
 #[derive(Debug, Error)]
@@ -264,6 +264,16 @@ fn check_root(options: &BoxOptions) -> Result<(), PrepareError> {
     }
 }
 
+/// What was asked for with `--cgroups disabled`.
+fn without_cgroup(guarded: bool) -> Result<CgroupPlan, PrepareError> {
+    if guarded {
+        let text = "--cgroups disabled: only a cgroup keeps this container from the host's devices; \
+                    --userns auto or --cap-drop MKNOD do without";
+        return Err(SpecError::Conflict(text.to_owned()).into());
+    }
+    Ok(CgroupPlan::Inherit)
+}
+
 /// A cgroup for limits, which must be had; and one to hold the processes of a box that others are
 /// to pause, count and end, where the host allows it.
 fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Result<CgroupPlan, PrepareError> {
@@ -271,9 +281,16 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
     let limited = guarded || !options.limits.is_empty();
     let alone = options.namespaces.get(NamespaceKind::Pid) == Some(&NamespaceMode::New);
     let within = manner.pod.cgroup.as_ref();
-    if !limited && !manner.monitored && alone && within.is_none() {
+    let systemd = options.container.as_ref().is_some_and(|container| container.systemd);
+    let said = !options.cgroup.is_usual();
+    if options.cgroup.mode == CgroupMode::Disabled {
+        return without_cgroup(guarded);
+    }
+    if !limited && !manner.monitored && alone && !said && !systemd && within.is_none() {
         return Ok(CgroupPlan::Inherit);
     }
+    let host = boxr_cgroup::Host::detect()?;
+    let path = place::path(&options.cgroup, id, &host);
     let mut resources = limited.then(|| resources::of(&options.limits)).transpose()?;
     if let (true, Some(resources)) = (guarded, &mut resources) {
         let rules = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
@@ -283,12 +300,16 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
     let request = boxr_cgroup::Request {
         resources: resources.as_ref(),
         // Without limits it is a convenience: such a box can also be paused by signals.
-        need: if limited { Need::Required } else { Need::IfPossible },
+        need: if limited || said { Need::Required } else { Need::IfPossible },
         within: within.map(|(name, location)| boxr_cgroup::Within { name, location }),
         devices: if guarded { DeviceDefaults::Container } else { DeviceDefaults::None },
+        place: place::of(&options.cgroup, path.as_deref(), id)?,
+        // systemd looks for a cgroup of its own in each hierarchy, and divides it.
+        accounting: if systemd { Accounting::Every } else { Accounting::Limits },
+        owner: if systemd { image::spec::root_of(spec) } else { None },
         ..boxr_cgroup::Request::new(id)
     };
-    let plan = match boxr_cgroup::Host::detect()?.plan(&request) {
+    let plan = match host.plan(&request) {
         // Nobody asked for these limits, and most hosts give an ordinary user none.
         Err(_) if may_lack => return Ok(CgroupPlan::Inherit),
         other => other?,

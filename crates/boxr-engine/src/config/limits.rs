@@ -4,7 +4,7 @@ use super::error::ConfigError;
 use super::overlay::overlay;
 use super::raw::RawRun;
 use super::resolve::conflict;
-use crate::options::{Limits, Rare};
+use crate::options::{CgroupChoice, CgroupMode, Limits, Rare};
 
 impl Rare {
     /// What a file says where `flags` say nothing; of lists, both.
@@ -39,6 +39,22 @@ pub fn resolve(raw: &RawRun) -> Result<Limits, ConfigError> {
         cpuset_mems: raw.cpuset_mems.clone(),
         rare: Box::new(raw.rare.clone()),
     })
+}
+
+/// What was said of the cgroup itself.
+///
+/// # Errors
+/// Limits of one that is not to be.
+pub(super) fn cgroup(raw: &RawRun) -> Result<CgroupChoice, ConfigError> {
+    let mode = raw.cgroup_mode.unwrap_or_default();
+    let why = "limits and places are of a cgroup";
+    if mode == CgroupMode::Disabled && !resolve(raw)?.is_empty() {
+        return Err(conflict("--cgroups disabled", "a limit", why, ""));
+    }
+    if mode != CgroupMode::Enabled && raw.cgroup_parent.is_some() {
+        return Err(conflict(&format!("--cgroups {}", mode.word()), "--cgroup-parent", why, ""));
+    }
+    Ok(CgroupChoice { mode, parent: raw.cgroup_parent.clone() })
 }
 
 fn check_swap(memory: Option<i64>, memory_swap: Option<i64>) -> Result<(), ConfigError> {

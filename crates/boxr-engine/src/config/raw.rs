@@ -8,10 +8,10 @@ use boxr_network::{MacAddress, NetworkUse, PortSpec};
 
 use super::grammar::{Id, UserSpec};
 use crate::config::overlay::overlay;
-use crate::image::{Image, Said};
+use crate::image::{Image, Said, SystemdMode};
 use crate::notify::SdNotify;
 use crate::options::{
-    IdExtent, LogDriver, MountOption, NamespaceMode, Propagation, Rare, Restart, Tty, Ulimit,
+    CgroupMode, IdExtent, LogDriver, MountOption, NamespaceMode, Propagation, Rare, Restart, Tty, Ulimit,
 };
 use crate::pod::PodSaid;
 
@@ -70,6 +70,9 @@ pub struct RawRun {
     /// Which standard streams are connected; nothing said is all.
     pub attach: Vec<Stream>,
     pub signal_proxy: Option<bool>,
+    pub systemd: Option<SystemdMode>,
+    pub cgroup_mode: Option<CgroupMode>,
+    pub cgroup_parent: Option<String>,
     pub workdir: Option<SaidPath>,
     pub labels: Vec<(String, String)>,
     pub label_files: Vec<PathBuf>,
@@ -202,7 +205,7 @@ impl RawRun {
             cpu_shares cpuset_cpus cpuset_mems pids oom_score_adj timeout sdnotify rm restart keep init die_with_parent
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
             detach_keys publish_all ip ip6 mac_address env_host http_proxy unset_all_env personality init_path
-            read_only_tmpfs monitor_pidfile signal_proxy log_driver log_path log_tag;
+            read_only_tmpfs monitor_pidfile signal_proxy log_driver log_path log_tag systemd cgroup_mode cgroup_parent;
             publish expose network_alias unset_env annotations attach
             env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits notes
         }

@@ -8,7 +8,7 @@ use boxr_sys::namespace::NamespaceKind;
 use super::error::ConfigError;
 use super::grammar::{self, mode_text};
 use super::raw::{RawRun, Stream};
-use super::{environment, identity, text_file};
+use super::{environment, identity, systemd, text_file};
 use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, ImageVolume, UserIdsWord, defaults};
 use crate::notify::SdNotify;
@@ -128,6 +128,9 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let may_copy = raw.container.userns_chown == Some(true);
     let is_user_said = raw.user.is_some();
     let (args, mut container) = command(&mut raw, image)?;
+    if let (Some(container), Some(image)) = (&mut container, image) {
+        systemd::prepare(&mut raw, image, &args, container);
+    }
     let mut id_mapping = id_mapping(&raw);
     if let Some(container) = &mut container {
         id_mapping = match super::pod::ids_of(&raw, &namespaces, container) {
@@ -140,6 +143,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     check_lifetime(&raw, detach)?;
     let retention = retention(&raw, image, purpose, detach);
     check_restart(&raw, retention)?;
+    let cgroup = super::limits::cgroup(&raw)?;
     add_scratch(&mut raw);
     check_mounts(&raw, &namespaces)?;
     let attach = attached(&raw, detach)?;
@@ -192,6 +196,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
             Some(image) => defaults::stop_signal(image, raw.stop_signal)?,
             None => raw.stop_signal,
         },
+        cgroup,
         annotations: raw.annotations.into_iter().collect(),
         personality: raw.personality,
         init_path: raw.init_path,
@@ -263,7 +268,7 @@ fn add_scratch(raw: &mut RawRun) {
     }
 }
 
-fn scratch(destination: PathBuf) -> MountOption {
+pub(super) fn scratch(destination: PathBuf) -> MountOption {
     let options = ["nosuid", "nodev", "mode=1777"].map(str::to_owned).to_vec();
     MountOption { kind: "tmpfs".to_owned(), source: Some("tmpfs".to_owned()), destination, options }
 }

@@ -45,7 +45,7 @@ use thiserror::Error;
 pub use changes::changes;
 pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
-pub use options::{Accounts, ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp};
+pub use options::{Accounts, ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp, SystemdMode};
 pub use said::{ImageVolume, Said, SaidHealth};
 pub use tree::tree;
 pub use userns::{KeepId, UserIds, UserIdsWord};

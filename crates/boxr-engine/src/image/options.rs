@@ -62,6 +62,9 @@ pub struct ContainerOptions {
     /// What its /etc/passwd and /etc/group have besides the image's lines.
     #[serde(skip_serializing_if = "Accounts::is_empty")]
     pub accounts: Accounts,
+    /// Whether systemd is its first process, and may divide its cgroup.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub systemd: bool,
     /// Directories in it that have its /etc/hosts, /etc/hostname and /etc/resolv.conf, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chroot_dirs: Vec<PathBuf>,
@@ -73,6 +76,18 @@ pub struct ContainerOptions {
     pub secrets: Vec<SecretOption>,
     /// Whose ids its ids are.
     pub user_ids: UserIds,
+}
+
+/// When a container is made for systemd (podman's `--systemd`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SystemdMode {
+    /// When its command is called like it.
+    #[default]
+    Detected,
+    /// Whatever its command is.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Lines of a container's own in /etc/passwd and /etc/group.

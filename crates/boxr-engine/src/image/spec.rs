@@ -185,14 +185,19 @@ fn keep_owners(one: &mut Mount) {
     one.set_options(Some(words));
 }
 
-/// The host's ids of the container's root, where files that boxr writes are to belong to it.
-fn root_outside(spec: &Spec, situation: &Situation<'_>) -> Option<(u32, u32)> {
-    let linux = spec.linux().as_ref().filter(|_| situation.privileged)?;
+/// The host's ids of the container's root, if it has others than the host's.
+pub(crate) fn root_of(spec: &Spec) -> Option<(u32, u32)> {
+    let linux = spec.linux().as_ref()?;
     let first = |maps: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>| {
         let root = maps.iter().flatten().find(|map| map.container_id() == 0);
         root.map(|map| map.host_id())
     };
     first(linux.uid_mappings()).zip(first(linux.gid_mappings()))
+}
+
+/// The host's ids of the container's root, where files that boxr writes are to belong to it.
+fn root_outside(spec: &Spec, situation: &Situation<'_>) -> Option<(u32, u32)> {
+    root_of(spec).filter(|_| situation.privileged)
 }
 
 /// The name that the container shares with the host.
@@ -216,7 +221,8 @@ fn adapt(one: &mut Mount, container: &ContainerOptions) {
 
 fn cgroups(container: &ContainerOptions) -> Mount {
     let words = ["nosuid", "noexec", "nodev", "ro"];
-    let words = if container.privileged { &words[..3] } else { &words[..] };
+    let is_writable = container.privileged || container.systemd;
+    let words = if is_writable { &words[..3] } else { &words[..] };
     mount("cgroup", "cgroup", "/sys/fs/cgroup", words)
 }
 

@@ -33,6 +33,8 @@ pub struct RunRequest {
     pub timing: bool,
     /// `--status-fd`
     pub status_fd: Option<i32>,
+    /// `--rmi`: the image goes with the box.
+    pub rmi: bool,
     /// `--replace`: the box that has the name goes.
     pub replace: bool,
     /// `--cidfile`, absolute.
@@ -98,6 +100,7 @@ fn resolve(
         status_fd: if run { descriptor(&invocation, "status-fd")? } else { None },
         file: invocation.value("file").map(PathBuf::from),
         replace: invocation.switch("replace"),
+        rmi: run && invocation.switch("rmi"),
         ..RunRequest::default()
     };
     let mut words = std::mem::take(&mut invocation.matches.positionals);
@@ -114,6 +117,17 @@ fn resolve(
     }
     if purpose == Purpose::Create {
         raw.detach = None;
+    }
+    if request.rmi {
+        if raw.rm == Some(false) || raw.detach == Some(true) || raw.image.is_none() {
+            return Err(Report::new(
+                "boxr run: --rmi is for a container of an image that runs in the foreground",
+            )
+            .detail(
+                "it goes at the end, and its image with it; --detach and --rm=false cannot be said with it",
+            ));
+        }
+        raw.rm = Some(true);
     }
     let resolved = config::resolve(raw, purpose, caller).map_err(|error| match error {
         ConfigError::NoCommand => no_command(&invocation),

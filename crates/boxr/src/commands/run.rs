@@ -32,8 +32,18 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         exposure::protect_for(&options).map_err(EngineError::from)?;
     }
     let store = boxes::open_store(&globals)?;
+    let image = options.root.image().filter(|_| request.rmi).map(|image| image.id.to_string());
+    let ran = go(&store, options, request)?;
+    if let Some(image) = image {
+        // Whoever uses it still keeps it, and nobody asked for words about that.
+        super::image::rmi::remove_unused(&globals, &image)?;
+    }
+    Ok(ran)
+}
+
+fn go(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
     if request.explain {
-        explain::print(&store, &options, &request)?;
+        explain::print(store, &options, &request)?;
         if request.dry_run {
             return Ok(0);
         }
@@ -45,17 +55,17 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             .map_err(|errno| EngineError::system("end with the parent", errno))?;
     }
     if request.replace {
-        boxes::replace(&store, request.name.as_deref())?;
+        boxes::replace(store, request.name.as_deref())?;
     }
     let new_pod = request.new_pod.clone();
     let is_kept = options.retention == Retention::Kept || request.attach.is_some() || is_logged(&options);
     let done = match (request.detach, is_kept) {
-        (true, _) => detached(&store, options, request),
-        (false, true) => kept(&store, options, request),
-        (false, false) => in_foreground(&store, options, request),
+        (true, _) => detached(store, options, request),
+        (false, true) => kept(store, options, request),
+        (false, false) => in_foreground(store, options, request),
     };
     if let (Err(_), Some(pod)) = (&done, new_pod) {
-        pod.take_back(&store);
+        pod.take_back(store);
     }
     done
 }

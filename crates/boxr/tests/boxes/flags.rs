@@ -23,6 +23,8 @@ pub const TESTS: &[Test] = &[
     test!(a_platform_part_by_part, Need::Tool(Tool::Busybox), OVERLAY),
     test!(the_monitor_tells_its_pid),
     test!(what_has_no_meaning_here_is_said),
+    test!(a_container_is_made_for_systemd, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(the_image_goes_with_the_box, Need::Tool(Tool::Busybox), OVERLAY),
 ];
 
 fn variables_are_taken_away_and_passed_on(t: &Sandbox) {
@@ -66,7 +68,7 @@ fn users_of_the_host_and_unknown_ones_get_lines(t: &Sandbox) {
     run(&["--hostuser", known[0]]).ok().shows(&line);
     run(&["--hostuser", "no-such-user"]).exits(125).blames("no-such-user");
     run(&["--passwd-entry", "x"]).exits(125).blames("--passwd-entry");
-    t.run(["--hostuser", "root", "--", "true"]).run().exits(125).blames("a container of an image");
+    t.run(["--hostuser", known[0], "--", "true"]).run().exits(125).blames("a container of an image");
     nothing_left(t);
 }
 
@@ -247,4 +249,45 @@ fn what_has_no_meaning_here_is_said(t: &Sandbox) {
     }
     t.run(["--disable-content-trust=false", "--", "true"]).run().exits(125).blames("notary");
     t.assert_nothing_left();
+}
+
+fn a_container_is_made_for_systemd(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sleep","1000"]}"#);
+    // Nobody is given a cgroup of version 1, which is not safe to divide by others than the host's root.
+    let is_root = rustix::process::geteuid().is_root();
+    let userns = if is_root { &["--userns", "host"][..] } else { &[] };
+    t.run(["-q", "-d", "--name", "it", "--systemd=always"]).args(userns).args([&name]).run().ok();
+    let script = "cut -d ' ' -f 2,3 /proc/mounts | grep -E '^/(run|run/lock|tmp|var/log/journal) tmpfs'; tr '\\0' '\\n' </proc/1/environ | grep ^container=";
+    let out = t.boxr(["exec", "it", "sh", "-c", script]).run().ok();
+    let text = "/run tmpfs\n/run/lock tmpfs\n/tmp tmpfs\n/var/log/journal tmpfs\ncontainer=oci\n";
+    assert_eq!(out.lines().into_iter().collect::<std::collections::BTreeSet<_>>().len(), 5, "{}", out.text());
+    assert!(text.lines().all(|line| out.text().contains(line)), "{}", out.text());
+    t.boxr(["inspect", "-f", "{{.Config.StopSignal}}", "it"]).run().ok().prints("RTMIN+3\n");
+    if is_root {
+        // It divides its cgroup: below the first hierarchy that there is.
+        let divide = "dir=/sys/fs/cgroup; [ -e $dir/cgroup.procs ] || dir=$dir/systemd; [ -d $dir ] || exit 0; mkdir $dir/part && rmdir $dir/part";
+        t.boxr(["exec", "it", "sh", "-c", divide]).run().ok();
+    }
+    t.remove(["it"]);
+    t.boxr(["create", "--name", "it", &name, "/sbin/init"]).run().ok();
+    t.boxr(["inspect", "-f", "{{.Config.StopSignal}}", "it"]).run().ok().prints("RTMIN+3\n");
+    t.remove(["it"]);
+    t.boxr(["create", "--name", "it", "--systemd=false", &name, "/sbin/init"]).run().ok();
+    t.boxr(["inspect", "-f", "{{.Config.StopSignal}}", "it"]).run().ok().prints("SIGTERM\n");
+    t.remove(["it"]);
+    t.run(["--systemd=perhaps", &name, "true"]).run().exits(125).blames("--systemd perhaps");
+    nothing_left(t);
+}
+
+fn the_image_goes_with_the_box(t: &Sandbox) {
+    let (_server, name) = offered(t, "{}");
+    t.boxr(["create", "-q", "--name", "user", &name, "true"]).run().ok();
+    t.run(["--rmi", &name, "echo", "ran"]).run().ok().prints("ran\n");
+    t.boxr(["image", "exists", &name]).run().ok();
+    t.remove(["user"]);
+    t.run(["--rmi", &name, "sh", "-c", "exit 3"]).run().exits(3);
+    t.boxr(["images", "-q"]).run().ok().prints("");
+    t.run(["--rmi", "-d", &name]).run().exits(125).blames("--rmi");
+    t.run(["--rmi", "--", "true"]).run().exits(125).blames("--rmi");
+    nothing_left(t);
 }

@@ -30,6 +30,8 @@ pub const TESTS: &[Test] = &[
     test!(block_devices_are_limited, Need::Root, Need::Controller(Controller::Blkio), Need::BlockDevice),
     test!(files_of_version_two_are_written, MEMORY, Need::CgroupV2),
     test!(limits_of_devices_are_checked),
+    test!(a_group_is_made_where_one_wants_it, Need::Root, Need::Controller(Controller::Pids)),
+    test!(a_box_goes_without_a_group),
 ];
 
 const MEMORY: Need = Need::Controller(Controller::Memory);
@@ -346,4 +348,37 @@ fn processes_that_are_entered_are_limited_too(t: &Sandbox) {
     let first = t.boxr(["exec", "limited", "cat", "/proc/1/cgroup"]).run().ok().text();
     assert_eq!(of(&[]), first);
     t.remove(["limited"]);
+}
+
+fn a_group_is_made_where_one_wants_it(t: &Sandbox) {
+    let parent = format!("/boxr-test-parent-{}", std::process::id());
+    start(t, &["--cgroup-parent", &parent, "--pids-limit", "20"]);
+    let dir = group(t, "limited", "pids");
+    assert!(dir.parent().unwrap().ends_with(&parent[1..]), "{}", dir.display());
+    assert_eq!(setting(t, "limited", "pids", ["pids.max", "pids.max"]), "20");
+    t.boxr(["inspect", "-f", "{{.HostConfig.CgroupParent}}", "limited"])
+        .run()
+        .ok()
+        .prints(&format!("{parent}\n"));
+    t.remove(["limited"]);
+    assert!(!dir.exists());
+    // As with docker, the parent stays.
+    for parents in boxr_testing::leaks::cgroups().into_iter().filter(|dir| dir.ends_with(&parent[1..])) {
+        std::fs::remove_dir(parents).unwrap();
+    }
+    t.run(["--cgroup-parent", "../x", "--", "true"]).run().exits(125).blames("--cgroup-parent");
+    t.assert_nothing_left();
+}
+
+fn a_box_goes_without_a_group(t: &Sandbox) {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    t.run(["--cgroups", "disabled", "--", "cat", "/proc/self/cgroup"]).run().ok().prints(&own);
+    t.run(["-d", "--name", "limited", "--cgroups", "disabled", "--", "sleep", "1000"]).run().ok();
+    t.boxr(["exec", "limited", "cat", "/proc/1/cgroup"]).run().ok().prints(&own);
+    t.remove(["limited"]);
+    t.run(["--cgroups", "no-conmon", "--", "true"]).run().ok();
+    t.run(["--cgroups", "disabled", "-m", "64m", "--", "true"]).run().exits(125).blames("--cgroups disabled");
+    t.run(["--cgroups", "split", "--cgroup-parent", "/x", "--", "true"]).run().exits(125).blames("split");
+    t.run(["--cgroups", "many", "--", "true"]).run().exits(125).blames("--cgroups many");
+    t.assert_nothing_left();
 }

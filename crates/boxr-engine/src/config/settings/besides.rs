@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{BOOL, E, FILE, Setting, TIME, add, both, flag, put, same};
+use super::{BOOL, D, E, FILE, Setting, TIME, add, both, flag, put, same};
 use crate::config::grammar;
 use crate::config::raw::{RawRun, Stream};
 use crate::config::value::{Base, Invalid, Node};
-use crate::image::{ImageVolume, accounts};
+use crate::image::{ImageVolume, SystemdMode, accounts};
 use crate::options::MountOption;
 
 /// Keys of no table come first.
@@ -81,6 +81,21 @@ pub(super) static SETTINGS: &[Setting] = &[
             _ => return Err(node.invalid("no such stream")),
         });
         Ok(())
+    }),
+    same("systemd", "true, always or false", D("\"true\""), |raw, node, _| {
+        let text = match node.boolean() {
+            Ok(on) => on.to_string(),
+            Err(_) => node.text()?.to_owned(),
+        };
+        put(
+            &mut raw.systemd,
+            match text.as_str() {
+                "true" => SystemdMode::Detected,
+                "always" => SystemdMode::Always,
+                "false" => SystemdMode::Never,
+                _ => return Err(node.invalid("no such choice")),
+            },
+        )
     }),
     flag("sig-proxy", BOOL, |raw, node, _| put(&mut raw.signal_proxy, node.boolean()?)),
     flag("runtime", "boxr, runc or crun", runtime),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{BOOL, E, Setting, both, count, flag, put};
+use super::{BOOL, D, E, Setting, both, count, flag, put};
 use crate::config::grammar;
 use crate::config::value::{Base, Invalid, Node, Value};
-use crate::options::DeviceFigure;
+use crate::options::{CgroupMode, DeviceFigure};
 
 const MICROSECONDS: &str = "a number of microseconds";
 const RATE: &str = "DEVICE:RATE, such as /dev/sda:10m";
@@ -132,6 +132,35 @@ pub(super) static SETTINGS: &[Setting] = &[
         E("[\"c 10:229 rwm\"]"),
         |raw, node, _| {
             super::add(&mut raw.container.device_rules, node.each(|node| grammar::device_rule(node.text()?))?)
+        },
+    ),
+    both(
+        "limits.cgroups",
+        "cgroups",
+        "enabled, disabled, no-conmon or split",
+        D("\"enabled\""),
+        |raw, node, _| {
+            put(
+                &mut raw.cgroup_mode,
+                match node.text()? {
+                    "enabled" | "no-conmon" => CgroupMode::Enabled,
+                    "disabled" => CgroupMode::Disabled,
+                    "split" => CgroupMode::Split,
+                    _ => return Err(node.invalid("no such choice")),
+                },
+            )
+        },
+    ),
+    both(
+        "limits.cgroup-parent",
+        "cgroup-parent",
+        "a cgroup, or a slice of systemd's",
+        E("\"/jobs\""),
+        |raw, node, _| match node.text()? {
+            text if text.is_empty() || text.split('/').any(|part| part == "..") => {
+                Err(node.invalid("not the path of a cgroup"))
+            }
+            text => put(&mut raw.cgroup_parent, text.to_owned()),
         },
     ),
     flag("kernel-memory", "a size such as 64m", |raw, node, _| {

@@ -42,6 +42,13 @@ pub static BESIDES: &[Flag] = &[
         .repeat()
         .complete(Complete::Words(&["stdin", "stdout", "stderr"])),
     Flag::switch("sig-proxy", "Pass signals on to the command (default true)"),
+    Flag::optional("systemd", "true|always|false", "true", "Make it for systemd (default true: if it runs systemd)")
+        .group(LIFE)
+        .doc(
+            "A tmpfs on /run, /run/lock, /tmp and /var/log/journal, a cgroup that it may divide, the variable container and \
+                RTMIN+3 as stop signal. With true where the command is systemd or /sbin/init. On cgroup v1 as root \
+                it may divide its cgroup with --userns host alone.",
+        ),
     Flag::value("runtime", "NAME", "As it is: boxr is the runtime").hidden(),
     Flag::switch("disable-content-trust", "As it is: signatures of docker's notary are not asked for")
         .hidden(),

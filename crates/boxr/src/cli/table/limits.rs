@@ -45,5 +45,10 @@ pub static AT_START: &[Flag] = &[
     Flag::value("device-cgroup-rule", "RULE", "Let a container of an image use devices: 'c 10:229 rwm'")
         .group(TITLE)
         .repeat(),
+    Flag::value("cgroups", "MODE", "enabled (default), disabled, or split: below the caller's own")
+        .group(TITLE)
+        .complete(crate::cli::flag::Complete::Words(&["enabled", "disabled", "no-conmon", "split"])),
+    Flag::value("cgroup-parent", "PATH", "Make its cgroup in this one, or in this slice of systemd's")
+        .group(TITLE),
     Flag::value("kernel-memory", "SIZE", "No effect: Linux has no such limit any more").group(TITLE).hidden(),
 ];

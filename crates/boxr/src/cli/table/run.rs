@@ -74,7 +74,7 @@ pub(super) static CREATE: Command = Command {
 };
 
 /// Flags of docker's run that a later version is to have.
-pub static LATER: &[&str] = &["cgroup-parent", "link", "storage-opt", "volumes-from"];
+pub static LATER: &[&str] = &["link", "storage-opt", "volumes-from"];
 
 pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
@@ -119,6 +119,7 @@ static INVOCATION: &[Flag] = &[
     POD_FILE,
     Flag::switch("detach", "Run in the background and print the box's id").short('d'),
     DETACH_KEYS,
+    Flag::switch("rmi", "Remove the image when the box has ended, unless others use it; implies --rm"),
     Flag::switch("explain", "Say what will be done, step by step, before doing it"),
     Flag::switch("dry-run", "Stop before anything is changed"),
     Flag::switch("timing", "Say on stderr where the time of the start went"),

@@ -4,7 +4,7 @@ use boxr_engine::events::Action;
 use boxr_image::store::{Store, Swept, Which};
 
 use crate::boxes;
-use crate::cli::Invocation;
+use crate::cli::{Globals, Invocation};
 use crate::images::{self, Image, Meant};
 use crate::report::{Report, write_stdout};
 
@@ -102,4 +102,18 @@ fn remove(store: &Store, invocation: &Invocation, image: &Image, meant: &Meant) 
     let Swept { layers, .. } = store.sweep(Which::Unreferenced)?;
     text.extend(layers.iter().map(|layer| format!("Deleted: {layer}\n")));
     write_stdout(&text)
+}
+
+/// Removes an image that no container uses (`boxr run --rmi`); one that is in use, or has another name, stays.
+///
+/// # Errors
+/// The store cannot be opened, or refuses.
+pub fn remove_unused(globals: &Globals, id: &str) -> Result<(), Report> {
+    let store = images::open_store_with_ids(globals)?;
+    let found = images::all(&store)?.into_iter().find(|image| image.record.config.to_string() == id);
+    let Some(image) = found.filter(|image| image.names.len() < 2) else { return Ok(()) };
+    if images::forget(&store, globals, &image.record.manifest)?.is_none() {
+        store.sweep(Which::Unreferenced)?;
+    }
+    Ok(())
 }

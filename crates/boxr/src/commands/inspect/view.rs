@@ -227,7 +227,6 @@ fn mounts(options: &BoxOptions, data: Option<&Path>) -> Vec<Value> {
 }
 
 fn host_config(options: &BoxOptions) -> Value {
-    let limits = &options.limits;
     let namespaces = &options.namespaces;
     let ulimits: Vec<Value> = options
         .ulimits
@@ -247,27 +246,13 @@ fn host_config(options: &BoxOptions) -> Value {
             )
         })
         .collect();
-    json!({
+    let mut view = json!({
         "Annotations": options.annotations,
         "AutoRemove": options.retention == Retention::Ephemeral,
         "Binds": binds,
-        "BlkioWeight": limits.rare.blkio_weight.unwrap_or(0),
-        "BlkioWeightDevice": figures(&limits.rare.blkio_weight_devices, "Weight"),
-        "BlkioDeviceReadBps": figures(&limits.rare.read_bps, "Rate"),
-        "BlkioDeviceWriteBps": figures(&limits.rare.write_bps, "Rate"),
-        "BlkioDeviceReadIOps": figures(&limits.rare.read_iops, "Rate"),
-        "BlkioDeviceWriteIOps": figures(&limits.rare.write_iops, "Rate"),
         "CapAdd": options.capabilities.add,
         "CapDrop": options.capabilities.drop,
         "CgroupnsMode": mode_text(&namespaces.cgroup),
-        "CgroupConf": limits.rare.unified,
-        "CpuPeriod": limits.rare.cpu_period.unwrap_or(0),
-        "CpuQuota": limits.rare.cpu_quota.unwrap_or(0),
-        "CpuRealtimePeriod": limits.rare.cpu_rt_period.unwrap_or(0),
-        "CpuRealtimeRuntime": limits.rare.cpu_rt_runtime.unwrap_or(0),
-        "CpuShares": limits.cpu_shares.unwrap_or(0),
-        "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
-        "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
         "DeviceCgroupRules": options.container.iter().flat_map(|container| &container.device_rules).map(rule_text).collect::<Vec<_>>(),
         "Init": options.init,
         "IpcMode": mode_text(&namespaces.ipc),
@@ -275,19 +260,12 @@ fn host_config(options: &BoxOptions) -> Value {
             "Type": options.log_to.driver.word(),
             "Config": log_config(options),
         },
-        "Memory": limits.memory.unwrap_or(0),
-        "MemoryReservation": limits.rare.memory_reservation.unwrap_or(0),
-        "MemorySwap": limits.memory_swap.unwrap_or(0),
-        "MemorySwappiness": limits.rare.memory_swappiness,
-        "NanoCpus": limits.cpus_milli.unwrap_or(0).saturating_mul(1_000_000),
         "NetworkMode": match options.network.networks.first() {
             Some(network) => network.name.clone(),
             None => mode_text(&namespaces.network),
         },
-        "OomKillDisable": limits.rare.oom_kill_disable.unwrap_or(false),
         "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
         "PidMode": mode_text(&namespaces.pid),
-        "PidsLimit": limits.pids,
         "Privileged": options.container.as_ref().is_some_and(|container| container.privileged),
         "ReadonlyRootfs": options.read_only,
         "RestartPolicy": {
@@ -304,7 +282,45 @@ fn host_config(options: &BoxOptions) -> Value {
             Some(container) => container.user_ids.mode.clone(),
             None => namespaces.user.as_ref().map(mode_text).unwrap_or_default(),
         },
-    })
+    });
+    if let Some(view) = view.as_object_mut() {
+        view.append(&mut limits_view(options));
+    }
+    view
+}
+
+/// The limits of its cgroup, in docker's keys.
+fn limits_view(options: &BoxOptions) -> serde_json::Map<String, Value> {
+    let limits = &options.limits;
+    let view = json!({
+        "BlkioWeight": limits.rare.blkio_weight.unwrap_or(0),
+        "BlkioWeightDevice": figures(&limits.rare.blkio_weight_devices, "Weight"),
+        "BlkioDeviceReadBps": figures(&limits.rare.read_bps, "Rate"),
+        "BlkioDeviceWriteBps": figures(&limits.rare.write_bps, "Rate"),
+        "BlkioDeviceReadIOps": figures(&limits.rare.read_iops, "Rate"),
+        "BlkioDeviceWriteIOps": figures(&limits.rare.write_iops, "Rate"),
+        "Cgroups": options.cgroup.mode.word(),
+        "CgroupParent": options.cgroup.parent.clone().unwrap_or_default(),
+        "CgroupConf": limits.rare.unified,
+        "CpuPeriod": limits.rare.cpu_period.unwrap_or(0),
+        "CpuQuota": limits.rare.cpu_quota.unwrap_or(0),
+        "CpuRealtimePeriod": limits.rare.cpu_rt_period.unwrap_or(0),
+        "CpuRealtimeRuntime": limits.rare.cpu_rt_runtime.unwrap_or(0),
+        "CpuShares": limits.cpu_shares.unwrap_or(0),
+        "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
+        "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
+        "Memory": limits.memory.unwrap_or(0),
+        "MemoryReservation": limits.rare.memory_reservation.unwrap_or(0),
+        "MemorySwap": limits.memory_swap.unwrap_or(0),
+        "MemorySwappiness": limits.rare.memory_swappiness,
+        "NanoCpus": limits.cpus_milli.unwrap_or(0).saturating_mul(1_000_000),
+        "OomKillDisable": limits.rare.oom_kill_disable.unwrap_or(false),
+        "PidsLimit": limits.pids,
+    });
+    match view {
+        Value::Object(view) => view,
+        _ => serde_json::Map::new(),
+    }
 }
 
 /// Options of the log, in docker's words.
