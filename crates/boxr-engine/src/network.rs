@@ -4,6 +4,7 @@
 //! devices are made when the first process exists and before its command runs. All is given back when the box has
 //! ended, and with its directory: whoever removes a box whose boxr was killed gives back what it had.
 
+mod follow;
 mod ports;
 mod realm;
 mod resolver;
@@ -389,7 +390,13 @@ fn change(
         let name = lock.read_state()?.name;
         return Err(EngineError::Wrong { name, is: "has no network of its own".to_owned() });
     }
+    let networks = networks(dir.paths());
+    let before = networks.attachment(dir.id().as_str())?;
     how(&lock, &mut record.options)?;
+    let after = networks.attachment(dir.id().as_str())?;
+    if running(&lock.read_state()?).is_some() {
+        follow::follow(dir, &record.options, before.as_ref(), after.as_ref())?;
+    }
     Ok(lock.replace_record(&record)?)
 }
 

@@ -118,6 +118,11 @@ impl Networks {
             let why = "a macvlan network needs a device of the host's: --opt parent=eth0".to_owned();
             return Err(Error::Unsupported { network: request.name.clone(), why });
         }
+        let has_ipv6 = request.ipv6 || request.subnets.iter().any(Subnet::is_ipv6);
+        if let Some(mtu) = options.mtu.filter(|mtu| has_ipv6 && *mtu < 1280) {
+            let why = "IPv6 needs 1280 at the least (RFC 8200)";
+            return Err(Error::invalid("option", &format!("mtu={mtu}"), why));
+        }
         let _alone = self.lock()?;
         let all = self.list()?;
         if all.iter().any(|other| other.name == request.name) {

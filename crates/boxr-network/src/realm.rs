@@ -26,7 +26,7 @@ use boxr_sys::{fd, memory, nsfs, pidfd, signal, title};
 use rustix::event::pause;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -337,7 +337,9 @@ fn end(pid: i32, record: &Record) -> Result<(), Error> {
     if !inside {
         return Ok(());
     }
-    match pidfd_send_signal(held.as_fd(), Signal::KILL) {
+    // A resolver and its standby are one group, which has no other members: at once, or one would follow the other.
+    let group = rustix::process::getpgid(Some(pid)).map_err(failed)?;
+    match rustix::process::kill_process_group(group, Signal::KILL) {
         Err(Errno::SRCH) => Ok(()),
         done => done.and_then(|()| helper::wait_for_end(held.as_fd())).map_err(failed),
     }

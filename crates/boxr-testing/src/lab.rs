@@ -137,6 +137,12 @@ impl Lab {
                 std::fs::remove_dir_all(dir).unwrap();
             }
         }
+        self.go();
+    }
+
+    /// Ends both, as a reboot does: what boxr knows of them stays.
+    #[track_caller]
+    pub fn go(self) {
         for mut holder in [self.host, self.internet] {
             holder.close_stdin();
             holder.finish().ok();

@@ -27,7 +27,7 @@ pub struct Podman {
 
 impl Podman {
     /// `None` where it does not run a container here, which is said.
-    fn find(bench: &Bench, image: &str) -> Option<Self> {
+    pub fn find(bench: &Bench, image: &str) -> Option<Self> {
         for runtime in ["crun", "runc"] {
             let dir = |name: &str| bench.dir.path().join("podman").join(name).display().to_string();
             let globals = ["--runtime", runtime, "--storage-driver", "overlay", "--root", &dir("root")]
@@ -55,10 +55,15 @@ impl Podman {
 
     /// `run --rm`; the limits are those that root without CAP_SYS_RESOURCE can set.
     fn run(&self, image: &str, program: &str) -> Command {
-        let mut command = self.command(&["run", "--rm", "--network", "none"]);
-        command.args(["--ulimit", "nofile=1024:2048", "--ulimit", "nproc=1024:2048", image, program]);
-        command
+        run_with_network(self, image, program, "none")
     }
+}
+
+/// `podman run --rm` on a network.
+pub fn run_with_network(podman: &Podman, image: &str, program: &str, network: &str) -> Command {
+    let mut command = podman.command(&["run", "--rm", "--network", network]);
+    command.args(["--ulimit", "nofile=1024:2048", "--ulimit", "nproc=1024:2048", image, program]);
+    command
 }
 
 /// Measures all.

@@ -80,7 +80,8 @@ fn wait_until_at_rest(monitor: Pid) {
     });
 }
 
-fn private(pid: Pid) -> Result<(u64, u64), String> {
+/// Kibibytes that only this process has: all, and those that it has written to.
+pub fn private(pid: Pid) -> Result<(u64, u64), String> {
     let path = format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero());
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let sum = |prefix: &str| {

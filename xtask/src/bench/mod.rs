@@ -4,6 +4,7 @@ mod exec;
 mod images;
 mod measure;
 mod memory;
+mod networks;
 mod oci;
 mod peers;
 mod report;
@@ -46,13 +47,14 @@ pub fn main(words: &[String]) -> Outcome {
         .map_err(|error| error.to_string())?;
     let bench = Bench::prepare(scale)?;
     let mut report = Report::default();
-    let all: [(&str, Part); 6] = [
+    let all: [(&str, Part); 7] = [
         ("start", start::run),
         ("memory", memory::run),
         ("exec", exec::run),
         ("thousand", thousand::run),
         ("oci", oci::run),
         ("images", images::run),
+        ("networks", networks::run),
     ];
     if let Some(unknown) = parts.iter().find(|part| all.iter().all(|(name, _)| name != part)) {
         return Err(format!("there is no part {unknown:?} to measure"));

@@ -7,11 +7,12 @@ use crate::{Outcome, top};
 
 /// Compiles the programs of `bench/` with the C compiler that Rust links with anyway.
 pub fn compile(bench: &Bench) -> Outcome {
-    let sources: [(&str, &[&str]); 5] = [
+    let sources: [(&str, &[&str]); 6] = [
         ("true", &["-static", "-nostdlib"]),
         ("hold", &["-static"]),
         ("floor", &["-static"]),
         ("lines", &["-static"]),
+        ("traffic", &["-static"]),
         ("setrlimit", &["-shared", "-fPIC"]),
     ];
     for (name, flags) in sources {

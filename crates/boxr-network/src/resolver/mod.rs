@@ -2,7 +2,8 @@
 //! network has containers.
 //!
 //! It is a fork of boxr that holds the lock of `nets/NAME/resolver` for as long as it lives, so that there is one. It
-//! hears from the kernel when leases and records change, and ends with the last lease, under the network's lock:
+//! has a standby, which holds the same sockets: when one is killed the other goes on, and what was asked meanwhile waits
+//! in the sockets. It hears from the kernel when leases and records change, and ends with the last lease, under the network's lock:
 //! whoever takes a lease after that finds the lock free. One that was killed is started again by the next start on
 //! the network and by `boxr network reload`.
 
@@ -15,15 +16,17 @@ use std::path::PathBuf;
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::{fd, memory, pidfd, signal, title};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::definition::{Definition, Driver};
 use crate::error::Error;
 use crate::files::{self, Sharing};
 use crate::networks::{DEFAULT, Networks};
-use serve::Server;
+use serve::{Event, Server};
 
 impl Definition {
     /// Whether containers on it find each other by name.
@@ -80,7 +83,7 @@ impl Networks {
             // Made by whoever looks: only where there is one already.
             if self.resolver_lock(&network).exists() && matches!(self.try_lock_resolver(&network), Ok(None)) {
                 let text = std::fs::read_to_string(self.resolver_lock(&network)).unwrap_or_default();
-                pids.extend(text.trim().parse::<i32>());
+                pids.extend(text.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
             }
         }
         Ok(pids)
@@ -110,7 +113,7 @@ impl Networks {
         let bound = self.try_lock_resolver(&network.name).and_then(|lock| match lock {
             Some(lock) => {
                 let server = Server::bind(self, network)?;
-                note_pid(&lock)?;
+                note_pids(&lock, None)?;
                 give_up_rights()?;
                 Ok(Some((lock, server)))
             }
@@ -123,7 +126,37 @@ impl Networks {
         let Some((lock, server)) = bound? else { return Ok(()) };
         memory::release_program().unwrap_or_default();
         let mut lock = Some(lock);
-        server.run(|| self.is_deserted(&network.name, &mut lock))
+        server.run(|server, event| match event {
+            Event::Changed => self.is_deserted(&network.name, &mut lock),
+            Event::Alone => {
+                // Without one it goes on all the same.
+                server.set_standby(self.fork_standby(&network.name, &lock).unwrap_or_default());
+                false
+            }
+        })
+    }
+
+    /// In the resolver: makes a standby and gives its pidfd. Returns in the standby too, when the resolver has ended and it
+    /// is to go on: without one of its own.
+    fn fork_standby(&self, network: &str, lock: &Option<OwnedFd>) -> Result<Option<OwnedFd>, Errno> {
+        let me = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+        match clone3(0, None, Parent::Caller)? {
+            Cloned::Parent { pid, pidfd } => {
+                lock.as_ref().map_or(Ok(()), |lock| note_pids(lock, Some(pid)))?;
+                Ok(Some(pidfd))
+            }
+            Cloned::Child => {
+                title::set(c"boxr-resolver", &format!("boxr-resolver standby {network}"))?;
+                let mut fds = [PollFd::new(&me, PollFlags::IN)];
+                rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+                if files::names(&self.leases_of(network)).is_ok_and(|leases| leases.is_empty()) {
+                    exit_now(0);
+                }
+                title::set(c"boxr-resolver", &format!("boxr-resolver {network}"))?;
+                lock.as_ref().map_or(Ok(()), |lock| note_pids(lock, None))?;
+                Ok(None)
+            }
+        }
     }
 
     /// Whether no container is left; then the lock has been given back.
@@ -143,11 +176,15 @@ impl Networks {
     }
 }
 
-/// So that it can be found.
-fn note_pid(lock: &OwnedFd) -> Result<(), Errno> {
-    rustix::fs::ftruncate(lock, 0)?;
-    let text = format!("{}\n", rustix::process::getpid().as_raw_nonzero());
-    rustix::io::pwrite(lock, text.as_bytes(), 0).map(|_| ())
+/// So that it can be found, and its standby.
+fn note_pids(lock: &OwnedFd, standby: Option<Pid>) -> Result<(), Errno> {
+    let mut text = rustix::process::getpid().as_raw_nonzero().to_string();
+    if let Some(standby) = standby {
+        text.push_str(&format!(" {}", standby.as_raw_nonzero()));
+    }
+    text.push('\n');
+    rustix::io::pwrite(lock, text.as_bytes(), 0)?;
+    rustix::fs::ftruncate(lock, text.len() as u64)
 }
 
 /// From here on it reads what containers send: it keeps its user, whose files it reads, and no capability.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::wire::{self, Data, Kind, Question, Refusal};
+use super::wire::{self, Data, Kind, Question, Refusal, Transport};
 use crate::attachment::short;
 use crate::definition::Definition;
 use crate::error::Error;
@@ -54,16 +54,16 @@ impl Names {
     }
 
     /// Answers a query, as far as it is about this network.
-    pub(super) fn ask(&self, network: &Definition, query: &[u8]) -> Outcome {
+    pub(super) fn ask(&self, network: &Definition, query: &[u8], transport: Transport) -> Outcome {
         let question = match wire::question(query) {
             Ok(question) => question,
             Err(None) => return Outcome::Drop,
             Err(Some(refusal)) => return Outcome::Answer(wire::refuse(query, refusal)),
         };
         match self.look_up(network, &question) {
-            Some(records) => Outcome::Answer(wire::answer(query, &question, records.as_deref())),
+            Some(records) => Outcome::Answer(wire::answer(query, &question, records.as_deref(), transport)),
             // Nothing leaves an internal network, questions neither.
-            None if network.internal => Outcome::Answer(wire::answer(query, &question, None)),
+            None if network.internal => Outcome::Answer(wire::answer(query, &question, None, transport)),
             None => Outcome::Forward,
         }
     }

@@ -12,6 +12,7 @@ use rustix::fs::inotify;
 use rustix::io::Errno;
 
 use super::names::{Names, Outcome, failure};
+use super::wire::Transport;
 use crate::definition::Definition;
 use crate::networks::Networks;
 
@@ -52,6 +53,17 @@ pub(super) struct Server {
     connections: Vec<OwnedFd>,
     /// Whether it is in the realm of an ordinary user.
     in_realm: bool,
+    /// The process that goes on when this one is killed.
+    standby: Option<OwnedFd>,
+}
+
+/// What the resolver has to do something about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A container has come or gone.
+    Changed,
+    /// There is no standby.
+    Alone,
 }
 
 impl Server {
@@ -82,17 +94,45 @@ impl Server {
             pending: Vec::new(),
             connections: Vec::new(),
             in_realm: networks.is_in_realm(),
+            standby: None,
         })
     }
 
-    /// Serves until `is_over`, which is asked whenever a container has come or gone.
-    pub(super) fn run(mut self, mut is_over: impl FnMut() -> bool) -> Result<(), Errno> {
+    /// The process that goes on when this one is killed; `None` in that one.
+    pub(super) fn set_standby(&mut self, standby: Option<OwnedFd>) {
+        if standby.is_none() {
+            // What the one before had under way was its own.
+            self.pending.clear();
+            self.connections.clear();
+            self.look_again();
+        }
+        self.standby = standby;
+    }
+
+    /// Serves until `is_over`, which is told of all that happens.
+    pub(super) fn run(mut self, mut is_over: impl FnMut(&mut Self, Event) -> bool) -> Result<(), Errno> {
+        // At once, and once again in a standby that goes on; where none can be made, not again and again.
+        let mut tries = 3;
         loop {
+            let has_one =
+                |standby: &OwnedFd| matches!(boxr_sys::pidfd::reap(standby.as_fd(), false), Ok(None));
+            if !self.standby.as_ref().is_some_and(has_one) && tries > 0 {
+                tries -= 1;
+                self.standby = None;
+                let me = rustix::process::getpid();
+                is_over(&mut self, Event::Alone);
+                if self.standby.is_some() || rustix::process::getpid() != me {
+                    tries = 3;
+                }
+                if self.standby.is_none() {
+                    continue;
+                }
+            }
             let ready = self.wait()?;
             let mut ready = ready.into_iter();
             if ready.next() == Some(true) {
                 self.look_again();
-                if is_over() {
+                if is_over(&mut self, Event::Changed) {
                     return Ok(());
                 }
             }
@@ -129,6 +169,7 @@ impl Server {
         fds.extend(self.servers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         let sockets = fds.len();
         fds.extend(self.connections.iter().map(|process| PollFd::new(process, PollFlags::IN)));
+        fds.extend(self.standby.iter().map(|process| PollFd::new(process, PollFlags::IN)));
         rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
         Ok(fds.iter().take(sockets).map(|fd| !fd.revents().is_empty()).collect())
     }
@@ -148,7 +189,7 @@ impl Server {
             self.datagrams.get(socket).map(|socket| socket.recv_from(&mut buffer))
         {
             let Some(query) = buffer.get(..length) else { continue };
-            match self.names.ask(&self.network, query) {
+            match self.names.ask(&self.network, query, Transport::Datagram) {
                 Outcome::Answer(answer) => self.tell(socket, &answer, client),
                 Outcome::Forward => self.forward(query, client, socket),
                 Outcome::Drop => {}
@@ -224,7 +265,7 @@ impl Server {
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
         while let Ok(query) = read_message(&mut client) {
-            let answer = match self.names.ask(&self.network, &query) {
+            let answer = match self.names.ask(&self.network, &query, Transport::Stream) {
                 Outcome::Answer(answer) => answer,
                 Outcome::Forward => ask_by_stream(&query, self.in_realm).unwrap_or_else(|| failure(&query)),
                 Outcome::Drop => return Ok(()),

@@ -26,7 +26,22 @@ pub(super) struct Question {
     pub kind: Kind,
     /// Where it ends in the message.
     end: usize,
+    /// The largest datagram that the client takes, where it says so (EDNS, RFC 6891).
+    edns: Option<u16>,
 }
+
+/// The way an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// In a datagram, as large as the client takes.
+    Datagram,
+    /// In a stream, as large as it is.
+    Stream,
+}
+
+/// The largest datagram without EDNS (RFC 1035), and the largest that is sent with it.
+const PLAIN: u16 = 512;
+const LARGEST: u16 = 1232;
 
 /// How a query is answered that no name is looked up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,11 +101,26 @@ pub(super) fn question(message: &[u8]) -> Result<Question, Option<Refusal>> {
         (12, CLASS_IN) => Kind::Pointer,
         _ => Kind::Other,
     };
-    Ok(Question { name, kind, end: at + 4 })
+    let edns = number(10).filter(|additional| *additional > 0).and_then(|_| edns(message, at + 4));
+    Ok(Question { name, kind, end: at + 4, edns })
+}
+
+/// What the client takes, from its pseudo-record right after the question: the root's name, type 41, and the size
+/// for a class.
+fn edns(message: &[u8], at: usize) -> Option<u16> {
+    match message.get(at..at + 5)? {
+        [0, 0, 41, high, low] => Some(u16::from_be_bytes([*high, *low]).max(PLAIN)),
+        _ => None,
+    }
 }
 
 /// An answer with these records; none is a name without such records, `None` one that is not there.
-pub(super) fn answer(query: &[u8], question: &Question, records: Option<&[Data]>) -> Vec<u8> {
+pub(super) fn answer(
+    query: &[u8],
+    question: &Question,
+    records: Option<&[Data]>,
+    transport: Transport,
+) -> Vec<u8> {
     let code = if records.is_some() { 0 } else { 3 };
     let records = records.unwrap_or_default();
     let mut message = reply(query, question.end, code);
@@ -109,7 +139,28 @@ pub(super) fn answer(query: &[u8], question: &Question, records: Option<&[Data]>
         message.extend((data.len() as u16).to_be_bytes());
         message.extend(data);
     }
+    let room = match (transport, question.edns) {
+        (Transport::Stream, _) => usize::from(u16::MAX),
+        (Transport::Datagram, size) => usize::from(size.unwrap_or(PLAIN).clamp(PLAIN, LARGEST)),
+    };
+    let pseudo = question.edns.map(|_| own_edns()).unwrap_or_default();
+    if message.len() + pseudo.len() > room {
+        // Truncated: the client asks again, by a stream.
+        message.truncate(question.end);
+        message[2] |= 2;
+        message[6..8].copy_from_slice(&[0, 0]);
+    }
+    if !pseudo.is_empty() {
+        message[10..HEADER].copy_from_slice(&1u16.to_be_bytes());
+        message.extend(pseudo);
+    }
     message
+}
+
+/// What this side takes: who was told by EDNS tells too (RFC 6891, 6.1.1).
+fn own_edns() -> Vec<u8> {
+    let [high, low] = LARGEST.to_be_bytes();
+    vec![0, 0, 41, high, low, 0, 0, 0, 0, 0, 0]
 }
 
 /// An answer without a name.
@@ -180,11 +231,28 @@ pub(super) mod tests {
         let asked = question(&message).unwrap();
         assert_eq!((asked.name.as_str(), asked.kind), ("web.example", Kind::Address4));
         let data = [Data::Address("10.5.0.9".parse().unwrap())];
-        let told = answer(&message, &asked, Some(&data));
+        let told = answer(&message, &asked, Some(&data), Transport::Datagram);
         assert_eq!(told[..8], [0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1]);
         assert_eq!(told[HEADER..asked.end], message[HEADER..]);
         assert_eq!(told[told.len() - 4..], [10, 5, 0, 9]);
-        assert_eq!(answer(&message, &asked, None)[3] & 15, 3);
+        assert_eq!(answer(&message, &asked, None, Transport::Datagram)[3] & 15, 3);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_asked_for_again() {
+        let plain = query("many", 1);
+        let mut extended = plain.clone();
+        extended[11] = 1;
+        extended.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+        let data: Vec<Data> = (0..60).map(|last| Data::Address([10, 5, 0, last].into())).collect();
+        let told = |message: &[u8], transport| {
+            let asked = question(message).unwrap();
+            let told = answer(message, &asked, Some(&data), transport);
+            (told[2] & 2 != 0, told[7], told[11], told.len())
+        };
+        assert_eq!(told(&plain, Transport::Datagram), (true, 0, 0, plain.len()));
+        assert_eq!(told(&plain, Transport::Stream), (false, 60, 0, plain.len() + 60 * 16));
+        assert_eq!(told(&extended, Transport::Datagram), (false, 60, 1, plain.len() + 60 * 16 + 11));
     }
 
     #[test]
@@ -201,7 +269,9 @@ pub(super) mod tests {
         #[test]
         fn no_message_is_too_strange(message in proptest::collection::vec(any::<u8>(), 0..600)) {
             match question(&message) {
-                Ok(asked) => prop_assert!(answer(&message, &asked, Some(&[])).len() <= message.len()),
+                Ok(asked) => {
+                    prop_assert!(answer(&message, &asked, Some(&[]), Transport::Datagram).len() <= message.len() + 11);
+                }
                 Err(Some(refusal)) => prop_assert_eq!(refuse(&message, refusal).len(), HEADER),
                 Err(None) => {}
             }

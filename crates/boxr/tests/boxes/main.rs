@@ -62,6 +62,7 @@ fn main() -> std::process::ExitCode {
         network::OWN,
         network::ROOTLESS,
         network::REALM,
+        network::ROBUST,
         network::BESIDE,
         network::PORTS,
         pods::TESTS,

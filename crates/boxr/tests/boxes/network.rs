@@ -6,6 +6,7 @@ mod names;
 mod own;
 mod ports;
 mod realm;
+mod robust;
 mod rootless;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
@@ -34,6 +35,7 @@ pub use names::TESTS as NAMES;
 pub use own::TESTS as OWN;
 pub use ports::TESTS as PORTS;
 pub use realm::TESTS as REALM;
+pub use robust::TESTS as ROBUST;
 pub use rootless::TESTS as ROOTLESS;
 
 const ROOT: Need = Need::Root;
@@ -187,7 +189,7 @@ fn a_free_port_is_chosen(t: &Sandbox) {
 fn boxes_that_start_at_once_have_addresses_of_their_own(t: &Sandbox) {
     let lab = Lab::new();
     let show = ["run", "--network", "bridge", "--", "sh", "-c", "ip -4 -o addr show eth0; read -r _ || true"];
-    let mut boxes: Vec<_> = (0..20).map(|_| lab.boxr(t, show).spawn()).collect();
+    let mut boxes: Vec<_> = (0..50).map(|_| lab.boxr(t, show).spawn()).collect();
     boxes.iter_mut().for_each(|running| running.expect("inet 10."));
     let mut addresses: Vec<String> = boxes
         .into_iter()
@@ -198,7 +200,7 @@ fn boxes_that_start_at_once_have_addresses_of_their_own(t: &Sandbox) {
         .collect();
     addresses.sort();
     addresses.dedup();
-    assert_eq!(addresses.len(), 20, "{addresses:?}");
+    assert_eq!(addresses.len(), 50, "{addresses:?}");
     assert_no_network_left(t, &lab);
     lab.end(t);
 }

@@ -6,6 +6,7 @@ use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
 use boxr_testing::{Cmd, Sandbox, Test, leaks, test, wait_until};
 use rustix::process::Signal;
 
+use super::own::Numbers;
 use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
 use super::{BUSYBOX, NET, ROOT, site};
 
@@ -16,6 +17,7 @@ pub const TESTS: &[Test] = &[
     test!(a_users_running_box_is_connected_and_disconnected, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_users_internal_network_has_no_way_out_and_needs_no_helper, ROOT, NET, BUSYBOX, SETPRIV),
     test!(what_a_users_networks_cannot_do_is_named, ROOT, NET, PASTA, SETPRIV),
+    test!(random_steps_of_a_user_leave_nothing, ROOT, NET, PASTA, SETPRIV),
 ];
 
 /// A user on a host of his own.
@@ -158,7 +160,7 @@ fn what_is_killed_of_a_users_networks_is_there_again(t: &Sandbox) {
             wait_until("it has ended", || !lives(&pid));
         }
         user.boxr(&["network", "ls"]).run().ok();
-        assert!(all.iter().all(|file| lives(&user.process(file))), "after {killed:?}");
+        wait_until("all of it is there", || all.iter().all(|file| lives(&user.process(file))));
         check();
     }
     // A container that dies with all of it leaves nothing.
@@ -228,5 +230,50 @@ fn what_a_users_networks_cannot_do_is_named(t: &Sandbox) {
     user.boxr(&["run", "--network", "blue", "--", "/no/such/program"]).run().exits(127);
     user.boxr(&["network", "rm", "wire"]).run().ok();
     assert!(!user.home.join("state/network/realm").exists());
+    user.end();
+}
+
+fn random_steps_of_a_user_leave_nothing(t: &Sandbox) {
+    let user = User::on(t, Lab::for_users());
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let networks = ["bridge", "n1", "n2", "n3"];
+    for _ in 0..200 {
+        let network = networks[numbers.below(4) as usize];
+        let name = format!("b{}", numbers.below(5));
+        let port = format!("{}:80", 9000 + numbers.below(4));
+        let run = ["run", "-d", "--name", &name, "--network", network, "-p", &port, "--", "sleep", "1000"];
+        // Whatever comes of it: many a step is refused.
+        match numbers.below(10) {
+            0 | 1 => user.boxr(&["network", "create", network]).run(),
+            2 => user.boxr(&["network", "rm", network]).run(),
+            3 | 4 => user.boxr(&run).run(),
+            5 => user.boxr(&["network", "connect", network, &name]).run(),
+            6 => user.boxr(&["network", "disconnect", network, &name]).run(),
+            7 => user.boxr(&["rm", "-f", &name]).run(),
+            8 => {
+                let running = user.boxr(&run).spawn();
+                let patience = std::time::Duration::from_micros(numbers.below(60_000));
+                // Not a wait for something: the moment of the kill is the step.
+                std::thread::sleep(patience);
+                running.signal(Signal::KILL);
+                running.finish()
+            }
+            _ => {
+                let file =
+                    ["realm/realm.json", "realm/out.pid", "nets/n1/resolver"][numbers.below(3) as usize];
+                let there = std::fs::metadata(user.home.join("state/network").join(file));
+                if there.is_ok_and(|found| found.len() > 0) {
+                    Cmd::new("kill").args(["-9", &user.process(file)]).run();
+                }
+                user.boxr(&["network", "ls"]).run()
+            }
+        };
+    }
+    wait_until("all is removed", || {
+        user.boxr(&["rm", "-f", "--all"]).run();
+        user.boxr(&["ps", "-a", "-q"]).run().ok().word().is_empty()
+    });
+    user.boxr(&["network", "prune", "-f"]).run().ok();
+    user.boxr(&["network", "ls", "--format", "{{.Name}}"]).run().ok().prints("bridge\nhost\nnone\n");
     user.end();
 }

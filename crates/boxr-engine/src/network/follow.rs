@@ -1,0 +1,154 @@
+//! /etc/hosts and /etc/resolv.conf of a box that runs follow its networks.
+//!
+//! The files are bound into the box, so they are changed in place; lines that boxr has not written stay.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use boxr_network::Attachment;
+use rustix::io::Errno;
+
+use crate::image::ContainerFiles;
+use crate::options::BoxOptions;
+use crate::outcome::EngineError;
+use crate::store::BoxDir;
+
+/// What a box has of networks, as its files know it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Known {
+    addresses: Vec<IpAddr>,
+    servers: Vec<IpAddr>,
+}
+
+impl Known {
+    fn of(attachment: Option<&Attachment>) -> Self {
+        let endpoints = attachment.map(|attachment| attachment.endpoints.as_slice()).unwrap_or_default();
+        Self {
+            addresses: endpoints.iter().flat_map(|e| &e.addresses).map(|(address, _)| *address).collect(),
+            servers: endpoints.iter().filter_map(|endpoint| endpoint.resolver).collect(),
+        }
+    }
+}
+
+/// Changes the files of a box whose networks were `before` and are `after`.
+///
+/// # Errors
+/// A file cannot be written; the box is on its networks all the same.
+pub(super) fn follow(
+    dir: &BoxDir,
+    options: &BoxOptions,
+    before: Option<&Attachment>,
+    after: Option<&Attachment>,
+) -> Result<(), EngineError> {
+    let (before, after) = (Known::of(before), Known::of(after));
+    let place = match ContainerFiles::of(dir, options)? {
+        Some(files) => files.data,
+        None => dir.path(),
+    };
+    change(&place.join("hosts"), |text| hosts(text, &before, &after))?;
+    let said = options.container.as_ref().map_or(&options.network.dns, |container| &container.naming.servers);
+    if said.is_empty() && options.network.dns.is_empty() {
+        change(&place.join("resolv.conf"), |text| resolv_conf(text, &before, &after))?;
+    }
+    Ok(())
+}
+
+/// A file that is not there belongs to a box without one of its own.
+fn change(path: &Path, how: impl FnOnce(&str) -> String) -> Result<(), EngineError> {
+    let failed = |error: std::io::Error| EngineError::File {
+        path: path.display().to_string(),
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    };
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut file = match OpenOptions::new().read(true).write(true).custom_flags(no_follow).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        file => file.map_err(failed)?,
+    };
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    let changed = how(&text);
+    if changed == text {
+        return Ok(());
+    }
+    let write = |file: &mut std::fs::File| {
+        file.rewind()?;
+        file.write_all(changed.as_bytes())?;
+        file.set_len(changed.len() as u64)
+    };
+    write(&mut file).map_err(failed)
+}
+
+fn first_word(line: &str) -> Option<IpAddr> {
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn hosts(text: &str, before: &Known, after: &Known) -> String {
+    /// What stands for a box that has no address.
+    const NOWHERE: &str = "127.0.1.1";
+    let is_own = |line: &str| {
+        first_word(line)
+            .is_some_and(|address| before.addresses.contains(&address) || address.to_string() == NOWHERE)
+    };
+    let Some(name) = text.lines().find(|line| is_own(line)).and_then(|line| line.split_whitespace().nth(1))
+    else {
+        return text.to_owned();
+    };
+    let mut lines: Vec<String> = text.lines().filter(|line| !is_own(line)).map(str::to_owned).collect();
+    lines.extend(after.addresses.iter().map(|address| format!("{address}\t{name}")));
+    if after.addresses.is_empty() {
+        lines.push(format!("{NOWHERE}\t{name}"));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn resolv_conf(text: &str, before: &Known, after: &Known) -> String {
+    let server = |line: &str| line.strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok();
+    let is_own = |line: &str| server(line).is_some_and(|address| before.servers.contains(&address));
+    // Where a box had others' servers only, its own come before them.
+    let at = text.lines().position(is_own).or_else(|| text.lines().position(|line| server(line).is_some()));
+    let mut lines: Vec<String> = text.lines().filter(|line| !is_own(line)).map(str::to_owned).collect();
+    let at = at.unwrap_or(lines.len()).min(lines.len());
+    let own = after.servers.iter().map(|address| format!("nameserver {address}"));
+    lines.splice(at..at, own);
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(addresses: &[&str], servers: &[&str]) -> Known {
+        let parse = |all: &[&str]| all.iter().map(|text| text.parse().unwrap()).collect();
+        Known { addresses: parse(addresses), servers: parse(servers) }
+    }
+
+    #[test]
+    fn lines_of_others_stay() {
+        let one = known(&["10.5.0.2"], &["10.5.0.1"]);
+        let two = known(&["10.5.0.2", "10.6.0.2"], &["10.5.0.1", "10.6.0.1"]);
+        let text = "127.0.0.1\tlocalhost\n10.9.9.9\tmine\n10.5.0.2\tweb\n# a note\n";
+        let more = hosts(text, &one, &two);
+        assert_eq!(more, "127.0.0.1\tlocalhost\n10.9.9.9\tmine\n# a note\n10.5.0.2\tweb\n10.6.0.2\tweb\n");
+        let none = hosts(&more, &two, &Known::default());
+        assert!(none.ends_with("# a note\n127.0.1.1\tweb\n"), "{none}");
+        assert_eq!(hosts(&none, &Known::default(), &one).lines().last(), Some("10.5.0.2\tweb"));
+        assert_eq!(hosts("", &one, &two), "");
+    }
+
+    #[test]
+    fn servers_come_and_go_in_their_place() {
+        let one = known(&[], &["10.5.0.1"]);
+        let two = known(&[], &["10.5.0.1", "10.6.0.1"]);
+        let text = "search a\nnameserver 10.5.0.1\noptions ndots:1\n";
+        let more = resolv_conf(text, &one, &two);
+        assert_eq!(more, "search a\nnameserver 10.5.0.1\nnameserver 10.6.0.1\noptions ndots:1\n");
+        assert_eq!(resolv_conf(&more, &two, &one), text);
+        assert_eq!(
+            resolv_conf("nameserver 9.9.9.9\n", &Known::default(), &one),
+            "nameserver 10.5.0.1\nnameserver 9.9.9.9\n"
+        );
+    }
+}

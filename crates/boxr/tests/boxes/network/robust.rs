@@ -1,0 +1,226 @@
+//! Networks when something is full, gone, killed or asked for by many at once.
+
+use boxr_testing::lab::{HOST, Lab};
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
+
+use super::{BUSYBOX, NET, ROOT, address, assert_no_network_left, serve, site};
+use crate::containers::{OVERLAY, offered};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(a_client_of_the_resolver_sees_what_the_rules_of_names_ask_for, ROOT, NET, DIG),
+    test!(a_question_under_way_is_answered_when_the_resolver_was_killed, ROOT, NET, DIG),
+    test!(files_about_names_follow_networks, ROOT, NET, BUSYBOX, OVERLAY),
+    test!(a_full_or_senseless_network_starts_nothing, ROOT, NET),
+    test!(after_a_reboot_addresses_are_free_and_boxes_start_again, ROOT, NET, BUSYBOX),
+    test!(the_namespace_of_a_box_that_has_ended_is_not_joined, ROOT, NET),
+    test!(a_port_of_sctp_is_published, ROOT, NET, Need::Tool(Tool::Nft)),
+];
+
+const DIG: Need = Need::Tool(Tool::Dig);
+
+fn a_client_of_the_resolver_sees_what_the_rules_of_names_ask_for(t: &Sandbox) {
+    let lab = Lab::for_users();
+    // A file without servers: only names of neighbours are known.
+    let conf = t.file("resolv.conf", "");
+    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/24", "digging"]).run().ok();
+    for number in 0..35 {
+        let name = format!("n{number}");
+        let run = [
+            "run",
+            "-d",
+            "--name",
+            &name,
+            "--network",
+            "digging",
+            "--network-alias",
+            "many",
+            "--",
+            "sleep",
+            "1000",
+        ];
+        lab.boxr(t, run).run().ok();
+    }
+    let dig = |words: &str| {
+        lab.on_host("dig").args("+time=2 +tries=2 @10.5.0.1".split(' ')).args(words.split(' ')).run()
+    };
+    dig("+short n0").ok().prints("10.5.0.2\n");
+    dig("+short +tcp N0").ok().prints("10.5.0.2\n");
+    dig("+short -x 10.5.0.2").ok().prints("n0.\n");
+    dig("+bufsize=1232 n0").ok().shows("EDNS: version: 0").shows("status: NOERROR");
+    let none = dig("AAAA n0").ok().text();
+    assert!(none.contains("NOERROR") && none.contains("ANSWER: 0"), "{none}");
+    dig("elsewhere.example").ok().shows("SERVFAIL");
+    // Thirty-five addresses are more than a plain datagram holds: by a stream all of them come.
+    dig("+noedns +ignore many").ok().shows(" tc ");
+    assert_eq!(dig("+noedns +short many").ok().lines().len(), 35);
+    assert_eq!(dig("+bufsize=1232 +ignore +short many").ok().lines().len(), 35);
+    lab.boxr(t, ["rm", "-f", "--all"]).run().ok();
+    lab.boxr(t, ["network", "rm", "digging"]).run().ok();
+    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_question_under_way_is_answered_when_the_resolver_was_killed(t: &Sandbox) {
+    let lab = Lab::new();
+    lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/24", "asked"]).run().ok();
+    lab.boxr(t, ["run", "-d", "--name", "one", "--network", "asked", "--", "sleep", "1000"]).run().ok();
+    let file = t.layout().state.join("network/nets/asked/resolver");
+    // It, and who goes on in its place.
+    let pids = || -> Vec<String> {
+        std::fs::read_to_string(&file).unwrap().split_whitespace().map(str::to_owned).collect()
+    };
+    let has_ended =
+        |pid: &String| std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty());
+    for _ in 0..3 {
+        wait_until("there are two", || pids().len() == 2 && !has_ended(&pids()[0]));
+        let pid = pids().remove(0);
+        // Stopped, it takes the question and does not answer: so it is under way when it is killed.
+        Cmd::new("kill").args(["-STOP", &pid]).run().ok();
+        let asking = lab.on_host("dig").args(["+short", "+time=3", "+tries=1", "@10.5.0.1", "one"]).spawn();
+        Cmd::new("kill").args(["-KILL", &pid]).run().ok();
+        asking.finish().ok().prints("10.5.0.2\n");
+    }
+    for command in [vec!["network", "ls"], vec!["network", "inspect", "asked"], vec!["port", "one"]] {
+        wait_until("there are two", || pids().len() == 2 && !has_ended(&pids()[0]));
+        // Both at once: they are one group.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pids()[0])).unwrap();
+        let group = stat.rsplit(") ").next().unwrap().split(' ').nth(2).unwrap().to_owned();
+        Cmd::new("kill").args(["-KILL", "--", &format!("-{group}")]).run().ok();
+        let is_free =
+            || Cmd::new("flock").args(["-n", file.to_str().unwrap(), "true"]).run().status.success();
+        wait_until("they have ended", is_free);
+        lab.boxr(t, command).run().ok();
+        lab.on_host("dig").args(["+short", "+tries=1", "@10.5.0.1", "one"]).run().ok().prints("10.5.0.2\n");
+    }
+    lab.boxr(t, ["rm", "-f", "one"]).run().ok();
+    lab.boxr(t, ["network", "rm", "asked"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn files_about_names_follow_networks(t: &Sandbox) {
+    let lab = Lab::new();
+    let (_server, image) = offered(t, r#"{"Cmd":["busybox","sleep","1000"]}"#);
+    t.boxr(["pull", "-q", &image]).run().ok();
+    for (subnet, name) in [("10.5.0.0/24", "blue"), ("10.6.0.0/24", "red")] {
+        lab.boxr(t, ["network", "create", "--subnet", subnet, name]).run().ok();
+    }
+    lab.boxr(t, ["run", "-d", "--name", "web", "--hostname", "nine", "--network", "blue", &image]).run().ok();
+    let cat = |file: &str| lab.boxr(t, ["exec", "web", "busybox", "cat", file]).run().ok().text();
+    let append = "echo '192.0.2.77 mine' >>/etc/hosts";
+    lab.boxr(t, ["exec", "web", "busybox", "sh", "-c", append]).run().ok();
+    lab.boxr(t, ["network", "connect", "--ip", "10.6.0.9", "red", "web"]).run().ok();
+    let hosts = cat("/etc/hosts");
+    assert!(
+        hosts.contains("10.5.0.2\tnine\n10.6.0.9\tnine\n") && hosts.contains("192.0.2.77 mine"),
+        "{hosts}"
+    );
+    assert!(cat("/etc/resolv.conf").contains("nameserver 10.5.0.1\nnameserver 10.6.0.1\n"));
+    lab.boxr(t, ["network", "disconnect", "blue", "web"]).run().ok();
+    let hosts = cat("/etc/hosts");
+    assert!(
+        !hosts.contains("10.5.0.2") && hosts.contains("10.6.0.9\tnine") && hosts.contains("mine"),
+        "{hosts}"
+    );
+    let servers = cat("/etc/resolv.conf");
+    assert!(!servers.contains("10.5.0.1") && servers.contains("nameserver 10.6.0.1\n"), "{servers}");
+    lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    lab.boxr(t, ["network", "rm", "blue", "red"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_full_or_senseless_network_starts_nothing(t: &Sandbox) {
+    let lab = Lab::new();
+    lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/30", "tiny"]).run().ok();
+    lab.boxr(t, ["run", "-d", "--name", "one", "--network", "tiny", "--", "sleep", "1000"]).run().ok();
+    let second = ["run", "--name", "two", "--network", "tiny", "-p", "8080:80", "--", "true"];
+    lab.boxr(t, second).run().exits(125).blames("all addresses of 10.5.0.0/30 are in use");
+    let taken = ["run", "--network", "tiny", "--ip", "10.5.0.2", "--", "true"];
+    lab.boxr(t, taken).run().exits(125).blames("10.5.0.2 is in use by container");
+    lab.boxr(t, ["ps", "-a", "--format", "{{.Names}}"]).run().ok().prints("one\n");
+    // The port that it had for a moment is free.
+    lab.boxr(t, ["run", "-p", "8080:80", "--", "true"]).run().ok();
+    for (flags, told) in [
+        (vec!["-o", "mtu=60"], "68 to 65535"),
+        (vec!["--ipv6", "-o", "mtu=1200"], "IPv6 needs 1280"),
+        (vec!["--subnet", "10.5.0.0/29"], "overlaps"),
+        (vec!["--subnet", "192.0.2.0/25"], "route"),
+    ] {
+        lab.boxr(t, ["network", "create"]).args(&flags).arg("no").run().exits(1).blames(told);
+    }
+    lab.boxr(t, ["rm", "-f", "one"]).run().ok();
+    lab.boxr(t, second).run().ok();
+    lab.boxr(t, ["rm", "-f", "--all"]).run();
+    lab.boxr(t, ["network", "rm", "tiny"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+/// The pids of a box: its first process, its monitor and that one's standby.
+fn processes(t: &Sandbox, lab: &Lab, name: &str) -> Vec<String> {
+    let first = lab.boxr(t, ["inspect", "-f", "{{.State.Pid}}", name]).run().ok().word();
+    let stat = std::fs::read_to_string(format!("/proc/{first}/stat")).unwrap();
+    let monitor = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let children = std::fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).unwrap();
+    let children = children.split_whitespace().map(str::to_owned);
+    // Nobody may look after another any more: the monitor last.
+    children.chain([monitor]).collect()
+}
+
+fn after_a_reboot_addresses_are_free_and_boxes_start_again(t: &Sandbox) {
+    let before = Lab::new();
+    before.boxr(t, ["network", "create", "--subnet", "10.5.0.0/29", "kept"]).run().ok();
+    serve(t, &before, "web", &site(t, "inside"), &["--network", "kept", "--ip", "10.5.0.4", "-p", "8080:80"]);
+    for pid in processes(t, &before, "web") {
+        Cmd::new("kill").args(["-9", &pid]).run();
+        wait_until("it has ended", || {
+            std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty())
+        });
+    }
+    // The host's namespaces and /run go; what is on disk stays.
+    let resolver = std::fs::read_to_string(t.layout().state.join("network/nets/kept/resolver")).unwrap();
+    Cmd::new("kill").arg("-9").args(resolver.split_whitespace()).run().ok();
+    std::fs::remove_dir_all(&t.layout().state).unwrap();
+    before.go();
+    let lab = Lab::new();
+    lab.boxr(t, ["start", "web"]).run().ok();
+    wait_until("it serves", || lab.fetch(&format!("http://{HOST}:8080/who")).run().status.success());
+    assert_eq!(address(t, &lab, "web"), "10.5.0.4");
+    // All addresses but the gateway's and this one are free.
+    for number in 0..4 {
+        let name = format!("n{number}");
+        lab.boxr(t, ["run", "-d", "--name", &name, "--network", "kept", "--", "sleep", "1000"]).run().ok();
+    }
+    lab.boxr(t, ["rm", "-f", "--all"]).run().ok();
+    lab.boxr(t, ["network", "rm", "kept"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn the_namespace_of_a_box_that_has_ended_is_not_joined(t: &Sandbox) {
+    let lab = Lab::new();
+    lab.boxr(t, ["run", "-d", "--name", "gone", "--network", "bridge", "--", "sleep", "1000"]).run().ok();
+    lab.boxr(t, ["stop", "-t", "0", "gone"]).run().ok();
+    let join = ["run", "--network", "container:gone", "--", "true"];
+    lab.boxr(t, join).run().exits(125).blames("gone is not running");
+    lab.boxr(t, ["run", "--network", "container:nobody", "--", "true"]).run().exits(125).blames("nobody");
+    lab.boxr(t, ["rm", "-f", "gone"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_port_of_sctp_is_published(t: &Sandbox) {
+    let lab = Lab::new();
+    let run = ["run", "-d", "--name", "one", "-p", "9000:9000/sctp", "--", "sleep", "1000"];
+    lab.boxr(t, run).run().ok();
+    let rules = lab.on_host("nft").args(["list", "map", "inet", "boxr", "ports4"]).run().ok().text();
+    assert!(rules.contains("sctp . 9000"), "{rules}");
+    lab.boxr(t, ["port", "one"]).run().ok().prints("9000/sctp -> 0.0.0.0:9000\n");
+    lab.boxr(t, ["rm", "-f", "one"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
