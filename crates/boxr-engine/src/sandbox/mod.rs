@@ -13,6 +13,7 @@ pub(crate) mod landlock;
 pub(crate) mod leftovers;
 mod present;
 mod preset;
+pub mod profile;
 pub mod proxy;
 mod said;
 mod seccomp;
@@ -31,6 +32,7 @@ pub use hosts::{HostRule, is_public};
 pub use landlock::LandlockOptions;
 pub(crate) use preset::apply;
 pub use said::{Allow, Home, NetAllow, Protection, Said};
+pub use surroundings::places;
 
 /// Sockets that a command may make, as far as the filter of system calls decides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -158,3 +158,12 @@ pub(super) fn configuration(caller: &Caller, home: &Path) -> PathBuf {
         caller.env.iter().find(|(name, _)| name == "XDG_CONFIG_HOME").map(|(_, value)| PathBuf::from(value));
     said.filter(|dir| dir.is_absolute()).unwrap_or_else(|| home.join(".config"))
 }
+
+/// Where the caller's profiles are.
+///
+/// # Errors
+/// The home directory is not known.
+pub fn places(caller: &Caller) -> Result<super::profile::Places, SandboxError> {
+    let home = home(caller)?;
+    Ok(super::profile::Places { config: configuration(caller, &home), home })
+}

@@ -12,6 +12,7 @@ use super::lexer::Said;
 use crate::boxes;
 use crate::commands::image::wanted;
 use crate::commands::pod::membership::{self, NewPod};
+use crate::commands::sandbox::add_profile;
 use crate::report::{Explain, Report};
 use crate::trace;
 
@@ -128,6 +129,9 @@ fn resolve(
             ));
         }
         raw.rm = Some(true);
+    }
+    if raw.sandbox.sandbox.is_some() {
+        add_profile(&mut raw, &invocation.globals, caller)?;
     }
     let resolved = config::resolve(raw, purpose, caller).map_err(|error| match error {
         ConfigError::NoCommand => no_command(&invocation),

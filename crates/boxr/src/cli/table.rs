@@ -12,6 +12,7 @@ mod networks;
 mod pods;
 mod run;
 mod sandbox;
+mod sandboxes;
 mod secrets;
 mod system;
 mod tries;
@@ -95,6 +96,7 @@ pub static COMMANDS: &[&Command] = &[
     &secrets::SECRET,
     &networks::NETWORK,
     &devices::DEVICE,
+    &sandboxes::SANDBOX,
     &system::NS,
     &system::INFO,
     &system::DOCTOR,
@@ -122,6 +124,7 @@ pub fn find_member(group: &str, word: &str) -> Result<&'static Command, UsageErr
             .chain(devices::MEMBERS)
             .chain(networks::MEMBERS)
             .chain(pods::MEMBERS)
+            .chain(sandboxes::MEMBERS)
             .filter(|(of, _, _)| *of == group)
     };
     if let Some((_, _, command)) = members().find(|(_, name, _)| *name == word) {

@@ -33,6 +33,7 @@ pub mod rename;
 pub mod restart;
 pub mod rm;
 pub mod run;
+pub mod sandbox;
 pub mod secret;
 pub mod start;
 pub mod stats;

@@ -82,6 +82,7 @@ fn main() -> std::process::ExitCode {
         rootfs::TESTS,
         sandbox::TESTS,
         sandbox::landlock::TESTS,
+        sandbox::profiles::TESTS,
         sandbox::proxy::TESTS,
         secrets::TESTS,
         cdi::TESTS,

@@ -1,6 +1,7 @@
 //! `boxr run --sandbox`: what an untrusted command gets, and what it tries.
 
 pub mod landlock;
+pub mod profiles;
 pub mod proxy;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -326,7 +327,8 @@ fn attack_hooks_profiles_and_boxr_toml_stay_as_they_are(t: &Sandbox) {
     }
     let script = "for f in .git/hooks/pre-commit .git/config .bashrc .boxr.toml .vscode/tasks.json; do echo x >$f; done; \
         mv .git moved; rm -rf .git/hooks; mv .bashrc x; rm .boxr.toml; ln -sf /x .bashrc; echo ok >.git/index; cat .git/index";
-    let out = sandbox(t, &[], script).run();
+    // Its .boxr.toml is one that nobody has approved.
+    let out = sandbox(t, &["--sandbox=default"], script).run();
     assert_eq!(out.text(), "ok\n", "{}", out.story());
     for name in [".git/hooks/pre-commit", ".git/config", ".bashrc", ".boxr.toml"] {
         assert!(
@@ -340,10 +342,10 @@ fn attack_hooks_profiles_and_boxr_toml_stay_as_they_are(t: &Sandbox) {
     }
     assert!(t.path("project/.git/hooks").is_dir());
     // What was not there is named when it has appeared.
-    let out = sandbox(t, &[], "echo x >.envrc; mkdir .husky").run().ok();
+    let out = sandbox(t, &["--sandbox=default"], "echo x >.envrc; mkdir .husky").run().ok();
     assert!(out.errors().contains(".envrc") && out.errors().contains(".husky"), "{}", out.story());
     let hooks = t.path("project/.git/hooks").to_str().unwrap().to_owned();
-    sandbox(t, &["--allow", &hooks], "echo x >.git/hooks/pre-commit").run().ok();
+    sandbox(t, &["--sandbox=default", "--allow", &hooks], "echo x >.git/hooks/pre-commit").run().ok();
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -11,7 +11,8 @@ pub static SANDBOX: &[Flag] = &[
         .doc(
             "All namespaces are new, the host's files are read-only, /tmp, /dev, /proc and the home directory are its own, \
             secrets and sockets are hidden, the environment has no secrets, there is no network, and nothing gains \
-            privileges. --explain shows all of it.",
+            privileges. --explain shows all of it. PROFILE is one of `boxr sandbox ls`; without one, an approved .boxr.toml of \
+            the directory counts, and `default` is none.",
         ),
     Flag::value("allow", "PATH[:ro]", "Show a file or directory, writable or read-only")
         .group(GROUP)
