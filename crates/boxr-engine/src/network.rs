@@ -60,7 +60,7 @@ pub fn reserve<'n>(
     id: &Id,
     name: &str,
 ) -> Result<Reserved<'n>, EngineError> {
-    let pod = pod::enter(store, options)?;
+    let pod = pod::enter(store, options, name)?;
     if !options.network.is_wanted() {
         return Ok(Reserved { own: None, pod });
     }
@@ -208,6 +208,9 @@ impl Reserved<'_> {
     /// # Errors
     /// The kernel's refusal; nothing is left, and nothing reserved.
     pub fn connect(self, pid: Pid) -> Result<Held, EngineError> {
+        if let Some(pod) = &self.pod {
+            pod.announce()?;
+        }
         let Some(reservation) = self.own else { return Ok(Held::default()) };
         let pid = pid.as_raw_nonzero().get();
         let namespace = open_namespace(pid)?;

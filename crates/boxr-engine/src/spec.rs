@@ -16,7 +16,8 @@ use oci_spec::runtime::{
 use thiserror::Error;
 
 use crate::options::{
-    BoxOptions, CapabilityChange, IdExtent, IdMapping, MountOption, NamespaceMode, Propagation, Root,
+    BoxOptions, CapabilityChange, IdExtent, IdMapping, JoinTarget, MountOption, NamespaceMode, Propagation,
+    Root,
 };
 use crate::volume::{self, Places};
 
@@ -227,6 +228,10 @@ fn linux(options: &BoxOptions, situation: &Situation<'_>) -> Result<(Linux, Writ
         let (uids, gids, by) = id_maps(options, situation)?;
         linux.set_uid_mappings(Some(uids)).set_gid_mappings(Some(gids));
         writer = by;
+    } else if options.namespaces.user == Some(NamespaceMode::Join(JoinTarget::Pod)) {
+        // Those of the pod's, which its layers are shown by.
+        let (uids, gids, _) = id_maps(options, situation)?;
+        linux.set_uid_mappings(Some(uids)).set_gid_mappings(Some(gids));
     } else if options.id_mapping != IdMapping::Root {
         let text = "id maps need a new user namespace (--userns new)".to_owned();
         return Err(SpecError::Conflict(text));

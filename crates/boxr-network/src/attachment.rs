@@ -24,6 +24,9 @@ pub struct Attachment {
     pub endpoints: Vec<Endpoint>,
     /// Ports of the host's that lead into it.
     pub published: Vec<Published>,
+    /// Further names on all of its networks: of those that share them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
     /// Whether a helper without privilege does all this.
     #[serde(default)]
     pub helped: bool,
@@ -40,6 +43,7 @@ impl Attachment {
             name: name.to_owned(),
             endpoints: Vec::new(),
             published: Vec::new(),
+            members: Vec::new(),
             helped: false,
             realm: false,
         }
@@ -142,6 +146,25 @@ impl Networks {
             }
         }
         Ok(all)
+    }
+
+    /// Whether `name` is one of what `id` has of networks, from now on. Nothing where it has none.
+    ///
+    /// # Errors
+    /// The record cannot be read or written.
+    pub fn name_member(&self, id: &str, name: &str, is_one: bool) -> Result<(), Error> {
+        if self.attachment(id)?.is_none_or(|known| known.members.iter().any(|other| other == name) == is_one)
+        {
+            return Ok(());
+        }
+        // Others come and go at the same time.
+        let _alone = self.lock()?;
+        let Some(mut attachment) = self.attachment(id)? else { return Ok(()) };
+        attachment.members.retain(|other| other != name);
+        if is_one {
+            attachment.members.push(name.to_owned());
+        }
+        self.note(&attachment)
     }
 
     pub(crate) fn note(&self, attachment: &Attachment) -> Result<(), Error> {

@@ -263,6 +263,7 @@ fn launch(
 
 /// After a start that failed late.
 fn give_network_back(request: &StartRequest<'_>) -> Result<(), EngineError> {
+    crate::pod::after_end(request.store, &request.state)?;
     if request.state.networked {
         network::release(request.store.paths(), request.dir.id())?;
     }

@@ -16,8 +16,10 @@ use crate::store::Store;
 /// Calls `work` with what boxr-network asks for.
 pub(super) fn with_owner<T>(store: &Store, work: impl FnOnce(Owner<'_>) -> T) -> T {
     let process = |id: &str| {
-        let state = store.resolve(id).ok()?.read_state().ok()?;
-        running(&state).map(|process| process.pid)
+        let Ok(dir) = store.resolve(id) else {
+            return crate::pod::process_on_network(store, id).map(|process| process.pid);
+        };
+        running(&dir.read_state().ok()?).map(|process| process.pid)
     };
     work(Owner { enter_user: &enter_user, process: &process })
 }

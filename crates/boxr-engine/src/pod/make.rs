@@ -4,6 +4,7 @@ use super::record::{PodOptions, PodRecord, PodState};
 use crate::foreground::now;
 use crate::id::Id;
 use crate::image::ranges;
+use crate::network;
 use crate::outcome::EngineError;
 use crate::record::FORMAT;
 use crate::store::{Store, StoreError};
@@ -27,6 +28,10 @@ pub struct PodRequest {
 /// # Errors
 /// The name is in use; nothing is left.
 pub fn create(store: &Store, request: PodRequest) -> Result<PodRecord, EngineError> {
+    let networks = network::networks(store.paths());
+    for wanted in request.options.network.networks.iter().filter(|one| one.name != boxr_network::DEFAULT) {
+        networks.find(&wanted.name)?;
+    }
     let claim = store.create_pod(request.name.as_deref())?;
     let mut options = request.options;
     let id = claim.dir().id().clone();

@@ -56,6 +56,9 @@ impl PodSaid {
 /// A member on its way into its pod, which stays up meanwhile.
 #[derive(Debug)]
 pub(crate) struct Joined {
+    store: Store,
+    /// The member's name.
+    name: String,
     /// Held until the member runs.
     _lock: PodLock,
     namespaces: Vec<(NamespaceKind, OwnedFd)>,
@@ -88,7 +91,7 @@ pub(crate) fn admit(store: &Store, options: &BoxOptions) -> Result<Option<PodLoc
 ///
 /// # Errors
 /// The pod is gone, or does not come up.
-pub(crate) fn enter(store: &Store, options: &BoxOptions) -> Result<Option<Joined>, EngineError> {
+pub(crate) fn enter(store: &Store, options: &BoxOptions, name: &str) -> Result<Option<Joined>, EngineError> {
     let Some(member) = &options.pod else { return Ok(None) };
     let dir = store.resolve_pod(&member.id)?;
     let record = dir.read_record()?;
@@ -103,8 +106,17 @@ pub(crate) fn enter(store: &Store, options: &BoxOptions) -> Result<Option<Joined
     let joins = |kind| options.namespaces.get(kind) == Some(&NamespaceMode::Join(JoinTarget::Pod));
     let around = joins(NamespaceKind::Network).then(|| surroundings(store, &record)).transpose()?;
     let shm = joins(NamespaceKind::Ipc).then(|| shm::path(&dir));
-    let cgroup = state.cgroup;
-    Ok(Some(Joined { _lock: lock, namespaces, cgroup, id: member.id.clone(), record, around, shm }))
+    Ok(Some(Joined {
+        store: store.clone(),
+        name: name.to_owned(),
+        _lock: lock,
+        namespaces,
+        cgroup: state.cgroup,
+        id: member.id.clone(),
+        record,
+        around,
+        shm,
+    }))
 }
 
 fn without_infra(dir: &PodDir) -> Result<Up, EngineError> {
@@ -145,6 +157,17 @@ fn surroundings(store: &Store, record: &PodRecord) -> Result<Surroundings, Engin
 }
 
 impl Joined {
+    /// It runs: others on the pod's networks find it by its name.
+    ///
+    /// # Errors
+    /// The record of the pod's networks cannot be written.
+    pub fn announce(&self) -> Result<(), EngineError> {
+        if !self.has_network() {
+            return Ok(());
+        }
+        Ok(network::networks(self.store.paths()).name_member(&self.id, &self.name, true)?)
+    }
+
     /// What the plan of the box needs.
     pub fn take_side(&mut self) -> PodSide {
         PodSide {
@@ -203,6 +226,9 @@ pub(crate) fn after_end(store: &Store, state: &State) -> Result<(), EngineError>
     let Some(id) = state.pod.as_deref().and_then(Id::parse) else { return Ok(()) };
     let Ok(dir) = store.resolve_pod(id.as_str()) else { return Ok(()) };
     let record = dir.read_record()?;
+    if record.options.network.is_wanted() {
+        network::networks(store.paths()).name_member(id.as_str(), &state.name, false)?;
+    }
     if record.options.exit_policy == ExitPolicy::Stop && !status::has_running_members(store, &id) {
         lifecycle::lower(store, &dir)?;
     }

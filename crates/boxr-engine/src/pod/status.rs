@@ -2,7 +2,7 @@
 
 use crate::boot::Here;
 use crate::id::Id;
-use crate::options::BoxOptions;
+use crate::options::{BoxOptions, JoinTarget, NamespaceMode};
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Contents, Observed, PodDir, Store};
@@ -153,6 +153,12 @@ pub fn look(
 /// Whether a member of the pod runs.
 pub(crate) fn has_running_members(store: &Store, pod: &Id) -> bool {
     !processes_in(store, pod, |_| true).is_empty()
+}
+
+/// A process on the pod's network, if one is.
+pub(crate) fn process_on_network(store: &Store, pod: &str) -> Option<ProcessRef> {
+    let shares = |options: &BoxOptions| options.namespaces.network == NamespaceMode::Join(JoinTarget::Pod);
+    processes_in(store, &Id::parse(pod)?, shares).into_iter().next()
 }
 
 /// The first processes of members that run and whose options `wanted` accepts.

@@ -65,6 +65,12 @@ pub enum StoreError {
         /// The name that is most like it, if one is.
         nearest: Option<String>,
     },
+    /// It is the name or id of a pod.
+    #[error("{wanted} is a pod, not a box")]
+    IsPod {
+        /// What was asked for.
+        wanted: String,
+    },
     /// Several ids begin with this.
     #[error("{prefix:?} is the beginning of {} ids", candidates.len())]
     Ambiguous {

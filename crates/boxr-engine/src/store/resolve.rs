@@ -36,6 +36,7 @@ impl Store {
         let found = candidates.first().map(|id| BoxDir::open(&self.0, id)).transpose()?.flatten();
         match found {
             Some(dir) => Ok(dir),
+            None if self.resolve_pod(wanted).is_ok() => Err(StoreError::IsPod { wanted: wanted.to_owned() }),
             None => Err(StoreError::NotFound { wanted: wanted.to_owned(), nearest: self.nearest(wanted)? }),
         }
     }

@@ -42,7 +42,7 @@ impl Names {
                 continue;
             };
             let called = [attachment.name.as_str(), short(&id)];
-            let aliases = endpoint.aliases.iter().map(String::as_str);
+            let aliases = endpoint.aliases.iter().chain(&attachment.members).map(String::as_str);
             for (address, _) in &endpoint.addresses {
                 names.by_address.insert(*address, attachment.name.clone());
                 for name in called.into_iter().chain(aliases.clone()) {

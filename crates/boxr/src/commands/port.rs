@@ -51,7 +51,7 @@ fn show(invocation: &Invocation) -> Result<u8, Report> {
     let name = invocation.positionals().first().map_or("", String::as_str);
     // A member's ports are its pod's.
     let id = match (store.resolve(name), store.resolve_pod(name)) {
-        (Err(StoreError::NotFound { .. }), Ok(pod)) => pod.id().to_string(),
+        (Err(StoreError::IsPod { .. }), Ok(pod)) => pod.id().to_string(),
         (found, _) => {
             let dir = found.map_err(|error| Report::from(error).status(1))?;
             let state = dir.read_state().map_err(|error| Report::from(error).status(1))?;

@@ -60,6 +60,9 @@ impl Explain for StoreError {
                     .suggest(format!("boxr rm {name}"))
                     .suggest(format!("boxr rename {name} NEW"))
             }
+            Self::IsPod { wanted } => Report::new(format!("{wanted} is a pod, not a box"))
+                .suggest(format!("boxr pod inspect {wanted}"))
+                .suggest(format!("boxr run --pod {wanted} -- COMMAND")),
             Self::NotFound { wanted, nearest } => {
                 let report = Report::new(format!("no such box: {wanted}"));
                 match nearest {

@@ -67,6 +67,7 @@ fn main() -> std::process::ExitCode {
         network::PORTS,
         pods::TESTS,
         pods::BAD,
+        pods::OF_IMAGES,
         pods::NETWORK,
         pods::SUDDEN,
         environment::TESTS,

@@ -1,6 +1,7 @@
 //! Pods: boxes that share namespaces, ports and limits.
 
 mod bad;
+mod images;
 mod network;
 mod sudden;
 
@@ -24,6 +25,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 pub use bad::TESTS as BAD;
+pub use images::TESTS as OF_IMAGES;
 pub use network::TESTS as NETWORK;
 pub use sudden::TESTS as SUDDEN;
 

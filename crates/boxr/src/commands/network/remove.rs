@@ -75,6 +75,9 @@ pub fn prune(invocation: Invocation) -> Result<u8, Report> {
 /// The networks that boxes start on, also those that do not run now.
 fn wanted(store: &Store) -> Result<BTreeSet<String>, Report> {
     let mut wanted = BTreeSet::new();
+    for (_, pod, _) in store.pods()? {
+        wanted.extend(pod.options.network.networks.into_iter().map(|network| network.name));
+    }
     for entry in store.list()? {
         if let Contents::Known { .. } = entry.contents
             && let Ok(dir) = store.resolve(entry.id.as_str())

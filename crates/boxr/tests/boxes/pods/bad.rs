@@ -109,6 +109,9 @@ fn names_are_one_space(t: &Sandbox) {
     t.boxr(["pod", "create", "web"]).run().exits(125).blames("in use by pod");
     member(t, "web", "one");
     t.boxr(["pod", "create", "one"]).run().exits(125).blames("in use by box");
+    t.boxr(["stop", "web"]).run().exits(1).blames("web is a pod, not a box");
+    let joins = ["--network", "container:web", "--", "true"];
+    t.run(joins).run().exits(125).blames("web is a pod, not a box").blames("--pod web");
     t.boxr(["rename", "one", "web"]).run().exits(1).blames("in use by pod");
     t.boxr(["pod", "create", "--replace", "--name", "web", "--network", "none"]).run().ok();
     t.boxr(["ps", "-aq"]).run().ok().prints("");
