@@ -111,7 +111,11 @@ fn mounts(
     let is_shifted = root_outside(spec, situation).is_some();
     for one in &mut all {
         match asked(one.destination()) {
-            true if is_shifted => keep_owners(one),
+            true if is_shifted
+                && one.source().as_ref().is_none_or(|source| manner.pod.shm.as_ref() != Some(source)) =>
+            {
+                keep_owners(one);
+            }
             true => {}
             false => adapt(one, container),
         }

@@ -173,7 +173,7 @@ impl Raising<'_> {
     ) -> Result<(Spawned, Held), EngineError> {
         let options = plan::options(self.record, self.dir, new);
         if options.root.is_own() {
-            crate::store::make_directories(&self.dir.path().join("root"))?;
+            self.make_root()?;
         }
         let mut joined = Vec::new();
         for (kind, fd) in living {
@@ -209,6 +209,17 @@ impl Raising<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// An empty tree, which root of another user namespace may enter.
+    fn make_root(&self) -> Result<(), EngineError> {
+        let path = self.dir.path().join("root");
+        crate::store::make_directories(&path)?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).map_err(|error| EngineError::File {
+            path: path.display().to_string(),
+            errno: rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO),
+        })
     }
 
     /// The first process of a pid namespace is counted with the pod.

@@ -76,6 +76,8 @@ pub struct PodSide {
     pub namespaces: Vec<(NamespaceKind, OwnedFd)>,
     /// The pod's id, and its cgroup, which the member's is to be below.
     pub cgroup: Option<(String, Location)>,
+    /// What all members have as /dev/shm; what they make there has their ids.
+    pub shm: Option<PathBuf>,
 }
 
 /// Keeps the pod of a new box from being removed until the box is there to be seen.
@@ -173,6 +175,7 @@ impl Joined {
         PodSide {
             namespaces: std::mem::take(&mut self.namespaces),
             cgroup: self.cgroup.clone().map(|location| (self.id.clone(), location)),
+            shm: self.shm.clone(),
         }
     }
 

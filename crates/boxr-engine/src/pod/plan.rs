@@ -118,7 +118,10 @@ pub(super) fn plan(
         confinement: Default::default(),
         oci: OciExtras::default(),
     };
-    Ok(Plan::new(&spec, extras)?)
+    let mut plan = Plan::new(&spec, extras)?;
+    // Its tree is empty.
+    plan.devices.clear();
+    Ok(plan)
 }
 
 /// Nothing but namespaces and what is set in them: no mounts, and no call that it does not need.

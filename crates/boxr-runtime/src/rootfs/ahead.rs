@@ -101,7 +101,12 @@ fn clone_if_allowed(mount: &MountPlan) -> Result<Option<OwnedFd>, StepError> {
 /// A root that is made for the container, in its ids.
 fn made_root(source: &RootSource, plan: &Plan, made: &mut Vec<(Maps, OwnedFd)>) -> Result<OwnedFd, Error> {
     let maps = plan.idmap.as_ref().map(|map| (map.uids.clone(), map.gids.clone()));
-    let shifted_by = maps.map(|maps| namespace_with(maps, made)).transpose()?;
+    let joined = plan.joined.iter().find(|(kind, _)| *kind == NamespaceKind::User);
+    let shifted_by = match maps {
+        Some(maps) => Some(namespace_with(maps, made)?),
+        // One that is joined has maps already.
+        None => joined.map(|(_, joined)| joined.as_fd()),
+    };
     Ok(source.tree.make(shifted_by)?)
 }
 

@@ -42,8 +42,13 @@ fn lines() -> impl Iterator<Item = (Agreement, &'static str)> {
 /// podman with everything of its own in the test's directory. Root here may not raise limits.
 fn podman(t: &Sandbox) -> String {
     let dir = |name: &str| t.path(name).display().to_string();
+    // What a pod's infra container runs with, which no flag says.
+    let limits = t.file(
+        "containers.conf",
+        "[containers]\ndefault_ulimits = [\"nofile=1024:2048\", \"nproc=1024:2048\"]\n",
+    );
     format!(
-        "podman --runtime runc --storage-driver vfs --root {} --runroot {} --tmpdir {}",
+        "env CONTAINERS_CONF={limits} podman --runtime runc --storage-driver vfs --root {} --runroot {} --tmpdir {}",
         dir("podman"),
         dir("podman-run"),
         dir("podman-tmp")
@@ -94,6 +99,7 @@ fn podman_s_users_find_their_commands(t: &Sandbox) {
     assert!(different.is_empty(), "{}", different.join("\n"));
     assert!(compared >= 180, "{compared} lines are compared");
     for program in [&podman, &boxr] {
+        run(program, "pod rm -f -a");
         run(program, "rm -f -a");
         run(program, "rmi -f bb").ok();
     }

@@ -73,7 +73,7 @@ fn members_find_themselves_and_are_found(t: &Sandbox) {
     lab.boxr(t, ["kill", "db"]).run().ok();
     boxr_testing::wait_until("its name is gone", || !ask("db").text().contains("10.5.0.9"));
     ask("shop").ok().shows("10.5.0.9");
-    lab.boxr(t, ["network", "rm", "blue"]).run().exits(1).blames("shop");
+    lab.boxr(t, ["network", "rm", "blue"]).run().exits(1).blames("is in use by");
     lab.boxr(t, ["network", "prune", "-f"]).run().ok().prints("");
     lab.boxr(t, ["pod", "rm", "-f", "shop"]).run().ok();
     lab.boxr(t, ["network", "rm", "blue"]).run().ok();
