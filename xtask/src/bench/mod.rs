@@ -8,6 +8,7 @@ mod networks;
 mod oci;
 mod peers;
 mod report;
+mod sandbox;
 mod start;
 mod thousand;
 
@@ -47,8 +48,9 @@ pub fn main(words: &[String]) -> Outcome {
         .map_err(|error| error.to_string())?;
     let bench = Bench::prepare(scale)?;
     let mut report = Report::default();
-    let all: [(&str, Part); 7] = [
+    let all: [(&str, Part); 8] = [
         ("start", start::run),
+        ("sandbox", sandbox::run),
         ("memory", memory::run),
         ("exec", exec::run),
         ("thousand", thousand::run),
