@@ -127,10 +127,11 @@ impl Networks {
         memory::release_program().unwrap_or_default();
         let mut lock = Some(lock);
         server.run(|server, event| match event {
-            Event::Changed => self.is_deserted(&network.name, &mut lock),
+            Event::Changed => self.is_deserted(&network.name, &mut lock, server),
             Event::Alone => {
                 // Without one it goes on all the same.
-                server.set_standby(self.fork_standby(&network.name, &lock).unwrap_or_default());
+                let standby = self.fork_standby(&network.name, &mut lock, server);
+                server.set_standby(standby.unwrap_or_default());
                 false
             }
         })
@@ -138,7 +139,12 @@ impl Networks {
 
     /// In the resolver: makes a standby and gives its pidfd. Returns in the standby too, when the resolver has ended and it
     /// is to go on: without one of its own.
-    fn fork_standby(&self, network: &str, lock: &Option<OwnedFd>) -> Result<Option<OwnedFd>, Errno> {
+    fn fork_standby(
+        &self,
+        network: &str,
+        lock: &mut Option<OwnedFd>,
+        server: &mut Server,
+    ) -> Result<Option<OwnedFd>, Errno> {
         let me = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
         match clone3(0, None, Parent::Caller)? {
             Cloned::Parent { pid, pidfd } => {
@@ -149,7 +155,8 @@ impl Networks {
                 title::set(c"boxr-resolver", &format!("boxr-resolver standby {network}"))?;
                 let mut fds = [PollFd::new(&me, PollFlags::IN)];
                 rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
-                if files::names(&self.leases_of(network)).is_ok_and(|leases| leases.is_empty()) {
+                // As the one before did, perhaps: a start has found the lock held meanwhile.
+                if self.is_deserted(network, lock, server) {
                     exit_now(0);
                 }
                 title::set(c"boxr-resolver", &format!("boxr-resolver {network}"))?;
@@ -159,8 +166,8 @@ impl Networks {
         }
     }
 
-    /// Whether no container is left; then the lock has been given back.
-    fn is_deserted(&self, network: &str, lock: &mut Option<OwnedFd>) -> bool {
+    /// Whether no container is left; then the addresses and the lock have been given back.
+    fn is_deserted(&self, network: &str, lock: &mut Option<OwnedFd>, server: &mut Server) -> bool {
         let empty = || files::names(&self.leases_of(network)).is_ok_and(|leases| leases.is_empty());
         if !empty() {
             return false;
@@ -169,6 +176,7 @@ impl Networks {
         match files::lock(&self.state_of(network), Sharing::Alone) {
             Ok(Some(_alone)) if !empty() => false,
             _ => {
+                server.close();
                 lock.take();
                 true
             }

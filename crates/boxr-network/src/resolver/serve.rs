@@ -55,6 +55,10 @@ pub(super) struct Server {
     in_realm: bool,
     /// The process that goes on when this one is killed.
     standby: Option<OwnedFd>,
+    /// Whether that may have ended.
+    standby_spoke: bool,
+    /// Room for one message; only what was written to is memory of its own.
+    buffer: Vec<u8>,
 }
 
 /// What the resolver has to do something about.
@@ -95,6 +99,8 @@ impl Server {
             connections: Vec::new(),
             in_realm: networks.is_in_realm(),
             standby: None,
+            standby_spoke: true,
+            buffer: vec![0; LONGEST],
         })
     }
 
@@ -109,6 +115,12 @@ impl Server {
         self.standby = standby;
     }
 
+    /// Lets go of the network's addresses.
+    pub(super) fn close(&mut self) {
+        self.datagrams.clear();
+        self.streams.clear();
+    }
+
     /// Serves until `is_over`, which is told of all that happens.
     pub(super) fn run(mut self, mut is_over: impl FnMut(&mut Self, Event) -> bool) -> Result<(), Errno> {
         // At once, and once again in a standby that goes on; where none can be made, not again and again.
@@ -116,7 +128,9 @@ impl Server {
         loop {
             let has_one =
                 |standby: &OwnedFd| matches!(boxr_sys::pidfd::reap(standby.as_fd(), false), Ok(None));
-            if !self.standby.as_ref().is_some_and(has_one) && tries > 0 {
+            // Asked for only when it has something to say: this is on the way of every question.
+            let may_be_gone = std::mem::take(&mut self.standby_spoke) || self.standby.is_none();
+            if may_be_gone && tries > 0 && !self.standby.as_ref().is_some_and(has_one) {
                 tries -= 1;
                 self.standby = None;
                 let me = rustix::process::getpid();
@@ -162,7 +176,7 @@ impl Server {
     }
 
     /// Which descriptors have something: the watch, then sockets in their order.
-    fn wait(&self) -> Result<Vec<bool>, Errno> {
+    fn wait(&mut self) -> Result<Vec<bool>, Errno> {
         let mut fds = vec![PollFd::new(&self.watch, PollFlags::IN)];
         fds.extend(self.datagrams.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         fds.extend(self.streams.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
@@ -171,7 +185,13 @@ impl Server {
         fds.extend(self.connections.iter().map(|process| PollFd::new(process, PollFlags::IN)));
         fds.extend(self.standby.iter().map(|process| PollFd::new(process, PollFlags::IN)));
         rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
-        Ok(fds.iter().take(sockets).map(|fd| !fd.revents().is_empty()).collect())
+        let spoke = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let has_standby = self.standby.is_some();
+        let standby_spoke = has_standby && fds.last().is_some_and(spoke);
+        let ready = fds.iter().take(sockets).map(spoke).collect();
+        drop(fds);
+        self.standby_spoke |= standby_spoke;
+        Ok(ready)
     }
 
     fn look_again(&mut self) {
@@ -184,7 +204,7 @@ impl Server {
     }
 
     fn take_queries(&mut self, socket: usize) {
-        let mut buffer = [0u8; LONGEST];
+        let mut buffer = std::mem::take(&mut self.buffer);
         while let Some(Ok((length, client))) =
             self.datagrams.get(socket).map(|socket| socket.recv_from(&mut buffer))
         {
@@ -195,6 +215,7 @@ impl Server {
                 Outcome::Drop => {}
             }
         }
+        self.buffer = buffer;
     }
 
     /// What does not arrive is asked for again.
@@ -230,7 +251,7 @@ impl Server {
     }
 
     fn take_answers(&mut self, server: usize) {
-        let mut buffer = [0u8; LONGEST];
+        let mut buffer = std::mem::take(&mut self.buffer);
         while let Some(Ok(length)) = self.servers.get(server).map(|socket| socket.recv(&mut buffer)) {
             let Some([a, b, ..]) = buffer.get(..length) else { continue };
             let asked = |pending: &Pending| pending.id == [*a, *b] && pending.server == server;
@@ -242,6 +263,7 @@ impl Server {
             }
             self.tell(socket, &answer, client);
         }
+        self.buffer = buffer;
     }
 
     /// A connection gets a process of its own, which may wait for its client.
