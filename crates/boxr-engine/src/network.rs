@@ -106,13 +106,13 @@ pub fn is_by_kernel() -> bool {
     matches!(means(), Ok(Means::Kernel))
 }
 
-/// Whether a container that nothing was said about gets a network of its own. Without privilege it needs a helper, and
-/// where there is none it has the host's network.
-pub(crate) fn is_to_be_had() -> bool {
+/// Why a container that nothing was said about gets no network of its own; `None` where it does. Without privilege it
+/// needs a helper, and where there is none it has the host's network, and its caller is told.
+pub(crate) fn why_none() -> Option<String> {
     match means() {
-        Ok(Means::Kernel) => true,
-        Ok(Means::Helper | Means::Realm) => boxr_network::has_helper(),
-        Err(_) => false,
+        Ok(Means::Kernel) => None,
+        Ok(Means::Helper | Means::Realm) => boxr_network::why_no_helper(),
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -129,6 +129,9 @@ pub fn prepare(
     let settled = settle(options, manner.files.as_ref())?;
     let options = settled.as_ref().unwrap_or(options);
     check_root(options)?;
+    if manner.files.is_some() {
+        crate::volume::owners::give(options, &manner.volumes)?;
+    }
     let joined =
         join::resolve(&options.namespaces, privileged, std::mem::take(&mut manner.pod.namespaces), find)?;
     let situation = Situation {

@@ -15,6 +15,7 @@ use oci_spec::runtime::{
 };
 use thiserror::Error;
 
+use crate::config::grammar;
 use crate::options::{
     BoxOptions, CapabilityChange, IdExtent, IdMapping, JoinTarget, MountOption, NamespaceMode, Propagation,
     Root,
@@ -427,14 +428,32 @@ fn spec_mount(option: &MountOption, options: &BoxOptions, situation: &Situation<
     }
     let mut mount = Mount::default();
     mount.set_typ(Some(option.kind.clone())).set_destination(option.destination.clone());
-    let mut options = option.options.clone();
+    let mut options: Vec<String> =
+        option.options.iter().filter(|word| *word != volume::owners::GIVE).cloned().collect();
     let has = |word: &str| option.options.iter().any(|option| option == word);
     if has("rbind") && has("ro") {
         // As docker since 25: what is mounted below is no way around it.
         options.push("rro".to_owned());
     }
+    shift(&mut mount, &mut options);
     mount.set_source(option.source.as_ref().map(PathBuf::from)).set_options(Some(options));
     mount
+}
+
+/// `idmap`, with maps of its own or the container's.
+pub(crate) fn shift(mount: &mut Mount, options: &mut Vec<String>) {
+    let Some(at) = options.iter().position(|word| word == "idmap" || word.starts_with("idmap=")) else {
+        return;
+    };
+    let said = options.remove(at);
+    let is_deep = options.iter().any(|word| word == "rbind");
+    options.push(if is_deep { "ridmap" } else { "idmap" }.to_owned());
+    if let Some((users, groups)) = said.strip_prefix("idmap=").and_then(|text| grammar::mount_maps(text).ok())
+    {
+        let mappings =
+            |extents: &[IdExtent]| extents.iter().map(extent).filter_map(|one| spec_mapping(&one)).collect();
+        mount.set_uid_mappings(Some(mappings(&users))).set_gid_mappings(Some(mappings(&groups)));
+    }
 }
 
 /// The process of a box, also for `exec`.

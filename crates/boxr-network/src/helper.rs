@@ -73,24 +73,39 @@ impl Task {
     }
 }
 
-/// Whether there is a helper, and it would work.
+/// Names the one helper that may be used: `pasta`, or `none`.
+const CHOICE: &str = "BOXR_NETWORK_HELPER";
+
+/// pasta, if there is one that would work.
 ///
 /// # Errors
 /// [`Error::NoHelper`], or why it would not.
 pub(crate) fn find() -> Result<PathBuf, Error> {
+    program(PROGRAM)
+}
+
+fn program(name: &'static str) -> Result<PathBuf, Error> {
+    if std::env::var_os(CHOICE).is_some_and(|choice| !choice.is_empty() && choice != name) {
+        return Err(Error::NoHelper);
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin"].map(PathBuf::from);
     let found =
-        std::env::split_paths(&path).chain(usual).map(|dir| dir.join(PROGRAM)).find(|path| path.is_file());
+        std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|path| path.is_file());
     let program = found.ok_or(Error::NoHelper)?;
     let open = rustix::fs::access(TUN, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
-    open.map_err(|errno| Error::system("open", format!("{TUN}, which {PROGRAM} needs"), errno))?;
+    open.map_err(|errno| Error::system("open", format!("{TUN}, which {name} needs"), errno))?;
     Ok(program)
 }
 
 /// Whether there is a helper that would work.
 pub fn has_helper() -> bool {
     find().is_ok()
+}
+
+/// Why there is none that would work; `None` where there is.
+pub fn why_no_helper() -> Option<String> {
+    find().err().map(|error| error.to_string())
 }
 
 /// Starts it; when this returns the network is there, and it runs on by itself.

@@ -34,7 +34,7 @@ pub use attachment::{Attachment, Endpoint, short};
 pub use definition::{Definition, Driver, NetworkOptions, Pool};
 pub use error::Error;
 pub use explain::{ForwardRules, Path, Step, Verdict, forward_rules};
-pub use helper::{NAME_SERVER, has_helper};
+pub use helper::{NAME_SERVER, has_helper, why_no_helper};
 pub use networks::{CreateRequest, DEFAULT, IsAlive, Networks};
 pub use port::{HostPort, PortRange, PortSpec, Protocol, Published};
 pub use publish::Holds;

@@ -17,6 +17,7 @@ pub(super) fn resolve(
     raw: &RawRun,
     namespaces: &mut Namespaces,
     is_image: bool,
+    notes: &mut Vec<String>,
 ) -> Result<NetworkOptions, ConfigError> {
     if raw.pod.as_ref().is_some_and(|pod| pod.mode(NamespaceKind::Network).is_some()) {
         // It is the pod's.
@@ -24,14 +25,16 @@ pub(super) fn resolve(
     }
     let mut networks = raw.networks.clone();
     let unsaid = raw.namespace(NamespaceKind::Network).is_none() && raw.share.is_none();
-    if is_image
-        && unsaid
-        && networks.is_empty()
-        && needs_network(raw).is_none()
-        && crate::network::is_to_be_had()
-    {
-        namespaces.network = NamespaceMode::New;
-        networks.push(NetworkUse { name: DEFAULT.to_owned(), ..NetworkUse::default() });
+    if is_image && unsaid && networks.is_empty() && needs_network(raw).is_none() {
+        match crate::network::why_none() {
+            None => {
+                namespaces.network = NamespaceMode::New;
+                networks.push(NetworkUse { name: DEFAULT.to_owned(), ..NetworkUse::default() });
+            }
+            Some(why) => notes.push(format!(
+                "the container shares the host's network: {why}\n  try: apt-get install passt, or --network host or none to say so"
+            )),
+        }
     }
     if let Some(flag) = needs_network(raw)
         && networks.is_empty()

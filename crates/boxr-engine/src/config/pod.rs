@@ -60,7 +60,7 @@ pub fn resolve_pod(raw: &RawRun, flags: PodFlags) -> Result<PodOptions, ConfigEr
         namespaces.network = mode.clone();
     }
     let network = match kinds.contains(&NamespaceKind::Network) {
-        true => networks::resolve(raw, &mut namespaces, true)?,
+        true => networks::resolve(raw, &mut namespaces, true, &mut Vec::new())?,
         false => Default::default(),
     };
     let share = kinds.iter().map(|kind| Ok((kind.word().to_owned(), owner(raw, *kind, &namespaces)?)));

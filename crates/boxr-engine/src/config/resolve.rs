@@ -122,7 +122,9 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let image = image.as_deref();
     super::pod::apply(&mut raw)?;
     let mut namespaces = namespaces(&raw, image)?;
-    let network = super::networks::resolve(&raw, &mut namespaces, image.is_some())?;
+    let mut notes = Vec::new();
+    let network = super::networks::resolve(&raw, &mut namespaces, image.is_some(), &mut notes)?;
+    raw.notes.extend(notes);
     let root = root(&raw, image)?;
     let said_ids = raw.container.userns;
     let may_copy = raw.container.userns_chown == Some(true);

@@ -290,6 +290,14 @@ static SETTINGS: &[Setting] = &[
             None => Err(node.invalid("no such choice")),
         }
     }),
+    same("volumes-from", "NAME or NAME:ro", E("[\"data\"]"), |raw, node, _| {
+        let names = node.each(|node| {
+            let text = node.text()?;
+            crate::volume::from::check(text).map_err(|why| node.invalid(why))?;
+            Ok(text.to_owned())
+        })?;
+        add(&mut raw.container.volumes_from, names)
+    }),
     same("map-self", BOOL, D("false"), |raw, node, _| put(&mut raw.map_self, node.boolean()?)),
     same("uidmap", "BOX:HOST or BOX:HOST:SIZE, numbers", E("[\"0:1000:1\"]"), |raw, node, _| {
         add(&mut raw.uid_map, node.each(|node| grammar::extent(node.text()?))?)

@@ -68,6 +68,9 @@ pub struct ContainerOptions {
     /// Directories in it that have its /etc/hosts, /etc/hostname and /etc/resolv.conf, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chroot_dirs: Vec<PathBuf>,
+    /// Containers whose volumes and binds it has too: `NAME[:ro]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<String>,
     /// Devices by name (CDI).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cdi: Vec<String>,

@@ -25,6 +25,7 @@ pub struct Said {
     pub devices: Vec<Device>,
     pub secrets: Vec<SecretOption>,
     pub cdi: Vec<String>,
+    pub volumes_from: Vec<String>,
     pub device_rules: Vec<DeviceRule>,
     pub sysctls: Vec<(String, String)>,
     pub shm_size: Option<u64>,
@@ -81,7 +82,7 @@ impl Said {
         overlay! {
             file, flags: entrypoint privileged userns userns_chown seccomp apparmor open_system_paths shm_size no_hosts image_volume
             seccomp_of_image;
-            devices secrets cdi device_rules sysctls hosts dns dns_search dns_options chroot_dirs
+            devices secrets cdi volumes_from device_rules sysctls hosts dns dns_search dns_options chroot_dirs
         }
         let (mut accounts, said) = (file.accounts, flags.accounts);
         accounts.own |= said.own;
@@ -110,6 +111,7 @@ impl Said {
             (!self.sysctls.is_empty(), "--sysctl"),
             (!self.secrets.is_empty(), "--secret"),
             (!self.cdi.is_empty(), "a device by name"),
+            (!self.volumes_from.is_empty(), "--volumes-from"),
             (self.shm_size.is_some(), "--shm-size"),
             (!self.accounts.is_empty(), "--passwd, --passwd-entry, --group-entry or --hostuser"),
             (!self.chroot_dirs.is_empty(), "--chrootdirs"),
@@ -146,6 +148,7 @@ impl Said {
         options.devices = self.devices;
         options.secrets = self.secrets;
         options.cdi = self.cdi;
+        options.volumes_from = self.volumes_from;
         options.device_rules = self.device_rules;
         options.sysctls = self.sysctls.into_iter().collect::<BTreeMap<_, _>>();
         options.shm_size = self.shm_size.filter(|size| *size > 0);

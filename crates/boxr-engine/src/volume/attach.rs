@@ -37,6 +37,7 @@ pub(crate) fn attach(
     dir: &BoxDir,
     options: &mut BoxOptions,
 ) -> Result<(), crate::outcome::EngineError> {
+    super::from::add(store, options)?;
     add_those_of_image(options);
     if !options.mounts.iter().any(|mount| mount.kind == KIND) {
         return Ok(());

@@ -13,7 +13,9 @@
 //! takes it and while it is removed, so that none is removed that somebody is just taking.
 
 mod attach;
+pub(crate) mod from;
 mod name;
+pub(crate) mod owners;
 mod places;
 mod store;
 

@@ -41,10 +41,16 @@ pub(crate) fn bind(option: &MountOption, places: &Places, options: &BoxOptions) 
     let name = option.source.as_deref().unwrap_or_default();
     let place = places.get(name).map_or_else(|| Path::new("volume").join(name), Clone::clone);
     let copies = fills && !option.options.iter().any(|word| word == NO_COPY);
-    let plain = option.options.iter().filter(|word| *word != NO_COPY).cloned();
+    let plain = option
+        .options
+        .iter()
+        .filter(|word| ![NO_COPY, super::owners::GIVE].contains(&word.as_str()))
+        .cloned();
     let copy = copies.then(|| boxr_runtime::plan::COPY_UP.to_owned());
-    let options = std::iter::once("rbind".to_owned()).chain(plain).chain(nodev).chain(copy).collect();
+    let mut options: Vec<String> =
+        std::iter::once("rbind".to_owned()).chain(plain).chain(nodev).chain(copy).collect();
     let mut mount = Mount::default();
+    crate::spec::shift(&mut mount, &mut options);
     mount
         .set_typ(Some("bind".to_owned()))
         .set_source(Some(place))

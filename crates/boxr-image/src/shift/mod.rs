@@ -67,6 +67,11 @@ impl Shift {
         hasher.finish().hex()[..16].to_owned()
     }
 
+    /// What becomes of a user and a group; `None` where nothing was said of one.
+    pub fn of(&self, user: u32, group: u32) -> Option<(u32, u32)> {
+        shifted(&self.users, user).zip(shifted(&self.groups, group))
+    }
+
     /// Whether it changes nothing.
     pub fn is_identity(&self) -> bool {
         self.users.iter().chain(&self.groups).all(|one| one.from == one.to)

@@ -23,7 +23,9 @@ impl Explain for Error {
                 Report::new(self.to_string()).suggest("without --subnet a free one is chosen")
             }
             Self::Full { .. } => Report::new(self.to_string()).suggest("boxr prune"),
-            Self::NoHelper => Report::new(self.to_string()).suggest("apt-get install passt"),
+            Self::NoHelper => Report::new(self.to_string())
+                .suggest("apt-get install passt")
+                .suggest("boxr run --network host IMAGE, or --network none"),
             Self::Several(errors) => errors
                 .iter()
                 .fold(Report::new("not everything of the network could be taken down"), |report, error| {

@@ -30,6 +30,7 @@ mod namespaces;
 mod network;
 mod notify;
 mod own_binary;
+mod owners;
 mod pods;
 mod privileges;
 mod readme;
@@ -61,6 +62,7 @@ fn main() -> std::process::ExitCode {
         network::NAMES,
         network::OWN,
         network::ROOTLESS,
+        network::SHARED,
         network::REALM,
         network::ROBUST,
         network::BESIDE,
@@ -86,6 +88,7 @@ fn main() -> std::process::ExitCode {
         sandbox::profiles::TESTS,
         sandbox::proxy::TESTS,
         secrets::TESTS,
+        owners::TESTS,
         cdi::TESTS,
         notify::TESTS,
         mounts::TESTS,

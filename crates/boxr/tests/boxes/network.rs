@@ -8,6 +8,7 @@ mod ports;
 mod realm;
 mod robust;
 mod rootless;
+mod shared;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, leaks, test, wait_until};
@@ -37,6 +38,7 @@ pub use ports::TESTS as PORTS;
 pub use realm::TESTS as REALM;
 pub use robust::TESTS as ROBUST;
 pub use rootless::TESTS as ROOTLESS;
+pub use shared::TESTS as SHARED;
 
 const ROOT: Need = Need::Root;
 const NET: Need = Need::Networks;

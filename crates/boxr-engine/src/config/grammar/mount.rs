@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::value::{Base, Invalid, Node, Value, clean};
-use crate::options::MountOption;
+use crate::options::{IdExtent, MountOption};
+use crate::volume::owners::GIVE;
 use crate::volume::{self, VolumeName};
 
 /// Filesystems that a box may mount.
@@ -88,6 +89,13 @@ impl Draft {
             }
             // For Docker Desktop, and the only driver.
             ("consistency", Some(_)) | ("volume-driver", Some("local")) => Ok(()),
+            ("chown" | "U", value) => match value.map_or(Some(true), truth) {
+                Some(true) => self.option(GIVE),
+                Some(false) => Ok(()),
+                None => Err(Invalid::new(key, format!("{key} is true or false"))),
+            },
+            ("idmap", None) => self.option("idmap"),
+            ("idmap", Some(maps)) => self.option(&format!("idmap={maps}")),
             ("volume-nocopy", value) => self.switch(key, value, volume::NO_COPY, "copy"),
             ("dst" | "destination" | "target", Some(path)) => {
                 self.destination = Some(destination(path)?);
@@ -147,12 +155,14 @@ impl Draft {
     fn option(&mut self, option: &str) -> Result<(), Invalid> {
         let known = PLAIN.contains(&option)
             || PROPAGATIONS.contains(&option)
-            || ["bind", "rbind", volume::NO_COPY, "copy"].contains(&option)
+            || ["bind", "rbind", volume::NO_COPY, "copy", GIVE, "idmap"].contains(&option)
             || option.split_once('=').is_some_and(|(key, _)| {
                 ["size", "mode", "uid", "gid", "nr_inodes", "newinstance", "ptmxmode", "hidepid"]
                     .contains(&key)
             });
-        if !known {
+        if let Some(maps) = option.strip_prefix("idmap=") {
+            mount_maps(maps).map_err(|why| Invalid::new(option, why))?;
+        } else if !known {
             return Err(Invalid::new(option, format!("{option} is not a mount option")));
         }
         self.options.push(option.to_owned());
@@ -162,6 +172,17 @@ impl Draft {
     fn finish(mut self, base: &Base) -> Result<MountOption, String> {
         let destination = self.destination.ok_or("dst is missing: where in the box")?;
         let kind = self.kind.unwrap_or_else(|| "bind".to_owned());
+        if kind == volume::KIND && self.options.iter().any(|option| option == GIVE) {
+            return Err(format!(
+                "{GIVE} is for binds: a new volume has the owners of what the image has in its place"
+            ));
+        }
+        let owned = |option: &String| option == GIVE || option.starts_with("idmap");
+        if !["bind", volume::KIND].contains(&kind.as_str())
+            && let Some(option) = self.options.iter().find(|option| owned(option))
+        {
+            return Err(format!("{option} is for binds and volumes, not for type={kind}"));
+        }
         let copying = |option: &String| [volume::NO_COPY, "copy"].contains(&option.as_str());
         if kind != volume::KIND && self.options.iter().any(copying) {
             return Err(format!("only a volume is filled: {} is not for type={kind}", volume::NO_COPY));
@@ -217,8 +238,11 @@ pub fn volume(text: &str, base: &Base) -> Result<MountOption, Invalid> {
     draft.source = (!source.is_empty()).then(|| source.to_owned());
     draft.destination = Some(destination(path).map_err(|error| Invalid::new(text, error.why))?);
     for option in options.split(',').filter(|option| !option.is_empty()) {
-        if ["U", "O"].contains(&option) {
-            return Err(Invalid::new(text, format!("{option}: boxr changes no owners of the host's files")));
+        if option == "O" {
+            return Err(Invalid::new(
+                text,
+                "O: a bind has no overlay of its own; --mount type=volume keeps changes",
+            ));
         }
         // Labels of SELinux, which this kernel would have to know.
         if ["z", "Z"].contains(&option) && !Path::new("/sys/fs/selinux/enforce").exists() {
@@ -227,6 +251,36 @@ pub fn volume(text: &str, base: &Base) -> Result<MountOption, Invalid> {
         draft.option(option).map_err(|error| Invalid::new(text, error.why))?;
     }
     draft.finish(base).map_err(|why| Invalid::new(text, why))
+}
+
+/// `uids=DISK-BOX-SIZE[#...];gids=DISK-BOX-SIZE[#...]`: which ids on disk are shown as which of the host's.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn mount_maps(text: &str) -> Result<(Vec<IdExtent>, Vec<IdExtent>), String> {
+    let (mut uids, mut gids) = (Vec::new(), Vec::new());
+    for part in text.split(';') {
+        let (list, runs) = match part.split_once('=') {
+            Some(("uids", runs)) => (&mut uids, runs),
+            Some(("gids", runs)) => (&mut gids, runs),
+            _ => return Err(format!("{part:?} is neither uids=... nor gids=...")),
+        };
+        for run in runs.split('#') {
+            let numbers: Vec<u32> = run.split('-').filter_map(|number| number.parse().ok()).collect();
+            match (numbers.as_slice(), run.split('-').count()) {
+                (&[container, host, size], 3) if size > 0 => list.push(IdExtent { container, host, size }),
+                _ => {
+                    return Err(format!(
+                        "{run:?} is not three numbers with - between, such as 0-100000-65536"
+                    ));
+                }
+            }
+        }
+    }
+    if uids.is_empty() || gids.is_empty() {
+        return Err("both uids=... and gids=... are needed".to_owned());
+    }
+    Ok((uids, gids))
 }
 
 /// `DST[:OPTS]`; nosuid, nodev and noexec unless OPTS say otherwise.
@@ -333,6 +387,9 @@ mod tests {
 
     #[test]
     fn wrong_mounts_say_what_is_wrong() {
+        assert_eq!(volume("/a:/b:U", &base()).unwrap(), made("bind", "/a", "/b", &["rbind", "U"]));
+        assert_eq!(mount("src=/a,dst=/b,chown", &base()).unwrap(), made("bind", "/a", "/b", &["rbind", "U"]));
+        assert!(mount("type=tmpfs,dst=/b,chown", &base()).unwrap_err().why.contains("binds and volumes"));
         for (text, part) in [
             ("type=bind,dst=/b", "src is missing"),
             ("type=bind,src=/a", "dst is missing"),
@@ -364,7 +421,9 @@ mod tests {
             ("-a:/b", "no name of a volume"),
             (":/b", "SRC is missing"),
             ("/a:b", "absolute"),
-            ("/a:/b:U", "owners"),
+            ("/a:/b:O", "overlay"),
+            ("/a:/b:idmap=uids=0-1", "three numbers"),
+            ("/a:/b:idmap=uids=0-1-1", "both"),
             ("/a:/b:nocopy", "only a volume"),
             ("/a:/b:frob", "not a mount option"),
             ("/a:/b:ro:x", "three parts"),

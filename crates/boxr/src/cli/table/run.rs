@@ -74,7 +74,7 @@ pub(super) static CREATE: Command = Command {
 };
 
 /// Flags of docker's run that a later version is to have.
-pub static LATER: &[&str] = &["link", "requires", "storage-opt", "volumes-from"];
+pub static LATER: &[&str] = &["link", "requires", "storage-opt"];
 
 pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
@@ -216,6 +216,9 @@ pub static SETTINGS: &[Flag] = &[
             "Where NOTIFY_SOCKET is set: the command itself (its unit needs NotifyAccess=all), boxr when the command runs (conmon) \
                 or a health check has found it well, or nobody. MAINPID is that of the monitor with -d.",
         ),
+    Flag::value("volumes-from", "NAME[:ro]", "Have the volumes and binds of another container too")
+        .repeat()
+        .complete(Complete::Container),
     Flag::value("gpus", "all|N|device=NAME", "Give a container NVIDIA's devices (nvidia.com/gpu)").repeat(),
     Flag::value("secret", "NAME[,OPTION=...]", "Give a container a secret").repeat().doc(
         "Options: type=mount (the default) or env; target=PATH, below /run/secrets unless it is absolute, or the name of a \
