@@ -286,6 +286,8 @@ fn rights(raw: &mut RawRun, caller: &Caller) {
     raw.no_new_privs = Some(true);
     raw.die_with_parent = Some(true);
     raw.new_session = Some(true);
+    // It is not left running: it ends with boxr.
+    raw.detach_keys = Some(Vec::new());
 }
 
 /// The caller's environment without secrets; what is passed by name is no secret to this command.
