@@ -41,5 +41,6 @@ pub mod store;
 pub mod supervise;
 pub mod timing;
 pub mod volume;
+pub mod watch;
 
 pub use boxr_runtime::{deadline, identity as process, paths, proxy, terminal};

@@ -614,6 +614,12 @@ pub struct BoxOptions {
     /// What containers of images have besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<ContainerOptions>>,
+    /// The text of a profile of system calls, for a command of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<String>,
+    /// Whether what it does is watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Box<crate::watch::Watch>>,
     /// What a try has besides: writes to the host's tree are kept aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Box<crate::attempt::Attempt>>,

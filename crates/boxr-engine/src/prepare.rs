@@ -25,7 +25,7 @@ use crate::sandbox::{self, SandboxError};
 use crate::secret::{self, SecretError};
 use crate::spec::{self, Situation, SpecError};
 use crate::volume::{Places, VolumeError};
-use crate::{place, resources};
+use crate::{place, resources, watch};
 
 /// Why a box cannot be started as its options say. Nothing was changed.
 #[derive(Debug, Error)]
@@ -151,6 +151,9 @@ pub fn prepare(
     }
     if let Some(sandbox) = &options.sandbox {
         sandbox::spec::complete(&mut spec, sandbox)?;
+    }
+    if options.seccomp.is_some() || options.watch.is_some() {
+        watch::complete(&mut spec, options)?;
     }
     if let (Some(files), Some(root)) = (&manner.files, spec.root_mut()) {
         // Only a place to put it for a moment.

@@ -69,3 +69,16 @@ pub fn number(arch: Arch, name: &str) -> Option<u32> {
 pub fn names() -> impl Iterator<Item = &'static str> {
     syscalls::names()
 }
+
+/// All system calls of `arch`: what the kernel reports as their number, and their names. With [`audit`] that is what a
+/// listener hears of a call.
+pub fn numbers(arch: Arch) -> Vec<(u32, &'static str)> {
+    let Some(abi) = arch::abi(arch) else { return Vec::new() };
+    let number = |name| Some((abi.number(syscalls::row(name)?)?, name));
+    syscalls::names().filter_map(number).collect()
+}
+
+/// What the kernel calls `arch` (`AUDIT_ARCH_*` of `<linux/audit.h>`).
+pub fn audit(arch: Arch) -> Option<u32> {
+    arch::abi(arch).map(arch::Abi::audit)
+}

@@ -9,6 +9,7 @@ pub mod copy;
 pub mod entry;
 pub mod exec;
 pub mod fd;
+pub mod foreign_memory;
 pub mod heap;
 pub mod ioprio;
 pub mod keyring;

@@ -76,6 +76,21 @@ pub fn receive(listener: BorrowedFd<'_>) -> Result<Notification, Errno> {
     }
 }
 
+/// Lets whoever calls and whoever answers take turns on one processor (`SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`,
+/// Linux 6.6), which is faster, as only one of the two ever has something to do.
+///
+/// # Errors
+/// `EINVAL` or `ENOTTY` on older kernels.
+pub fn take_turns(listener: BorrowedFd<'_>) -> Result<(), Errno> {
+    // `_IOW('!', 4, __u64)`; the flag is the argument itself.
+    let request: u64 = (1 << 30) | (8 << 16) | (0x21 << 8) | 4;
+    // SAFETY: the argument is a number.
+    match unsafe { libc::ioctl(listener.as_raw_fd(), request as _, 1u64) } {
+        -1 => Err(last_errno()),
+        _ => Ok(()),
+    }
+}
+
 /// Answers the call `id`.
 ///
 /// # Errors

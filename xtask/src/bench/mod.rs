@@ -11,6 +11,7 @@ mod report;
 mod sandbox;
 mod start;
 mod thousand;
+mod tries;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -57,6 +58,7 @@ pub fn main(words: &[String]) -> Outcome {
         ("oci", oci::run),
         ("images", images::run),
         ("networks", networks::run),
+        ("try", tries::run),
     ];
     if let Some(unknown) = parts.iter().find(|part| all.iter().all(|(name, _)| name != part)) {
         return Err(format!("there is no part {unknown:?} to measure"));

@@ -10,7 +10,7 @@ use super::grammar::{self, mode_text};
 use super::raw::{RawRun, Stream};
 use super::{environment, identity, systemd, text_file};
 use crate::image::userns::{self, Facts};
-use crate::image::{ContainerOptions, Image, ImageVolume, UserIdsWord, defaults};
+use crate::image::{ContainerOptions, Image, ImageVolume, Seccomp, UserIdsWord, defaults};
 use crate::notify::SdNotify;
 use crate::options::{
     BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogDriver, LogLimits, LogTarget, MountOption,
@@ -129,6 +129,15 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     let said_ids = raw.container.userns;
     let may_copy = raw.container.userns_chown == Some(true);
     let is_user_said = raw.user.is_some();
+    let filter = match (image, raw.container.seccomp.take()) {
+        (None, Some(Seccomp::Profile(text))) => Some(text),
+        // A command of the host has none by default.
+        (None, _) => None,
+        (Some(_), said) => {
+            raw.container.seccomp = said;
+            None
+        }
+    };
     let (args, mut container) = command(&mut raw, image)?;
     if let (Some(container), Some(image)) = (&mut container, image) {
         systemd::prepare(&mut raw, image, &args, container);
@@ -208,6 +217,8 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         container,
         sandbox: sandbox.as_ref().map(|sandbox| Box::new(sandbox.options.clone())),
         attempt: None,
+        seccomp: filter,
+        watch: None,
     };
     Ok(Resolved {
         options,

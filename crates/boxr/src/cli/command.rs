@@ -158,6 +158,11 @@ impl Command {
         self.flags.iter().flat_map(|table| table.iter())
     }
 
+    /// Whether it has a flag of this long name.
+    pub fn knows(&self, long: &str) -> bool {
+        self.flags().any(|flag| flag.long == long)
+    }
+
     /// Whether `word` calls it.
     pub fn is_called(&self, word: &str) -> bool {
         self.name == word || self.aliases.contains(&word)

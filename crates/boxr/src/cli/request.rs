@@ -36,6 +36,8 @@ pub struct RunRequest {
     pub status_fd: Option<i32>,
     /// `--rmi`: the image goes with the box.
     pub rmi: bool,
+    /// `--record`, absolute.
+    pub record: Option<PathBuf>,
     /// `--replace`: the box that has the name goes.
     pub replace: bool,
     /// `--cidfile`, absolute.
@@ -101,7 +103,8 @@ fn resolve(
         status_fd: if run { descriptor(&invocation, "status-fd")? } else { None },
         file: invocation.value("file").map(PathBuf::from),
         replace: invocation.switch("replace"),
-        rmi: run && invocation.switch("rmi"),
+        rmi: run && invocation.command.knows("rmi") && invocation.switch("rmi"),
+        record: if run { invocation.value("record").map(|file| caller.directory.join(file)) } else { None },
         ..RunRequest::default()
     };
     let mut words = std::mem::take(&mut invocation.matches.positionals);
@@ -110,7 +113,11 @@ fn resolve(
         words.remove(0);
         raw.image = Some(Box::new(image));
     }
-    let new_pod = membership::say(&invocation, &mut raw)?;
+    let new_pod = match invocation.command.knows("pod") {
+        true => membership::say(&invocation, &mut raw)?,
+        // A try is in none.
+        false => None,
+    };
     raw.args = (!words.is_empty()).then_some(words);
     if let Some(file) = &request.file {
         let read = config::read(Path::new(file), &caller.directory);

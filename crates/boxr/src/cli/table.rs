@@ -75,6 +75,7 @@ pub static COMMANDS: &[&Command] = &[
     &look::TOP,
     &look::STATS,
     &look::DIFF,
+    &tries::PROFILE,
     &look::EVENTS,
     &networks::PORT,
     &images::PULL,

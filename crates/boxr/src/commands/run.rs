@@ -11,8 +11,9 @@ use boxr_engine::status::StatusSink;
 use boxr_engine::store::Store;
 use boxr_engine::supervise::Finish;
 use boxr_engine::terminal::DetachKeys;
+use boxr_engine::watch;
 
-use super::explain;
+use super::{explain, watched};
 use crate::boxes;
 use crate::cli::Invocation;
 use crate::cli::request::{self, run_request};
@@ -26,7 +27,7 @@ use crate::report::{Report, write_stdout};
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     protect::before_reading(&invocation)?;
-    let (options, request) = run_request(invocation, Purpose::Run)?;
+    let (mut options, request) = run_request(invocation, Purpose::Run)?;
     boxes::check_descriptors(options.preserve_fds)?;
     if !request.dry_run {
         exposure::protect_for(&options).map_err(EngineError::from)?;
@@ -59,6 +60,8 @@ fn go(store: &Store, options: BoxOptions, request: request::RunRequest) -> Resul
     }
     let new_pod = request.new_pod.clone();
     let is_kept = options.retention == Retention::Kept || request.attach.is_some() || is_logged(&options);
+    let recorder = watch::start(store.paths(), &mut options, request.record.clone())?;
+    let is_left = request.detach;
     let done = match (request.detach, is_kept) {
         (true, _) => detached(store, options, request),
         (false, true) => kept(store, options, request),
@@ -67,7 +70,11 @@ fn go(store: &Store, options: BoxOptions, request: request::RunRequest) -> Resul
     if let (Err(_), Some(pod)) = (&done, new_pod) {
         pod.take_back(store);
     }
-    done
+    match (is_left, &done) {
+        // It goes on beside the box.
+        (true, Ok(_)) => done,
+        _ => watched::finished(recorder, done),
+    }
 }
 
 /// Whether somebody besides the caller is to get the output of a box that leaves nothing behind.

@@ -34,6 +34,7 @@ mod owners;
 mod pods;
 mod privileges;
 mod readme;
+mod records;
 mod replay;
 mod restarts;
 mod rootfs;
@@ -78,6 +79,7 @@ fn main() -> std::process::ExitCode {
         user_ids::TESTS,
         users::TESTS,
         privileges::TESTS,
+        records::TESTS,
         restarts::TESTS,
         flags::TESTS,
         drivers::TESTS,

@@ -1,6 +1,6 @@
 //! `boxr try` and `boxr apply`.
 
-use super::run::{FILE, REPLACE, SETTINGS};
+use super::run::{FILE, RECORD, REPLACE, SETTINGS};
 use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands;
@@ -54,12 +54,32 @@ pub(super) static APPLY: Command = Command {
     ..Command::new("apply", Section::Life, "Make the changes of a try on the host", commands::apply::run)
 };
 
+/// `boxr profile`
+pub(super) static PROFILE: Command = Command {
+    usage: &["profile [FLAGS] FILE|CONTAINER"],
+    about: &[
+        "Prints a profile that allows what a box has done under `boxr run --record FILE`, and nothing else: by default a \
+            seccomp profile in the OCI's format, for --security-opt seccomp=FILE, docker and podman.",
+        "Calls that a record does not look at, such as read and mmap, are always in it. Under such a profile boxr says at the \
+            end which calls were refused.",
+    ],
+    args: &[Arg::one("FILE", Complete::File)],
+    flags: &[&[Flag::switch("sandbox", "The paths and addresses, as openings of a sandbox in TOML")]],
+    examples: &[
+        Example { line: "boxr run --record make.json -- make", what: "write down what it does" },
+        Example { line: "boxr profile make.json >least.json", what: "the system calls that it needs" },
+        Example { line: "boxr run --security-opt seccomp=least.json -- make", what: "with those alone" },
+    ],
+    ..Command::new("profile", Section::Look, "Make a profile of what a box has done", commands::profile::run)
+};
+
 static TRYING: &[Flag] = &[
     Flag::switch("apply", "Apply the changes at the end, if the command ends well; keep them otherwise"),
     Flag::switch("keep", "Keep the changes for later"),
     Flag::switch("drop", "Drop the changes"),
     FILE,
     REPLACE,
+    RECORD,
     Flag::switch("explain", "Say what will be done, step by step, before doing it"),
     Flag::switch("dry-run", "Stop before anything is changed"),
     Flag::switch("timing", "Say on stderr where the time of the start went"),

@@ -15,8 +15,9 @@ use boxr_engine::record::Exit;
 use boxr_engine::status::StatusSink;
 use boxr_engine::store::Store;
 use boxr_engine::terminal::DetachKeys;
+use boxr_engine::watch;
 
-use super::{apply, explain};
+use super::{apply, explain, watched};
 use crate::boxes;
 use crate::cli::Invocation;
 use crate::cli::request::run_request;
@@ -44,7 +45,7 @@ pub fn run(mut invocation: Invocation) -> Result<u8, Report> {
     // No word of it names an image.
     invocation.matches.before_dashes = Some(0);
     protect::before_reading(&invocation)?;
-    let (options, request) = run_request(invocation, Purpose::Run)?;
+    let (mut options, request) = run_request(invocation, Purpose::Run)?;
     if request.detach {
         return Err(Report::new("boxr try: a try is not run in the background")
             .detail("somebody has to say what becomes of its changes"));
@@ -63,6 +64,7 @@ pub fn run(mut invocation: Invocation) -> Result<u8, Report> {
     if request.replace {
         boxes::replace(&store, request.name.as_deref())?;
     }
+    let recorder = watch::start(store.paths(), &mut options, request.record.clone())?;
     let tried = attempt::run(
         &store,
         RunRequest {
@@ -74,7 +76,8 @@ pub fn run(mut invocation: Invocation) -> Result<u8, Report> {
             timing: request.timing,
             cidfile: request.cidfile,
         },
-    )?;
+    );
+    let tried = watched::finished(recorder, tried.map_err(Report::from))?;
     decide(&store, &tried, answer)?;
     Ok(tried.exit.status())
 }

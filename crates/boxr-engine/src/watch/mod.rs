@@ -1,0 +1,69 @@
+//! What a box does, as it does it: files it opens, programs it runs, addresses it speaks to, system calls by name
+//! (`--record`); and the calls that a person's profile refuses.
+//!
+//! Calls are put to a process of boxr's beside the box, which listens to its seccomp filter (seccomp_unotify(2)), notes
+//! what is asked and lets it go on. The filter does not put every call there: the most common ones, which say
+//! nothing of what a program is after ([`calls::COMMON`]), are carried out at once, and a profile that is made from a
+//! record always has them.
+//!
+//! ```text
+//! boxr ── fork ──▶ recorder: listens at STATE/watch-….sock
+//!   │                  ▲ listener of the filter, by the first process and the boxr that says Go
+//!   └── clone3 ──▶ box │ calls … note, continue
+//!                      └─ all processes of the box have ended ─▶ FILE, and what was refused to boxr
+//! ```
+//!
+//! A record is no protection: memory may change between the look at it and the call.
+
+mod calls;
+mod filter;
+pub mod profile;
+mod recorder;
+mod sight;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use filter::complete;
+pub use recorder::{Recorder, Refused};
+pub use sight::Record;
+
+use crate::options::BoxOptions;
+use crate::outcome::EngineError;
+use crate::paths::Paths;
+
+/// That a box is watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The file that gets the record; `None` where only refusals are of interest.
+    pub file: Option<PathBuf>,
+    /// Where the recorder listens: for this start alone.
+    #[serde(skip)]
+    pub socket: Option<PathBuf>,
+}
+
+/// Starts the recorder of a box, where it needs one: for a record to `file`, or for the refusals of a person's profile.
+///
+/// # Errors
+/// A profile that cannot be read; no process, no socket.
+pub fn start(
+    paths: &Paths,
+    options: &mut BoxOptions,
+    file: Option<PathBuf>,
+) -> Result<Option<Recorder>, EngineError> {
+    if file.is_none() && options.seccomp.is_none() {
+        return Ok(None);
+    }
+    if let Some(file) = &file
+        && !file.parent().is_some_and(std::path::Path::is_dir)
+    {
+        // Before the command has done what can be done once only.
+        let path = file.display().to_string();
+        return Err(EngineError::File { path, errno: rustix::io::Errno::NOENT });
+    }
+    let refusing = filter::refusing(options).map_err(crate::prepare::PrepareError::from)?;
+    let recorder = Recorder::start(paths, file.clone(), options.args.clone(), refusing)?;
+    options.watch = Some(Box::new(Watch { file, socket: Some(recorder.socket().to_owned()) }));
+    Ok(Some(recorder))
+}
