@@ -27,7 +27,7 @@ use crate::report::{Report, write_stdout};
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let globals = invocation.globals.clone();
     protect::before_reading(&invocation)?;
-    let (mut options, request) = run_request(invocation, Purpose::Run)?;
+    let (options, request) = run_request(invocation, Purpose::Run)?;
     boxes::check_descriptors(options.preserve_fds)?;
     if !request.dry_run {
         exposure::protect_for(&options).map_err(EngineError::from)?;
@@ -42,7 +42,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     Ok(ran)
 }
 
-fn go(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
+fn go(store: &Store, mut options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
     if request.explain {
         explain::print(store, &options, &request)?;
         if request.dry_run {
