@@ -1,6 +1,5 @@
 //! The recorder beside a box, for commands that run one.
 
-use boxr_engine::outcome::EngineError;
 use boxr_engine::watch::Recorder;
 
 use crate::report::Report;
@@ -13,7 +12,7 @@ pub(super) fn finished<T>(recorder: Option<Recorder>, done: Result<T, Report>) -
     let Some(recorder) = recorder else { return done };
     let told = recorder.finish();
     let done = done?;
-    let refused = told.map_err(EngineError::from)?;
+    let refused = told?;
     if !refused.is_empty() {
         let calls: Vec<String> = refused.iter().map(|(name, count)| format!("{name} ({count})")).collect();
         eprintln!("boxr: the seccomp profile refused {}", calls.join(", "));
