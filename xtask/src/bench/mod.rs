@@ -49,7 +49,7 @@ pub fn main(words: &[String]) -> Outcome {
         .map_err(|error| error.to_string())?;
     let bench = Bench::prepare(scale)?;
     let mut report = Report::default();
-    let all: [(&str, Part); 8] = [
+    let all: [(&str, Part); 9] = [
         ("start", start::run),
         ("sandbox", sandbox::run),
         ("memory", memory::run),
