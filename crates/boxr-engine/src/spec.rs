@@ -355,7 +355,7 @@ fn spec_mapping(e: &idmap::Extent) -> Option<LinuxIdMapping> {
 /// the pid namespace.
 fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
     let asked: Vec<Mount> =
-        options.mounts.iter().map(|option| spec_mount(option, options, situation)).collect();
+        options.mounts.iter().map(|option| asked_mount(option, options, situation.volumes)).collect();
     let covered = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
     let mut all: Vec<Mount> = match options.root {
         Root::Host => host_tree_mounts(options, situation),
@@ -422,9 +422,10 @@ pub(crate) fn mount(kind: &str, source: &str, destination: &str, options: &[&str
     mount
 }
 
-fn spec_mount(option: &MountOption, options: &BoxOptions, situation: &Situation<'_>) -> Mount {
+/// What a mount that was asked for is in the specification.
+pub(crate) fn asked_mount(option: &MountOption, options: &BoxOptions, volumes: &Places) -> Mount {
     if option.kind == volume::KIND {
-        return volume::bind(option, situation.volumes, options);
+        return volume::bind(option, volumes, options);
     }
     let mut mount = Mount::default();
     mount.set_typ(Some(option.kind.clone())).set_destination(option.destination.clone());

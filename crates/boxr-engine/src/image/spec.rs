@@ -174,7 +174,7 @@ fn chroots(dirs: &[PathBuf], bound: &[(PathBuf, &'static str)]) -> Vec<(PathBuf,
 }
 
 /// What is bound has the owners that it has on the host, by number: who owns it there is among the container's ids.
-fn keep_owners(one: &mut Mount) {
+pub(crate) fn keep_owners(one: &mut Mount) {
     let mut words = one.options().clone().unwrap_or_default();
     let has = |word: &str| words.iter().any(|known| known == word);
     if has("idmap") || has("ridmap") {

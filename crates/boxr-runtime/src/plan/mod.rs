@@ -30,6 +30,7 @@ pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{COPY_UP, INODE, Links, MountAttributes, NO_LINKS, names as mount_option_names};
 pub use root::{MakeRoot, RootEntry, RootMaker, RootPlan, RootPropagation, RootSource};
 pub use seccomp::SeccompPlan;
+pub(crate) use spec::binds;
 pub use spec::{Extras, Home, IMPLEMENTED_VERSION, OciExtras};
 pub use tuning::{MemoryPolicy, Tuning};
 

@@ -110,7 +110,7 @@ fn made_root(source: &RootSource, plan: &Plan, made: &mut Vec<(Maps, OwnedFd)>) 
     Ok(source.tree.make(shifted_by)?)
 }
 
-fn clone_root(path: &Path) -> Result<Option<OwnedFd>, StepError> {
+pub(super) fn clone_root(path: &Path) -> Result<Option<OwnedFd>, StepError> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     match open_tree(rustix::fs::CWD, path.join(""), flags) {
@@ -124,7 +124,7 @@ fn clone_root(path: &Path) -> Result<Option<OwnedFd>, StepError> {
 }
 
 /// What is mounted there in the container must not travel to the host.
-fn follow_host(tree: &OwnedFd) -> Result<(), Errno> {
+pub(super) fn follow_host(tree: &OwnedFd) -> Result<(), Errno> {
     let change = Change { propagation: Some(Propagation::Slave), ..Change::default() };
     set_attributes(tree.as_fd(), c"", true, &change)
 }
@@ -143,9 +143,19 @@ fn show_other_ids(
         (None, Some((_, joined))) => joined.as_fd(),
         (None, None) => return Err(Error::field("mounts", "idmap: the container has no user namespace")),
     };
-    let change = Change { set: attr::IDMAP, user_namespace: Some(namespace), ..Change::default() };
+    Ok(show_through(tree, mount, shift.recursive, namespace)?)
+}
+
+/// Shows the ids of a tree as the user namespace `users` maps them.
+pub(super) fn show_through(
+    tree: &OwnedFd,
+    mount: &MountPlan,
+    recursive: bool,
+    users: BorrowedFd<'_>,
+) -> Result<(), StepError> {
+    let change = Change { set: attr::IDMAP, user_namespace: Some(users), ..Change::default() };
     let what = || format!("{} (idmap)", mount.destination.display());
-    Ok(set_attributes(tree.as_fd(), c"", shift.recursive, &change).at(Step::MountAttributes, what())?)
+    set_attributes(tree.as_fd(), c"", recursive, &change).at(Step::MountAttributes, what())
 }
 
 /// A user namespace for its maps only; one for all mounts with the same.

@@ -5,6 +5,7 @@
 
 mod ahead;
 pub mod beneath;
+mod binds;
 mod cgroups;
 pub(crate) mod console;
 mod copy;
@@ -28,6 +29,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, open_tree}
 use crate::error::{At, Failure, Step, StepError};
 use crate::plan::{MountSource, Plan, RootEntry, RootPlan, RootPropagation};
 pub(crate) use ahead::Ahead;
+pub use binds::Binds;
 use mounts::Tree;
 use target::MissingTarget;
 

@@ -65,8 +65,8 @@ pub(super) fn make(
                 return Ok(());
             }
             match ahead {
-                Some(source) => bind(tree, mount, source),
-                None => bind(tree, mount, Scratch::from(clone_source(mount)?).as_fd()),
+                Some(source) => bind(tree.root, tree.missing, mount, source),
+                None => bind(tree.root, tree.missing, mount, Scratch::from(clone_source(mount)?).as_fd()),
             }
         }
         MountSource::Filesystem { .. } => mount_new(tree, mount),
@@ -75,15 +75,21 @@ pub(super) fn make(
     }
 }
 
-fn bind(tree: Tree<'_>, mount: &MountPlan, source: BorrowedFd<'_>) -> Result<(), StepError> {
+/// Attaches the detached tree `source` beneath `root`.
+pub(super) fn bind(
+    root: BorrowedFd<'_>,
+    missing: MissingTarget,
+    mount: &MountPlan,
+    source: BorrowedFd<'_>,
+) -> Result<(), StepError> {
     let place = mount.destination.display();
     let shape = shape_of(source).at(Step::MountTarget, &place)?;
     if mount.cover == Cover::Fill && shape == Shape::Directory {
-        let target = target::open(tree.root, mount, shape, tree.missing).at(Step::MountTarget, &place)?;
+        let target = target::open(root, mount, shape, missing).at(Step::MountTarget, &place)?;
         copy::fill(target.fd.as_fd(), source).at(Step::CopyUp, &place)?;
     }
     set_options(source, mount)?;
-    let target = target::open(tree.root, mount, shape, tree.missing).at(Step::MountTarget, &place)?;
+    let target = target::open(root, mount, shape, missing).at(Step::MountTarget, &place)?;
     move_onto(source, target.fd.as_fd()).at(Step::Mount, &place)
 }
 
@@ -186,7 +192,7 @@ fn bind_of_host(tree: Tree<'_>, mount: &MountPlan, path: &Path) -> Result<(), St
         id_shift: None,
     };
     let bound = MountPlan { source, attributes, ..mount.clone() };
-    bind(tree, &bound, clone_source(&bound)?.as_fd())
+    bind(tree.root, tree.missing, &bound, clone_source(&bound)?.as_fd())
 }
 
 fn remount(tree: Tree<'_>, mount: &MountPlan, parameters: &[Parameter]) -> Result<(), StepError> {

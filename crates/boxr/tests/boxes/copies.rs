@@ -13,6 +13,8 @@ pub const TESTS: &[Test] = &[
     test!(files_come_out_of_containers, Need::Tool(Tool::Busybox), OVERLAY),
     test!(files_go_into_one_that_runs, Need::Tool(Tool::Busybox), OVERLAY),
     test!(files_go_into_one_that_does_not_run, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(volumes_of_one_that_does_not_run_are_there, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(volumes_of_one_that_does_not_run_are_mounted_nowhere_else, Need::Tool(Tool::Busybox), OVERLAY),
     test!(archives_go_both_ways, Need::Tool(Tool::Busybox), OVERLAY),
     test!(owners_are_roots_or_kept, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
     test!(boxes_with_a_root_of_their_own_have_files, Need::Tool(Tool::Busybox)),
@@ -93,11 +95,13 @@ fn files_come_out_of_containers(t: &Sandbox) {
     t.boxr(["cp", "up:/alone", "paused"]).run().ok();
     t.boxr(["unpause", "up"]).run();
     t.boxr(["stop", "-t", "0", "up"]).run().ok();
-    t.boxr(["cp", "up:/mnt/v", "x"]).run().exits(1).blames("/mnt is mounted in it only while it runs");
-    let refused = "/mnt is mounted in it only while it runs";
-    t.boxr(["cp", "up:/to-mnt/", "x"]).run().exits(1).blames(refused);
-    t.boxr(["cp", "up/passwd", "up:/to-mnt"]).run().exits(1).blames(refused);
-    t.boxr(["cp", "up/passwd", "up:/to-mnt/x"]).run().exits(1).blames(refused);
+    // A volume is there at any time, through links too; what lived in memory is not.
+    t.boxr(["cp", "up:/mnt/v", "v-stopped"]).run().ok();
+    t.boxr(["cp", "up:/to-mnt/", "to-mnt"]).run().ok();
+    assert_eq!((read(t, "v-stopped"), read(t, "to-mnt/v")), ("volume\n".to_owned(), "volume\n".to_owned()));
+    let refused = "/scratch is mounted in it only while it runs";
+    t.boxr(["cp", "up:/scratch/t", "x"]).run().exits(1).blames(refused);
+    t.boxr(["cp", "up/passwd", "up:/scratch"]).run().exits(1).blames(refused);
     t.boxr(["create", "--name", "made", &name]).run().ok();
     t.boxr(["cp", "made:/etc/passwd", "made-passwd"]).run().ok();
     assert_eq!(read(t, "made-passwd"), read(t, "up/passwd"));
@@ -179,6 +183,88 @@ fn files_go_into_one_that_does_not_run(t: &Sandbox) {
     t.boxr(["cp", "made:/etc/passwd", "back"]).run().ok();
     assert_eq!(read(t, "back"), "again\n");
     t.boxr(["rm", "made"]).run().ok();
+}
+
+fn volumes_of_one_that_does_not_run_are_there(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sleep","1000"]}"#);
+    fs::create_dir(t.path("dir")).unwrap();
+    fs::write(t.path("file"), "text\n").unwrap();
+    let dir = t.path("dir").to_str().unwrap().to_owned();
+    let (bound, fixed, below) = (format!("{dir}:/bound"), "kept:/fixed:ro", "kept:/home/ann/deep");
+    let words = [
+        "--name",
+        "made",
+        "--read-only",
+        "-v",
+        "/home",
+        "-v",
+        below,
+        "-v",
+        &bound,
+        "-v",
+        fixed,
+        "--tmpfs",
+        "/tmp",
+    ];
+    t.boxr(["create"]).args(words).arg(&name).run().ok();
+    // Never started: the image's files are in the new volume, and places that the image lacks are made.
+    for to in ["/home", "/home/ann/deep", "/bound", "/bound/new"] {
+        t.boxr(["cp", "file", &format!("made:{to}")]).run().ok().quiet();
+    }
+    t.boxr(["cp", "made:/fixed/file", "seen"]).run().ok();
+    assert_eq!(
+        (read(t, "seen"), read(t, "dir/file"), read(t, "dir/new")),
+        ("text\n".into(), "text\n".into(), "text\n".into())
+    );
+    t.boxr(["cp", "file", "made:/fixed/x"]).run().exits(1).blames("mounted volume is marked read-only");
+    t.boxr(["cp", "file", "made:/x"]).run().exits(1).blames("its root filesystem is read-only");
+    t.boxr(["cp", "file", "made:/tmp"]).run().exits(1).blames("/tmp is mounted in it only while it runs");
+    t.boxr(["start", "made"]).run().ok();
+    let look = "cat /home/file /home/ann/deep/file /bound/file /fixed/file; stat -c %u:%g /home/file /fixed/file; ls /home";
+    let told = t.boxr(["exec", "made", "sh", "-c", look]).run().ok().text();
+    assert_eq!(told, "text\ntext\ntext\ntext\n0:0\n0:0\nann\nfile\n");
+    t.boxr(["exec", "made", "sh", "-c", "echo own >/home/own; chown 3:4 /home/own || true"]).run();
+    t.boxr(["stop", "-t", "0", "made"]).run().ok();
+    t.boxr(["cp", "made:/home/own", "own"]).run().ok();
+    assert_eq!(read(t, "own"), "own\n");
+    // Without its directory of the host the rest is still there.
+    fs::remove_dir_all(t.path("dir")).unwrap();
+    t.boxr(["cp", "made:/home/own", "again"]).run().ok();
+    t.boxr(["cp", "made:/bound/file", "x"])
+        .run()
+        .exits(1)
+        .blames("/bound is mounted in it only while it runs");
+    assert!(!t.path("x").exists());
+    t.boxr(["rm", "-v", "made"]).run().ok();
+    t.boxr(["volume", "rm", "kept"]).run().ok();
+}
+
+fn volumes_of_one_that_does_not_run_are_mounted_nowhere_else(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    fs::create_dir(t.path("host")).unwrap();
+    fs::write(t.path("file"), "text\n").unwrap();
+    let host = t.path("host").to_str().unwrap().to_owned();
+    let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let up = "../".repeat(30);
+    let script = format!("ln -s /vol/out /to; ln -s {host} /vol/out");
+    t.run(["-q", "--name", "it", "-v", "/vol", &name, "sh", "-c", &script]).run().ok();
+    let before = mounts();
+    t.boxr(["cp", "file", "it:/to/new"]).run().exits(1).blames("no such directory");
+    t.boxr(["cp", "file", "it:/vol/out/new"]).run().exits(1).blames("no such directory");
+    t.boxr(["cp", "file", "it:/vol/new"]).run().ok();
+    assert_eq!(fs::read_dir(t.path("host")).unwrap().count(), 0);
+    assert_eq!(mounts(), before);
+    t.boxr(["rm", "-v", "it"]).run().ok();
+    t.boxr(["run", "-q", "--name", "linked", &name, "sh", "-c", &format!("ln -s {up}{host}/made /v")])
+        .run()
+        .ok();
+    t.boxr(["commit", "-q", "linked", "localhost/linked"]).run().ok();
+    t.boxr(["create", "--name", "second", "-v", "/v", "localhost/linked"]).run().ok();
+    // A link that leads nowhere in the container is no place for a mount, and nothing is made at its end.
+    t.boxr(["cp", "file", "second:/v"]).run().exits(1).blames("/v");
+    assert_eq!(fs::read_dir(t.path("host")).unwrap().count(), 0);
+    assert_eq!(mounts(), before);
+    t.boxr(["rm", "-f", "-v", "linked", "second"]).run().ok();
 }
 
 fn archives_go_both_ways(t: &Sandbox) {

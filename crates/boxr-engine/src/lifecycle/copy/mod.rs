@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Nothing is loaded or executed in the box, and nobody in it may trace the worker (CVE-2019-14271). The root of a box that does not
-//! run is mounted anew, for the worker alone and nowhere; the box is locked meanwhile.
+//! run is mounted anew, for the worker alone, with the box's volumes and binds at their places in it; the box is locked meanwhile.
 
+mod mounts;
 mod place;
 mod worker;
 
@@ -105,7 +106,7 @@ impl<'d> Files<'d> {
             let base = self.place.enter()?;
             let source = Source::find(&base, &request.path, request.follow).map_err(|e| e.to_string())?;
             let directory = source.directory().map_err(|e| e.to_string())?;
-            self.place.check(&base, directory.as_fd())?;
+            self.place.check_source(&base, directory.as_fd())?;
             let kind = if source.is_directory() { b"d" } else { b"f" };
             worker::write_all(&to, kind)?;
             let to = std::io::BufWriter::with_capacity(worker::BUFFER, to);
@@ -128,10 +129,6 @@ impl<'d> Files<'d> {
     /// # Errors
     /// The worker cannot be started. What is wrong with the path comes at the end.
     pub fn enter(self, path: &[u8], what: Incoming, keeps_owners: bool) -> Result<Ingoing, EngineError> {
-        if self.place.is_read_only() {
-            let reason = "its root filesystem is read-only".to_owned();
-            return Err(EngineError::Copy { way: "to", name: self.name, reason });
-        }
         let owners = if keeps_owners { Owners::Kept } else { Owners::All { uid: 0, gid: 0 } };
         let (archive, worker) = Worker::that_reads("to", &self.name, |from| {
             // Ctrl-C ends who writes, and that ends the archive: what is half there is removed then.
@@ -144,7 +141,7 @@ impl<'d> Files<'d> {
                 Incoming::Archive => target.takes_any(path),
             };
             let into = into.map_err(|e| e.to_string())?;
-            self.place.check(&base, into.as_fd())?;
+            self.place.check_target(&base, into.as_fd())?;
             let from = BufReader::with_capacity(worker::BUFFER, from);
             let laid = if what == Incoming::Archive {
                 let from = Decompressor::new(beginning(from)?).map_err(|e| e.to_string())?;

@@ -1,14 +1,14 @@
 //! Where the files of a box are, and how a worker gets there.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use boxr_image::copy::Base;
 use boxr_image::shift::Extent as Shifted;
 use boxr_runtime::idmap::{Extent, IdMap, Writer};
 use boxr_runtime::plan::{RootMaker, RootSource};
 use boxr_runtime::process::holder;
+use boxr_runtime::rootfs::Binds;
 use boxr_sys::namespace::{NamespaceKind, unshare};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -17,6 +17,7 @@ use rustix::thread::{
     LinkNameSpaceType, move_into_link_name_space, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use super::mounts::{Mounts, Way};
 use crate::exposure;
 use crate::image::ContainerFiles;
 use crate::image::keep;
@@ -48,8 +49,7 @@ pub(super) struct Stopped {
     /// Root's containers with ids of their own.
     maps: Option<IdMap>,
     read_only: bool,
-    /// Where something is mounted while it runs.
-    mounts: Vec<PathBuf>,
+    mounts: Mounts,
 }
 
 #[derive(Debug)]
@@ -99,30 +99,21 @@ impl Place {
         Ok((state.name, Self::Running { user, mount }))
     }
 
-    pub(super) fn is_read_only(&self) -> bool {
-        matches!(self, Self::Stopped(stopped) if stopped.read_only)
-    }
-
     pub(super) fn hidden(&self, path: &[u8]) -> Option<String> {
         let Self::Stopped(stopped) = self else { return None };
-        let path = [b"/", path].concat();
-        let names = |path: &[u8]| -> Vec<Vec<u8>> {
-            let names = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-            names.map(<[u8]>::to_vec).collect()
-        };
-        let found = stopped
-            .mounts
-            .iter()
-            .find(|mount| names(&path).starts_with(&names(mount.as_os_str().as_bytes())))?;
-        Some(only_while_it_runs(found))
+        stopped.mounts.hidden(path)
     }
 
-    /// The same for a directory that a path has led to, through links perhaps.
-    pub(super) fn check(&self, base: &Base, directory: BorrowedFd<'_>) -> Result<(), String> {
+    /// Whether a directory that a path has led to is there now.
+    pub(super) fn check_source(&self, base: &Base, directory: BorrowedFd<'_>) -> Result<(), String> {
         let Self::Stopped(stopped) = self else { return Ok(()) };
-        let paths: Vec<_> = stopped.mounts.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
-        let found = base.is_below(directory, &paths).map_err(said("look around in it"))?;
-        found.and_then(|at| stopped.mounts.get(at)).map_or(Ok(()), |mount| Err(only_while_it_runs(mount)))
+        stopped.mounts.check(base, directory, Way::Out)
+    }
+
+    /// Whether files may come there.
+    pub(super) fn check_target(&self, base: &Base, directory: BorrowedFd<'_>) -> Result<(), String> {
+        let Self::Stopped(stopped) = self else { return Ok(()) };
+        stopped.mounts.check(base, directory, Way::In { root_is_read_only: stopped.read_only })
     }
 
     /// Takes this process there for good, as root of the box.
@@ -175,7 +166,7 @@ impl Stopped {
             }),
             _ => None,
         };
-        let mounts = options.mounts.iter().map(|mount| mount.destination.clone()).collect();
+        let mounts = Mounts::of(dir, options, maps.is_some())?;
         Ok(Some(Self { tree, maps, read_only: options.read_only, mounts }))
     }
 
@@ -195,7 +186,9 @@ impl Stopped {
         }
         let shifted_by = self.maps.as_ref().map(holder::user_namespace).transpose();
         let shifted_by = shifted_by.map_err(|error| text(&error))?;
+        let binds = self.mounts.open(shifted_by.as_ref().map(AsFd::as_fd))?;
         let root = match &self.tree {
+            Tree::Directory(path) if binds.is_some() => Binds::root_at(path).map_err(|error| text(&error))?,
             Tree::Directory(path) => {
                 rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(said("open its root"))?
             }
@@ -207,12 +200,11 @@ impl Stopped {
         if let Some(user) = &shifted_by {
             become_root_of(user.as_fd())?;
         }
+        if let Some(binds) = binds {
+            binds.attach(root.as_fd()).map_err(|error| text(&error))?;
+        }
         Ok(Base::Root(root))
     }
-}
-
-fn only_while_it_runs(mount: &Path) -> String {
-    format!("{} is mounted in it only while it runs", mount.display())
 }
 
 fn extent(extent: &IdExtent) -> Extent {

@@ -35,6 +35,7 @@ use crate::hooks::Hooks;
 use crate::idmap::Writer;
 use crate::stdio::Stdio;
 
+pub(crate) use mounts::binds;
 pub use version::IMPLEMENTED as IMPLEMENTED_VERSION;
 
 /// What a start needs besides the specification: open descriptors, and boxr's own options.

@@ -26,6 +26,13 @@ pub(super) fn mounts(list: &[Mount], surroundings: &Surroundings<'_>) -> Result<
     list.iter().enumerate().map(|(index, mount)| mount_plan(index, mount, surroundings)).collect()
 }
 
+/// Binds alone, of a container with a root of its own.
+pub(crate) fn binds(list: &[Mount], own_users: bool) -> Result<Vec<MountPlan>, Error> {
+    let user = if own_users { UserNamespace::New } else { UserNamespace::Callers };
+    let surroundings = Surroundings { root: &RootPlan::Unchanged, user, context: None };
+    list.iter().enumerate().map(|(index, mount)| mount_plan(index, mount, &surroundings)).collect()
+}
+
 fn mount_plan(index: usize, mount: &Mount, surroundings: &Surroundings<'_>) -> Result<MountPlan, Error> {
     let field = |part: &str| format!("mounts[{index}].{part}");
     let destination = clean(mount.destination());
