@@ -104,7 +104,9 @@ fn bind(option: &MountOption, options: &BoxOptions, places: &Places, shifted: bo
     let has = |word: &str| option.options.iter().any(|said| said == word);
     let is_bound = option.kind == volume::KIND || option.kind == "bind" || has("bind") || has("rbind");
     let is_kernels = OF_THE_KERNEL.iter().any(|path| option.destination.starts_with(path));
-    let lacks_ids = !shifted && (has("idmap") || has("ridmap"));
+    // Maps of its own are made for a start alone.
+    let has_own_ids = option.options.iter().any(|word| word.starts_with("idmap="));
+    let lacks_ids = has_own_ids || !shifted && (has("idmap") || has("ridmap"));
     if !is_bound || is_kernels || lacks_ids {
         return None;
     }
