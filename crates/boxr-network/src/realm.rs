@@ -22,6 +22,7 @@ use std::path::PathBuf;
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::namespace::{NamespaceKind, unshare};
+use boxr_sys::rights::Tracers;
 use boxr_sys::{fd, memory, nsfs, pidfd, signal, title};
 use rustix::event::pause;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -386,5 +387,5 @@ fn take_place(place: Place<'_>, owner: Owner<'_>, tell: &OwnedFd) -> Result<(), 
     rustix::process::chdir("/").map_err(failed("leave the directory"))?;
     signal::set_mask(&signal::nothing_blocked()).map_err(failed("set signals"))?;
     title::set(c"boxr-realm", "boxr-realm").map_err(failed("name the process"))?;
-    crate::resolver::give_up_rights().map_err(failed("give up rights"))
+    boxr_sys::rights::give_up(Tracers::User).map_err(failed("give up rights"))
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open};
+
 use super::CdiError;
 use super::spec::{self, Device, File};
 
@@ -37,7 +39,14 @@ pub fn directories() -> Vec<PathBuf> {
 pub fn find_all(directories: &[PathBuf]) -> Found {
     let mut found = Found { searched: directories.to_vec(), ..Found::default() };
     for (rank, dir) in directories.iter().enumerate() {
-        let Ok(entries) = std::fs::read_dir(dir) else { continue };
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                found.broken.push(format!("{}: {error}", dir.display()));
+                continue;
+            }
+        };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort_unstable();
         for path in paths {
@@ -57,11 +66,15 @@ pub fn find_all(directories: &[PathBuf]) -> Found {
 
 fn read(path: &Path) -> Result<String, String> {
     use std::io::Read;
+    let failed = |error: std::io::Error| error.to_string();
+    // A pipe would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = std::fs::File::from(open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err("not a file".to_owned());
+    }
     let mut text = String::new();
-    let opened = std::fs::File::open(path);
-    opened
-        .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
-        .map_err(|error| error.to_string())?;
+    file.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
     Ok(text)
 }
 

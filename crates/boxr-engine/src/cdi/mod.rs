@@ -7,6 +7,7 @@
 mod apply;
 mod find;
 mod spec;
+mod yaml;
 
 use std::path::PathBuf;
 

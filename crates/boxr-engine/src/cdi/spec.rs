@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::yaml;
+
 /// The newest that is understood.
 const NEWEST: (u32, u32) = (1, 1);
 
@@ -91,7 +93,7 @@ pub(super) struct IntelRdt {
 /// Reads a file's text, YAML unless it is called JSON.
 pub(super) fn read(text: &str, is_json: bool) -> Result<File, String> {
     let value =
-        if is_json { serde_json::from_str(text).map_err(|error| error.to_string())? } else { yaml(text)? };
+        if is_json { serde_json::from_str(text).map_err(|error| error.to_string())? } else { of_yaml(text)? };
     let file: File = serde_json::from_value(value).map_err(|error| error.to_string())?;
     let mut numbers = file.cdi_version.split('.').map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0));
@@ -104,7 +106,13 @@ pub(super) fn read(text: &str, is_json: bool) -> Result<File, String> {
     Ok(file)
 }
 
-fn yaml(text: &str) -> Result<serde_json::Value, String> {
+fn of_yaml(text: &str) -> Result<serde_json::Value, String> {
+    let mut size = yaml::Size::default();
+    let read = yaml_rust2::parser::Parser::new(text.chars()).load(&mut size, true);
+    read.map_err(|error| error.to_string())?;
+    if size.is_excessive() {
+        return Err(format!("with what its aliases stand for it has more than {} bytes", yaml::MOST));
+    }
     let documents = yaml_rust2::YamlLoader::load_from_str(text).map_err(|error| error.to_string())?;
     match documents.as_slice() {
         [one] => value(one),
@@ -165,6 +173,14 @@ mod tests {
         ] {
             let error = read(text, true).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
+        }
+        let bomb =
+            (1..9).map(|n| format!("a{n}: &a{n} [{}*a{}]\n", format!("*a{},", n - 1).repeat(9), n - 1));
+        let bomb = format!("a0: &a0 [1]\n{}", bomb.collect::<String>());
+        let long = format!("a: &a {}\nb: [{}1]", "x".repeat(1 << 20), "*a,".repeat(100));
+        for text in [bomb, long] {
+            let error = read(&text, false).unwrap_err();
+            assert!(error.contains("aliases stand for"), "{error}");
         }
         assert!(read("a: [", false).is_err() && read("- 1\n---\n- 2\n", false).is_err());
     }

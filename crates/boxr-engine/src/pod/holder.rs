@@ -2,15 +2,15 @@
 //!
 //! It is a fork of boxr outside of the pod: in the caller's namespaces, without capabilities, with its descriptors from 3 on
 //! and nothing else. It does nothing and no signal but SIGKILL ends it. Whoever may trace it, which no member may, opens
-//! `/proc/PID/fd/N`.
+//! `/proc/PID/fd/N`: also a member that sees the host's processes lacks what it takes ([`Tracers`]).
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::rights::{self, Tracers};
 use rustix::event::{PollFd, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::outcome::EngineError;
 use crate::record::ProcessRef;
@@ -93,9 +93,7 @@ fn be(
     let keep: Vec<OwnedFd> = held.into_iter().chain(ports).chain([hear, ready]).collect();
     let mut kept = boxr_sys::fd::close_all_but_these(keep)?;
     boxr_sys::title::set(c"boxr-pod", &format!("boxr-pod {name}"))?;
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    rustix::thread::set_capabilities(None, sets)?;
+    rights::give_up(Tracers::Privileged)?;
     let ready = kept.pop().ok_or(Errno::BADF)?;
     let hear = kept.pop().ok_or(Errno::BADF)?;
     rustix::io::write(&ready, b"!")?;

@@ -15,12 +15,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::rights::{self, Tracers};
 use boxr_sys::{fd, memory, pidfd, signal, title};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::definition::{Definition, Driver};
 use crate::error::Error;
@@ -114,7 +114,9 @@ impl Networks {
             Some(lock) => {
                 let server = Server::bind(self, network)?;
                 note_pids(&lock, None)?;
-                give_up_rights()?;
+                // It reads what containers send: it keeps its user, whose files it reads.
+                let in_realm = self.is_in_realm();
+                rights::give_up(if in_realm { Tracers::User } else { Tracers::Privileged })?;
                 Ok(Some((lock, server)))
             }
             None => Ok(None),
@@ -193,16 +195,6 @@ fn note_pids(lock: &OwnedFd, standby: Option<Pid>) -> Result<(), Errno> {
     text.push('\n');
     rustix::io::pwrite(lock, text.as_bytes(), 0)?;
     rustix::fs::ftruncate(lock, text.len() as u64)
-}
-
-/// From here on it reads what containers send: it keeps its user, whose files it reads, and no capability.
-pub(crate) fn give_up_rights() -> Result<(), Errno> {
-    let none = CapabilitySet::empty();
-    rustix::thread::set_no_new_privs(true)?;
-    rustix::thread::set_capabilities(
-        None,
-        CapabilitySets { effective: none, permitted: none, inheritable: none },
-    )
 }
 
 /// What the resolver says of its start; an end without a word is a failure.

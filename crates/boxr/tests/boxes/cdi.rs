@@ -110,6 +110,8 @@ fn what_is_not_described_is_refused_with_what_is(t: &Sandbox) {
     let files =
         [("good.json", good), ("newer.json", &good.replace("0.6.0", "7.0.0")), ("broken.yaml", "kind: [")];
     let dirs = described(t, &files);
+    let pipe = t.path("cdi").join("pipe.json");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let run = |device: &str| {
         t.run(["-q", "--rm", "--network", "none", "--device", device, &name, "true"])
             .env("CDI_SPEC_DIRS", &dirs)
@@ -121,6 +123,7 @@ fn what_is_not_described_is_refused_with_what_is(t: &Sandbox) {
         .blames(&format!("looked for in {dirs}"))
         .blames("described are v.com/c=a")
         .blames("newer.json: cdiVersion 7.0.0")
+        .blames("pipe.json: not a file")
         .blames("broken.yaml");
     run("v.com/c=a").ok();
     std::fs::write(t.path("cdi").join("again.json"), good).unwrap();

@@ -94,13 +94,6 @@ fn be_proxy(listener: OwnedFd, control: OwnedFd, policy: Policy) -> Result<(), E
     drop(null);
     signal::set_mask(&signal::nothing_blocked())?;
     boxr_sys::title::set(c"boxr-proxy", "boxr-proxy")?;
-    give_up_rights()?;
+    boxr_sys::rights::give_up(boxr_sys::rights::Tracers::Privileged)?;
     serve::until_end(listener, control, policy)
-}
-
-fn give_up_rights() -> Result<(), Errno> {
-    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
-    let none = CapabilitySet::empty();
-    set_no_new_privs(true)?;
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
 }

@@ -16,6 +16,13 @@ pub const TESTS: &[Test] = &[
         Need::Tool(Tool::Busybox),
         OVERLAY
     ),
+    test!(
+        who_sees_the_hosts_processes_reaches_the_host_through_none,
+        Need::Root,
+        Need::Networks,
+        Need::Tool(Tool::Busybox),
+        OVERLAY
+    ),
     test!(members_share_a_range_of_ids, Need::Root, Need::Tool(Tool::Busybox), OVERLAY, Need::Kernel(5, 19)),
     test!(
         limits_are_of_all_members_together,
@@ -80,6 +87,38 @@ fn members_find_themselves_and_are_found(t: &Sandbox) {
     lab.boxr(t, ["pod", "create", "--network", "blue"]).run().exits(125).blames("blue");
     super::super::network::assert_no_network_left(t, &lab);
     lab.end(t);
+}
+
+/// A process of boxr's that has no capabilities would otherwise be root of the container's as good as its own.
+fn who_sees_the_hosts_processes_reaches_the_host_through_none(t: &Sandbox) {
+    let lab = Lab::new();
+    let (_server, image) = offered(t, "{}");
+    t.boxr(["pull", "-q", &image]).run().ok();
+    lab.boxr(t, ["network", "create", "blue"]).run().ok();
+    lab.boxr(t, ["pod", "create", "--name", "web", "--network", "none"]).run().ok();
+    let run = |flags: &[&str]| {
+        lab.boxr(t, ["run", "-d", "--pid", "host"]).args(flags).args([&image, "sleep", "1000"]).run().ok();
+    };
+    run(&["--name", "named", "--network", "blue"]);
+    run(&["--name", "member", "--pod", "web"]);
+    let resolver = std::fs::read_to_string(t.layout().state.join("network/nets/blue/resolver")).unwrap();
+    let holder = super::process(t, "web", "Holder").as_raw_nonzero().to_string();
+    let all = resolver.split_whitespace().chain([holder.as_str()]);
+    for (pid, name) in all.flat_map(|pid| [(pid, "named"), (pid, "member")]) {
+        let script = format!("cat /proc/{pid}/comm; ls /proc/{pid}/root/ /proc/{pid}/cwd/ || echo hidden");
+        let seen = lab.boxr(t, ["exec", name, "sh", "-c", &script]).run().ok().text();
+        let is_hidden =
+            seen.starts_with("boxr-") && seen.ends_with("\nhidden\n") && seen.lines().count() == 2;
+        assert!(is_hidden, "{pid} as {name} sees it: {seen}");
+    }
+    // Those who are to open what they keep do.
+    lab.boxr(t, ["restart", "-t", "0", "named", "member"]).run().ok();
+    lab.boxr(t, ["rm", "-f", "named", "member"]).run().ok();
+    lab.boxr(t, ["pod", "rm", "-f", "web"]).run().ok();
+    lab.boxr(t, ["network", "rm", "blue"]).run().ok();
+    super::super::network::assert_no_network_left(t, &lab);
+    lab.end(t);
+    nothing_left(t);
 }
 
 fn members_share_a_range_of_ids(t: &Sandbox) {
