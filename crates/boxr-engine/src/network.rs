@@ -242,7 +242,8 @@ pub(crate) fn surroundings_of(attachment: Option<&Attachment>) -> Surroundings {
 /// Who answers names on these networks, where they have somebody.
 fn servers_of(attachment: &Attachment) -> Option<Vec<String>> {
     let resolvers = attachment.endpoints.iter().filter_map(|endpoint| endpoint.resolver);
-    let servers: Vec<String> = resolvers.map(|address| address.to_string()).collect();
+    let servers: Vec<String> =
+        resolvers.chain(attachment.name_server).map(|address| address.to_string()).collect();
     (!servers.is_empty()).then_some(servers)
 }
 

@@ -6,7 +6,6 @@
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +15,13 @@ use crate::definition::{Definition, Driver};
 use crate::error::{Collected, Error};
 use crate::files::{self, Lock, Sharing};
 use crate::firewall::Firewall;
-use crate::helper::{self, Task};
+use crate::helper::{self, Helper, Task};
 use crate::link::Links;
 use crate::networks::{DEFAULT, IsAlive, Networks};
 use crate::port::{PortSpec, Protocol};
 use crate::publish::{self, Holds};
 use crate::realm::{Owner, Realm};
+use crate::slirp4netns;
 
 /// One network that a container is to be on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub struct Reservation<'n> {
 /// The helper of a container.
 #[derive(Debug)]
 struct Help {
-    program: PathBuf,
+    helper: Helper,
     mac: Option<MacAddress>,
 }
 
@@ -139,6 +139,11 @@ impl Networks {
         request: &AttachRequest<'_>,
         is_alive: &IsAlive<'_>,
     ) -> Result<Reservation<'_>, Error> {
+        let helper = helper::find_for_container()?;
+        let name_server = match &helper {
+            Helper::Pasta(_) => None,
+            Helper::Slirp4netns(_) => Some(slirp4netns::NAME_SERVER.into()),
+        };
         for wanted in request.networks {
             let unsupported =
                 |why: &str| Error::Unsupported { network: wanted.name.clone(), why: why.to_owned() };
@@ -146,19 +151,24 @@ impl Networks {
                 return Err(unsupported("a container that is on it is on no other"));
             }
             if wanted.ip.is_some() || wanted.ip6.is_some() {
-                return Err(unsupported("without root a container has the host's address, and no other"));
+                return Err(unsupported(match name_server {
+                    None => "without root a container has the host's address, and no other",
+                    Some(_) => "behind slirp4netns a container has the address 10.0.2.100, and no other",
+                }));
             }
         }
         check_users_ports(request.ports)?;
-        let program = helper::find()?;
+        if name_server.is_some() {
+            slirp4netns::check_ports(request.ports)?;
+        }
         let mut reservation = Reservation {
             networks: self,
-            attachment: Attachment { helped: true, ..attachment },
+            attachment: Attachment { helped: true, name_server, ..attachment },
             before: None,
             new: Vec::new(),
             holds: Holds::new(),
             connected: false,
-            help: Some(Help { program, mac: request.networks.first().and_then(|network| network.mac) }),
+            help: Some(Help { helper, mac: request.networks.first().and_then(|network| network.mac) }),
             realm: None,
         };
         let others = self.others(&reservation.attachment.id, is_alive)?;
@@ -485,10 +495,14 @@ impl Reservation<'_> {
         if let Some(help) = &self.help {
             let pid_file = self.networks.pid_file(&self.attachment.id);
             let published = &self.attachment.published;
-            helper::start(
-                &help.program,
-                &helper::Wanted { pid, published, mac: help.mac, pid_file: &pid_file, task: Task::Container },
-            )?;
+            let task = Task::Container;
+            help.helper.start(&helper::Wanted {
+                pid,
+                published,
+                mac: help.mac,
+                pid_file: &pid_file,
+                task,
+            })?;
         } else if let Some(realm) = &self.realm {
             self.make_in_realm(realm, pid, namespace)?;
         } else {

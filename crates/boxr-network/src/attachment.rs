@@ -30,6 +30,9 @@ pub struct Attachment {
     /// Whether a helper without privilege does all this.
     #[serde(default)]
     pub helped: bool,
+    /// Where the helper itself answers names: slirp4netns does; pasta leads to the host's name servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_server: Option<IpAddr>,
     /// Whether its networks are in the user's realm.
     #[serde(default)]
     pub realm: bool,
@@ -45,8 +48,16 @@ impl Attachment {
             published: Vec::new(),
             members: Vec::new(),
             helped: false,
+            name_server: None,
             realm: false,
         }
+    }
+}
+
+impl Attachment {
+    /// The name of the helper, for one that has it.
+    pub(crate) fn helper(&self) -> &'static str {
+        if self.name_server.is_some() { crate::slirp4netns::PROGRAM } else { "pasta" }
     }
 }
 

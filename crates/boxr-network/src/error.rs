@@ -141,6 +141,11 @@ pub enum Error {
     /// Neither pasta nor slirp4netns is installed.
     #[error("a network without privilege needs pasta or slirp4netns, and neither is installed")]
     NoHelper,
+    /// pasta is not installed, and a user's own networks need it.
+    #[error(
+        "a user's own networks need pasta, which is not installed; slirp4netns serves the default network only"
+    )]
+    NoPasta,
     /// pasta or slirp4netns failed.
     #[error("{program} did not set up the network: {told}")]
     Helper {

@@ -1,5 +1,5 @@
 //! A network without privilege: pasta(1), which copies packets between the container's namespace and sockets of the
-//! user's on the host.
+//! user's on the host; where it is not installed, slirp4netns(1) for a container on the default network.
 //!
 //! It runs beside the container and knows nothing of its end, so whoever ends the container ends it. It is found by
 //! the file in which it wrote its pid, and is believed to be ours only if that file stands on its command line.
@@ -17,6 +17,7 @@ use crate::address::MacAddress;
 use crate::error::Error;
 use crate::files;
 use crate::port::{Protocol, Published};
+use crate::slirp4netns;
 
 /// The address at which the container reaches the host's first name server, where that listens on the host's
 /// loopback interface only.
@@ -73,42 +74,80 @@ impl Task {
     }
 }
 
-/// Names the one helper that may be used: `pasta`, or `none`.
-const CHOICE: &str = "BOXR_NETWORK_HELPER";
-
-/// pasta, if there is one that would work.
-///
-/// # Errors
-/// [`Error::NoHelper`], or why it would not.
-pub(crate) fn find() -> Result<PathBuf, Error> {
-    program(PROGRAM)
+/// A helper that would work.
+#[derive(Debug)]
+pub(crate) enum Helper {
+    /// pasta(1), for everything.
+    Pasta(PathBuf),
+    /// slirp4netns(1), for a container on the default network.
+    Slirp4netns(PathBuf),
 }
 
-fn program(name: &'static str) -> Result<PathBuf, Error> {
-    if std::env::var_os(CHOICE).is_some_and(|choice| !choice.is_empty() && choice != name) {
-        return Err(Error::NoHelper);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin"].map(PathBuf::from);
-    let found =
-        std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|path| path.is_file());
-    let program = found.ok_or(Error::NoHelper)?;
-    let open = rustix::fs::access(TUN, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
-    open.map_err(|errno| Error::system("open", format!("{TUN}, which {name} needs"), errno))?;
+/// Names the one helper that may be used: `pasta`, `slirp4netns`, or `none`.
+const CHOICE: &str = "BOXR_NETWORK_HELPER";
+
+/// pasta, which alone serves a user's own networks, if there is one that would work.
+///
+/// # Errors
+/// [`Error::NoPasta`], or why it would not.
+pub(crate) fn find() -> Result<PathBuf, Error> {
+    let program = installed(PROGRAM).ok_or(Error::NoPasta)?;
+    check_device(PROGRAM)?;
     Ok(program)
 }
 
-/// Whether there is a helper that would work.
-pub fn has_helper() -> bool {
-    find().is_ok()
+/// The helper of a container on the default network: pasta, and slirp4netns where that is not installed.
+///
+/// # Errors
+/// [`Error::NoHelper`], or why it would not work.
+pub(crate) fn find_for_container() -> Result<Helper, Error> {
+    if let Some(pasta) = installed(PROGRAM) {
+        check_device(PROGRAM)?;
+        return Ok(Helper::Pasta(pasta));
+    }
+    let program = installed(slirp4netns::PROGRAM).ok_or(Error::NoHelper)?;
+    check_device(slirp4netns::PROGRAM)?;
+    Ok(Helper::Slirp4netns(program))
+}
+
+fn installed(name: &str) -> Option<PathBuf> {
+    if std::env::var_os(CHOICE).is_some_and(|choice| !choice.is_empty() && choice != name) {
+        return None;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+fn check_device(name: &str) -> Result<(), Error> {
+    let open = rustix::fs::access(TUN, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
+    open.map_err(|errno| Error::system("open", format!("{TUN}, which {name} needs"), errno))
+}
+
+/// The name of the helper that a user's container on the default network would have; `None` where none would work.
+pub fn helper_name() -> Option<&'static str> {
+    find_for_container().ok().map(|helper| match helper {
+        Helper::Pasta(_) => PROGRAM,
+        Helper::Slirp4netns(_) => slirp4netns::PROGRAM,
+    })
 }
 
 /// Why there is none that would work; `None` where there is.
 pub fn why_no_helper() -> Option<String> {
-    find().err().map(|error| error.to_string())
+    find_for_container().err().map(|error| error.to_string())
 }
 
-/// Starts it; when this returns the network is there, and it runs on by itself.
+impl Helper {
+    /// Starts it for a container; when this returns the network is there, and it runs on by itself.
+    pub(crate) fn start(&self, wanted: &Wanted<'_>) -> Result<(), Error> {
+        match self {
+            Self::Pasta(program) => start(program, wanted),
+            Self::Slirp4netns(program) => slirp4netns::start(program, wanted),
+        }
+    }
+}
+
+/// Starts pasta; when this returns the network is there, and it runs on by itself.
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     let mut command = Command::new(program);
     // Nothing of the host's loopback interface is reached from inside, unless it was asked for.
@@ -155,14 +194,23 @@ pub(crate) fn end(pid_file: &Path) -> Result<(), Error> {
             Ok(held) if is_ours(pid, pid_file) => match pidfd_send_signal(held.as_fd(), Signal::KILL) {
                 Err(Errno::SRCH) => Ok(()),
                 // Its ports are free when it has ended.
-                done => done.and_then(|()| wait_for_end(held.as_fd())),
+                done => done.and_then(|()| wait_for_end(held.as_fd())).and_then(|()| reap(pid)),
             },
             Ok(_) => Ok(()),
             Err(errno) => Err(errno),
         };
-        ended.map_err(|errno| Error::system("end", format!("{PROGRAM}, process {pid}"), errno))?;
+        ended.map_err(|errno| Error::system("end", format!("the helper, process {pid}"), errno))?;
     }
+    files::remove(&slirp4netns::socket(pid_file))?;
     files::remove(pid_file)
+}
+
+/// slirp4netns is a child of the boxr that started it, which may be the one that ends it.
+fn reap(pid: Pid) -> Result<(), Errno> {
+    match rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG) {
+        Ok(_) | Err(Errno::CHILD) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Whether the helper that wrote this file runs.
@@ -181,7 +229,10 @@ pub(crate) fn wait_for_end(process: BorrowedFd<'_>) -> Result<(), Errno> {
 fn is_ours(pid: Pid, pid_file: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.split(|byte| *byte == 0).any(|word| word == pid_file.as_os_str().as_bytes())
+    // A name with the container's id in it is as good as a path: the kernel takes only short ones for a socket.
+    let socket = slirp4netns::socket(pid_file);
+    let marks = [Some(pid_file.as_os_str()), socket.file_name()];
+    line.split(|byte| *byte == 0).any(|word| marks.iter().flatten().any(|mark| word == mark.as_bytes()))
 }
 
 #[cfg(test)]

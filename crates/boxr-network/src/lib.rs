@@ -26,6 +26,7 @@ mod publish;
 mod realm;
 mod republish;
 mod resolver;
+mod slirp4netns;
 mod sysctl;
 
 pub use address::{MacAddress, Subnet};
@@ -34,7 +35,7 @@ pub use attachment::{Attachment, Endpoint, short};
 pub use definition::{Definition, Driver, NetworkOptions, Pool};
 pub use error::Error;
 pub use explain::{ForwardRules, Path, Step, Verdict, forward_rules};
-pub use helper::{NAME_SERVER, has_helper, why_no_helper};
+pub use helper::{NAME_SERVER, helper_name, why_no_helper};
 pub use networks::{CreateRequest, DEFAULT, IsAlive, Networks};
 pub use port::{HostPort, PortRange, PortSpec, Protocol, Published};
 pub use publish::Holds;

@@ -82,6 +82,7 @@ pub enum Tool {
     Ip,
     Nft,
     Pasta,
+    Slirp4netns,
     Bwrap,
     Runc,
     Crun,
@@ -107,7 +108,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Busybox,
         Self::Newuidmap,
         Self::Setpriv,
@@ -116,6 +117,7 @@ impl Tool {
         Self::Ip,
         Self::Nft,
         Self::Pasta,
+        Self::Slirp4netns,
         Self::Bwrap,
         Self::Runc,
         Self::Crun,
@@ -147,6 +149,7 @@ impl Tool {
             Self::Ip => "ip",
             Self::Nft => "nft",
             Self::Pasta => "pasta",
+            Self::Slirp4netns => "slirp4netns",
             Self::Bwrap => "bwrap",
             Self::Runc => "runc",
             Self::Crun => "crun",
@@ -179,6 +182,7 @@ impl Tool {
             Self::Ip => "iproute2",
             Self::Nft => "nftables",
             Self::Pasta => "passt",
+            Self::Slirp4netns => "slirp4netns",
             Self::Bwrap => "bubblewrap",
             Self::Runc => "runc",
             Self::Crun => "crun",

@@ -1,6 +1,6 @@
 //! What networks need: nf_tables, forwarding, the way out of a user's, and what others' rules do to it.
 
-use boxr_network::{ForwardRules, forward_rules, has_helper};
+use boxr_network::{ForwardRules, forward_rules, helper_name};
 use rustix::fs::{Access, access};
 
 use super::{Finding, Verdict, text};
@@ -81,7 +81,10 @@ fn bridges() -> Finding {
 
 fn tun() -> Finding {
     if access("/dev/net/tun", Access::READ_OK | Access::WRITE_OK).is_ok() {
-        let detail = if has_helper() { "opens, and pasta is installed" } else { "opens" };
+        let detail = match helper_name() {
+            Some(helper) => format!("opens, and {helper} is installed"),
+            None => "opens".to_owned(),
+        };
         return Finding::ok(AREA, "tun", detail);
     }
     let detail = "/dev/net/tun does not open: no network of its own for a user's container";

@@ -123,10 +123,11 @@ impl Networks {
         let pid = process(&attachment.id);
         way.holder(port);
         if attachment.helped || attachment.realm {
-            way.helper(
-                &self.pid_file(&attachment.id),
-                "passes it on from its socket, with the client's address",
-            );
+            let what = match attachment.name_server {
+                None => "passes it on from its socket, with the client's address",
+                Some(_) => "passes it on from its socket; the container sees 10.0.2.2 as the client",
+            };
+            way.helper(attachment.helper(), &self.pid_file(&attachment.id), what);
             way.listener(pid, port);
             return Ok(Path { title, steps: way.steps });
         }
@@ -178,7 +179,11 @@ impl Networks {
         let pid = process(&attachment.id);
         let mut way = Way::default();
         if attachment.helped {
-            way.helper(&self.pid_file(&attachment.id), "sends it on from sockets of the user's");
+            way.helper(
+                attachment.helper(),
+                &self.pid_file(&attachment.id),
+                "sends it on from sockets of the user's",
+            );
             return Ok(Path { title, steps: way.steps });
         }
         match self.realm()?.filter(|_| attachment.realm) {
@@ -202,7 +207,7 @@ impl Networks {
 
     fn way_out_of_realm(&self, way: &mut Way, attachment: &Attachment, _realm: &Realm) {
         if attachment.endpoints.iter().any(|endpoint| !endpoint.internal) {
-            way.helper(&self.realm_helper(), "sends it on from sockets of the user's");
+            way.helper("pasta", &self.realm_helper(), "sends it on from sockets of the user's");
         }
     }
 

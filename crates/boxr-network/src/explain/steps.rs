@@ -56,12 +56,12 @@ impl Way {
     }
 
     /// pasta, by the file with its pid.
-    pub(super) fn helper(&mut self, pid_file: &Path, what: &str) {
+    pub(super) fn helper(&mut self, name: &'static str, pid_file: &Path, what: &str) {
         match helper_of(pid_file) {
-            Some(pid) => self.rule("pasta", &format!("pasta (process {pid}) {what}")),
+            Some(pid) => self.rule(name, &format!("{name} (process {pid}) {what}")),
             None => self.stops(
-                "pasta",
-                "its pasta does not run",
+                name,
+                &format!("its {name} does not run"),
                 "boxr network reload, or boxr restart CONTAINER",
             ),
         }

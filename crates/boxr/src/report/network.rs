@@ -26,6 +26,9 @@ impl Explain for Error {
             Self::NoHelper => Report::new(self.to_string())
                 .suggest("apt-get install passt")
                 .suggest("boxr run --network host IMAGE, or --network none"),
+            Self::NoPasta => Report::new(self.to_string())
+                .suggest("apt-get install passt")
+                .suggest("boxr network create --internal NAME, which has no way out"),
             Self::Several(errors) => errors
                 .iter()
                 .fold(Report::new("not everything of the network could be taken down"), |report, error| {

@@ -64,6 +64,7 @@ fn main() -> std::process::ExitCode {
         network::OWN,
         network::ROOTLESS,
         network::SHARED,
+        network::SLIRP,
         network::REALM,
         network::ROBUST,
         network::BESIDE,

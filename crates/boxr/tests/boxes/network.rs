@@ -9,6 +9,7 @@ mod realm;
 mod robust;
 mod rootless;
 mod shared;
+mod slirp;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, leaks, test, wait_until};
@@ -39,6 +40,7 @@ pub use realm::TESTS as REALM;
 pub use robust::TESTS as ROBUST;
 pub use rootless::TESTS as ROOTLESS;
 pub use shared::TESTS as SHARED;
+pub use slirp::TESTS as SLIRP;
 
 const ROOT: Need = Need::Root;
 const NET: Need = Need::Networks;

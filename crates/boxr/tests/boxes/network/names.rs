@@ -72,7 +72,7 @@ fn a_resolver_that_was_killed_is_started_again(t: &Sandbox) {
 }
 
 /// A name server that knows `far.example`, over both transports.
-const SERVER: &str = r#"
+pub(super) const SERVER: &str = r#"
 import socket, threading
 def answer(q):
     end = q.index(0, 12) + 5

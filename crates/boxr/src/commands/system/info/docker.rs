@@ -94,7 +94,7 @@ fn machine(facts: &Facts) -> Value {
 pub(super) fn networks(facts: &Facts) -> &'static [&'static str] {
     match facts.network {
         Network::Kernel => &["bridge", "host", "macvlan", "none"],
-        Network::Pasta => &["bridge", "host", "none"],
+        Network::Helper(_) => &["bridge", "host", "none"],
         Network::Host => &["host", "none"],
     }
 }

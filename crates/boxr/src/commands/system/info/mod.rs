@@ -62,7 +62,7 @@ enum Network {
     /// By bridges of the kernel.
     Kernel,
     /// By a helper without privilege.
-    Pasta,
+    Helper(&'static str),
     /// They have the host's.
     Host,
 }
@@ -192,10 +192,10 @@ fn filesystem(magic: rustix::fs::FsWord) -> &'static str {
 
 impl Network {
     fn look() -> Self {
-        match (boxr_engine::network::is_by_kernel(), boxr_network::has_helper()) {
+        match (boxr_engine::network::is_by_kernel(), boxr_network::helper_name()) {
             (true, _) => Self::Kernel,
-            (false, true) => Self::Pasta,
-            (false, false) => Self::Host,
+            (false, Some(helper)) => Self::Helper(helper),
+            (false, None) => Self::Host,
         }
     }
 }

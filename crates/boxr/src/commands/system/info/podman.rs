@@ -37,7 +37,7 @@ fn host(facts: &Facts) -> Pair {
         0 => String::new(),
         number => format!("v{number}"),
     };
-    let rootless = if matches!(facts.network, Network::Pasta) { "pasta" } else { "" };
+    let rootless = if let Network::Helper(helper) = facts.network { helper } else { "" };
     Pair::map(vec![
         ("Arch", "arch", docker_architecture(&host.machine).into()),
         ("CgroupManager", "cgroupManager", facts.cgroup_driver().into()),

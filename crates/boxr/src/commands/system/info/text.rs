@@ -74,7 +74,7 @@ fn registries(facts: &Facts, lines: &mut Vec<String>) {
 fn backend(network: &Network) -> &'static str {
     match network {
         Network::Kernel => "netlink and nf_tables",
-        Network::Pasta => "pasta",
+        Network::Helper(helper) => helper,
         Network::Host => "none: containers have the host's network",
     }
 }
