@@ -8,6 +8,7 @@ use super::create::{self, CreateRequest};
 use crate::events::{Action, Event};
 use crate::monitor::attach::{AttachOptions, Attachment, Left};
 use crate::monitor::{self, StartRequest, Started};
+use crate::options::{BoxOptions, LogDriver};
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, State};
 use crate::status::StatusSink;
@@ -47,9 +48,16 @@ pub fn run_kept(
     status: Option<StatusSink>,
 ) -> Result<(String, Left), EngineError> {
     let (attachment, client) = Attachment::pair()?;
+    let attach = for_box(attach, &request.options);
     let (dir, state, started) = launch(store, request, status, Some(client))?;
-    let left = attachment.with_process(started.process, state.tty).run(&dir, attach)?;
+    let left = attachment.with_process(started.process, state.tty).run(&dir, &attach)?;
     Ok((state.id, left))
+}
+
+/// What a box reads itself from boxr's stdin nobody may read beside it.
+fn for_box(attach: &AttachOptions, options: &BoxOptions) -> AttachOptions {
+    let reads_itself = options.log_to.driver == LogDriver::Passthrough;
+    AttachOptions { input: attach.input && !reads_itself, ..attach.clone() }
 }
 
 fn launch(
@@ -89,7 +97,8 @@ pub fn start(store: &Store, dir: &BoxDir, mode: &StartMode) -> Result<Option<Lef
     let (state, started) = restart_locked(store, dir, client, By::Person)?;
     match (mode, attachment) {
         (StartMode::Attached(options), Some(attachment)) => {
-            attachment.with_process(started.process, state.tty).run(dir, options).map(Some)
+            let options = for_box(options, &dir.read_record()?.options);
+            attachment.with_process(started.process, state.tty).run(dir, &options).map(Some)
         }
         _ => Ok(None),
     }
