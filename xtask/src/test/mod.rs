@@ -48,6 +48,8 @@ impl Choice {
                 let world = World::ALL.into_iter().find(|world| world.name() == name);
                 let names = World::ALL.map(World::name).join(", ");
                 choice.world = Some(world.ok_or(format!("there is no world {name:?}, but {names}"))?);
+            } else if word.starts_with('-') {
+                return Err(format!("{word} is no flag of: cargo xtask test [--world NAME] [FILTER]"));
             } else {
                 choice.filter = Some(word.clone());
             }
