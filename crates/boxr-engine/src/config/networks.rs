@@ -32,7 +32,7 @@ pub(super) fn resolve(
                 networks.push(NetworkUse { name: DEFAULT.to_owned(), ..NetworkUse::default() });
             }
             Some(why) => notes.push(format!(
-                "the container shares the host's network: {why}\n  try: apt-get install passt, or --network host or none to say so"
+                "the container shares the host's network: {why}\n  try: boxr doctor network; or --network host or none to say so"
             )),
         }
     }

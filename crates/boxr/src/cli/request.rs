@@ -149,7 +149,8 @@ fn resolve(
     }
     let resolved = resolved?;
     request.new_pod = new_pod;
-    for note in &resolved.notes {
+    let is_quiet = invocation.command.knows("quiet") && invocation.switch("quiet");
+    for note in resolved.notes.iter().filter(|_| !is_quiet) {
         // Nobody is left to be told that stderr cannot be written.
         drop(writeln!(std::io::stderr().lock(), "warning: {note}"));
     }

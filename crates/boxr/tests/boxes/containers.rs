@@ -68,7 +68,11 @@ fn an_image_is_fetched_and_run(t: &Sandbox) {
         .prints("by default\n")
         .blames("Unable to find image")
         .blames("Downloaded newer image");
-    t.run(["--rm", &name, "sh", "-c", "echo $$; exit 7"]).run().exits(7).quiet().prints("1\n");
+    t.run(["--rm", "--network", "none", &name, "sh", "-c", "echo $$; exit 7"])
+        .run()
+        .exits(7)
+        .quiet()
+        .prints("1\n");
     t.run(["--rm", &name, "no-such-command"]).run().exits(127).blames("no-such-command: command not found");
     t.run(["--rm", &name, "/etc/passwd"]).run().exits(126);
     nothing_left(t);
@@ -224,8 +228,8 @@ fn when_an_image_is_fetched_is_ones_choice(t: &Sandbox) {
         .blames("--pull never: it is not fetched");
     t.run(["--rm", "--quiet", &name]).run().ok().prints("old\n");
     server.log();
-    t.run(["--rm", "--pull", "never", &name]).run().ok().quiet().prints("old\n");
-    t.run(["--rm", &name]).run().ok().quiet().prints("old\n");
+    t.run(["--rm", "--network", "none", "--pull", "never", &name]).run().ok().quiet().prints("old\n");
+    t.run(["--rm", "--network", "none", &name]).run().ok().quiet().prints("old\n");
     assert_eq!(server.log(), [""; 0], "nobody was asked");
     server.put("app", "1", &busybox(t, r#"{"Cmd":["echo","new"]}"#));
     t.run(["--rm", &name]).run().ok().prints("old\n");

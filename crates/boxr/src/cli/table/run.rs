@@ -94,7 +94,7 @@ pub(super) static IMAGE: &[Flag] = &[
     Flag::value("os", "OS", "The same, part by part").group(IMAGES),
     Flag::value("arch", "ARCH", "The same: amd64, arm64").group(IMAGES),
     Flag::value("variant", "VARIANT", "The same: v7, v8").group(IMAGES),
-    Flag::switch("quiet", "Do not say how a pull goes").short('q').group(IMAGES),
+    Flag::switch("quiet", "Nothing of how a pull goes, and no warnings").short('q').group(IMAGES),
 ];
 
 pub(super) const REPLACE: Flag =
