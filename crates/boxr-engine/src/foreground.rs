@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::events::{self, Action, Event, Journal};
 use crate::image::{self, ContainerFiles};
 use crate::join::{FindBox, JoinError};
+use crate::monitor::health_of;
 use crate::network;
 use crate::options::{BoxOptions, Tty};
 use crate::outcome::EngineError;
@@ -242,6 +243,7 @@ fn note_start(
     }
     state.status = Status::Running;
     state.started = Some(now());
+    state.health = health_of(&request.options).map(|_| Default::default());
     state.process = ProcessRef::of(spawned.pid.as_raw_nonzero().get())?;
     write_files_for_caller(&request.options, request.cidfile.as_deref(), state)?;
     Ok(dir.write_state(state)?)

@@ -1,4 +1,4 @@
-//! boxr while its foreground box runs: signals, the terminal, the time limit, the end.
+//! boxr while its foreground box runs: signals, the terminal, the time limit, health checks, the end.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver, dropped_key};
 use crate::events;
 use crate::foreground::{RunRequest, exit_of};
+use crate::health::Health;
+use crate::monitor::{Checks, health_of};
 use crate::options::{BoxOptions, Retention};
 use crate::outcome::EngineError;
 use crate::proxy::{self, Proxy, Ready, Typed};
@@ -62,6 +64,15 @@ struct Core {
     proxy: Option<Proxy>,
     stop: Stop,
     shares_terminal: bool,
+    care: Option<Care>,
+}
+
+/// The health checks of a box that has any.
+#[derive(Debug)]
+struct Care {
+    checks: Checks,
+    health: Health,
+    dir: BoxDir,
 }
 
 /// A time limit, and the way to the end.
@@ -98,7 +109,9 @@ impl Supervision {
             }
         };
         let networks = events::networks_of(&state, &request.options);
-        Ok(Self { core: Core::new(running, signals, proxy, &request.options), dir, state, networks })
+        let mut core = Core::new(running, signals, proxy, &request.options);
+        core.care = Care::of(health_of(&request.options), &dir);
+        Ok(Self { core, dir, state, networks })
     }
 
     /// Ends the box and clears up after it, when something of boxr's own has failed.
@@ -136,13 +149,18 @@ impl Supervision {
     }
 
     fn clear_up(self) -> Result<(), EngineError> {
-        let Self { core: Core { running, proxy, .. }, dir, state, .. } = self;
+        let Self { core: Core { running, proxy, care, .. }, dir, state, .. } = self;
         drop(proxy);
-        clear_up(running, &dir, &state)
+        // All else goes in any case.
+        let stopped = care.map_or(Ok(()), Care::stop);
+        clear_up(running, &dir, &state)?;
+        stopped
     }
 
     fn hand_over(self) -> Result<Finish, EngineError> {
-        let Self { core: Core { running, proxy, .. }, dir, state, .. } = self;
+        let Self { core: Core { running, proxy, care, .. }, dir, state, .. } = self;
+        // The monitor begins its own.
+        care.map_or(Ok(()), Care::stop)?;
         let Some(proxy) = proxy else { return Ok(Finish::Detached) };
         crate::monitor::take_over(dir, state, running, proxy.into_master())?;
         Ok(Finish::Detached)
@@ -198,7 +216,7 @@ impl Guest {
 impl Core {
     fn new(running: Running, signals: OwnedFd, proxy: Option<Proxy>, options: &BoxOptions) -> Self {
         let shares_terminal = proxy.is_none() && !options.new_session;
-        Self { running, signals, proxy, stop: Stop::new(options), shares_terminal }
+        Self { running, signals, proxy, stop: Stop::new(options), shares_terminal, care: None }
     }
 
     /// The person has left: somebody has to hold the terminal and take its output until the
@@ -240,6 +258,9 @@ impl Core {
                 return Ok(Finish::Ended(self.stop.exit(exit_of(ended, self.stop.ending))));
             }
             self.on_time()?;
+            if let Some(care) = &mut self.care {
+                care.turn();
+            }
         }
     }
 
@@ -253,8 +274,11 @@ impl Core {
     }
 
     fn wait(&self) -> Result<Ready, Errno> {
-        let timeout = self.stop.next().map(|deadline| deadline.remaining());
-        proxy::wait(&self.running.pidfd, &self.signals, self.proxy.as_ref(), timeout.as_ref())
+        let care = self.care.as_ref().map(|care| care.checks.next());
+        let next = self.stop.next().copied().into_iter().chain(care).min();
+        let timeout = next.map(|deadline| deadline.remaining());
+        let checks: Vec<_> = self.care.iter().flat_map(|care| care.checks.interest()).collect();
+        proxy::wait(&self.running.pidfd, &self.signals, self.proxy.as_ref(), &checks, timeout.as_ref())
     }
 
     fn on_signal(&mut self, received: Received) -> Result<(), Errno> {
@@ -336,6 +360,27 @@ impl Core {
             self.send(Signal::KILL.as_raw())?;
         }
         Ok(())
+    }
+}
+
+impl Care {
+    fn of(health: Option<&Health>, dir: &BoxDir) -> Option<Self> {
+        let checks = Checks::new(health)?;
+        Some(Self { checks, health: health?.clone(), dir: dir.clone() })
+    }
+
+    /// Does what is due. A state that cannot be written is no cause to end a box: as with a monitor, whose
+    /// standby takes over, the checks begin anew.
+    fn turn(&mut self) {
+        if self.checks.turn(&self.dir).is_err()
+            && let Some(anew) = Checks::new(Some(&self.health))
+        {
+            self.checks = anew;
+        }
+    }
+
+    fn stop(self) -> Result<(), EngineError> {
+        self.checks.stop().map_err(|errno| EngineError::system("end a health check", errno))
     }
 }
 

@@ -55,7 +55,7 @@ impl Foreground {
 
     fn until_end(&mut self) -> Result<Ended, Errno> {
         loop {
-            let ready = proxy::wait(&self.running.pidfd, &self.signals, self.proxy.as_ref(), None)?;
+            let ready = proxy::wait(&self.running.pidfd, &self.signals, self.proxy.as_ref(), &[], None)?;
             if ready.signal {
                 while let Some(received) = signal::next(&self.signals)? {
                     self.on_signal(received.signal)?;

@@ -201,7 +201,8 @@ pub struct Ready {
     pub input: bool,
 }
 
-/// Waits until something happens with a process that is looked after, or for `timeout`.
+/// Waits until something happens with a process that is looked after, or there is something to read from one of
+/// `also`, or for `timeout`.
 ///
 /// # Errors
 /// poll(2), other than `EINTR`.
@@ -209,6 +210,7 @@ pub fn wait(
     process: &OwnedFd,
     signals: &OwnedFd,
     proxy: Option<&Proxy>,
+    also: &[BorrowedFd<'_>],
     timeout: Option<&Timespec>,
 ) -> Result<Ready, Errno> {
     let mut fds = vec![PollFd::new(process, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
@@ -222,10 +224,13 @@ pub fn wait(
             fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
         }
     }
+    let own = fds.len();
+    fds.extend(also.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
     match poll(&mut fds, timeout) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(errno) => return Err(errno),
     }
+    fds.truncate(own);
     let has =
         |index: usize, flags: PollFlags| fds.get(index).is_some_and(|fd| fd.revents().intersects(flags));
     let some = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;

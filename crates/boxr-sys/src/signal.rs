@@ -83,6 +83,14 @@ pub fn set_mask(mask: &Mask) -> Result<Mask, Errno> {
     }
 }
 
+/// Lets `command` begin with no signal blocked, whatever is blocked here.
+pub fn unblock_in(command: &mut std::process::Command) -> &mut std::process::Command {
+    use std::os::unix::process::CommandExt;
+    let nothing = nothing_blocked();
+    // SAFETY: sigprocmask(2) may be called between fork and exec, and nothing is allocated there.
+    unsafe { command.pre_exec(move || Ok(set_mask(&nothing).map(|_| ())?)) }
+}
+
 /// No signal blocked.
 pub fn nothing_blocked() -> Mask {
     Mask(empty_set())

@@ -1,12 +1,13 @@
-//! Health checks of a box, by its monitor, without threads: each is a `boxr exec` of its own that is waited for
-//! with everything else.
+//! Health checks of a box, by its monitor or the boxr that it is in the foreground of, without threads: each is a
+//! `boxr exec` of its own that is waited for with everything else.
 
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use boxr_sys::pidfd::{self, Ended};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
@@ -24,7 +25,7 @@ const GRACE: u64 = 1000;
 
 /// The checks of one box.
 #[derive(Debug)]
-pub(super) struct Checks {
+pub(crate) struct Checks {
     health: Health,
     next: Deadline,
     early_until: Deadline,
@@ -64,11 +65,32 @@ impl Checks {
     }
 
     /// What is to be waited for.
-    pub fn interest<'f>(&'f self, fds: &mut Vec<PollFd<'f>>) {
-        if let Some(run) = &self.running {
-            fds.push(PollFd::new(&run.process, PollFlags::IN));
-            fds.push(PollFd::new(&run.output, PollFlags::IN));
+    pub fn interest(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.running.iter().flat_map(|run| [run.process.as_fd(), run.output.as_fd()])
+    }
+
+    /// Ends what is under way; there are no more.
+    ///
+    /// # Errors
+    /// poll(2), waitid(2).
+    pub fn stop(self) -> Result<(), Errno> {
+        let Some(run) = self.running else { return Ok(()) };
+        // It may have ended, as the box's other commands with the box.
+        boxr_sys::signal::send(run.process.as_fd(), Signal::TERM.as_raw()).unwrap_or_default();
+        let patience = Deadline::after_millis(GRACE);
+        let mut process = [PollFd::new(&run.process, PollFlags::IN)];
+        loop {
+            match poll(&mut process, Some(&patience.remaining())) {
+                Ok(1..) => break,
+                Err(Errno::INTR) => {}
+                Ok(0) => {
+                    boxr_sys::signal::send(run.process.as_fd(), Signal::KILL.as_raw()).unwrap_or_default();
+                    break;
+                }
+                Err(errno) => return Err(errno),
+            }
         }
+        pidfd::reap(run.process.as_fd(), true).map(|_| ())
     }
 
     /// Does what is due.
@@ -190,10 +212,11 @@ impl Checks {
     }
 }
 
-/// A command line of boxr about the boxes beside `dir`.
+/// A command line of boxr about the boxes beside `dir`. The keys of a terminal do not reach it: they are for the box.
 fn own(dir: &BoxDir, word: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg("--root").arg(&dir.paths().data).arg("--state").arg(&dir.paths().state).arg(word);
+    boxr_sys::signal::unblock_in(command.process_group(0));
     command
 }
 

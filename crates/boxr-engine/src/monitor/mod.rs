@@ -25,6 +25,7 @@ mod streams;
 
 pub use adopt::{ensure, ensure_if_free, has_lost_its_monitor, take_over};
 pub(crate) use attach::hold_ports_anew;
-pub(crate) use serve::slim_down;
+pub(crate) use checks::Checks;
+pub(crate) use serve::{health_of, slim_down};
 pub(crate) use start::leave_caller;
 pub use start::{StartRequest, Started, start};

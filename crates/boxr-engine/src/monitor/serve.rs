@@ -67,7 +67,7 @@ pub(super) struct Terms {
 }
 
 /// The health check of a box.
-pub(super) fn health_of(options: &BoxOptions) -> Option<&Health> {
+pub(crate) fn health_of(options: &BoxOptions) -> Option<&Health> {
     options.container.as_ref().and_then(|container| container.health.as_ref())
 }
 
@@ -176,7 +176,7 @@ fn turn(
     let door = fds.len();
     clients.interest(watch.streams.has_pending_input(), &mut fds);
     if let Some(checks) = checks {
-        checks.interest(&mut fds);
+        fds.extend(checks.interest().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     }
     let next = [watch.terms.limit, kill_at, checks.map(Checks::next)].into_iter().flatten().min();
     let mut timeout = next.map(|deadline| deadline.remaining());

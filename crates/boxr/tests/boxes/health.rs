@@ -1,6 +1,7 @@
 //! Health checks of containers of images.
 
 use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
+use rustix::process::Signal;
 
 use super::containers::{OVERLAY, nothing_left, offered};
 
@@ -9,6 +10,8 @@ pub const TESTS: &[Test] = &[
     test!(a_container_becomes_healthy_and_unhealthy, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_an_unhealthy_container_gets, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_check_that_hangs_has_failed, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(a_foreground_container_is_checked_until_its_end, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(an_unhealthy_foreground_container_is_ended, Need::Tool(Tool::Busybox), OVERLAY),
     test!(wrong_checks_are_said, Need::Tool(Tool::Busybox), OVERLAY),
 ];
 
@@ -81,6 +84,54 @@ fn a_check_that_hangs_has_failed(t: &Sandbox) {
     let last = inspect(t, "{{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}");
     assert!(last.starts_with("-1 the check took longer than 100 ms"), "{last}");
     t.remove(["it"]);
+    nothing_left(t);
+}
+
+fn a_foreground_container_is_checked_until_its_end(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh","-c","echo up; read line; exit 6"]}"#);
+    // The check has no signal blocked, though boxr itself has.
+    let check = "grep -q 'SigBlk:.0*$' /proc/self/status && echo seen && [ -e /well ]";
+    let run = || {
+        t.run(["-q", "-i", "--rm", "--die-with-parent", "--name", "it", "--health-cmd", check]).args([
+            "--health-interval",
+            "50ms",
+            "--health-start-period",
+            "1h",
+            &name,
+        ])
+    };
+    let mut running = run().spawn();
+    running.expect("up");
+    assert_eq!(condition(t), "starting");
+    t.boxr(["exec", "it", "touch", "/well"]).run().ok();
+    wait_until("it is well", || condition(t) == "healthy");
+    t.boxr(["ps", "--format", "{{.Status}}"]).run().ok().shows("(healthy)");
+    t.boxr(["exec", "it", "rm", "/well"]).run().ok();
+    wait_until("it is not well", || condition(t) == "unhealthy");
+    assert_eq!(inspect(t, "{{(index .State.Health.Log 0).Output}}"), "seen");
+    running.write("\n");
+    running.finish().exits(6).prints("up\n");
+    nothing_left(t);
+    let mut running = run().spawn();
+    running.expect("up");
+    wait_until("it was checked", || inspect(t, "{{len .State.Health.Log}}") != "0");
+    running.signal(Signal::KILL);
+    running.finish().killed_by(Signal::KILL);
+    wait_until("it is cleared away", || t.boxr(["ps", "-a", "-q"]).run().ok().text().is_empty());
+    nothing_left(t);
+}
+
+fn an_unhealthy_foreground_container_is_ended(t: &Sandbox) {
+    let (_server, name) =
+        offered(t, r#"{"Cmd":["sh","-c","trap 'exit 5' TERM; while :; do sleep 0.05; done"]}"#);
+    let check = ["-q", "--rm", "--health-cmd", "false", "--health-interval", "50ms", "--health-retries", "1"];
+    for (action, status) in [("kill", 137), ("stop", 5)] {
+        t.run(check).args(["--health-on-failure", action, &name]).run().exits(status);
+    }
+    // A check under way ends with the container.
+    t.run(["-q", "--rm", "--timeout", "1", "--health-cmd", "sleep 1000", "--health-interval", "50ms", &name])
+        .run()
+        .exits(124);
     nothing_left(t);
 }
 
