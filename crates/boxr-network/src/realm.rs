@@ -245,16 +245,17 @@ impl Networks {
 
     fn make_realm(&self, place: Place<'_>, owner: Owner<'_>) -> Result<Realm, Error> {
         let failed = |errno| Error::system("make", "a network namespace of the user's", errno);
-        let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+        let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed);
+        let ((hear, tell), (wait, release)) = (pipe()?, pipe()?);
         match clone3(0, None, Parent::Caller).map_err(failed)? {
             Cloned::Child => match clone3(0, None, Parent::Caller) {
                 // Nobody's child, so that nobody has to wait for it.
-                Ok(Cloned::Child) => keep(place, owner, tell),
+                Ok(Cloned::Child) => keep(place, owner, tell, wait),
                 Ok(Cloned::Parent { .. }) => exit_now(0),
                 Err(_) => exit_now(1),
             },
             Cloned::Parent { pidfd, .. } => {
-                drop(tell);
+                drop((tell, wait));
                 pidfd::reap(pidfd.as_fd(), true).map_err(failed)?;
             }
         }
@@ -267,6 +268,8 @@ impl Networks {
         let number = |fd| inode(fd).ok_or_else(|| failed(Errno::IO));
         let record = Record { keeper, user: number(&realm.user)?, network: number(&realm.network)? };
         files::write(&self.realm_record(), &record, Existing::Replace, Lasting::No)?;
+        // It is known from now on, and stays.
+        rustix::io::retry_on_intr(|| rustix::io::write(&release, b"!")).map_err(failed)?;
         Ok(realm)
     }
 
@@ -346,13 +349,17 @@ fn end(pid: i32, record: &Record) -> Result<(), Error> {
     }
 }
 
-/// In the keeper: takes its place, tells its pid, and sleeps.
-fn keep(place: Place<'_>, owner: Owner<'_>, tell: OwnedFd) -> ! {
-    let placed = take_place(place, owner, &tell);
+/// In the keeper: takes its place, tells its pid, and sleeps once it is released: one that no record knows ends.
+fn keep(place: Place<'_>, owner: Owner<'_>, tell: OwnedFd, wait: OwnedFd) -> ! {
+    let placed = take_place(place, owner);
+    let Ok([tell, wait]) = fd::close_all_but([tell, wait]) else { exit_now(1) };
+    let placed = placed.and_then(|()| leave_streams());
     let told = serde_json::to_vec(&placed.map(|()| rustix::process::getpid().as_raw_nonzero().get()));
     let written = rustix::io::write(&tell, &told.unwrap_or_default()).is_ok();
     drop(tell);
-    if !written {
+    let released = rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut [0u8; 1]));
+    drop(wait);
+    if !written || released != Ok(1) {
         exit_now(1);
     }
     memory::release_program().unwrap_or_default();
@@ -361,8 +368,11 @@ fn keep(place: Place<'_>, owner: Owner<'_>, tell: OwnedFd) -> ! {
     }
 }
 
-fn take_place(place: Place<'_>, owner: Owner<'_>, tell: &OwnedFd) -> Result<(), String> {
-    let failed = |doing: &'static str| move |errno: Errno| format!("cannot {doing}: {errno}");
+fn failed(doing: &'static str) -> impl Fn(Errno) -> String {
+    move |errno| format!("cannot {doing}: {errno}")
+}
+
+fn take_place(place: Place<'_>, owner: Owner<'_>) -> Result<(), String> {
     match place {
         Place::New => {
             (owner.enter_user)()?;
@@ -377,15 +387,14 @@ fn take_place(place: Place<'_>, owner: Owner<'_>, tell: &OwnedFd) -> Result<(), 
     }
     boxr_sys::loopback::bring_up().map_err(failed("set up lo"))?;
     rustix::process::setsid().map_err(failed("leave the session"))?;
-    fd::close_from_but(3, tell.as_fd()).map_err(failed("close descriptors"))?;
-    let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-    let null: OwnedFd = null.map_err(failed("open /dev/null"))?;
-    for number in 0..3 {
-        fd::place(null.as_fd(), number).map_err(failed("close descriptors"))?;
-    }
-    drop(null);
     rustix::process::chdir("/").map_err(failed("leave the directory"))?;
     signal::set_mask(&signal::nothing_blocked()).map_err(failed("set signals"))?;
     title::set(c"boxr-realm", "boxr-realm").map_err(failed("name the process"))?;
     boxr_sys::rights::give_up(Tracers::User).map_err(failed("give up rights"))
+}
+
+fn leave_streams() -> Result<(), String> {
+    let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    let null: OwnedFd = null.map_err(failed("open /dev/null"))?;
+    (0..3).try_for_each(|number| fd::place(null.as_fd(), number)).map_err(failed("close descriptors"))
 }
