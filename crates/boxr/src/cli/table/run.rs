@@ -115,7 +115,7 @@ pub(super) const RECORD: Flag = Flag::value("record", "FILE", "Write what it doe
     .complete(Complete::File)
     .doc(
         "As JSON: files that are opened for reading and for writing, programs, addresses, system calls by name. \
-            `boxr profile FILE` makes profiles of it. A build takes a tenth to a half longer; under strace -f it takes several times as long. Calls \
+            `boxr profile FILE` makes profiles of it. A build of C takes about a twentieth longer; under strace -f it takes twice as long. Calls \
             such as read and mmap, which work on what is open, are not looked at.",
     );
 
