@@ -51,7 +51,8 @@ impl Plan {
     /// after it had been told to hand controllers down, and this box has made it again without.
     fn may_have_lost_parent(&self, error: &Error) -> bool {
         let missing = matches!(error, Error::Unsupported { .. } | Error::Write { errno: Errno::NOENT, .. });
-        missing && !self.needs.is_empty() && !self.location.parents.is_empty()
+        let goes = !self.location.parents.is_empty() || !self.location.enclosing.is_empty();
+        missing && !self.needs.is_empty() && goes
     }
 
     fn create_all(&self, made: &mut Vec<PathBuf>) -> Result<Cgroup> {

@@ -81,6 +81,9 @@ pub struct Location {
     /// Directories that boxes share, which go with the last of them.
     #[serde(default)]
     pub parents: Vec<PathBuf>,
+    /// Directories of a pod in hierarchies that only its members are in, from below; they go with the last of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enclosing: Vec<PathBuf>,
     /// The scope of systemd's that it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,

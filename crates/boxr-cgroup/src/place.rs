@@ -179,8 +179,16 @@ fn nearest(path: &Path) -> &Path {
 
 /// Remembers the directory that boxes share, to be removed with the last of them.
 fn note_parent(location: &mut Location, branch: &Branch, request: &Request<'_>) {
-    // The cgroup of several boxes goes when they do, not with the last process of one.
-    if !matches!(request.place, Place::Boxr) || request.within.is_some() {
+    if !matches!(request.place, Place::Boxr) {
+        return;
+    }
+    if let Some(within) = &request.within {
+        // The cgroup of several boxes goes when they do, not with the last process of one. Where they have none
+        // of their own, nobody else would remove what is above this one.
+        let above: Vec<&Path> = branch.leaf.ancestors().skip(1).take(2).collect();
+        if !above.first().is_some_and(|parent| within.location.directories().contains(parent)) {
+            location.enclosing.extend(above.into_iter().map(Path::to_path_buf));
+        }
         return;
     }
     if let Some(parent) = branch.leaf.parent()

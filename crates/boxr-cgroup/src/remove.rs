@@ -81,7 +81,7 @@ fn stop(unit: &Unit, location: &Location, patience: Patience) -> Result<()> {
 /// Removes the directories that boxes share, if this was the last: the kernel refuses otherwise,
 /// and whoever comes next makes them again.
 pub(crate) fn remove_shared_parents(location: &Location) {
-    for parent in &location.parents {
+    for parent in location.enclosing.iter().chain(&location.parents) {
         match rustix::fs::rmdir(parent) {
             Ok(()) | Err(_) => {}
         }

@@ -42,15 +42,14 @@ fn is_standing(path: &Path) -> bool {
         || path.extension().is_some_and(|kind| kind == "bpf")
 }
 
-/// Directories of the cgroup trees whose name says that boxr made them.
+/// Directories of the cgroup trees whose path says that boxr made them.
 pub fn cgroups() -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut dirs = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(dir) = dirs.pop() {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            let name = entry.file_name();
-            if name.to_string_lossy().contains("boxr") {
+            if entry.path().to_string_lossy().contains("boxr") {
                 found.insert(entry.path());
             }
             dirs.push(entry.path());
