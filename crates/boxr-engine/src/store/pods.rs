@@ -26,8 +26,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::dir::{decode, id_of};
 use super::files::{self, Write};
 use super::naming::Names;
+use super::resolve::only_one;
 use super::{Inner, Store, StoreError, restore};
-use crate::id::{self, Id};
+use crate::id::Id;
 use crate::image::ranges::Claimed;
 use crate::names;
 use crate::pod::{PodRecord, PodState};
@@ -115,15 +116,8 @@ impl Store {
         {
             return Ok(dir);
         }
-        let mut candidates: Vec<Id> = match id::is_prefix(wanted) {
-            true => ids.into_iter().filter(|id| id.as_str().starts_with(wanted)).collect(),
-            false => Vec::new(),
-        };
-        if candidates.len() > 1 {
-            candidates.sort();
-            return Err(StoreError::Ambiguous { prefix: wanted.to_owned(), candidates });
-        }
-        let found = candidates.first().map(|id| PodDir::open(&self.0, id)).transpose()?.flatten();
+        let found = only_one(wanted, ids)?;
+        let found = found.map(|id| PodDir::open(&self.0, &id)).transpose()?.flatten();
         found.ok_or_else(|| StoreError::NoPod { wanted: wanted.to_owned() })
     }
 

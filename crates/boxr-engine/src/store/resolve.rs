@@ -9,6 +9,19 @@ use super::{Inner, Store, StoreError, files, restore};
 use crate::id::{self, Id};
 use crate::names;
 
+/// The one of `ids` that begins with `wanted`; the beginning of several is an error.
+pub(super) fn only_one(wanted: &str, ids: Vec<Id>) -> Result<Option<Id>, StoreError> {
+    let mut candidates: Vec<Id> = match id::is_prefix(wanted) {
+        true => ids.into_iter().filter(|id| id.as_str().starts_with(wanted)).collect(),
+        false => Vec::new(),
+    };
+    if candidates.len() > 1 {
+        candidates.sort();
+        return Err(StoreError::Ambiguous { prefix: wanted.to_owned(), candidates });
+    }
+    Ok(candidates.pop())
+}
+
 impl Store {
     /// Finds the box that `wanted` means: a full id, else a name, else the beginning of one id only.
     pub fn resolve(&self, wanted: &str) -> Result<BoxDir, StoreError> {
@@ -25,16 +38,8 @@ impl Store {
         if let Some(dir) = self.named(wanted)? {
             return Ok(dir);
         }
-        let mut candidates: Vec<Id> = match id::is_prefix(wanted) {
-            true => ids.into_iter().filter(|id| id.as_str().starts_with(wanted)).collect(),
-            false => Vec::new(),
-        };
-        if candidates.len() > 1 {
-            candidates.sort();
-            return Err(StoreError::Ambiguous { prefix: wanted.to_owned(), candidates });
-        }
-        let found = candidates.first().map(|id| BoxDir::open(&self.0, id)).transpose()?.flatten();
-        match found {
+        let found = only_one(wanted, ids)?;
+        match found.map(|id| BoxDir::open(&self.0, &id)).transpose()?.flatten() {
             Some(dir) => Ok(dir),
             None if self.resolve_pod(wanted).is_ok() => Err(StoreError::IsPod { wanted: wanted.to_owned() }),
             None => Err(StoreError::NotFound { wanted: wanted.to_owned(), nearest: self.nearest(wanted)? }),

@@ -65,9 +65,17 @@ fn clean_up(t: &Sandbox) {
 
 /// Runs `args` again and again, killed by SIGKILL at each of its system calls in turn.
 fn walk(t: &Sandbox, args: &[&str], prepare: impl Fn()) {
+    walk_and(t, args, prepare, || clean_up(t));
+    // And the name is free.
+    t.run(["--", "true"]).run().ok();
+    clean_up(t);
+}
+
+/// The same, with what is looked at and removed each time.
+pub fn walk_and(t: &Sandbox, args: &[&str], prepare: impl Fn(), clean_up: impl Fn()) {
     prepare();
     let steps = steps(t, &[], args);
-    clean_up(t);
+    clean_up();
     assert!(steps.len() > 10, "{steps:?}");
     for (name, count) in steps.into_iter().skip(1) {
         prepare();
@@ -75,12 +83,9 @@ fn walk(t: &Sandbox, args: &[&str], prepare: impl Fn()) {
         // How it ends is of no interest: it may have been past what counts.
         strace(t, &["-e", &inject], args).run();
         eprintln!("killed at {name} {count}");
-        clean_up(t);
+        clean_up();
     }
-    // And the name is free.
     prepare();
-    t.run(["--", "true"]).run().ok();
-    clean_up(t);
 }
 
 fn boxr_killed_at_every_step_of_a_foreground_start(t: &Sandbox) {

@@ -2,7 +2,7 @@
 
 use boxr_testing::{Need, Sandbox, Test, Tool, test};
 
-use crate::crash::{steps, strace};
+use crate::crash::walk_and;
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -22,22 +22,9 @@ fn clean_up(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-/// Runs `args` again and again, killed by SIGKILL at each of its system calls in turn.
+/// Runs `args` again and again, killed at each of its system calls in turn, and once to its end.
 fn walk(t: &Sandbox, args: &[&str], prepare: impl Fn()) {
-    prepare();
-    let steps = steps(t, &[], args);
-    clean_up(t);
-    assert!(steps.len() > 10, "{steps:?}");
-    for (name, count) in steps.into_iter().skip(1) {
-        prepare();
-        let inject = format!("inject={name}:signal=KILL:when={count}");
-        // How it ends is of no interest: it may have been past what counts.
-        strace(t, &["-e", &inject], args).run();
-        eprintln!("killed at {name} {count}");
-        clean_up(t);
-    }
-    // And the name is free.
-    prepare();
+    walk_and(t, args, prepare, || clean_up(t));
     t.boxr(args).run().ok();
     clean_up(t);
 }
