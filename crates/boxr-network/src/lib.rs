@@ -11,6 +11,7 @@
 mod address;
 mod attach;
 mod attachment;
+mod bridge;
 mod definition;
 mod devices;
 mod error;
@@ -27,6 +28,7 @@ mod realm;
 mod republish;
 mod resolver;
 mod slirp4netns;
+mod subnets;
 mod sysctl;
 
 pub use address::{MacAddress, Subnet};
