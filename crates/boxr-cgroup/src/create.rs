@@ -83,7 +83,8 @@ impl Plan {
         let Some(leaf) = cgroup.location().unified.clone() else { return Ok(()) };
         let inner = self.delegate.as_ref().map(|name| leaf.join(name));
         if let Some(inner) = &inner {
-            let outer = Branch { base: leaf.clone(), leaf: inner.clone(), existing: Existing::Use };
+            let outer =
+                Branch { base: leaf.clone(), leaf: inner.clone(), existing: Existing::Use, enclosing: None };
             make(&outer, made)?;
         }
         if let Some(owner) = self.owner {
@@ -241,7 +242,11 @@ fn usable(leaf: &Path) -> Result<()> {
 }
 
 fn make_parents(branch: &Branch, made: &mut Vec<PathBuf>) -> Result<()> {
-    for directory in between(branch) {
+    if let Some(path) = branch.enclosing.clone().filter(|path| !file::exists(path)) {
+        return Err(Error::Gone { path });
+    }
+    let kept = |directory: &&Path| branch.enclosing.as_ref().is_some_and(|path| path.starts_with(directory));
+    for directory in between(branch).into_iter().filter(|directory| !kept(directory)) {
         match file::make_directory(directory) {
             Ok(true) => made.push(directory.to_path_buf()),
             Ok(false) => {}
@@ -324,7 +329,12 @@ impl Host {
         if !location.parents.is_empty() {
             let name = known.file_name().unwrap_or_default();
             let leaf = hierarchy.own.join("boxr").join(name);
-            return Ok(Branch { base: hierarchy.own.clone(), leaf, existing: Existing::Replace });
+            return Ok(Branch {
+                base: hierarchy.own.clone(),
+                leaf,
+                existing: Existing::Replace,
+                enclosing: None,
+            });
         }
         let mounts = self.unified.iter().chain(self.legacy.values()).map(|hierarchy| &hierarchy.mount);
         let relative = mounts
@@ -333,6 +343,6 @@ impl Host {
             .unwrap_or(known);
         let relative = relative.strip_prefix("/").unwrap_or(relative);
         let leaf = hierarchy.mount.join(relative);
-        Ok(Branch { base: hierarchy.mount.clone(), leaf, existing: Existing::Use })
+        Ok(Branch { base: hierarchy.mount.clone(), leaf, existing: Existing::Use, enclosing: None })
     }
 }

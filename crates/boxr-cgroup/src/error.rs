@@ -108,6 +108,12 @@ pub enum Error {
         /// Some of the processes in it.
         pids: Vec<i32>,
     },
+    /// The cgroup of several boxes, below which one was to be made, has been removed.
+    #[error("cgroup {} has been removed meanwhile", path.display())]
+    Gone {
+        /// Its directory.
+        path: PathBuf,
+    },
     /// The cgroup that is to be used was frozen by somebody: a process in it would never run.
     #[error("cgroup {} exists and is frozen", path.display())]
     Frozen {

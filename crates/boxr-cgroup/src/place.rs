@@ -162,7 +162,14 @@ fn branch(base: &Path, relative: &Path, request: &Request<'_>) -> Branch {
         Place::Boxr => Existing::Replace,
         _ => Existing::Use,
     };
-    Branch { leaf: base.join(relative), base: base.to_path_buf(), existing }
+    let leaf = base.join(relative);
+    let enclosing = leaf.parent().filter(|parent| is_of_several(parent, request)).map(Path::to_path_buf);
+    Branch { leaf, base: base.to_path_buf(), existing, enclosing }
+}
+
+/// Whether a directory is that of the boxes which the requested one is to be among.
+fn is_of_several(directory: &Path, request: &Request<'_>) -> bool {
+    request.within.as_ref().is_some_and(|within| within.location.directories().contains(directory))
 }
 
 fn legacy_base<'a>(hierarchy: &'a Hierarchy, request: &Request<'_>) -> &'a Path {
@@ -182,12 +189,12 @@ fn note_parent(location: &mut Location, branch: &Branch, request: &Request<'_>) 
     if !matches!(request.place, Place::Boxr) {
         return;
     }
-    if let Some(within) = &request.within {
+    if request.within.is_some() {
         // The cgroup of several boxes goes when they do, not with the last process of one. Where they have none
         // of their own, nobody else would remove what is above this one.
-        let above: Vec<&Path> = branch.leaf.ancestors().skip(1).take(2).collect();
-        if !above.first().is_some_and(|parent| within.location.directories().contains(parent)) {
-            location.enclosing.extend(above.into_iter().map(Path::to_path_buf));
+        if branch.enclosing.is_none() {
+            let above = branch.leaf.ancestors().skip(1).take(2);
+            location.enclosing.extend(above.map(Path::to_path_buf));
         }
         return;
     }

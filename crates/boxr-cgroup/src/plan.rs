@@ -143,6 +143,8 @@ pub(crate) struct Branch {
     pub leaf: PathBuf,
     /// What is done with one that exists.
     pub existing: Existing,
+    /// A directory above the leaf that others have made and that is not made again when it has gone.
+    pub enclosing: Option<PathBuf>,
 }
 
 /// What is done with a directory that exists already and has no processes.

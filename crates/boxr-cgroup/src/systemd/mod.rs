@@ -94,8 +94,12 @@ fn settle(host: &Host, scope: &ScopePlan, plan: &Plan, pid: i32, location: &mut 
             if scope.unit.manager == Manager::User && !needed {
                 continue;
             }
-            let branch =
-                Branch { base: hierarchy.mount.clone(), leaf: leaf.clone(), existing: Existing::Use };
+            let branch = Branch {
+                base: hierarchy.mount.clone(),
+                leaf: leaf.clone(),
+                existing: Existing::Use,
+                enclosing: None,
+            };
             create::make_below(&branch, *controller)?;
             crate::cgroup::join(&leaf, pid)?;
         }

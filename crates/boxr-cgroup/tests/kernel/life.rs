@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use boxr_cgroup::{Cgroup, Error, FREEZE_PATIENCE, Frozen, Host, Layout};
+use boxr_cgroup::{Cgroup, Error, FREEZE_PATIENCE, Frozen, Host, Layout, Request, Within};
 
-use crate::support::{Outcome, Shell, Test, TestGroup, ensure, is_in, words};
+use crate::support::{Outcome, Shell, Test, TestGroup, ensure, is_in, unique, words};
 
 pub const TESTS: &[Test] = &[
     ("a_process_starts_in_its_cgroup", cloned_into),
@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("cgroups_made_inside_are_counted_and_removed", nested),
     ("a_box_that_lives_is_not_removed", busy),
     ("operations_on_what_is_gone", gone),
+    ("one_of_several_does_not_make_again_what_was_removed", of_several),
 ];
 
 /// What needs version 1 hierarchies.
@@ -40,6 +41,25 @@ fn cloned_into() -> Outcome {
             ensure!(ended == Some(boxr_sys::pidfd::Ended::Code(0)), "it was elsewhere: {ended:?}");
         }
     }
+    Ok(())
+}
+
+/// As when a pod is removed while a member of it starts.
+fn of_several() -> Outcome {
+    let host = Host::detect().map_err(words)?;
+    let name = unique();
+    let pod = TestGroup(host.plan(&Request::new(&name)).map_err(words)?.create().map_err(words)?);
+    let (location, directories) = (pod.location().clone(), pod.directories());
+    let within = Within { name: &name, location: &location };
+    let member = host.plan(&Request { within: Some(within), ..Request::new("it") }).map_err(words)?;
+    member.create().map_err(words)?.location().remove().map_err(words)?;
+    ensure!(directories.iter().all(|path| path.is_dir()), "it took the others' along");
+    location.remove().map_err(words)?;
+    match member.create() {
+        Err(Error::Gone { .. }) => {}
+        other => return Err(format!("made: {:?}", other.map(|made| made.location().clone()))),
+    }
+    ensure!(!directories.iter().any(|path| path.exists()), "made again: {location:?}");
     Ok(())
 }
 
