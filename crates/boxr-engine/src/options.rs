@@ -4,110 +4,23 @@
 //! merged into this one; nothing here is optional because a person might not have said it,
 //! only because a box may not have it.
 
+mod limits;
+mod log;
+mod namespaces;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use boxr_network::{NetworkUse, PortSpec};
-use boxr_sys::namespace::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
 use crate::image::{ContainerOptions, ImageRoot};
 use crate::notify::SdNotify;
 use crate::sandbox::SandboxOptions;
 
-/// How one namespace of a box comes to be (ARCHITECTURE.md, "Namespaces").
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NamespaceMode {
-    /// Made for this box.
-    New,
-    /// The caller's.
-    Host,
-    /// Another's, which exists.
-    Join(JoinTarget),
-}
-
-/// Whose namespace is joined.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JoinTarget {
-    /// `container:NAME`: a running box, by name, id or id prefix.
-    Container(String),
-    /// `pid:N`: the namespace of a process.
-    Pid(i32),
-    /// That of the pod which the box is a member of ([`crate::pod`]).
-    Pod,
-    /// A path of an nsfs file, such as `/run/netns/blue`.
-    Path(PathBuf),
-    /// `id:INODE` or `net:[INODE]`: the number that lsns(8) prints.
-    Id(u64),
-}
-
-/// The mode of each of the eight namespaces. `user: None` means: decided when the box
-/// starts (new when the caller lacks the privilege to do without one, otherwise the caller's).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Namespaces {
-    /// pid
-    pub pid: NamespaceMode,
-    /// network
-    pub network: NamespaceMode,
-    /// mount
-    pub mount: NamespaceMode,
-    /// uts
-    pub uts: NamespaceMode,
-    /// ipc
-    pub ipc: NamespaceMode,
-    /// user
-    pub user: Option<NamespaceMode>,
-    /// cgroup
-    pub cgroup: NamespaceMode,
-    /// time
-    pub time: NamespaceMode,
-}
-
-impl Namespaces {
-    /// The mode of `kind`; `None` only for an undecided user namespace.
-    pub fn get(&self, kind: NamespaceKind) -> Option<&NamespaceMode> {
-        Some(match kind {
-            NamespaceKind::Pid => &self.pid,
-            NamespaceKind::Network => &self.network,
-            NamespaceKind::Mount => &self.mount,
-            NamespaceKind::Uts => &self.uts,
-            NamespaceKind::Ipc => &self.ipc,
-            NamespaceKind::User => return self.user.as_ref(),
-            NamespaceKind::Cgroup => &self.cgroup,
-            NamespaceKind::Time => &self.time,
-        })
-    }
-
-    /// Sets the mode of `kind`.
-    pub fn set(&mut self, kind: NamespaceKind, mode: NamespaceMode) {
-        match kind {
-            NamespaceKind::Pid => self.pid = mode,
-            NamespaceKind::Network => self.network = mode,
-            NamespaceKind::Mount => self.mount = mode,
-            NamespaceKind::Uts => self.uts = mode,
-            NamespaceKind::Ipc => self.ipc = mode,
-            NamespaceKind::User => self.user = Some(mode),
-            NamespaceKind::Cgroup => self.cgroup = mode,
-            NamespaceKind::Time => self.time = mode,
-        }
-    }
-}
-
-impl Default for Namespaces {
-    /// Defaults of a host command: pid, uts and mount new, the rest inherited.
-    fn default() -> Self {
-        Self {
-            pid: NamespaceMode::New,
-            network: NamespaceMode::Host,
-            mount: NamespaceMode::New,
-            uts: NamespaceMode::New,
-            ipc: NamespaceMode::Host,
-            user: None,
-            cgroup: NamespaceMode::Host,
-            time: NamespaceMode::Host,
-        }
-    }
-}
+pub use limits::{CgroupChoice, CgroupMode, DeviceFigure, Limits, Rare, Ulimit};
+pub use log::{LogDriver, LogLimits, LogTarget};
+pub use namespaces::{JoinTarget, NamespaceMode, Namespaces};
 
 /// What the box sees as `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,97 +75,6 @@ pub struct MountOption {
     pub destination: PathBuf,
     /// fstab-style options: `ro`, `rbind`, `size=64m`…
     pub options: Vec<String>,
-}
-
-/// One resource limit of setrlimit(2), in its own unit; `u64::MAX` is unlimited.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ulimit {
-    /// `RLIMIT_NOFILE`…
-    pub kind: String,
-    /// Soft limit.
-    pub soft: u64,
-    /// Hard limit.
-    pub hard: u64,
-}
-
-/// Limits that need a cgroup. `None` is no limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Bytes.
-    pub memory: Option<i64>,
-    /// Bytes of memory and swap together; -1 is no limit.
-    pub memory_swap: Option<i64>,
-    /// Thousandths of a processor.
-    pub cpus_milli: Option<u64>,
-    /// Relative weight, cgroup v1's scale 2-262144.
-    pub cpu_shares: Option<u64>,
-    /// Number of tasks.
-    pub pids: Option<i64>,
-    /// `0-2,5`
-    pub cpuset_cpus: Option<String>,
-    /// `0-1`
-    pub cpuset_mems: Option<String>,
-    /// Those that few boxes have.
-    #[serde(skip_serializing_if = "Rare::is_empty")]
-    pub rare: Box<Rare>,
-}
-
-/// Limits that few boxes have. `None` and an empty list: nothing was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Rare {
-    /// Bytes that are left to the box when memory is short.
-    pub memory_reservation: Option<i64>,
-    /// 0 to 100.
-    pub memory_swappiness: Option<u64>,
-    /// Whether its processes wait rather than end when its memory is used up.
-    pub oom_kill_disable: Option<bool>,
-    /// Microseconds.
-    pub cpu_period: Option<u64>,
-    /// Microseconds in each period; -1 is no limit.
-    pub cpu_quota: Option<i64>,
-    /// Microseconds.
-    pub cpu_rt_period: Option<u64>,
-    /// Microseconds in each period.
-    pub cpu_rt_runtime: Option<i64>,
-    /// Weight of block I/O, 10 to 1000.
-    pub blkio_weight: Option<u16>,
-    /// The same for single devices.
-    pub blkio_weight_devices: Vec<DeviceFigure>,
-    /// Bytes a second.
-    pub read_bps: Vec<DeviceFigure>,
-    /// Bytes a second.
-    pub write_bps: Vec<DeviceFigure>,
-    /// Operations a second.
-    pub read_iops: Vec<DeviceFigure>,
-    /// Operations a second.
-    pub write_iops: Vec<DeviceFigure>,
-    /// Files of cgroup v2, and what is written into them.
-    pub unified: BTreeMap<String, String>,
-}
-
-impl Rare {
-    /// Whether nothing was asked for.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A weight or a rate of a block device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceFigure {
-    /// Its path on the host.
-    pub path: PathBuf,
-    /// What it is.
-    pub figure: u64,
-}
-
-impl Limits {
-    /// Whether nothing was asked for.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// Who the command runs as, in the box's ids.
@@ -360,125 +182,6 @@ pub struct CapabilityChange {
     pub add: Vec<String>,
     /// Removed from it; applied first when it is `ALL`, last otherwise.
     pub drop: Vec<String>,
-}
-
-/// How logs of a detached box are bounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLimits {
-    /// Bytes at which a log file is rotated.
-    pub max_size: u64,
-    /// How many files are kept, the current one included; at least 1.
-    pub max_files: u32,
-}
-
-impl Default for LogLimits {
-    fn default() -> Self {
-        Self { max_size: 10 << 20, max_files: 3 }
-    }
-}
-
-/// What was said of a box's cgroup.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CgroupChoice {
-    /// Whether it has one.
-    pub mode: CgroupMode,
-    /// The cgroup, or systemd's slice, that it is made in.
-    pub parent: Option<String>,
-}
-
-impl CgroupChoice {
-    /// Whether nothing was said.
-    pub fn is_usual(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Whether a box has a cgroup of its own (podman's words).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CgroupMode {
-    /// It has, wherever boxr's boxes have theirs. Its monitor is never in it, which is also `no-conmon`.
-    #[default]
-    Enabled,
-    /// It stays in its maker's.
-    Disabled,
-    /// It has one below its maker's.
-    Split,
-}
-
-impl CgroupMode {
-    /// As it is written.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Disabled => "disabled",
-            Self::Split => "split",
-        }
-    }
-}
-
-/// Where the output of a box with a monitor goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LogTarget {
-    /// What keeps it.
-    pub driver: LogDriver,
-    /// The file, in place of the one in the box's data directory.
-    pub path: Option<PathBuf>,
-    /// What entries of a journal are tagged with; `None` is the box's id.
-    pub tag: Option<String>,
-}
-
-impl LogTarget {
-    /// Whether nothing was said.
-    pub fn is_usual(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// What keeps the output of a box (podman's words, `local` being docker's).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogDriver {
-    /// A file in the form of Kubernetes.
-    #[default]
-    K8sFile,
-    /// The same under docker's name, as in podman.
-    JsonFile,
-    /// The same under docker's other name.
-    Local,
-    /// Nothing does.
-    None,
-    /// The box has boxr's own standard descriptors.
-    Passthrough,
-    /// systemd's journal.
-    Journald,
-}
-
-impl LogDriver {
-    /// As it is written.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::K8sFile => "k8s-file",
-            Self::JsonFile => "json-file",
-            Self::Local => "local",
-            Self::None => "none",
-            Self::Passthrough => "passthrough",
-            Self::Journald => "journald",
-        }
-    }
-
-    /// The driver of a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::K8sFile, Self::JsonFile, Self::Local, Self::None, Self::Passthrough, Self::Journald];
-        all.into_iter().find(|driver| driver.word() == word)
-    }
-
-    /// Whether `boxr logs` has something to read.
-    pub fn is_file(self) -> bool {
-        matches!(self, Self::K8sFile | Self::JsonFile | Self::Local)
-    }
 }
 
 /// What a box has of networks, beside the mode of its network namespace.
