@@ -118,9 +118,8 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let (namespaces, _held, proxy) = match connected {
         Ok(connected) => connected,
         Err(error) => {
-            spawned.abandon();
             remove_files(&request);
-            return Err(error);
+            return Err(spawned.abandon_for(error));
         }
     };
     mark("state");

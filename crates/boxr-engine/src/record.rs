@@ -139,6 +139,9 @@ pub struct Again {
     /// It was not a person, but the end of the host: then it is to be started when the host is.
     #[serde(skip_serializing_if = "is_false")]
     pub by_shutdown: bool,
+    /// The command that ends it to start it again at once: while it lives the end removes nothing (`--rm`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarter: Option<ProcessRef>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -155,6 +158,11 @@ impl Again {
             Restart::UnlessStopped => !self.halted || self.by_shutdown,
             Restart::No | Restart::OnFailure { .. } => false,
         }
+    }
+
+    /// Whether a command is about to start it again.
+    pub fn is_being_restarted(&self) -> bool {
+        self.restarter.as_ref().is_some_and(ProcessRef::is_alive)
     }
 
     /// Whether nothing is to be said of it.

@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::grammar::{self, mode_text};
 use super::raw::{RawRun, Stream};
 use super::{environment, identity, systemd, text_file};
+use crate::health::OnFailure;
 use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, ImageVolume, Seccomp, UserIdsWord, defaults};
 use crate::notify::SdNotify;
@@ -154,6 +155,9 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     check_lifetime(&raw, detach)?;
     let retention = retention(&raw, image, purpose, detach);
     check_restart(&raw, retention)?;
+    if purpose == Purpose::Run && !detach {
+        check_health_action(container.as_deref(), retention)?;
+    }
     let cgroup = super::limits::cgroup(&raw)?;
     add_scratch(&mut raw);
     check_mounts(&raw, &namespaces)?;
@@ -325,6 +329,19 @@ fn check_restart(raw: &RawRun, retention: Retention) -> Result<(), ConfigError> 
     }
     let why = "a box that is removed when it ends cannot be started again";
     Err(conflict("--restart", "--rm", why, "--detach, or --keep in the foreground"))
+}
+
+/// Who restarts a box that boxr itself is in the foreground of would end that boxr, and with it the box.
+fn check_health_action(
+    container: Option<&ContainerOptions>,
+    retention: Retention,
+) -> Result<(), ConfigError> {
+    let action = container.and_then(|container| container.health.as_ref()).map(|health| health.on_failure);
+    if action != Some(OnFailure::Restart) || retention == Retention::Kept {
+        return Ok(());
+    }
+    let why = "the boxr in the foreground removes the box when it ends";
+    Err(conflict("--health-on-failure restart", "--rm", why, "--detach, or leave --rm out"))
 }
 
 type Container = Option<Box<ContainerOptions>>;

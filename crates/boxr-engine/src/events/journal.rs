@@ -100,7 +100,7 @@ impl Journal {
 
     /// Makes its directory.
     pub(super) fn make(&self) -> Result<(), Errno> {
-        crate::store::make_directories(&self.dir).map_err(|_| Errno::NOENT)
+        crate::store::make_directories(&self.dir)
     }
 
     fn rotate_if_long(&self, file: &OwnedFd) -> Result<(), Errno> {

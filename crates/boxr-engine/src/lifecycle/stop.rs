@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::deadline::Deadline;
 use crate::deliver::{Delivered, deliver};
 use crate::events::{self, Action};
-use crate::options::Restart;
+use crate::options::{Restart, Retention};
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Store, Wait};
@@ -101,10 +101,25 @@ pub fn kill(dir: &BoxDir, number: i32) -> Result<(), EngineError> {
 /// # Errors
 /// Those of either.
 pub fn restart(store: &Store, dir: &BoxDir, terms: StopTerms) -> Result<(), EngineError> {
+    let state = super::current(dir)?;
+    if state.retention == Retention::Ephemeral && super::running(&state).is_ok() {
+        announce_restart(dir, &state)?;
+    }
     stop(dir, terms)?;
     super::start(store, dir, &super::StartMode::Detached)?;
     events::note(store.paths(), &dir.read_state()?, Action::Restart);
     Ok(())
+}
+
+/// Its end is not to remove it. A boxr that it is in the foreground of would.
+fn announce_restart(dir: &BoxDir, state: &State) -> Result<(), EngineError> {
+    if !state.monitored {
+        let is = "is removed when it ends (--rm), by the boxr that it is in the foreground of";
+        return Err(EngineError::Wrong { name: state.name.clone(), is: is.to_owned() });
+    }
+    let me = ProcessRef::current()?;
+    let Some(lock) = dir.lock(Wait::Yes)? else { return Ok(()) };
+    Ok(lock.update_state(|state| state.again.restarter = Some(me)).map(|_| ())?)
 }
 
 /// The monitor has to know before the process ends that SIGKILL stands for another signal.

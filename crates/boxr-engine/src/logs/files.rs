@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::LogError;
@@ -101,8 +101,8 @@ impl LogDir {
         for number in &numbers {
             match self.open_file(*number) {
                 Ok(file) => files.push(file),
-                Err(Errno::NOENT) => return Ok(None),
-                Err(errno) => return Err(self.error("open", errno)),
+                Err(Refused::System(Errno::NOENT)) => return Ok(None),
+                Err(refused) => return Err(refused.at(self.path.join(name_of(&self.name, *number)))),
             }
         }
         // Nothing was moved if every name still leads to what was opened by it, and none came.
@@ -117,10 +117,11 @@ impl LogDir {
         Ok((again == numbers).then_some(files))
     }
 
-    fn open_file(&self, number: u32) -> Result<LogFile, Errno> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fn open_file(&self, number: u32) -> Result<LogFile, Refused> {
+        // The directory may be one that a container writes to: a FIFO must not hold up whoever reads.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name_of(&self.name, number), flags, Mode::empty())?;
-        let inode = rustix::fs::fstat(&fd)?.st_ino;
+        let inode = regular(&fd)?.st_ino;
         Ok(LogFile { fd, inode })
     }
 
@@ -142,6 +143,36 @@ impl LogDir {
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         Ok(numbers)
     }
+}
+
+/// Why a file of a log was not opened.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// There is a FIFO, a device or the like in its place.
+    NotAFile,
+    System(Errno),
+}
+
+impl Refused {
+    pub fn at(self, path: PathBuf) -> LogError {
+        match self {
+            Self::NotAFile => LogError::NotAFile { path },
+            Self::System(errno) => LogError::System { action: "open", path, errno },
+        }
+    }
+}
+
+impl From<Errno> for Refused {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno)
+    }
+}
+
+/// What fstat(2) tells of a file, which `fd` must be.
+pub(super) fn regular(fd: impl AsFd) -> Result<Stat, Refused> {
+    let found = rustix::fs::fstat(fd)?;
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    if is_file { Ok(found) } else { Err(Refused::NotAFile) }
 }
 
 /// `log`, or `log.N`.

@@ -50,6 +50,18 @@ pub enum LogError {
         /// The system's reason.
         errno: Errno,
     },
+    /// There is something else in its place, such as a FIFO.
+    #[error("{path:?} is not a file, so it can be no log")]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file beside `--log-opt path` has the name of one that a rotation makes, and boxr did not write it.
+    #[error("{path:?} is not one of boxr's logs, and a rotation of the log would replace it")]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+    },
     /// Whoever was to get the output does not take it.
     #[error("cannot write the log's text: {0}")]
     Output(#[from] io::Error),

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::entry::{HEADER, Stream, header};
-use super::files::{LogPlace, name_of as file_name};
+use super::entry::{Entry, HEADER, Stream, header};
+use super::files::{LogPlace, Refused, name_of as file_name, regular};
 use super::{LogError, time};
 use crate::options::LogLimits;
 
@@ -67,9 +67,11 @@ impl LogWriter {
         let dir_fd =
             rustix::fs::openat(CWD, dir, flags, Mode::empty()).map_err(failed("open", dir.to_owned()))?;
         let path = place.path();
-        let (file, size, allocated) = open_log(&dir_fd, &place.name).map_err(failed("open", path.clone()))?;
         let limits =
             LogLimits { max_size: limits.max_size.max(LEAST_SIZE), max_files: limits.max_files.max(1) };
+        check_room(&dir_fd, &place, limits)?;
+        let (file, size, allocated) =
+            open_log(&dir_fd, &place.name).map_err(|refused| refused.at(path.clone()))?;
         let mut target = Target { dir: dir_fd, name: place.name, file: Some(file), size, allocated, limits };
         target.give_back();
         target.end_unfinished_entry().map_err(failed("repair", path.clone()))?;
@@ -194,7 +196,11 @@ impl Target {
         if self.file.take().is_some() {
             self.move_on()?;
         }
-        let (file, size, allocated) = open_log(&self.dir, &self.name)?;
+        let opened = open_log(&self.dir, &self.name);
+        let (file, size, allocated) = opened.map_err(|refused| match refused {
+            Refused::NotAFile => Errno::BADF,
+            Refused::System(errno) => errno,
+        })?;
         self.file = Some(file);
         (self.size, self.allocated) = (size, allocated);
         Ok(())
@@ -232,7 +238,7 @@ impl Target {
     /// Removes what a writer that was allowed more files has left.
     fn remove_surplus(&self) -> Result<(), Errno> {
         let mut number = self.limits.max_files;
-        while self.has(number)? {
+        while self.has(number)? && is_ours(&self.dir, &file_name(&self.name, number))? {
             rustix::fs::unlinkat(&self.dir, file_name(&self.name, number), AtFlags::empty())?;
             number += 1;
         }
@@ -253,12 +259,50 @@ impl Target {
     }
 }
 
+/// Whether rotations will replace nothing but logs: beside a path that a person has chosen lie files of others.
+fn check_room(dir: &OwnedFd, place: &LogPlace, limits: LogLimits) -> Result<(), LogError> {
+    for number in 1..limits.max_files {
+        let path = place.dir.join(file_name(&place.name, number));
+        let failed = |errno| LogError::System { action: "look at", path: path.clone(), errno };
+        match is_ours(dir, &file_name(&place.name, number)) {
+            Ok(true) => {}
+            Ok(false) => return Err(LogError::Foreign { path }),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a log's writer has made this file: it is empty or begins with an entry.
+fn is_ours(dir: &OwnedFd, name: &str) -> Result<bool, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        // A link, a socket.
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(false),
+        file => file?,
+    };
+    let mut head = [0u8; HEADER];
+    match regular(&file) {
+        Err(Refused::NotAFile) => return Ok(false),
+        Err(Refused::System(errno)) => return Err(errno),
+        Ok(_) => {}
+    }
+    let read = rustix::io::retry_on_intr(|| rustix::io::pread(&file, &mut head, 0))?;
+    Ok(read == 0 || Entry::parse(&head[..read]).is_some_and(|entry| entry.nanoseconds().is_some()))
+}
+
 /// The file, its size, and the space that it takes, in bytes.
-fn open_log(dir: &OwnedFd, name: &str) -> Result<(OwnedFd, u64, u64), Errno> {
-    // For reading too: its last byte is looked at.
-    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+fn open_log(dir: &OwnedFd, name: &str) -> Result<(OwnedFd, u64, u64), Refused> {
+    // For reading too: its last byte is looked at. A device may wait for somebody.
+    let flags = OFlags::RDWR
+        | OFlags::APPEND
+        | OFlags::CREATE
+        | OFlags::NONBLOCK
+        | OFlags::NOFOLLOW
+        | OFlags::CLOEXEC;
     let file = rustix::fs::openat(dir.as_fd(), name, flags, Mode::from_raw_mode(0o600))?;
-    let stat = rustix::fs::fstat(&file)?;
+    let stat = regular(&file)?;
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     let whole_blocks = size.next_multiple_of(stat.st_blksize.try_into().unwrap_or(1).max(1));
     let space = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;

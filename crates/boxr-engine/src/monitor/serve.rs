@@ -364,7 +364,7 @@ fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {
         state.cgroup = None;
         state.networked &= !released;
     })?;
-    if watch.terms.retention == Retention::Ephemeral {
+    if watch.terms.retention == Retention::Ephemeral && !state.again.is_being_restarted() {
         lock.remove_known(&state)?;
     }
     Ok(())

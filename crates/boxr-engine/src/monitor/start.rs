@@ -217,10 +217,7 @@ fn launch(
     let connected = noted.and_then(|noted| Ok((noted, network.connect(spawned.pid)?)));
     let (((process, dir), namespaces), held) = match connected {
         Ok(connected) => connected,
-        Err(error) => {
-            spawned.abandon();
-            return Err(error);
-        }
+        Err(error) => return Err(spawned.abandon_for(error)),
     };
     let mut running = match spawned.go() {
         Ok(running) => running,

@@ -204,17 +204,15 @@ impl Raising<'_> {
                 self.connected = attaches;
                 Ok((spawned, ports))
             }
-            Err(error) => {
-                spawned.abandon();
-                Err(error)
-            }
+            Err(error) => Err(spawned.abandon_for(error)),
         }
     }
 
     /// An empty tree, which root of another user namespace may enter.
     fn make_root(&self) -> Result<(), EngineError> {
         let path = self.dir.path().join("root");
-        crate::store::make_directories(&path)?;
+        crate::store::make_directories(&path)
+            .map_err(|errno| crate::store::StoreError::system("make", &path, errno))?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&path, mode).map_err(|error| EngineError::File {
             path: path.display().to_string(),

@@ -32,7 +32,7 @@ impl Secrets {
         let failed = |errno| SecretError::System { action: "open", path: path.clone(), errno };
         let dir = match files::open_dir(CWD, &path) {
             Err(Errno::NOENT) => {
-                crate::store::make_directories(&path).map_err(|_| failed(Errno::NOENT))?;
+                crate::store::make_directories(&path).map_err(failed)?;
                 rustix::fs::chmod(&path, rustix::fs::Mode::RWXU).map_err(failed)?;
                 files::open_dir(CWD, &path)
             }

@@ -244,7 +244,7 @@ impl BoxDir {
         // The link first: whoever finds the box finds what there is of its data.
         files::link(&path, self.dir_fd(), "data").map_err(|errno| self.error("make", "data", errno))?;
         self.0.data.store(DATA_YES, Relaxed);
-        restore::make_directories(&path)?;
+        restore::make_directories(&path).map_err(|errno| StoreError::system("make", &path, errno))?;
         let home = path.join("home");
         files::link(&self.0.store.paths.state, rustix::fs::CWD, &home.to_string_lossy())
             .map_err(|errno| StoreError::system("make", home, errno))?;

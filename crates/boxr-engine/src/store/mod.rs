@@ -76,7 +76,8 @@ impl Store {
         let open = || rustix::fs::openat(CWD, &paths.state, flags, Mode::empty());
         let root = match open() {
             Err(Errno::NOENT) => {
-                restore::make_directories(&paths.state)?;
+                let made = restore::make_directories(&paths.state);
+                made.map_err(|errno| StoreError::system("make", &paths.state, errno))?;
                 open()
             }
             root => root,

@@ -70,7 +70,7 @@ fn supervisor(state: &State) -> Liveness {
 /// Whether this is what an ephemeral box left that nobody looks after any more. One with cgroups is
 /// not for the store to remove: they go first.
 pub(super) fn is_leftover(state: &State, here: &Here) -> bool {
-    if state.retention != Retention::Ephemeral || state.cgroup.is_some() {
+    if state.retention != Retention::Ephemeral || state.cgroup.is_some() || state.again.is_being_restarted() {
         return false;
     }
     match here.compare(&state.boot_id, state.pid_namespace) {

@@ -294,7 +294,7 @@ impl PodDir {
         let path = self.data_path();
         // The link first: whoever finds the pod finds what there is of its data.
         files::link(&path, self.dir_fd(), "data").map_err(|errno| self.error("make", "data", errno))?;
-        restore::make_directories(&path)?;
+        restore::make_directories(&path).map_err(|errno| StoreError::system("make", &path, errno))?;
         let home = path.join("home");
         files::link(&self.store.paths.state, CWD, &home.to_string_lossy())
             .map_err(|errno| StoreError::system("make", home, errno))

@@ -22,13 +22,13 @@ use super::Observed;
 const UNFINISHED: &str = "containers.restoring";
 
 /// Makes a directory and its parents, for the owner only.
-pub(crate) fn make_directories(path: &Path) -> Result<(), StoreError> {
-    super::steps::before_change().map_err(|errno| StoreError::system("make", path, errno))?;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| StoreError::system("make", path, errno_of(&error)))
+///
+/// # Errors
+/// mkdir(2).
+pub(crate) fn make_directories(path: &Path) -> Result<(), Errno> {
+    super::steps::before_change()?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| errno_of(&error))
 }
 
 /// Makes `names` and `containers` where `containers` is missing. It appears last and whole, by a

@@ -43,7 +43,7 @@ impl Volumes {
         let open = || files::open_dir(CWD, &path);
         let dir = match open() {
             Err(Errno::NOENT) => {
-                crate::store::make_directories(&path).map_err(|_| failed(Errno::NOENT))?;
+                crate::store::make_directories(&path).map_err(failed)?;
                 open()
             }
             dir => dir,

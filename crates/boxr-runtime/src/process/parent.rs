@@ -324,6 +324,15 @@ impl Spawned {
         }
     }
 
+    /// The same because of `error`, which somebody met who looked at the process meanwhile. Gives the error to
+    /// report: what the process itself said, if it had failed by then, as that is why it could not be found.
+    pub fn abandon_for<E: From<Error>>(mut self, error: E) -> E {
+        self.kill();
+        let told = self.drain_failure();
+        self.abandon();
+        told.map_or(error, E::from)
+    }
+
     fn kill(&self) {
         kill(&self.pidfd);
     }

@@ -23,18 +23,25 @@ pub(super) fn lay(root: BorrowedFd<'_>, files: &[PrivateFile]) -> Result<(), Ste
     if files.is_empty() {
         return Ok(());
     }
-    let at = |what: &Path| {
+    let refused = |step, what: &Path| {
         let what = what.display().to_string();
-        move |errno| StepError::new(Step::Mount, what.clone(), errno)
+        move |errno| StepError::new(step, what.clone(), errno)
+    };
+    let at = |what: &Path| refused(Step::Mount, what);
+    let target = |path: &Path, shape| {
+        beneath::open_or_create(root, path, shape).map_err(refused(Step::MountTarget, path))
     };
     let directory = Path::new(DIRECTORY);
     let tree = tmpfs().map_err(at(directory))?;
-    let target = beneath::open_or_create(root, directory, Shape::Directory).map_err(at(directory))?;
-    attach(tree.as_fd(), target.as_fd()).map_err(at(directory))?;
+    let place = target(directory, Shape::Directory)?;
+    attach(tree.as_fd(), place.as_fd()).map_err(at(directory))?;
     for (index, file) in files.iter().enumerate() {
         match file.path.strip_prefix(directory) {
             Ok(below) => write(tree.as_fd(), below, file).map_err(at(&file.path))?,
-            Err(_) => elsewhere(root, tree.as_fd(), index, file).map_err(at(&file.path))?,
+            Err(_) => {
+                let place = target(&file.path, Shape::File)?;
+                elsewhere(place.as_fd(), tree.as_fd(), index, file).map_err(at(&file.path))?;
+            }
         }
     }
     let change = Change { set: attr::RDONLY, ..Change::default() };
@@ -78,7 +85,7 @@ fn write(tree: BorrowedFd<'_>, path: &Path, file: &PrivateFile) -> Result<(), Er
 
 /// One that is not to be below the directory: a mount of the file alone, which has no name there any more.
 fn elsewhere(
-    root: BorrowedFd<'_>,
+    place: BorrowedFd<'_>,
     tree: BorrowedFd<'_>,
     index: usize,
     file: &PrivateFile,
@@ -89,7 +96,6 @@ fn elsewhere(
     let one = open_tree(tree, &name, flags)?;
     let change = Change { set: attr::RDONLY, ..Change::default() };
     set_attributes(one.as_fd(), c"", false, &change)?;
-    let target = beneath::open_or_create(root, &file.path, Shape::File)?;
-    attach(one.as_fd(), target.as_fd())?;
+    attach(one.as_fd(), place)?;
     rustix::fs::unlinkat(tree, &name, rustix::fs::AtFlags::empty())
 }

@@ -19,6 +19,14 @@ impl Explain for LogError {
             Self::System { action, path, errno } => {
                 Report::new(format!("cannot {action} {}: {}", path.display(), errno_text(*errno)))
             }
+            Self::NotAFile { path } => {
+                Report::new(format!("{} is not a file, so it can be no log", path.display()))
+            }
+            Self::Foreign { path } => Report::new(format!(
+                "{} is not one of boxr's logs, and a rotation of the log would replace it",
+                path.display()
+            ))
+            .detail("move it away, or choose another --log-opt path"),
             Self::Output(error) => stdout_failed(error),
         }
     }

@@ -25,7 +25,8 @@ impl Explain for EngineError {
             Self::Network(error) => error.report(),
             Self::Pod(error) => error.report(),
             Self::Remove(error) => error.report(),
-            Self::Log(_) | Self::OwnBinary(_) => Report::new(self.to_string()),
+            Self::Log(error) => error.report(),
+            Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
             Self::Join(error) => error.report(),
             Self::System { .. } | Self::MonitorLost { .. } | Self::Copy { .. } | Self::Debug { .. } => {

@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     test!(kill_sends_any_signal),
     test!(create_and_start),
     test!(restart_runs_it_again),
+    test!(a_box_that_is_removed_at_its_end_can_be_restarted),
     test!(wait_waits),
     test!(running_boxes_are_not_removed_without_force),
     test!(ps_shows_states_and_formats),
@@ -188,6 +189,24 @@ fn restart_runs_it_again(t: &Sandbox) {
     wait_for_log(t, "again", "round\nround\n");
     assert_ne!(before, pid(t));
     t.remove(["again"]);
+}
+
+fn a_box_that_is_removed_at_its_end_can_be_restarted(t: &Sandbox) {
+    t.detached("again", ["--rm", "--", "sh", "-c", "echo round; exec sleep 1000"]);
+    wait_for_log(t, "again", "round");
+    for rounds in ["round\nround\n", "round\nround\nround\n"] {
+        t.boxr(["restart", "-t", "0", "again"]).run().ok();
+        wait_for_log(t, "again", rounds);
+    }
+    t.boxr(["stop", "-t", "0", "again"]).run().ok();
+    t.assert_nothing_left();
+    // Who has it in the foreground sees its end, and removes it.
+    let mut running = t.run(["-i", "--rm", "--name", "near", "--", "sh", "-c", "echo up; cat"]).spawn();
+    running.expect("up");
+    t.boxr(["restart", "-t", "0", "near"]).run().exits(1).blames("near is removed when it ends (--rm)");
+    running.close_stdin();
+    running.finish().ok();
+    t.assert_nothing_left();
 }
 
 fn wait_waits(t: &Sandbox) {

@@ -8,6 +8,8 @@ use super::containers::{OVERLAY, nothing_left, offered};
 pub const TESTS: &[Test] = &[
     test!(files_are_called_as_one_likes),
     test!(a_file_where_one_wants_it),
+    test!(what_is_no_file_is_no_log),
+    test!(files_of_others_beside_a_log_stay),
     test!(nobody_keeps_it),
     test!(it_goes_where_boxrs_goes),
     test!(a_container_writes_to_its_starter, Need::Tool(Tool::Busybox), OVERLAY),
@@ -62,6 +64,44 @@ fn a_file_where_one_wants_it(t: &Sandbox) {
     assert!(std::fs::read_to_string(&path).unwrap().ends_with("stderr F err\n"));
     let out = t.run(["-d", "--log-opt", "path=/no/such/dir/log", "--", "true"]).run();
     out.exits(125).blames("/no/such/dir");
+    t.assert_nothing_left();
+}
+
+fn what_is_no_file_is_no_log(t: &Sandbox) {
+    let path = t.path("my.log");
+    let option = format!("path={}", path.display());
+    let fifo = || rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+    fifo();
+    let out = t.run(["-d", "--name", "it", "--log-opt", &option]).args(SAY).run().exits(125);
+    out.blames("my.log is not a file");
+    std::fs::remove_file(&path).unwrap();
+    t.run(["-d", "--name", "it", "--log-opt", &option]).args(SAY).run().ok();
+    ended(t);
+    // Its directory may be one that the box can write to.
+    std::fs::remove_file(&path).unwrap();
+    fifo();
+    for words in [["logs", "it"].as_slice(), &["logs", "-f", "it"], &["logs", "-n", "1", "it"]] {
+        t.boxr(words).run().exits(1).blames("my.log is not a file");
+    }
+    std::fs::remove_file(&path).unwrap();
+    t.boxr(["logs", "it"]).run().ok().prints("");
+    t.remove(["it"]);
+    t.run(["-d", "--log-opt", "path=/dev/null"]).args(SAY).run().exits(125).blames("/dev/null is not a file");
+    t.assert_nothing_left();
+}
+
+fn files_of_others_beside_a_log_stay(t: &Sandbox) {
+    let foreign = t.file("my.log.1", "a report of July\n");
+    let option = format!("path={}", t.path("my.log").display());
+    let start =
+        |files: &str| t.run(["-d", "--name", "it", "--log-opt", &option, "--log-opt", files]).args(SAY).run();
+    start("max-file=2").exits(125).blames("my.log.1 is not one of boxr's logs");
+    assert!(!t.path("my.log").exists());
+    // No rotation would come to it.
+    start("max-file=1").ok();
+    ended(t);
+    assert_eq!(std::fs::read_to_string(foreign).unwrap(), "a report of July\n");
+    t.remove(["it"]);
     t.assert_nothing_left();
 }
 

@@ -72,6 +72,17 @@ fn what_an_unhealthy_container_gets(t: &Sandbox) {
         inspect(t, "{{.State.Status}}") == "running" && inspect(t, "{{.State.StartedAt}}") != started
     });
     t.remove(["it"]);
+    // One that is removed at its end is restarted as others are, but by nobody in the foreground.
+    t.run(check).args(["--rm", "--health-on-failure", "restart", &name]).run().ok();
+    let started = inspect(t, "{{.State.StartedAt}}");
+    wait_until("it was started again", || {
+        inspect(t, "{{.State.Status}}") == "running" && inspect(t, "{{.State.StartedAt}}") != started
+    });
+    t.boxr(["rm", "-f", "it"]).run().ok();
+    t.run(["--rm", "--health-cmd", "true", "--health-on-failure", "restart", &name])
+        .run()
+        .exits(125)
+        .blames("--health-on-failure restart and --rm");
     nothing_left(t);
 }
 

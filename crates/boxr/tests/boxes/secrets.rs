@@ -2,15 +2,18 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use boxr_testing::{Need, Sandbox, Test, Tool, test};
+use boxr_testing::images::{self, Image, Layer, Packing, Server};
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 
-use super::containers::{OVERLAY, nothing_left, offered};
+use super::containers::{OVERLAY, busybox, nothing_left, offered};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(secrets_are_kept_listed_and_removed),
     test!(wrong_secrets_are_refused),
     test!(containers_have_secrets_that_nobody_else_sees, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(a_place_that_leads_nowhere_is_named, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(a_store_that_cannot_be_says_why),
     test!(a_container_keeps_the_secret_it_was_made_with, Need::Tool(Tool::Busybox), OVERLAY),
 ];
 
@@ -111,6 +114,41 @@ fn containers_have_secrets_that_nobody_else_sees(t: &Sandbox) {
     t.remove(["it"]);
     t.boxr(["secret", "rm", "key"]).run().ok();
     nothing_left(t);
+}
+
+fn a_place_that_leads_nowhere_is_named(t: &Sandbox) {
+    let server = Server::start();
+    let mut links = tar::Builder::new(Vec::new());
+    for (path, target) in [("run/secrets", "/nowhere/secrets"), ("etc/key", "/nowhere/key")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        links.append_link(&mut header, path, target).unwrap();
+    }
+    let mut image = busybox(t, r#"{"Cmd":["true"]}"#);
+    image.layers.push(Layer::new(links.into_inner().unwrap(), Packing::None));
+    let image = Image::new(images::architecture(), r#"{"Cmd":["true"]}"#, image.layers);
+    let name = server.put("app", "1", &image);
+    t.boxr(["secret", "create", "key", "-"]).stdin("hush").run().ok();
+    let run = |secret: &str| t.run(["-q", "--rm", "--network", "none", "--secret", secret, &name]).run();
+    run("key").exits(125).blames("/run/secrets").blames("a symbolic link that leads nowhere");
+    t.boxr(["secret", "rm", "key"]).run().ok();
+    nothing_left(t);
+}
+
+fn a_store_that_cannot_be_says_why(t: &Sandbox) {
+    let state = t.layout().state.to_str().unwrap();
+    for words in [["secret", "ls"], ["volume", "ls"]] {
+        // The kernel's own: nobody makes a directory there.
+        let args = ["--state", state, "--root", "/sys/boxr"].into_iter().chain(words);
+        let out = t.surrounded(Cmd::new(t.program())).args(args).run();
+        let why = out.errors();
+        assert!(
+            !out.status.success() && why.contains("/sys/boxr/") && !why.contains("ENOENT"),
+            "{}",
+            out.story()
+        );
+    }
 }
 
 fn a_container_keeps_the_secret_it_was_made_with(t: &Sandbox) {

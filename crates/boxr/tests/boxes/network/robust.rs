@@ -15,6 +15,13 @@ pub const TESTS: &[Test] = &[
     test!(after_a_reboot_addresses_are_free_and_boxes_start_again, ROOT, NET, BUSYBOX),
     test!(the_namespace_of_a_box_that_has_ended_is_not_joined, ROOT, NET),
     test!(a_port_of_sctp_is_published, ROOT, NET, Need::Tool(Tool::Nft)),
+    test!(
+        a_first_process_that_failed_before_its_network_came_says_why,
+        ROOT,
+        NET,
+        BUSYBOX,
+        Need::Tool(Tool::Strace)
+    ),
 ];
 
 const DIG: Need = Need::Tool(Tool::Dig);
@@ -221,6 +228,23 @@ fn a_port_of_sctp_is_published(t: &Sandbox) {
     assert!(rules.contains("sctp . 9000"), "{rules}");
     lab.boxr(t, ["port", "one"]).run().ok().prints("9000/sctp -> 0.0.0.0:9000\n");
     lab.boxr(t, ["rm", "-f", "one"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_first_process_that_failed_before_its_network_came_says_why(t: &Sandbox) {
+    let lab = Lab::new();
+    let root = t.rootfs("root");
+    std::os::unix::fs::symlink("/nowhere", t.path("root/link")).unwrap();
+    let bind = format!("{}:/link", t.path("").display());
+    // boxr is slow after the clone: what it is about to connect has ended.
+    let slow = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat,renameat2:delay_exit=300000", "--"];
+    for flags in [vec!["--rm"], vec!["-d", "--name", "it"]] {
+        let boxr = lab.on_host("strace").args(slow).arg(t.program()).args(t.globals());
+        let run = boxr.arg("run").args(flags).args(["--network", "bridge", "-v", &bind]);
+        let out = run.args(["--rootfs", &root, "--", "/bin/true"]).run().exits(125);
+        out.blames("/link").blames("ELOOP").blames("a symbolic link that leads nowhere");
+    }
     assert_no_network_left(t, &lab);
     lab.end(t);
 }
