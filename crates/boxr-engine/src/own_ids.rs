@@ -12,7 +12,7 @@
 //! ```
 
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use boxr_runtime::error::Error as RuntimeError;
 use boxr_runtime::idmap::{IdMap, Writer, subordinate_ranges, with_ranges};
@@ -22,6 +22,7 @@ use boxr_sys::pidfd::{Ended, reap};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, getegid, geteuid, getpid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Whose ids this process has now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +100,21 @@ pub fn enter() -> Result<Ids, OwnIdsError> {
 /// # Errors
 /// What `work` returns; `EPERM` where the ids cannot be had.
 pub(crate) fn with_all(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    in_worker(|| enter().map_err(|_| Errno::PERM).and_then(|_| work()))
+}
+
+/// Does `work` in a process of its own, as root of the user namespace `users`, which the caller has made.
+///
+/// # Errors
+/// What `work` returns, or the system's.
+pub(crate) fn within(users: BorrowedFd<'_>, work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    in_worker(|| move_into_link_name_space(users, Some(LinkNameSpaceType::User)).and_then(|()| work()))
+}
+
+fn in_worker(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     let worker = match clone3(0, None, Parent::Caller)? {
         Cloned::Child => {
-            let done = enter().map_err(|_| Errno::PERM).and_then(|_| work());
+            let done = work();
             let number = done.err().map_or(0, Errno::raw_os_error);
             exit_now(u8::try_from(number).unwrap_or(u8::MAX))
         }

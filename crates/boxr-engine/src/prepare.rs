@@ -129,6 +129,10 @@ pub fn prepare(
     let settled = settle(options, manner.files.as_ref())?;
     let options = settled.as_ref().unwrap_or(options);
     check_root(options)?;
+    let is_unmapped = manner.files.is_some() && image::unmapped::is(options);
+    if is_unmapped {
+        manner.above = Some(image::unmapped::namespace(manner.above.take())?);
+    }
     if manner.files.is_some() {
         crate::volume::owners::give(options, &manner.volumes)?;
     }
@@ -148,6 +152,9 @@ pub fn prepare(
     let (mut spec, map_writer) = spec::build(options, &situation)?;
     if let Some(container) = &options.container {
         image::spec::complete(&mut spec, options, container, &situation, &manner)?;
+    }
+    if let (true, Some(above), Some(files)) = (is_unmapped, &manner.above, &manner.files) {
+        image::unmapped::give(above, &spec, (options, files), &manner.volumes)?;
     }
     if let Some(sandbox) = &options.sandbox {
         sandbox::spec::complete(&mut spec, sandbox)?;
@@ -222,7 +229,11 @@ fn root_source(
         true => DeviceNodes::Refused,
         false => DeviceNodes::Usable,
     };
-    let by = if privileged { RootMaker::Outside } else { RootMaker::Inside };
+    let by = match privileged {
+        true => RootMaker::Outside,
+        false if image::unmapped::is(options) => RootMaker::Above,
+        false => RootMaker::Inside,
+    };
     image::rootfs::source(image, options, files, by, nodes).map(Some)
 }
 

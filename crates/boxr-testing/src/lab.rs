@@ -19,7 +19,7 @@ pub const NEIGHBOUR: &str = "192.0.2.1";
 /// The host's address.
 pub const HOST: &str = "192.0.2.2";
 
-/// An ordinary user, whom /etc/passwd does not know and who has one id.
+/// An ordinary user, whom /etc/passwd does not know and who has one id, unless [`Lab::give_ids`] is asked.
 const USER: u32 = 12345;
 
 /// Two network namespaces, each held by a process.
@@ -102,6 +102,22 @@ impl Lab {
             .map(|flag| [flag.to_owned(), text(&home.join(flag.trim_start_matches('-')))])
             .concat();
         [words.as_slice(), &[text(t.program())], &directories].concat()
+    }
+
+    /// Gives the user of a lab [`for_users`](Self::for_users) a name and subordinate ids, on its host alone.
+    #[track_caller]
+    pub fn give_ids(&self, t: &Sandbox) {
+        for (name, line) in [
+            ("passwd", format!("labuser:x:{USER}:{USER}::/:/bin/sh\n")),
+            ("group", format!("labuser:x:{USER}:\n")),
+            ("subuid", "labuser:3000000:65536\n".to_owned()),
+            ("subgid", "labuser:3000000:65536\n".to_owned()),
+        ] {
+            let place = format!("/etc/{name}");
+            let known = std::fs::read_to_string(&place).unwrap_or_default();
+            let file = t.file(&format!("etc-{name}"), &(known + &line));
+            self.on_host("mount").args(["--bind", &file, &place]).run().ok();
+        }
     }
 
     /// A directory of that user's.

@@ -32,6 +32,12 @@ impl Own {
     }
 }
 
+/// All ids of the caller as a user namespace of his has them; `None` for who has no subordinate ones.
+pub(crate) fn all() -> Option<idmap::IdMap> {
+    let Own { users, groups } = Own::current()?;
+    Some(idmap::IdMap { uids: users, gids: groups, writer: idmap::Writer::Helpers })
+}
+
 /// Whether this kernel needs no copies.
 pub(crate) fn shares_data() -> bool {
     super::seccomp::kernel() >= SHARES_DATA
@@ -46,6 +52,37 @@ pub(crate) fn mapping(keep: KeepId) -> Option<IdMapping> {
         around.iter().flat_map(|one| on_host(one, extents)).collect()
     };
     Some(IdMapping::Explicit { uids: host(keep.uid, &own.users), gids: host(keep.gid, &own.groups) })
+}
+
+/// The map of all the caller's ids but his own; `None` for who has no subordinate ones.
+pub(crate) fn without_caller() -> Option<IdMapping> {
+    let own = Own::current()?;
+    let others = |extents: &[idmap::Extent]| {
+        let one =
+            |one: &idmap::Extent| IdExtent { container: one.container - 1, host: one.host, size: one.size };
+        extents.iter().filter(|one| one.container > 0).map(one).collect()
+    };
+    Some(IdMapping::Explicit { uids: others(&own.users), gids: others(&own.groups) })
+}
+
+/// Whether the caller, or his group, has no number in a container with these ids, so that it cannot open what is his.
+pub(crate) fn lacks_caller(mapping: &IdMapping) -> bool {
+    let IdMapping::Explicit { uids, gids } = mapping else { return false };
+    let has = |extents: &[IdExtent], id: u32| {
+        extents.iter().any(|one| id.checked_sub(one.host).is_some_and(|offset| offset < one.size))
+    };
+    !has(uids, rustix::process::geteuid().as_raw()) || !has(gids, rustix::process::getegid().as_raw())
+}
+
+/// Whether all these ids are the caller's own or subordinate ones.
+pub(crate) fn is_callers(mapping: &IdMapping) -> bool {
+    let (IdMapping::Explicit { uids, gids }, Some(own)) = (mapping, Own::current()) else { return false };
+    let count = |sizes: &mut dyn Iterator<Item = u32>| sizes.map(u64::from).sum::<u64>();
+    let all = |extents: &[IdExtent], own: &[idmap::Extent]| {
+        let known = extents.iter().flat_map(|one| on_disk(one, own));
+        count(&mut known.map(|one| one.size)) == count(&mut extents.iter().map(|one| one.size))
+    };
+    all(uids, &own.users) && all(gids, &own.groups)
 }
 
 /// The caller, 0 on disk, is `own` in the container; `count` ids from 1 on lie around him.

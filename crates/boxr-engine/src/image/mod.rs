@@ -31,6 +31,7 @@ pub(crate) mod seccomp;
 pub(crate) mod settle;
 pub(crate) mod spec;
 mod tree;
+pub(crate) mod unmapped;
 pub(crate) mod userns;
 pub(crate) mod users;
 

@@ -73,7 +73,7 @@ impl UserIdsWord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UserIds {
-    /// `auto`, `host`, `caller` (an ordinary user's own and subordinate ids), `keep-id`, `map` or `joined`.
+    /// `auto`, `host`, `caller` (an ordinary user's own and subordinate ids), `keep-id`, `nomap`, `map` or `joined`.
     pub mode: String,
     /// What asked for it.
     pub why: String,
@@ -129,7 +129,7 @@ pub(crate) fn decide(facts: Facts<'_>) -> Result<Decided, ConfigError> {
                 Err(refused("nomap", "it is for an ordinary user; auto leaves root out"))
             }
             (UserIdsWord::KeepId(keep), false) => keep_id(keep, facts.may_copy),
-            (UserIdsWord::NoMap, false) => Err(refused("nomap", UNOPENED)),
+            (UserIdsWord::NoMap, false) => no_map(facts.may_copy),
         };
     }
     match (&facts.namespaces.user, facts.mapping, facts.privileged) {
@@ -156,8 +156,7 @@ pub(crate) fn decide(facts: Facts<'_>) -> Result<Decided, ConfigError> {
 
 const UNSHIFTED: &str = "the files of an image belong to the caller's own ids, and before Linux 6.16 an ordinary user can \
                          give a container others only by copying them";
-const UNOPENED: &str =
-    "the images are the caller's, whom such a container does not know, so it may not open them";
+const NOT_OWN: &str = "its files would belong to ids that are not the caller's";
 const NO_IDS: &str = "it needs subordinate ids, of which the caller has none in /etc/subuid and /etc/subgid, or newuidmap \
                       and newgidmap are missing";
 
@@ -173,19 +172,26 @@ fn keep_id(keep: KeepId, may_copy: bool) -> Result<Decided, ConfigError> {
     })
 }
 
+/// The caller has no number: his subordinate ids are all there is.
+fn no_map(may_copy: bool) -> Result<Decided, ConfigError> {
+    let mapping = keep::without_caller().ok_or_else(|| refused("nomap", NO_IDS))?;
+    let layers = layers(&mapping, may_copy, "--userns nomap")?;
+    Ok(Decided {
+        namespace: Some(NamespaceMode::New),
+        mapping,
+        ids: UserIds { mode: "nomap".to_owned(), why: "--userns nomap".to_owned(), layers },
+        user: None,
+    })
+}
+
 /// A map of an ordinary user's.
 fn by_hand(mapping: &IdMapping, may_copy: bool) -> Result<Decided, ConfigError> {
-    let IdMapping::Explicit { uids, gids } = mapping else { return Err(refused("map", NO_IDS)) };
-    let has = |extents: &[IdExtent], id: u32| {
-        extents.iter().any(|one| id.checked_sub(one.host).is_some_and(|offset| offset < one.size))
-    };
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    if !has(uids, uid) || !has(gids, gid) {
+    if keep::lacks_caller(mapping) && !keep::is_callers(mapping) {
         return Err(ConfigError::Conflict {
             one: "--uidmap".to_owned(),
             other: "an image".to_owned(),
-            why: UNOPENED,
-            remedy: "a map with the caller in it, such as --uidmap 0:$(id -u):1",
+            why: NOT_OWN,
+            remedy: "ids of the caller's own: $(id -u), and those of his lines in /etc/subuid and /etc/subgid",
         });
     }
     Ok(Decided {

@@ -4,9 +4,14 @@
 //! cgroups, is stopped by signals: its processes see nothing of it either, but their parents
 //! in the box may be told (SIGCHLD with CLD_STOPPED).
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use boxr_cgroup::Cgroup;
+use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::pidfd::{Ended, reap};
 use boxr_sys::signal;
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 
 use super::members;
@@ -48,6 +53,80 @@ pub fn unpause(dir: &BoxDir) -> Result<(), EngineError> {
     set_status(dir, Status::Running)?;
     events::note(dir.paths(), &state, Action::Unpause);
     Ok(())
+}
+
+/// A box that stands still while another process looks at its files.
+///
+/// That process may take on other ids, after which it has no right over the box any more: a process of its own lets the
+/// box go on, also when this one is killed.
+#[derive(Debug)]
+pub struct Pause {
+    /// Closed, it lets the box go on.
+    until: Option<OwnedFd>,
+    process: OwnedFd,
+}
+
+impl Pause {
+    /// Stops a running box. The caller must have one thread.
+    ///
+    /// # Errors
+    /// As [`pause`].
+    pub fn begin(dir: &BoxDir) -> Result<Self, EngineError> {
+        let failed = |errno| EngineError::system("start a process", errno);
+        let (ended, until) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
+        let process = match clone3(0, None, Parent::Caller).map_err(failed)? {
+            Cloned::Child => {
+                drop(until);
+                let mut word = [0; 1];
+                match rustix::io::retry_on_intr(|| rustix::io::read(&ended, &mut word)) {
+                    Ok(1) => {}
+                    // It was not stopped after all.
+                    _ => exit_now(0),
+                }
+                // Up to the end of who has the other side.
+                rustix::io::retry_on_intr(|| rustix::io::read(&ended, &mut word)).unwrap_or_default();
+                exit_now(u8::from(unpause(dir).is_err()))
+            }
+            Cloned::Parent { pidfd, .. } => pidfd,
+        };
+        drop(ended);
+        rustix::io::write(&until, b"!").map_err(failed)?;
+        let this = Self { until: Some(until), process };
+        pause(dir).inspect_err(|_| {
+            // Who is gone lets nothing go on that somebody else has stopped.
+            signal::send(this.process.as_fd(), Signal::KILL.as_raw()).unwrap_or_default();
+        })?;
+        Ok(this)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn end(mut self) -> Result<(), EngineError> {
+        let failed = |errno| EngineError::system("let the box go on", errno);
+        match self.finish().map_err(failed)? {
+            Some(Ended::Code(0)) => Ok(()),
+            _ => Err(failed(Errno::IO)),
+        }
+    }
+
+    fn finish(&mut self) -> Result<Option<Ended>, Errno> {
+        match self.until.take() {
+            Some(until) => {
+                drop(until);
+                reap(self.process.as_fd(), true)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        // There is another error to tell.
+        self.finish().unwrap_or_default();
+    }
 }
 
 /// Undoes a pause, before a box is to handle a signal.

@@ -22,7 +22,7 @@ pub(crate) mod waiting;
 
 pub use create::{CreateRequest, create};
 pub use exec::{ExecOutcome, ExecRequest, ExecTarget, exec};
-pub use freeze::{pause, unpause};
+pub use freeze::{Pause, pause, unpause};
 pub use start::{StartMode, run_detached, run_kept, start};
 pub use stop::{StopReason, StopTerms, kill, restart, stop, stop_for};
 

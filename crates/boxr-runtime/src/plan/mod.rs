@@ -113,6 +113,11 @@ impl Plan {
         self.makes(NamespaceKind::User) && self.joins(NamespaceKind::User)
     }
 
+    /// Whether its tree is made from the user namespace above its own ([`RootMaker::Above`]).
+    pub fn is_laid_from_above(&self) -> bool {
+        self.nests() && self.root_source.as_ref().is_some_and(|source| source.by == RootMaker::Above)
+    }
+
     /// Whether a namespace of `kind` is joined.
     pub fn joins(&self, kind: NamespaceKind) -> bool {
         self.joined.iter().any(|(joined, _)| *joined == kind)

@@ -89,6 +89,9 @@ pub enum RootMaker {
     Outside,
     /// The first process, as root of the container's user namespace.
     Inside,
+    /// The process that makes the first one, as root of the user namespace above the container's, in mounts of its own:
+    /// who owns the tree has no id in the container. It opens all that is bound too.
+    Above,
 }
 
 /// Where a root comes from that is made at every start.

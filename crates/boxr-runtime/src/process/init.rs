@@ -18,6 +18,7 @@ use super::{command, credentials, home, landlock, namespaces, pause, reaper, sec
 use crate::capabilities::Sets;
 use crate::error::{At, Failure, Step, StepError};
 use crate::hooks::HookKind;
+use crate::idmap::{IdMap, Writer};
 use crate::plan::{Home, Plan, StartedBy};
 use crate::rootfs;
 
@@ -83,11 +84,8 @@ impl Child<'_> {
         match self.join_and_clone() {
             Ok(Role::Intermediate) => exit_now(0),
             Ok(Role::First) => {
-                self.prepared = self
-                    .plan
-                    .idmap
-                    .as_ref()
-                    .is_some_and(|map| map.writer != crate::idmap::Writer::FirstProcess);
+                self.prepared =
+                    self.plan.idmap.as_ref().is_some_and(|map| map.writer != Writer::FirstProcess);
                 self.run()
             }
             Err(failure) => self.fail(&failure),
@@ -113,6 +111,9 @@ impl Child<'_> {
             hide()?;
         }
         namespaces::join_all(self.plan)?;
+        if self.plan.is_laid_from_above() {
+            self.ahead = rootfs::Ahead::from_above(self.plan)?;
+        }
         let cloned =
             clone3(clone_flags(self.plan), None, Parent::CallersParent).at(Step::Clone, kinds(self.plan))?;
         match cloned {
@@ -151,6 +152,7 @@ impl Child<'_> {
         if let Some(map) = &plan.idmap {
             map.write_from_inside()?;
             credentials::become_root_of_namespace(map)?;
+            self.show_to_caller();
         }
         self.hold_proc()?;
         namespaces::set_up(plan, self.proc.get())?;
@@ -173,11 +175,7 @@ impl Child<'_> {
         if plan.joined.is_empty() && !plan.makes(NamespaceKind::User) {
             credentials::apply_through_proc(plan)?;
         }
-        // Whoever connects its network opens its namespaces meanwhile. Nobody else in its user namespace, and in its
-        // pid namespace no other with a right over it: nobody looks. One that stays is hidden when they have been opened,
-        // before anybody else is in them.
-        let alone = plan.makes(NamespaceKind::User) && (plan.makes(NamespaceKind::Pid) || plan.nests());
-        if !plan.pause && (own_root || !plan.joined.is_empty()) && !alone {
+        if !plan.pause && (own_root || !plan.joined.is_empty()) && !self.is_alone() {
             hide()?;
         }
         rootfs::set_up(plan, &self.ahead, &|| self.hooks_of_creation())?;
@@ -186,6 +184,23 @@ impl Child<'_> {
                 Ok(Some(terminal::make_inside(&self.channel, own_root, plan)?))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Whoever connects its network opens its namespaces meanwhile. Nobody else in its user namespace, and in its
+    /// pid namespace no other with a right over it: nobody looks. One that stays is hidden when they have been opened,
+    /// before anybody else is in them.
+    fn is_alone(&self) -> bool {
+        let plan = self.plan;
+        plan.makes(NamespaceKind::User) && (plan.makes(NamespaceKind::Pid) || plan.nests())
+    }
+
+    /// A change to a subordinate id hides this process (prctl(2), `PR_SET_DUMPABLE`), also from an ordinary user's boxr and
+    /// pasta, which connect its network.
+    fn show_to_caller(&self) {
+        let is_users = |map: &IdMap| matches!(map.writer, Writer::Helpers | Writer::Above);
+        if self.is_alone() && self.plan.idmap.as_ref().is_some_and(is_users) {
+            show();
         }
     }
 
@@ -221,6 +236,7 @@ impl Child<'_> {
             // It was not set before.
             self.held.set(sets).unwrap_or_default();
         }
+        self.show_to_caller();
         if plan.die_with_parent {
             // After the ids, a change of which clears it (prctl(2)). Until the command may run, a boxr that
             // has ended is seen by its closed channel.

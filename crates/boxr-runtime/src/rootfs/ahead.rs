@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use boxr_sys::mount::{Change, Propagation, attr, set_attributes};
-use boxr_sys::namespace::NamespaceKind;
+use boxr_sys::namespace::{NamespaceKind, unshare};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -53,11 +53,31 @@ impl Ahead {
         ahead.root = match (&plan.root, &plan.root_source) {
             (RootPlan::Directory { .. }, Some(source)) => match source.by {
                 RootMaker::Outside => Some(made_root(source, plan, &mut namespaces)?),
-                RootMaker::Inside => None,
+                RootMaker::Inside | RootMaker::Above => None,
             },
             (RootPlan::Directory { path, .. }, None) if shifted => clone_root(path)?,
             _ => None,
         };
+        Ok(ahead)
+    }
+
+    /// What the user namespace above the container's can open, for a process that has entered it and whose mounts are its
+    /// own from then on: the first process has no id by which it could reach the caller's files.
+    ///
+    /// # Errors
+    /// The mount whose source cannot be opened, or the root.
+    pub fn from_above(plan: &Plan) -> Result<Self, StepError> {
+        unshare(NamespaceKind::Mount).at(Step::Unshare, "mount (above the container's)")?;
+        let mut ahead = Self::default();
+        for (index, mount) in plan.mounts.iter().enumerate() {
+            let MountSource::Bind { links, .. } = &mount.source else { continue };
+            if !links.copy {
+                let tree = clone_source(mount)?;
+                follow_host(&tree).at(Step::Propagation, mount.destination.display())?;
+                ahead.sources.push((index, tree));
+            }
+        }
+        ahead.root = plan.root_source.as_ref().map(|source| source.tree.make(None)).transpose()?;
         Ok(ahead)
     }
 

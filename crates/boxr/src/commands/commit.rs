@@ -4,7 +4,7 @@ use std::io::Write;
 
 use boxr_engine::events::{self, Action};
 use boxr_engine::image::tree;
-use boxr_engine::lifecycle;
+use boxr_engine::lifecycle::Pause;
 use boxr_engine::options::BoxOptions;
 use boxr_engine::own_ids;
 use boxr_engine::record::Status;
@@ -44,6 +44,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             .suggest(format!("boxr export {name} | boxr import - NAME"))
             .status(1));
     };
+    let paused = pause(&dir, invocation.switch_said("pause") != Some(false))?;
     // Files belong to all ids that the box has.
     let ids = own_ids::enter()?;
     let store = images::open_store(&invocation.globals)?;
@@ -71,9 +72,8 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     };
     let tree = tree(&dir, ids, Holes::Filled).map_err(|error| Report::from(error).status(1))?;
     let tree = tree.ok_or_else(|| Report::new(format!("box {name} has no files of its own")).status(1))?;
-    let paused = Pause::begin(&dir, invocation.switch_said("pause") != Some(false))?;
     let made = import.run_with(|to| write_layer(&tree, to));
-    paused.end(&dir)?;
+    paused.map_or(Ok(()), Pause::end).map_err(|error| Report::from(error).status(1))?;
     let (image, left_out) = made.map_err(|error| {
         let report = Report::from(error).status(1);
         Report { what: format!("cannot commit {name}: {}", report.what), ..report }
@@ -128,27 +128,11 @@ fn config_of(options: &BoxOptions, base: &Config) -> Config {
     config
 }
 
-/// Whether this command has stopped the container while it looks at its files.
-#[derive(PartialEq)]
-enum Pause {
-    Ours,
-    NotOurs,
-}
-
-impl Pause {
-    fn begin(dir: &BoxDir, wanted: bool) -> Result<Self, Report> {
-        let state = dir.read_state().map_err(|error| Report::from(error).status(1))?;
-        if !wanted || !boxes::runs(&state) || state.status != Status::Running {
-            return Ok(Self::NotOurs);
-        }
-        lifecycle::pause(dir).map_err(|error| Report::from(error).status(1))?;
-        Ok(Self::Ours)
+/// Stops a container that runs, while its files are looked at.
+fn pause(dir: &BoxDir, wanted: bool) -> Result<Option<Pause>, Report> {
+    let state = dir.read_state().map_err(|error| Report::from(error).status(1))?;
+    if !wanted || !boxes::runs(&state) || state.status != Status::Running {
+        return Ok(None);
     }
-
-    fn end(self, dir: &BoxDir) -> Result<(), Report> {
-        match self {
-            Self::Ours => lifecycle::unpause(dir).map_err(|error| Report::from(error).status(1)),
-            Self::NotOurs => Ok(()),
-        }
-    }
+    Pause::begin(dir).map(Some).map_err(|error| Report::from(error).status(1))
 }

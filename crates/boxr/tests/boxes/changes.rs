@@ -10,7 +10,7 @@ pub const TESTS: &[Test] = &[
     test!(directories_made_anew_hide_what_was_there, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_has_no_image_has_no_changes),
     test!(changes_become_an_image, Need::Tool(Tool::Busybox), OVERLAY),
-    test!(one_that_runs_is_committed_as_it_is, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(one_that_runs_is_committed_as_it_is, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
 ];
 
 fn changes_are_listed(t: &Sandbox) {
@@ -75,13 +75,17 @@ fn changes_become_an_image(t: &Sandbox) {
 
 fn one_that_runs_is_committed_as_it_is(t: &Sandbox) {
     let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
-    t.boxr(["run", "-q", "-d", "--name", "it", &name, "sh", "-c", "echo up >/state; exec sleep 1000"])
-        .run()
-        .ok();
-    boxr_testing::wait_until("it is up", || t.boxr(["exec", "it", "cat", "/state"]).run().status.success());
+    // Whoever is in it: the caller, or one of his subordinate ids.
+    let run = ["run", "-q", "-d", "--name", "it", "-u", "ann", "--network", "none", &name];
+    t.boxr(run).args(["sh", "-c", "echo up >/home/ann/state; exec sleep 1000"]).run().ok();
+    boxr_testing::wait_until("it is up", || {
+        t.boxr(["exec", "it", "cat", "/home/ann/state"]).run().status.success()
+    });
     t.boxr(["commit", "it", "made"]).run().ok();
     t.boxr(["inspect", "-f", "{{.State.Status}}", "it"]).run().ok().prints("running\n");
     t.boxr(["commit", "--pause=false", "it"]).run().ok();
     t.boxr(["rm", "-f", "it"]).run().ok();
-    t.run(["--rm", "made", "cat", "/state"]).run().ok().prints("up\n");
+    t.run(["--rm", "--network", "none", "made", "cat", "/home/ann/state"]).run().ok().prints("up\n");
+    // A directory that nobody else may look into goes by boxr alone.
+    t.boxr(["image", "prune", "-f", "-a"]).run().ok();
 }

@@ -37,6 +37,22 @@ pub const TESTS: &[Test] = &[
         Need::ManyIds,
         SHARED
     ),
+    test!(
+        who_has_no_id_in_the_container_has_all_else,
+        Need::Tool(Tool::Busybox),
+        OVERLAY,
+        Need::Unprivileged,
+        Need::ManyIds,
+        SHARED
+    ),
+    test!(
+        a_container_of_others_has_its_volumes_and_binds,
+        Need::Tool(Tool::Busybox),
+        OVERLAY,
+        Need::Unprivileged,
+        Need::ManyIds,
+        SHARED
+    ),
     test!(every_user_can_open_its_output, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
 ];
 
@@ -143,14 +159,12 @@ fn ids_can_be_mapped_by_hand(t: &Sandbox) {
 fn what_no_kernel_can_is_refused(t: &Sandbox) {
     let (_server, name) = offered(t, "{}");
     t.run(["-q", "--rm", "--userns", "auto", &name, "true"]).run().exits(125).blames("given out by root");
-    let no_map = t.run(["--rm", "--userns", "nomap", &name, "true"]).run();
-    no_map.exits(125).blames("--userns nomap").blames("may not open them");
     for (options, part) in [("foo=1", "no option of keep-id"), ("uid=x", "not uid=N"), ("uid", "not uid=N")] {
         let word = format!("keep-id:{options}");
         t.run(["--rm", "--userns", &word, &name, "true"]).run().exits(125).blames(part);
     }
-    let without_caller = t.run(["--rm", "--uidmap", "0:1000000:10", &name, "true"]).run();
-    without_caller.exits(125).blames("a map with the caller in it");
+    let of_others = t.run(["--rm", "--uidmap", "0:1:10", "--gidmap", "0:1:10", &name, "true"]).run();
+    of_others.exits(125).blames("ids of the caller's own");
     t.boxr(["create", "--name", "it", &name, "true"]).run().ok();
     t.boxr(["inspect", "-f", "{{.UserIds.Mode}}", "it"]).run().ok().prints("caller\n");
     t.remove(["it"]);
@@ -204,6 +218,82 @@ fn who_keeps_his_id_has_it_in_the_container(t: &Sandbox) {
     assert_eq!(std::fs::metadata(shared.join("too")).unwrap().uid().to_string(), uid);
     t.boxr(["rmi", &name]).run().ok();
     nothing_left(t);
+}
+
+fn who_has_no_id_in_the_container_has_all_else(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"]}"#);
+    let script = "id -u; stat -c %u:%g / /bin/busybox /home/ann; echo more >>/etc/hosts && tail -n 1 /etc/hosts; \
+                  touch /made; stat -c %u /made; set -- $(cat /proc/self/uid_map); echo $# $1 $2";
+    let run = ["-q", "-d", "--name", "it", "--network", "none", "--userns", "nomap", &name];
+    t.run(run).arg(format!("{script}; exec sleep 1000")).run().ok();
+    let told = "0\n0:0\n0:0\n1000:1000\nmore\n0\n3 0 1\n";
+    boxr_testing::wait_until("it has told", || t.boxr(["logs", "it"]).run().ok().text() == told);
+    let pid = t.boxr(["inspect", "-f", "{{.State.Pid}}", "it"]).run().ok().word();
+    let owner = std::fs::metadata(format!("/proc/{pid}")).unwrap().uid();
+    assert_ne!(owner.to_string(), own("-u"), "nobody in it is the caller");
+    let mode = "{{.UserIds.Mode}} {{.UserIds.Why}} {{.UserIds.Layers}}";
+    t.boxr(["inspect", "-f", mode, "it"]).run().ok().prints("nomap --userns nomap shared\n");
+    // All that is done with others is done with it.
+    t.boxr(["exec", "-u", "ann", "it", "sh", "-c", "id -u; touch /bin/x 2>&1"])
+        .run()
+        .exits(1)
+        .shows("1000\n");
+    let file = t.file("file", "in\n");
+    t.boxr(["cp", &file, "it:/file"]).run().ok();
+    t.boxr(["commit", "it", "made"]).run().ok();
+    t.boxr(["inspect", "-f", "{{.State.Status}}", "it"]).run().ok().prints("running\n");
+    t.boxr(["restart", "-t", "0", "it"]).run().ok();
+    t.boxr(["exec", "it", "sh", "-c", "cat /file; stat -c %u /file /etc/hosts"])
+        .run()
+        .ok()
+        .prints("in\n0\n0\n");
+    t.boxr(["stop", "-t", "0", "it"]).run().ok();
+    t.boxr(["cp", &file, "it:/home/ann/too"]).run().ok();
+    t.boxr(["start", "it"]).run().ok();
+    t.boxr(["exec", "it", "cat", "/home/ann/too"]).run().ok().prints("in\n");
+    t.remove(["it"]);
+    t.run(["--rm", "--network", "none", "made", "stat -c %u /file"]).run().ok().prints("0\n");
+    t.boxr(["rmi", "made", &name]).run().ok();
+    nothing_left(t);
+}
+
+fn a_container_of_others_has_its_volumes_and_binds(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"]}"#);
+    let closed = t.path("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::write(closed.join("file"), "bound\n").unwrap();
+    let only_mine = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&closed, only_mine).unwrap();
+    // The way to it is the caller's alone; what it is, is for everybody.
+    let bind = format!("{}:/f:ro", closed.join("file").display());
+    let run = ["-q", "--rm", "--network", "none", "--userns", "nomap", "-v", &bind, "-v", "kept:/v", &name];
+    let script = "cat /f; stat -c %u /f /v; echo x >/v/f; stat -c %u /v/f";
+    t.run(run).arg(script).run().ok().prints("bound\n65534\n0\n0\n");
+    t.run(run).arg("cat /v/f").run().ok().prints("x\n");
+    t.boxr(["volume", "rm", "kept"]).run().ok();
+    // A map by hand, in which the caller is not either.
+    let ids = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    let is_host = ids.split_whitespace().eq(["0", "0", "4294967295"]);
+    if let (true, Some(first)) = (is_host, first_subordinate()) {
+        let map = format!("0:{first}:2000");
+        let run = ["-q", "--rm", "--network", "none", "--uidmap", &map, "--gidmap", &map, &name];
+        t.run(run).arg("id -u; stat -c %u /home/ann").run().ok().prints("0\n1000\n");
+    }
+    t.boxr(["rmi", &name]).run().ok();
+    nothing_left(t);
+}
+
+/// The caller's, as /etc/subuid and /etc/subgid have them, where both agree.
+fn first_subordinate() -> Option<String> {
+    let name = own("-un");
+    let of = |path: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let mut fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        fields
+            .find(|fields| fields[0] == name)
+            .and_then(|fields| fields.get(1).map(|first| (*first).to_owned()))
+    };
+    of("/etc/subuid").filter(|first| of("/etc/subgid").as_ref() == Some(first))
 }
 
 fn files_are_copied_for_other_ids_only_when_asked_for(t: &Sandbox) {

@@ -207,9 +207,10 @@ pub static SETTINGS: &[Flag] = &[
     namespace("userns", "User ids (default host; new where that lacks the right)").doc(
         "For containers of images also auto, root's default: a range of ids that no other container and nobody on \
             the host has. They have the host's where --privileged, --network host, --pid host or --device ask for it. An \
-            ordinary user's keep-id[:uid=N,gid=N,size=N] gives the caller the same number in the container, who is also its user.",
+            ordinary user's keep-id[:uid=N,gid=N,size=N] gives the caller the same number in the container, who is also its user; \
+            with nomap the caller has no number in it, so that what is only the caller's cannot be opened.",
     ),
-    Flag::switch("userns-chown", "Copy an image's files for keep-id, where the kernel (before 6.16) needs it"),
+    Flag::switch("userns-chown", "Copy an image's files for keep-id or nomap, where the kernel (before 6.16) needs it"),
     namespace("cgroupns", "View of cgroups (default host)"),
     namespace("time-ns", "Clocks (default host)"),
     Flag::value("ns", "KIND=MODE,...", "Several namespaces at once: pid=new,net=host")

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab};
-use boxr_testing::{Need, Sandbox, Test, Tool, leaks, test, wait_until};
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, leaks, test, wait_until};
 use rustix::process::Signal;
 
 use super::{BUSYBOX, NET, ROOT, site};
@@ -14,7 +14,12 @@ pub const TESTS: &[Test] = &[
     test!(a_users_port_is_reached_from_everywhere, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(the_helper_of_a_killed_boxr_is_ended, ROOT, NET, PASTA, SETPRIV),
     test!(what_a_user_cannot_have_is_named, ROOT, NET, PASTA, SETPRIV),
+    test!(a_container_with_other_ids_has_networks, ROOT, NET, BUSYBOX, PASTA, SETPRIV, NEWUIDMAP, SHARED),
 ];
+
+const NEWUIDMAP: Need = Need::Tool(Tool::Newuidmap);
+/// Layers of other ids without a copy.
+const SHARED: Need = Need::Kernel(6, 16);
 
 pub(super) const PASTA: Need = Need::Tool(Tool::Pasta);
 pub(super) const SETPRIV: Need = Need::Tool(Tool::Setpriv);
@@ -103,6 +108,50 @@ fn what_a_user_cannot_have_is_named(t: &Sandbox) {
     ] {
         lab.boxr_as_user(t, &home, ["run"]).args(&flags).args(["--", "true"]).run().exits(125).blames(word);
     }
+    assert_nothing_left(&home);
+    lab.end(t);
+}
+
+fn a_container_with_other_ids_has_networks(t: &Sandbox) {
+    let lab = Lab::for_users();
+    lab.give_ids(t);
+    let home = lab.home(t);
+    let server = lab.serve(80, &site(t, "far"));
+    let (root, archive) = (t.rootfs("image"), t.path("image.tar"));
+    std::fs::write(t.path("image/etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n")
+        .unwrap();
+    Cmd::new("tar").args(["-C", &root, "-cf", archive.to_str().unwrap(), "."]).run().ok();
+    lab.boxr_as_user(t, &home, ["import", archive.to_str().unwrap(), "bb"]).run().ok();
+    lab.boxr_as_user(t, &home, ["network", "create", "blue"]).run().ok();
+    let url = format!("http://{FAR_AWAY}/who");
+    // The user of its command is a subordinate id, or its root, or both.
+    for (word, user, id) in
+        [("new", "ann", "1000"), ("keep-id", "12345", "12345"), ("nomap", "0", "0"), ("nomap", "ann", "1000")]
+    {
+        for network in ["bridge", "blue"] {
+            let script = format!("wget -q -O - {url}; id -u");
+            let run = [
+                "run",
+                "-q",
+                "--rm",
+                "--userns",
+                word,
+                "-u",
+                user,
+                "--network",
+                network,
+                "bb",
+                "sh",
+                "-c",
+                &script,
+            ];
+            lab.boxr_as_user(t, &home, run).run().ok().prints(&format!("far{id}\n"));
+        }
+    }
+    lab.boxr_as_user(t, &home, ["network", "rm", "blue"]).run().ok();
+    lab.boxr_as_user(t, &home, ["rmi", "bb"]).run().ok();
+    server.signal(Signal::TERM);
+    server.finish();
     assert_nothing_left(&home);
     lab.end(t);
 }
