@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use boxr_runtime::plan::{INODE, NO_LINKS};
+use boxr_runtime::plan::{INODE, NO_LINKS, SHARED};
 
 use super::error::SandboxError;
 use super::preset::{lies_in, text};
@@ -37,6 +37,8 @@ enum Layer {
 pub(super) struct Files {
     layers: BTreeMap<PathBuf, Layer>,
     view: View,
+    /// Device and number of what is hidden, as it was found.
+    identities: BTreeMap<PathBuf, (u64, u64)>,
     /// Home directories that are another directory of the host's.
     homes: Vec<(PathBuf, PathBuf)>,
     /// Protected paths that are not there.
@@ -177,7 +179,7 @@ impl Files {
                 if allowed.contains(&path) || lies_in(&path, allowed.iter().filter(|dir| *dir != root)) {
                     continue;
                 }
-                match present::real(&path).filter(|_| there.contains(&path)) {
+                match Some(&path).filter(|path| there.contains(*path)).and_then(|path| present::real(path)) {
                     Some(real) if self.view.sight(&real) == Sight::Writable => {
                         self.protect_one(root, &path, &real)
                     }
@@ -231,7 +233,11 @@ impl Files {
         }
         for path in hidden {
             let has_parts = allowed.iter().any(|part| part.starts_with(&path));
-            match path.is_dir() {
+            let found = std::fs::symlink_metadata(&path).ok();
+            if let Some(found) = &found {
+                self.identities.insert(path.clone(), (found.dev(), found.ino()));
+            }
+            match found.is_some_and(|found| found.is_dir()) {
                 true => self.put(&path, Layer::NoDirectory { has_parts }),
                 false => self.put(&path, Layer::NoFile),
             }
@@ -267,20 +273,15 @@ impl Files {
         // In the order of a BTreeMap a directory comes before what is in it.
         for (path, layer) in self.layers.iter().filter(|(path, _)| !is_hidden(path)) {
             let source = self.homes.iter().find(|(home, _)| home == path).map_or(path, |(_, real)| real);
-            mounts.push(identified(layer.mount(path, source), *layer, path));
+            let mut mount = layer.mount(path, source);
+            if let (Some((device, number)), true) = (self.identities.get(path), layer.hides()) {
+                // An error where something else has come to that place.
+                mount.options.push(format!("{INODE}{device}:{number}"));
+            }
+            mounts.push(mount);
         }
         mounts
     }
-}
-
-/// With the number of what is hidden: the mount is an error where something else has come to that place.
-fn identified(mut mount: MountOption, layer: Layer, path: &Path) -> MountOption {
-    if matches!(layer, Layer::NoFile | Layer::NoDirectory { .. })
-        && let Ok(found) = std::fs::symlink_metadata(path)
-    {
-        mount.options.push(format!("{INODE}{}:{}", found.dev(), found.ino()));
-    }
-    mount
 }
 
 /// Whether the caller can open it: who cannot need not be kept from it, as a sandbox has no more rights.
@@ -341,6 +342,10 @@ impl Rights<'_> {
 }
 
 impl Layer {
+    fn hides(self) -> bool {
+        matches!(self, Self::NoFile | Self::NoDirectory { .. })
+    }
+
     fn mount(self, path: &Path, source: &Path) -> MountOption {
         let bind = |words: &[&str]| {
             let words = [&["rbind", "rnosuid", "rnodev", NO_LINKS], words].concat();
@@ -355,10 +360,10 @@ impl Layer {
             Self::Writable | Self::Pinned => bind(&[]),
             Self::ReadOnly => bind(&["rro"]),
             Self::NoDirectory { has_parts: true } => tmpfs(&mode(0o555), &["size=64k"]),
-            Self::NoDirectory { has_parts: false } => tmpfs(&mode(0), &["size=4k", "ro"]),
+            Self::NoDirectory { has_parts: false } => tmpfs(&mode(0), &["size=4k", "ro", SHARED]),
             // Without devices the null device cannot be opened.
             Self::NoFile => {
-                let words = ["bind", "ro", "nosuid", "nodev", "noexec", NO_LINKS];
+                let words = ["bind", "ro", "nosuid", "nodev", "noexec", NO_LINKS, SHARED];
                 mount("bind", Some("/dev/null"), path, &words)
             }
         }
@@ -375,7 +380,7 @@ fn devices(mounts: &mut Vec<MountOption>) {
     ));
     for name in NODES {
         let node = dev(name);
-        mounts.push(mount("bind", Some(&text(&node)), &node, &["bind", "nosuid", "noexec", NO_LINKS]));
+        mounts.push(mount("bind", Some(&text(&node)), &node, &["bind", "nosuid", "noexec"]));
     }
     let words = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
     mounts.push(mount("devpts", Some("devpts"), &dev("pts"), &words));

@@ -27,7 +27,9 @@ use crate::stdio::Stdio;
 pub use confinement::{Confinement, LandlockPlan};
 pub use mount::{Cover, IdShift, MountPlan, MountSource};
 pub(crate) use mount_options::superblock_flag;
-pub use mount_options::{COPY_UP, INODE, Links, MountAttributes, NO_LINKS, names as mount_option_names};
+pub use mount_options::{
+    COPY_UP, INODE, Links, MountAttributes, NO_LINKS, SHARED, names as mount_option_names,
+};
 pub use root::{MakeRoot, RootEntry, RootMaker, RootPlan, RootPropagation, RootSource};
 pub use seccomp::SeccompPlan;
 pub(crate) use spec::binds;

@@ -24,6 +24,8 @@ pub struct MountPlan {
     pub no_links: bool,
     /// Device and number of the file that it covers, where nothing else may be covered.
     pub inode: Option<(u64, u64)>,
+    /// Mounts of a plan with this, of the same source and with the same attributes, are one mount in several places.
+    pub shared: bool,
 }
 
 /// What is found where a filesystem is mounted, and what becomes of it.

@@ -32,6 +32,8 @@ pub(super) struct Parsed {
     pub fill: bool,
     /// Whether no symbolic link may stand on the way to source or destination ([`NO_LINKS`]).
     pub no_links: bool,
+    /// Whether it is one with others that are alike ([`SHARED`]).
+    pub shared: bool,
     /// What it covers ([`INODE`]).
     pub inode: Option<(u64, u64)>,
     pub links: Links,
@@ -46,6 +48,10 @@ pub const COPY_UP: &str = "x-boxr.copy-up";
 /// boxr's own option of a mount: its source and its destination are what the paths say, with no symbolic link on the
 /// way. Whoever made the plan has resolved them; a link that somebody puts there meanwhile is an error.
 pub const NO_LINKS: &str = "x-boxr.no-links";
+
+/// boxr's own option of a mount upon the host's tree: it is one with all others that have the option, the same source and
+/// the same attributes. For what nobody can write: a superblock each would cost more than all the rest.
+pub const SHARED: &str = "x-boxr.shared";
 
 /// boxr's own option of a mount, followed by `DEVICE:NUMBER` of stat(2): what it covers is this very file.
 pub const INODE: &str = "x-boxr.inode=";
@@ -72,6 +78,7 @@ pub(super) fn parse(options: &[String]) -> Parsed {
             "tmpcopyup" => parsed.copy_up = true,
             COPY_UP => parsed.fill = true,
             NO_LINKS => parsed.no_links = true,
+            SHARED => parsed.shared = true,
             "copy-symlink" => parsed.links.copy = true,
             "src-nofollow" => parsed.links.mount_source = true,
             "dest-nofollow" => parsed.links.cover_destination = true,

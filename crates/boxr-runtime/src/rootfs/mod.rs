@@ -11,6 +11,7 @@ pub(crate) mod console;
 mod copy;
 mod devices;
 mod filesystem;
+mod host;
 mod masks;
 mod mounts;
 mod pivot;
@@ -24,10 +25,10 @@ use std::path::Path;
 use boxr_sys::mount::{Change, Propagation, attr, set_attributes};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{MountPropagationFlags, OpenTreeFlags, open_tree};
 
 use crate::error::{At, Failure, Step, StepError};
-use crate::plan::{MountSource, Plan, RootEntry, RootPlan, RootPropagation};
+use crate::plan::{Plan, RootEntry, RootPlan, RootPropagation};
 pub(crate) use ahead::Ahead;
 pub use binds::Binds;
 use mounts::Tree;
@@ -57,7 +58,7 @@ pub(crate) fn set_up(plan: &Plan, ahead: &Ahead, before_entering: BeforeEntering
                 let root = source.tree.make(None)?;
                 pivot::enter(root.as_fd(), Path::new("/"))?;
             }
-            set_up_host_tree(plan, *read_only)?;
+            host::set_up(plan, *read_only)?;
             before_entering()
         }
         RootPlan::Directory { path, propagation, read_only, entry } => {
@@ -104,68 +105,6 @@ fn set_propagation(propagation: Propagation, recursive: bool) -> Result<(), Step
         flags |= MountPropagationFlags::REC;
     }
     rustix::mount::mount_change(c"/", flags).at(Step::Propagation, "/")
-}
-
-/// The caller's own tree: targets must exist, since making them would change the host.
-fn set_up_host_tree(plan: &Plan, read_only: bool) -> Result<(), StepError> {
-    if let (false, [only]) = (read_only, plan.mounts.as_slice()) {
-        // The common box: one system call instead of six.
-        if is_plain_proc(only) {
-            return mount_plain_proc();
-        }
-    }
-    if plan.mounts.is_empty() && plan.masked.is_empty() && plan.read_only_paths.is_empty() && !read_only {
-        return Ok(());
-    }
-    let root = open_directory(Path::new("/"))?;
-    // As they are before one of them covers another's source.
-    let opened: Vec<_> = plan
-        .mounts
-        .iter()
-        .map(|mount| match mount.source {
-            MountSource::Bind { .. } => mounts::clone_source(mount).map(Some),
-            _ => Ok(None),
-        })
-        .collect::<Result<_, _>>()?;
-    if read_only {
-        let change = Change { set: attr::RDONLY, ..Change::default() };
-        set_attributes(root.as_fd(), c"", true, &change).at(Step::ReadOnly, "/")?;
-    }
-    for (index, (mount, source)) in plan.mounts.iter().zip(&opened).enumerate() {
-        let missing = match is_in_own_tmpfs(&plan.mounts[..index], &mount.destination) {
-            true => MissingTarget::Create,
-            false => MissingTarget::Refuse,
-        };
-        let tree = Tree { plan, root: root.as_fd(), missing };
-        mounts::make(tree, mount, source.as_ref().map(AsFd::as_fd))?;
-    }
-    if plan.mounts.iter().any(|mount| is_tmpfs(mount) && mount.destination == Path::new("/dev")) {
-        devices::links(root.as_fd())?;
-    }
-    masks::apply(root.as_fd(), plan)
-}
-
-/// Whether what `path` is in is a new tmpfs of the box's: what is made there is not the host's.
-fn is_in_own_tmpfs(earlier: &[crate::plan::MountPlan], path: &Path) -> bool {
-    let around =
-        earlier.iter().filter(|mount| mount.destination != path && path.starts_with(&mount.destination));
-    around.max_by_key(|mount| mount.destination.components().count()).is_some_and(is_tmpfs)
-}
-
-fn is_tmpfs(mount: &crate::plan::MountPlan) -> bool {
-    matches!(&mount.source, MountSource::Filesystem { kind, .. } if kind == "tmpfs")
-}
-
-fn is_plain_proc(mount: &crate::plan::MountPlan) -> bool {
-    matches!(&mount.source, MountSource::Filesystem { kind, parameters, .. } if kind == "proc" && parameters.is_empty())
-        && mount.destination == Path::new("/proc")
-        && mount.attributes.set == attr::NOSUID | attr::NODEV | attr::NOEXEC
-        && mount.propagation.is_none()
-}
-
-fn mount_plain_proc() -> Result<(), StepError> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None).at(Step::Mount, "/proc")
 }
 
 /// What a root of the container's own is built from.

@@ -53,26 +53,40 @@ fn clone_without_links(path: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, Err
     open_tree(found.as_fd(), c"", flags | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
-/// Carries `mount` out. `ahead` is its source, where that was opened before.
+/// Carries `mount` out. `ahead` is its source, where that was opened before. Returns the new instance of a filesystem.
 pub(super) fn make(
     tree: Tree<'_>,
     mount: &MountPlan,
     ahead: Option<BorrowedFd<'_>>,
-) -> Result<(), StepError> {
+) -> Result<Option<Scratch>, StepError> {
     match &mount.source {
         MountSource::Bind { path, links, .. } => {
             if links.copy && copy::link(tree.root, path, &mount.destination)? {
-                return Ok(());
+                return Ok(None);
             }
             match ahead {
-                Some(source) => bind(tree.root, tree.missing, mount, source),
-                None => bind(tree.root, tree.missing, mount, Scratch::from(clone_source(mount)?).as_fd()),
+                Some(source) => bind(tree.root, tree.missing, mount, source)?,
+                None => bind(tree.root, tree.missing, mount, Scratch::from(clone_source(mount)?).as_fd())?,
             }
         }
-        MountSource::Filesystem { .. } => mount_new(tree, mount),
-        MountSource::Cgroups => cgroups::mount(tree, mount),
-        MountSource::Remount { parameters } => remount(tree, mount, parameters),
+        MountSource::Filesystem { .. } => return mount_new(tree, mount),
+        MountSource::Cgroups => cgroups::mount(tree, mount)?,
+        MountSource::Remount { parameters } => remount(tree, mount, parameters)?,
     }
+    Ok(None)
+}
+
+/// Mounts what is mounted elsewhere as `first` here as well, with the attributes that it has there.
+pub(super) fn repeat(tree: Tree<'_>, mount: &MountPlan, first: BorrowedFd<'_>) -> Result<(), StepError> {
+    let place = mount.destination.display();
+    let shape = match &mount.source {
+        MountSource::Filesystem { .. } => Shape::Directory,
+        _ => shape_of(first).at(Step::MountTarget, &place)?,
+    };
+    let target = target::open(tree.root, mount, shape, tree.missing).at(Step::MountTarget, &place)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let copy = open_tree(first, c"", flags | OpenTreeFlags::AT_EMPTY_PATH).at(Step::Mount, &place)?;
+    move_onto(Scratch::from(copy).as_fd(), target.fd.as_fd()).at(Step::Mount, &place)
 }
 
 /// Attaches the detached tree `source` beneath `root`.
@@ -93,7 +107,7 @@ pub(super) fn bind(
     move_onto(source, target.fd.as_fd()).at(Step::Mount, &place)
 }
 
-fn mount_new(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> {
+fn mount_new(tree: Tree<'_>, mount: &MountPlan) -> Result<Option<Scratch>, StepError> {
     let place = mount.destination.display();
     let target =
         target::open(tree.root, mount, Shape::Directory, tree.missing).at(Step::MountTarget, &place)?;
@@ -122,7 +136,7 @@ fn mount_new(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> {
     };
     let made = match create(&wanted) {
         Err(refusal) if refusal.errno == Errno::PERM => match of_host(kind, tree.plan) {
-            Some(path) => return bind_of_host(tree, mount, path),
+            Some(path) => return bind_of_host(tree, mount, path).map(|()| None),
             None => Err(refusal),
         },
         other => other,
@@ -134,7 +148,8 @@ fn mount_new(tree: Tree<'_>, mount: &MountPlan) -> Result<(), StepError> {
         copy::up(target.fd.as_fd(), made.fd.as_fd()).at(Step::CopyUp, &place)?;
     }
     set_options_but(made.fd.as_fd(), mount, u64::from(made.attributes))?;
-    move_onto(made.fd.as_fd(), target.fd.as_fd()).at(Step::Mount, place)
+    move_onto(made.fd.as_fd(), target.fd.as_fd()).at(Step::Mount, place)?;
+    Ok(Some(made.fd))
 }
 
 /// Attributes that a new instance may have from the beginning: it is not filled afterwards.
