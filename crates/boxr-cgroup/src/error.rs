@@ -246,6 +246,18 @@ impl Error {
         }
     }
 
+    /// Whether this host, or this user on it, gets no such cgroup at all, whatever the limits are.
+    pub fn is_lack(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. }
+                | Self::NotDelegated { .. }
+                | Self::NotMounted
+                | Self::Occupied { .. }
+                | Self::NoSystemd { .. }
+        )
+    }
+
     /// Whether the object was gone already, which a teardown counts as done.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self, Self::System { errno: Errno::NOENT | Errno::NODEV, .. })

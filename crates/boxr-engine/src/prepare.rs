@@ -168,7 +168,13 @@ pub fn prepare(
     }
     let own_root = options.root.is_own();
     let keeps_user = options.user.is_none() && !(own_root && privileged && !joined.new_user);
-    let cgroup = cgroup(options, &spec, id, &manner)?;
+    let cgroup = match cgroup(options, &spec, id, &manner) {
+        Err(PrepareError::Cgroup(why)) if options.sandbox.is_some() && why.is_lack() => {
+            sandbox::limits::stand_in(&mut spec, options, &why)?;
+            CgroupPlan::Inherit
+        }
+        cgroup => cgroup?,
+    };
     let root_source = root_source(options, &spec, &manner, privileged)?;
     let mut oci = oci_extras(options, manner.files.as_ref())?;
     if let (Some(files), Some(container)) = (&manner.files, &options.container) {
@@ -313,7 +319,6 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
         let rules = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
         resources.set_devices(rules.and_then(|with| with.devices().clone()));
     }
-    let may_lack = options.sandbox.as_ref().is_some_and(|sandbox| sandbox.limits_where_possible);
     let request = boxr_cgroup::Request {
         resources: resources.as_ref(),
         // Without limits it is a convenience: such a box can also be paused by signals.
@@ -326,10 +331,6 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
         owner: if systemd { image::spec::root_of(spec) } else { None },
         ..boxr_cgroup::Request::new(id)
     };
-    let plan = match host.plan(&request) {
-        // Nobody asked for these limits, and most hosts give an ordinary user none.
-        Err(_) if may_lack => return Ok(CgroupPlan::Inherit),
-        other => other?,
-    };
+    let plan = host.plan(&request)?;
     Ok(if plan.is_empty() { CgroupPlan::Inherit } else { CgroupPlan::New(Box::new(plan)) })
 }

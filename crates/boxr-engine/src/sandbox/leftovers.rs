@@ -3,14 +3,14 @@
 //! boxr becomes their parent when theirs ends (prctl(2), `PR_SET_CHILD_SUBREAPER`), and ends them when the command has ended.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
 
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 
-/// Whether there may be any.
+/// Whether there may be any, and which processes are boxr's own.
 #[derive(Debug)]
-pub(crate) struct Leftovers(bool);
+pub(crate) struct Leftovers(Option<Vec<Pid>>);
 
 impl Leftovers {
     /// Gets ready for those of a box, before it has a process.
@@ -20,12 +20,14 @@ impl Leftovers {
     pub fn of(options: &BoxOptions) -> Result<Self, EngineError> {
         let landlock = options.sandbox.as_ref().and_then(|sandbox| sandbox.landlock.as_ref());
         let alone = landlock.is_some_and(|landlock| landlock.files);
-        if alone {
-            let own = rustix::process::getpid();
-            set_child_subreaper(Some(own))
-                .map_err(|errno| EngineError::system("adopt what the command leaves", errno))?;
+        if !alone {
+            return Ok(Self(None));
         }
-        Ok(Self(alone))
+        let own = rustix::process::getpid();
+        set_child_subreaper(Some(own))
+            .map_err(|errno| EngineError::system("adopt what the command leaves", errno))?;
+        // Whoever records what it does is there already, and has not done yet when it has ended.
+        children().map(|children| Self(Some(children))).map_err(cannot_find)
     }
 
     /// Ends them, and what becomes boxr's by that.
@@ -33,25 +35,25 @@ impl Leftovers {
     /// # Errors
     /// The list of boxr's children cannot be read.
     pub fn end(self) -> Result<(), EngineError> {
-        if !self.0 {
-            return Ok(());
-        }
+        let Some(own) = self.0 else { return Ok(()) };
         loop {
-            let children =
-                children().map_err(|errno| EngineError::system("find what the command has left", errno))?;
-            if children.is_empty() {
-                return Ok(());
-            }
-            for child in children {
+            let mut children = children().map_err(cannot_find)?;
+            children.retain(|child| !own.contains(child));
+            let Some(first) = children.first() else { return Ok(()) };
+            for child in &children {
                 // Already gone is what is wanted.
-                kill_process(child, Signal::KILL).unwrap_or_default();
+                kill_process(*child, Signal::KILL).unwrap_or_default();
             }
-            match wait(WaitOptions::empty()) {
+            match waitpid(Some(*first), WaitOptions::empty()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return Ok(()),
             }
         }
     }
+}
+
+fn cannot_find(errno: Errno) -> EngineError {
+    EngineError::system("find what the command has left", errno)
 }
 
 /// The children of this process, which has one thread.

@@ -11,6 +11,7 @@ mod files;
 mod hosts;
 pub(crate) mod landlock;
 pub(crate) mod leftovers;
+pub(crate) mod limits;
 mod present;
 mod preset;
 pub mod profile;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use error::SandboxError;
 pub use hosts::{HostRule, is_public};
 pub use landlock::LandlockOptions;
+pub use limits::Limits;
 pub(crate) use preset::apply;
 pub use said::{Allow, Home, NetAllow, Protection, Said};
 pub use surroundings::places;
@@ -54,8 +56,8 @@ pub enum Sockets {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SandboxOptions {
-    /// Whether its limits were not asked for, and are had only where the host gives them.
-    pub limits_where_possible: bool,
+    /// What becomes of its limits where no cgroup is to be had.
+    pub limits: Limits,
     /// The hosts that it reaches through boxr's proxy; `None` where there is no proxy.
     pub hosts: Option<Vec<HostRule>>,
     /// What Landlock does.
@@ -66,6 +68,8 @@ pub struct SandboxOptions {
     pub alone: String,
     /// Which sockets it makes.
     pub sockets: Sockets,
+    /// Whether it is told at the end what was refused and would have been allowed by an opening.
+    pub explain_refusals: bool,
     /// Files that the host would run later, which were not there when it was made.
     pub watched: Vec<PathBuf>,
 }
@@ -81,7 +85,8 @@ impl SandboxOptions {
 
     /// What a person is to know when the command has ended, a line each.
     pub fn afterwards(&self) -> Vec<String> {
-        let appeared = self.watched.iter().filter(|path| path.symlink_metadata().is_ok());
+        let there = present::of(&self.watched);
+        let appeared = self.watched.iter().filter(|path| there.contains(*path));
         appeared
             .map(|path| {
                 format!("{} was made in the sandbox: look at it before the host uses it", path.display())

@@ -9,9 +9,9 @@ use super::files::Files;
 use super::proxy::PORT;
 use super::said::{NetAllow, Protection, Said};
 use super::secrets::{self, Secrets};
-use super::{HostRule, LandlockOptions, SandboxOptions, Sockets, landlock, surroundings};
+use super::{HostRule, LandlockOptions, Limits, SandboxOptions, Sockets, landlock, surroundings};
 use crate::config::{Caller, ConfigError, Id, Purpose, RawRun, SaidPath, UserSpec};
-use crate::options::{IdExtent, NamespaceMode, Propagation, Ulimit};
+use crate::options::{IdExtent, NamespaceMode, Propagation};
 
 /// Processes and threads, where nothing else was said.
 const PROCESSES: u64 = 4096;
@@ -54,8 +54,9 @@ pub(crate) fn apply(
     let files = Files::of(&said, &secrets, &home, &directory, network == Network::Hosts)?;
     let alone = alone(&said);
     let mut options = SandboxOptions {
-        limits_where_possible: limits(raw, alone.is_none()),
+        limits: limits(raw, &said),
         watched: files.watched.clone(),
+        explain_refusals: said.explain_refusals.unwrap_or(false),
         empty_home: said.home.clone().unwrap_or_default() == super::Home::Empty,
         ..SandboxOptions::default()
     };
@@ -241,22 +242,23 @@ fn refuse_directories(raw: &RawRun) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// Limits where nothing was said; whether all are of that kind.
-fn limits(raw: &mut RawRun, own_users: bool) -> bool {
-    let said =
-        raw.memory.is_some() || raw.pids.is_some() || raw.cpus_milli.is_some() || raw.cpuset_cpus.is_some();
-    if own_users && !raw.ulimits.iter().any(|limit| limit.kind == "RLIMIT_NPROC") {
-        // Counted for the user namespace alone (user_namespaces(7), since Linux 5.14), and not for root.
-        raw.ulimits.push(Ulimit { kind: "RLIMIT_NPROC".to_owned(), soft: PROCESSES, hard: PROCESSES });
+/// Limits where nothing was said, and what becomes of them where no cgroup is to be had.
+fn limits(raw: &mut RawRun, said: &Said) -> Limits {
+    let limited = crate::config::limits::resolve(raw).is_ok_and(|limits| !limits.is_empty());
+    let asked = limited || raw.memory.is_some() || raw.pids.is_some();
+    if raw.memory.is_none() {
+        let memory = rustix::system::sysinfo();
+        let unit = u64::from(memory.mem_unit.max(1));
+        raw.memory = Some(memory.totalram.saturating_mul(unit) / 4 * 3);
     }
-    if said {
-        return false;
+    if raw.pids.is_none() {
+        raw.pids = i64::try_from(PROCESSES).ok();
     }
-    let memory = rustix::system::sysinfo();
-    let unit = u64::from(memory.mem_unit.max(1));
-    raw.memory = Some(memory.totalram.saturating_mul(unit) / 4 * 3);
-    raw.pids = i64::try_from(PROCESSES).ok();
-    true
+    match (said.degraded.contains(&Protection::Limits), asked) {
+        (true, _) => Limits::GivenUp,
+        (false, true) => Limits::AskedFor,
+        (false, false) => Limits::Preset,
+    }
 }
 
 /// Namespaces and rights.

@@ -81,6 +81,7 @@ pub struct Said {
     pub home: Option<Home>,
     pub degraded: Vec<Protection>,
     pub landlock: Option<bool>,
+    pub explain_refusals: Option<bool>,
 }
 
 impl Said {
@@ -89,7 +90,7 @@ impl Said {
     pub fn overlaid_by(self, flags: Self) -> Self {
         let mut file = self;
         overlay! {
-            file, flags: sandbox home landlock; allow hide allow_env allow_net allow_socket degraded
+            file, flags: sandbox home landlock explain_refusals; allow hide allow_env allow_net allow_socket degraded
         }
         file
     }
@@ -108,6 +109,7 @@ impl Said {
             (self.home.is_some(), "--home"),
             (!self.degraded.is_empty(), "--allow-degraded"),
             (self.landlock == Some(true), "--landlock"),
+            (self.explain_refusals == Some(true), "--explain-refusals"),
         ];
         match said.iter().find(|(said, _)| *said) {
             Some((_, flag)) => Err(ConfigError::Needs { one: (*flag).to_owned(), other: "--sandbox" }),

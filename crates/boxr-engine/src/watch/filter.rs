@@ -20,9 +20,13 @@ fn asked_for(options: &BoxOptions) -> Result<Option<LinuxSeccomp>, ImageError> {
     seccomp::of(&Seccomp::Profile(text.clone()), &[]).map_err(ImageError::Seccomp)
 }
 
-/// What the person's profile says nothing of, where it refuses that by an error.
-pub(super) fn refusing(options: &BoxOptions) -> Result<Refusing, ImageError> {
-    let Some(profile) = asked_for(options)? else { return Ok(Refusing::new()) };
+/// What the person's profile says nothing of, where it refuses that by an error; or the filter of a sandbox.
+pub(super) fn refusing(options: &BoxOptions) -> Result<Refusing, PrepareError> {
+    let profile = match (asked_for(options)?, &options.sandbox) {
+        (Some(profile), _) => profile,
+        (None, Some(sandbox)) => crate::sandbox::spec::filter(sandbox)?,
+        (None, None) => return Ok(Refusing::new()),
+    };
     if profile.default_action() != LinuxSeccompAction::ScmpActErrno {
         return Ok(Refusing::new());
     }
@@ -54,7 +58,7 @@ pub(crate) fn complete(spec: &mut Spec, options: &BoxOptions) -> Result<(), Prep
     }
     let watch = options.watch.as_deref();
     let socket = watch.and_then(|watch| watch.socket.clone());
-    let records = socket.is_some() && watch.is_some_and(|watch| watch.file.is_some());
+    let records = socket.is_some() && watch.is_some_and(|watch| watch.file.is_some() || watch.explains);
     let refusing = if socket.is_some() { refusing(options)? } else { Refusing::new() };
     let Some(linux) = spec.linux_mut() else { return Ok(()) };
     let profile = asked.or_else(|| linux.seccomp().clone());

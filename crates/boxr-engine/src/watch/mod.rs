@@ -16,9 +16,13 @@
 //! A record is no protection: memory may change between the look at it and the call.
 
 mod calls;
+mod deed;
 mod filter;
+mod openings;
+mod place;
 pub mod profile;
 mod recorder;
+mod refusals;
 mod sight;
 
 use std::path::PathBuf;
@@ -26,7 +30,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use filter::complete;
-pub use recorder::{Recorder, Refused};
+pub use recorder::{Recorder, Refused, Told};
 pub use sight::Record;
 
 use crate::options::BoxOptions;
@@ -35,15 +39,19 @@ use crate::paths::Paths;
 
 /// That a box is watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Watch {
     /// The file that gets the record; `None` where only refusals are of interest.
     pub file: Option<PathBuf>,
+    /// Whether it is told which openings of a sandbox would have allowed what was refused.
+    pub explains: bool,
     /// Where the recorder listens: for this start alone.
     #[serde(skip)]
     pub socket: Option<PathBuf>,
 }
 
-/// Starts the recorder of a box, where it needs one: for a record to `file`, or for the refusals of a person's profile.
+/// Starts the recorder of a box, where it needs one: for a record to `file`, for the refusals of a person's profile, or
+/// for those of a sandbox where they are to be explained.
 ///
 /// # Errors
 /// A profile that cannot be read; no process, no socket.
@@ -52,7 +60,9 @@ pub fn start(
     options: &mut BoxOptions,
     file: Option<PathBuf>,
 ) -> Result<Option<Recorder>, EngineError> {
-    if file.is_none() && options.seccomp.is_none() {
+    let sandbox = options.sandbox.as_ref();
+    let explains = sandbox.is_some_and(|sandbox| sandbox.explain_refusals || file.is_some());
+    if file.is_none() && options.seccomp.is_none() && !explains {
         return Ok(None);
     }
     if let Some(file) = &file
@@ -62,8 +72,9 @@ pub fn start(
         let path = file.display().to_string();
         return Err(EngineError::File { path, errno: rustix::io::Errno::NOENT });
     }
-    let refusing = filter::refusing(options).map_err(crate::prepare::PrepareError::from)?;
-    let recorder = Recorder::start(paths, file.clone(), options.args.clone(), refusing)?;
-    options.watch = Some(Box::new(Watch { file, socket: Some(recorder.socket().to_owned()) }));
+    let refusing = filter::refusing(options)?;
+    let refusals = openings::Openings::of(options).filter(|_| explains).map(refusals::Refusals::new);
+    let recorder = Recorder::start(paths, file.clone(), options.args.clone(), refusing, refusals)?;
+    options.watch = Some(Box::new(Watch { file, explains, socket: Some(recorder.socket().to_owned()) }));
     Ok(Some(recorder))
 }

@@ -18,6 +18,7 @@ use rustix::net::{
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::filter::Refusing;
+use super::refusals::Refusals;
 use super::sight::Sight;
 use crate::outcome::EngineError;
 use crate::paths::Paths;
@@ -43,6 +44,7 @@ impl Recorder {
         file: Option<PathBuf>,
         command: Vec<String>,
         refusing: Refusing,
+        refusals: Option<Refusals>,
     ) -> Result<Self, EngineError> {
         let failed = |doing: &'static str| move |errno| EngineError::system(doing, errno);
         let socket = paths.state.join(format!("watch-{:x}.sock", crate::store::files::nanoseconds()));
@@ -56,7 +58,8 @@ impl Recorder {
             Cloned::Parent { pidfd, .. } => Ok(Self { process: pidfd, tale, lifeline, socket }),
             Cloned::Child => {
                 drop((tale, lifeline));
-                let work = Work { listening, lives, file, command, refusing, sight: Sight::new() };
+                let sight = Sight::new();
+                let work = Work { listening, lives, file, command, refusing, refusals, sight };
                 let told = work.run();
                 std::fs::remove_file(&socket).unwrap_or_default();
                 let text = serde_json::to_vec(&told).unwrap_or_default();
@@ -77,7 +80,7 @@ impl Recorder {
     ///
     /// # Errors
     /// It could not write the record, or was killed.
-    pub fn finish(self) -> Result<Refused, EngineError> {
+    pub fn finish(self) -> Result<Told, EngineError> {
         let Self { process, tale, lifeline, .. } = self;
         drop(lifeline);
         let mut text = Vec::new();
@@ -88,15 +91,18 @@ impl Recorder {
         let told: Told = serde_json::from_slice(&text).map_err(|_| failed(Errno::CHILD))?;
         match told.trouble {
             Some((path, errno)) => Err(EngineError::File { path, errno: Errno::from_raw_os_error(errno) }),
-            None => Ok(told.refused),
+            None => Ok(told),
         }
     }
 }
 
 /// What the recorder tells boxr.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
-struct Told {
-    refused: Refused,
+pub struct Told {
+    /// What a person's profile has refused.
+    pub refused: Refused,
+    /// What a sandbox has refused, with what would have allowed it, a line each.
+    pub openings: Vec<String>,
     /// The file that could not be written, and why.
     trouble: Option<(String, i32)>,
 }
@@ -107,6 +113,7 @@ struct Work {
     file: Option<PathBuf>,
     command: Vec<String>,
     refusing: Refusing,
+    refusals: Option<Refusals>,
     sight: Sight,
 }
 
@@ -114,7 +121,11 @@ impl Work {
     fn run(mut self) -> Told {
         let watched =
             self.begin().and_then(|listener| listener.map_or(Ok(false), |listener| self.watch(&listener)));
-        let refused = self.sight.refused.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let refused = &self.sight.refused;
+        let (refused, openings) = match &self.refusals {
+            Some(refusals) => (Refused::new(), refusals.report(refused)),
+            None => (refused.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(), Vec::new()),
+        };
         let trouble = match (watched, &self.file) {
             // There was no box.
             (Ok(false), _) | (Ok(true), None) => None,
@@ -123,7 +134,7 @@ impl Work {
             }
             (Err(errno), _) => Some(("the record".to_owned(), errno.raw_os_error())),
         };
-        Told { refused, trouble }
+        Told { refused, openings, trouble }
     }
 
     /// The listener of the box's filter; `None` where there will be none.
@@ -179,6 +190,9 @@ impl Work {
                     Answer::Error(*errno)
                 }
                 None => {
+                    if let (Some(name), Some(refusals)) = (name, &mut self.refusals) {
+                        refusals.look(&mut self.sight, &call, name);
+                    }
                     if let (Some(name), true) = (name, self.file.is_some()) {
                         self.sight.note(&call, name);
                     }

@@ -134,7 +134,7 @@ impl Sight {
     }
 
     /// The path that an argument leads to, from the root that the process has.
-    fn path(&mut self, call: &Notification, dir: Option<usize>, path: usize) -> Option<PathBuf> {
+    pub fn path(&mut self, call: &Notification, dir: Option<usize>, path: usize) -> Option<PathBuf> {
         let length = self.text_at(call, call.arguments[path])?;
         let said = Path::new(std::ffi::OsStr::from_bytes(self.buffer.get(..length)?));
         if said.is_absolute() {
@@ -170,7 +170,8 @@ impl Sight {
         None
     }
 
-    fn number_at(&mut self, call: &Notification, address: u64) -> u64 {
+    /// A number of 64 bits in the caller's memory; 0 where there is none.
+    pub fn number_at(&mut self, call: &Notification, address: u64) -> u64 {
         let mut bytes = [0; 8];
         let read =
             i32::try_from(call.pid).ok().and_then(|pid| foreign_memory::read(pid, address, &mut bytes).ok());
@@ -178,7 +179,7 @@ impl Sight {
     }
 
     /// An address as a person writes it (unix(7), ip(7), ipv6(7)).
-    fn address(&mut self, call: &Notification, address: u64, length: u64) -> Option<String> {
+    pub fn address(&mut self, call: &Notification, address: u64, length: u64) -> Option<String> {
         let length = usize::try_from(length).ok()?.min(128);
         if address == 0 || length < 3 {
             return None;

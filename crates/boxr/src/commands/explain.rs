@@ -5,6 +5,7 @@ use boxr_engine::options::BoxOptions;
 use boxr_engine::prepare::{Manner, Streams, prepare};
 use boxr_engine::store::Store;
 use boxr_engine::volume::Places;
+use boxr_runtime::plan::CgroupPlan;
 
 use crate::cli::request::RunRequest;
 use crate::report::{Explain, Report, write_stdout};
@@ -31,6 +32,12 @@ pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Resul
     let lines = plan.describe();
     let mut text: String =
         lines.iter().enumerate().map(|(n, line)| format!("{:>2}. {line}\n", n + 1)).collect();
+    if matches!(plan.cgroup, CgroupPlan::Inherit) && !options.limits.is_empty() {
+        text.push_str(
+            "    no cgroup is to be had here: the limits are those of each process (Data: its memory) and of their user \
+             (Nproc), and the kernel ends these processes first when memory runs out\n",
+        );
+    }
     if request.detach {
         text.push_str("    detached, under a monitor of its own; output goes to the box's log\n");
     }

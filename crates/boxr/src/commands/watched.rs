@@ -12,7 +12,9 @@ pub(super) fn finished<T>(recorder: Option<Recorder>, done: Result<T, Report>) -
     let Some(recorder) = recorder else { return done };
     let told = recorder.finish();
     let done = done?;
-    let refused = told?;
+    let told = told?;
+    told.openings.iter().for_each(|line| eprintln!("boxr: {line}"));
+    let refused = told.refused;
     if !refused.is_empty() {
         let calls: Vec<String> = refused.iter().map(|(name, count)| format!("{name} ({count})")).collect();
         eprintln!("boxr: the seccomp profile refused {}", calls.join(", "));

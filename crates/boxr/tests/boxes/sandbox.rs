@@ -1,8 +1,10 @@
 //! `boxr run --sandbox`: what an untrusted command gets, and what it tries.
 
 pub mod landlock;
+pub mod limits;
 pub mod profiles;
 pub mod proxy;
+pub mod refusals;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;

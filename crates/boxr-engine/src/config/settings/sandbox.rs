@@ -40,6 +40,9 @@ pub(super) static SETTINGS: &[Setting] = &[
         };
         add(&mut raw.sandbox.degraded, names.map(one).collect::<Result<_, _>>()?)
     }),
+    flag("explain-refusals", "true or false", |raw, node, _| {
+        put(&mut raw.sandbox.explain_refusals, node.boolean()?)
+    }),
     flag("landlock", "true or false", |raw, node, _| put(&mut raw.sandbox.landlock, node.boolean()?)),
 ];
 
