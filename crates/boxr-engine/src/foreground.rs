@@ -10,6 +10,7 @@ use boxr_sys::signal;
 use rustix::io::Errno;
 
 use crate::events::{self, Action, Event, Journal};
+use crate::id::Id;
 use crate::image::{self, ContainerFiles};
 use crate::join::{FindBox, JoinError};
 use crate::monitor::health_of;
@@ -83,7 +84,14 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let volumes = crate::volume::find(&request.options, store.paths()).map_err(PrepareError::from)?;
     let find = find_box(store);
     let networks = network::networks(store.paths());
-    let mut network = network::reserve(store, &networks, &request.options, claim.id(), &name)?;
+    let mut network = network::reserve(
+        store,
+        &networks,
+        &request.options,
+        claim.id(),
+        &name,
+        network::hosts_of(&request.options),
+    )?;
     let above = network.above(store)?;
     let around = network.surroundings(&request.options);
     let filters = request.options.sandbox.as_ref().map(|_| store.paths().state.join("filters"));
@@ -118,13 +126,14 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let (namespaces, _held, proxy) = match connected {
         Ok(connected) => connected,
         Err(error) => {
-            remove_files(&request);
-            return Err(spawned.abandon_for(error));
+            let error = spawned.abandon_for(error);
+            undo(store, &request, &state);
+            return Err(error);
         }
     };
     mark("state");
     let running = if told { spawned.go() } else { spawned.release() };
-    let running = running.inspect_err(|_| remove_files(&request))?;
+    let running = running.inspect_err(|_| undo(store, &request, &state))?;
     mark("execute");
     crate::notify::started(request.options.sdnotify, None);
     if state.journaled {
@@ -153,6 +162,15 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     leftovers.end()?;
     let refused = proxy.map(Proxy::end).unwrap_or_default();
     Ok(Ran { finish, name, timing, refused })
+}
+
+/// What a start that failed has left but its directory. The error that made it fail is the one that counts.
+fn undo(store: &Store, request: &RunRequest, state: &State) {
+    remove_files(request);
+    crate::pod::after_end(store, state).unwrap_or_default();
+    if let Some(id) = Id::parse(&state.id).filter(|_| state.networked) {
+        network::release(store.paths(), &id).unwrap_or_default();
+    }
 }
 
 /// The namespaces of the first process, if somebody is to be told.

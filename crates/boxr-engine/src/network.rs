@@ -21,7 +21,7 @@ use rustix::process::Pid;
 
 use crate::events::{self, Action, Journal};
 use crate::id::Id;
-use crate::image::{ContainerOptions, Surroundings};
+use crate::image::{ContainerOptions, Surroundings, naming};
 use crate::options::{BoxOptions, NamespaceMode, NetworkOptions};
 use crate::outcome::EngineError;
 use crate::paths::Paths;
@@ -49,7 +49,7 @@ pub struct Reserved<'n> {
 #[derive(Debug, Default)]
 pub struct Held(Vec<OwnedFd>);
 
-/// Reserves addresses and ports for a box that is to start.
+/// Reserves addresses and ports for a box that is to start. `hosts` are lines of its /etc/hosts.
 ///
 /// # Errors
 /// [`boxr_network::Error`]; nothing is kept.
@@ -59,6 +59,7 @@ pub fn reserve<'n>(
     options: &BoxOptions,
     id: &Id,
     name: &str,
+    hosts: &[(String, String)],
 ) -> Result<Reserved<'n>, EngineError> {
     let pod = pod::enter(store, options, name)?;
     if !options.network.is_wanted() {
@@ -69,10 +70,21 @@ pub fn reserve<'n>(
         realm::check(options)?;
     }
     let ports = ports(&options.network, options.container.as_deref());
-    let request =
-        AttachRequest { id: id.as_str(), name, networks: &options.network.networks, ports: &ports, means };
+    let request = AttachRequest {
+        id: id.as_str(),
+        name,
+        networks: &options.network.networks,
+        ports: &ports,
+        asks_for_host: hosts.iter().any(|(_, address)| address == naming::HOST_GATEWAY),
+        means,
+    };
     let reservation = networks.reserve(&request, &|id| store.is_living(id))?;
     Ok(Reserved { own: Some(reservation), pod })
+}
+
+/// What a box is to know of hosts.
+pub fn hosts_of(options: &BoxOptions) -> &[(String, String)] {
+    options.container.as_ref().map_or(&[], |container| &container.naming.hosts)
 }
 
 /// A user's container that is on the default network alone has a helper; on others it is in his realm.
@@ -234,7 +246,7 @@ pub(crate) fn surroundings_of(attachment: Option<&Attachment>) -> Surroundings {
     Surroundings {
         addresses: addresses.map(|(address, _)| address.to_string()).collect(),
         servers: servers_of(attachment).unwrap_or_else(resolver::servers),
-        gateway: endpoints.iter().find_map(|endpoint| endpoint.gateways.first()).map(ToString::to_string),
+        gateway: attachment.way_to_host().map(|address| address.to_string()),
         ..Surroundings::default()
     }
 }
@@ -334,8 +346,14 @@ pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), En
         if let Some(process) = running(&state) {
             let one = [wanted.clone()];
             let means = means_for(&one)?;
-            let request =
-                AttachRequest { id: dir.id().as_str(), name: &state.name, networks: &one, ports: &[], means };
+            let request = AttachRequest {
+                id: dir.id().as_str(),
+                name: &state.name,
+                networks: &one,
+                ports: &[],
+                asks_for_host: false,
+                means,
+            };
             lock.update_state(|state| state.networked = true)?;
             let mut reservation = networks.reserve_more(&request, &|id| store.is_living(id))?;
             realm::with_owner(store, |owner| reservation.enter_realm(owner).map(|_| ()))?;

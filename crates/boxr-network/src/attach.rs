@@ -4,24 +4,28 @@
 //! namespace, so a start that is refused has made no process. Then the devices are made. What fails in between
 //! is rolled back whole.
 
+mod helped;
+
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::MacAddress;
+use crate::address::{MacAddress, Subnet};
 use crate::attachment::{Attachment, Endpoint, short};
 use crate::definition::{Definition, Driver};
 use crate::error::{Collected, Error};
 use crate::files::{self, Lock, Sharing};
 use crate::firewall::Firewall;
 use crate::helper::{self, Helper, Task};
+use crate::host_side::{self, HostLoopback, HostSide};
 use crate::link::Links;
-use crate::networks::{DEFAULT, IsAlive, Networks};
-use crate::port::{PortSpec, Protocol};
+use crate::networks::{IsAlive, Networks};
+use crate::port::PortSpec;
 use crate::publish::{self, Holds};
 use crate::realm::{Owner, Realm};
-use crate::slirp4netns;
+
+pub(crate) use helped::check_ports as check_users_ports;
 
 /// One network that a container is to be on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,9 @@ pub struct NetworkUse {
     pub aliases: Vec<String>,
     /// The name of the device inside; `eth0`, `eth1`… when `None`.
     pub interface: Option<String>,
+    /// Whether the container reaches the host's loopback interface, and where: without root alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_loopback: Option<HostLoopback>,
 }
 
 /// What a container is to have.
@@ -52,6 +59,8 @@ pub struct AttachRequest<'a> {
     pub networks: &'a [NetworkUse],
     /// Ports to publish.
     pub ports: &'a [PortSpec],
+    /// Whether it has to know an address of the host's.
+    pub asks_for_host: bool,
     /// How it is done.
     pub means: Means,
 }
@@ -88,6 +97,7 @@ pub struct Reservation<'n> {
 struct Help {
     helper: Helper,
     mac: Option<MacAddress>,
+    host: Option<HostSide>,
 }
 
 /// A container that is on its networks.
@@ -112,8 +122,10 @@ impl Networks {
         let attachment = Attachment::new(request.id, request.name);
         // Of an earlier start that was killed.
         self.detach(request.id)?;
-        if request.means == Means::Helper {
-            return self.reserve_help(attachment, request, is_alive);
+        match request.means {
+            Means::Helper => return self.reserve_help(attachment, request, is_alive),
+            Means::Kernel => check_no_loopback(request.networks)?,
+            Means::Realm => {}
         }
         let attachment = Attachment { realm: request.means == Means::Realm, ..attachment };
         if attachment.realm {
@@ -122,60 +134,13 @@ impl Networks {
         let mut reservation = self.extend(attachment, None, request.networks, is_alive)?;
         reservation.publish(request.ports, is_alive)?;
         if reservation.attachment.realm {
-            if !request.ports.is_empty() {
+            reservation.look_for_host(request.networks)?;
+            if reservation.attachment.needs_helper() {
                 helper::find()?;
             }
             // Found free and let go again: the helper binds them.
             reservation.holds.clear();
         }
-        self.note(&reservation.attachment)?;
-        Ok(reservation)
-    }
-
-    /// Where a user's container has the default network only, a helper is it.
-    fn reserve_help(
-        &self,
-        attachment: Attachment,
-        request: &AttachRequest<'_>,
-        is_alive: &IsAlive<'_>,
-    ) -> Result<Reservation<'_>, Error> {
-        let helper = helper::find_for_container()?;
-        let name_server = match &helper {
-            Helper::Pasta(_) => None,
-            Helper::Slirp4netns(_) => Some(slirp4netns::NAME_SERVER.into()),
-        };
-        for wanted in request.networks {
-            let unsupported =
-                |why: &str| Error::Unsupported { network: wanted.name.clone(), why: why.to_owned() };
-            if wanted.name != DEFAULT {
-                return Err(unsupported("a container that is on it is on no other"));
-            }
-            if wanted.ip.is_some() || wanted.ip6.is_some() {
-                return Err(unsupported(match name_server {
-                    None => "without root a container has the host's address, and no other",
-                    Some(_) => "behind slirp4netns a container has the address 10.0.2.100, and no other",
-                }));
-            }
-        }
-        check_users_ports(request.ports)?;
-        if name_server.is_some() {
-            slirp4netns::check_ports(request.ports)?;
-        }
-        let mut reservation = Reservation {
-            networks: self,
-            attachment: Attachment { helped: true, name_server, ..attachment },
-            before: None,
-            new: Vec::new(),
-            holds: Holds::new(),
-            connected: false,
-            help: Some(Help { helper, mac: request.networks.first().and_then(|network| network.mac) }),
-            realm: None,
-        };
-        let others = self.others(&reservation.attachment.id, is_alive)?;
-        // Found free and let go again: the helper binds them itself, while the first process, a copy of this
-        // one, would still hold them.
-        let (published, _) = publish::take(request.ports, None, false, &others)?;
-        reservation.attachment.published = published;
         self.note(&reservation.attachment)?;
         Ok(reservation)
     }
@@ -365,7 +330,51 @@ impl Networks {
     }
 }
 
+/// Root's containers are on bridges, and what is behind a bridge is not the loopback interface.
+fn check_no_loopback(networks: &[NetworkUse]) -> Result<(), Error> {
+    match networks.iter().find(|network| network.host_loopback.is_some()) {
+        Some(network) => Err(Error::Unsupported {
+            network: network.name.clone(),
+            why: "only a helper without root leads to the host's loopback interface; as root let the service listen \
+                  on the network's gateway, which host.containers.internal stands for"
+                .to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
 impl Reservation<'_> {
+    /// Where a container on networks of the user's realm reaches the host.
+    fn look_for_host(&mut self, uses: &[NetworkUse]) -> Result<(), Error> {
+        let asked = uses.iter().zip(&self.attachment.endpoints);
+        let asked = asked.filter_map(|(wanted, endpoint)| Some((wanted.host_loopback?, endpoint))).next();
+        let Some((loopback, asked)) = asked else {
+            let leads_out = self.attachment.endpoints.iter().any(|endpoint| !endpoint.internal);
+            self.attachment.host = leads_out.then(host_side::address_of_host).flatten();
+            return Ok(());
+        };
+        let unsupported =
+            |why: &str| Error::Unsupported { network: asked.network.clone(), why: why.to_owned() };
+        if asked.internal {
+            return Err(unsupported("nothing leads out of it, nor to the host's loopback interface"));
+        }
+        let side = loopback.side();
+        let is_in = |endpoint: &Endpoint| {
+            let subnets =
+                endpoint.addresses.iter().filter_map(|(address, prefix)| Subnet::of(*address, *prefix));
+            subnets.into_iter().any(|subnet| subnet.contains(side.at.into()))
+        };
+        if self.attachment.endpoints.iter().any(is_in) {
+            return Err(unsupported(&format!(
+                "the host's loopback interface cannot be at {}: that is a subnet's of the container",
+                side.at
+            )));
+        }
+        self.attachment.host = Some(side.at.into());
+        self.attachment.host_loopback = Some(loopback);
+        Ok(())
+    }
+
     fn add(&mut self, network: Definition, wanted: &NetworkUse, is_alive: &IsAlive<'_>) -> Result<(), Error> {
         let name = network.name.clone();
         let unsupported = |why: &str| Error::Unsupported { network: name.clone(), why: why.to_owned() };
@@ -502,6 +511,7 @@ impl Reservation<'_> {
                 mac: help.mac,
                 pid_file: &pid_file,
                 task,
+                host: help.host,
             })?;
         } else if let Some(realm) = &self.realm {
             self.make_in_realm(realm, pid, namespace)?;
@@ -552,7 +562,7 @@ impl Reservation<'_> {
     fn make_in_realm(&self, realm: &Realm, pid: i32, namespace: BorrowedFd<'_>) -> Result<(), Error> {
         let old = self.attachment.endpoints.len() - self.new.len();
         realm.run(|| self.networks.make_devices(&self.attachment, old, namespace))?;
-        if self.before.is_some() || self.attachment.published.is_empty() {
+        if self.before.is_some() || !self.attachment.needs_helper() {
             return Ok(());
         }
         self.networks.lead_ports_in(&self.attachment, realm, pid, namespace)
@@ -573,14 +583,6 @@ impl Reservation<'_> {
             None => self.networks.leave(id, new, Links::remove)?,
         }
         self.networks.note(before)
-    }
-}
-
-/// What a helper passes on.
-pub(crate) fn check_users_ports(ports: &[PortSpec]) -> Result<(), Error> {
-    match ports.iter().find(|port| port.protocol == Protocol::Sctp) {
-        Some(port) => Err(Error::invalid("port", &port.to_string(), "without root there are tcp and udp")),
-        None => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::definition::Driver;
 use crate::error::Error;
 use crate::files::{self, Existing, Lasting};
 use crate::firewall::Forward;
+use crate::host_side::HostLoopback;
 use crate::networks::Networks;
 use crate::port::Published;
 
@@ -36,6 +37,12 @@ pub struct Attachment {
     /// Whether its networks are in the user's realm.
     #[serde(default)]
     pub realm: bool,
+    /// Where it reaches the host, if not at its gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<IpAddr>,
+    /// Whether the host's loopback interface is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_loopback: Option<HostLoopback>,
 }
 
 impl Attachment {
@@ -50,11 +57,25 @@ impl Attachment {
             helped: false,
             name_server: None,
             realm: false,
+            host: None,
+            host_loopback: None,
         }
     }
 }
 
 impl Attachment {
+    /// Whether a container on networks of the user's realm has a helper of its own beside it.
+    pub(crate) fn needs_helper(&self) -> bool {
+        !self.published.is_empty() || self.host_loopback.is_some()
+    }
+
+    /// Where it reaches the host.
+    pub fn way_to_host(&self) -> Option<IpAddr> {
+        // The gateway of a user's network is in his realm, and has nothing of the host's.
+        let gateways = self.endpoints.iter().filter(|_| !self.realm).flat_map(|endpoint| &endpoint.gateways);
+        self.host.or_else(|| gateways.copied().next())
+    }
+
     /// The name of the helper, for one that has it.
     pub(crate) fn helper(&self) -> &'static str {
         if self.name_server.is_some() { crate::slirp4netns::PROGRAM } else { "pasta" }

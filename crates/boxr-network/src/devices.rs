@@ -8,7 +8,8 @@ use crate::attachment::{Attachment, Endpoint};
 use crate::definition::{Definition, Driver};
 use crate::error::Error;
 use crate::firewall::Firewall;
-use crate::helper::{self, PORTS, Task};
+use crate::helper::{self, Ends, Task};
+use crate::host_side::HostLoopback;
 use crate::link::{Device, Links};
 use crate::networks::Networks;
 use crate::realm::Realm;
@@ -92,18 +93,18 @@ impl Networks {
     ) -> Result<(), Error> {
         let program = helper::find()?;
         let pid_file = self.pid_file(&attachment.id);
+        let host = attachment.host_loopback.map(HostLoopback::side);
         let wanted = helper::Wanted {
             pid,
             published: &attachment.published,
             mac: None,
             pid_file: &pid_file,
             task: Task::Ports,
+            host,
         };
         helper::start(&program, &wanted)?;
-        let [device, own, other] = PORTS;
-        let address = |text: &str| text.parse().map_err(|_| Error::invalid("address", text, "not one"));
-        let (own, other) = (address(own)?, address(other)?);
-        realm.run(|| Links::open_in(namespace)?.answer_through(device, own, other))
+        let Ends { device, own, other, prefix } = helper::ports_ends(host);
+        realm.run(|| Links::open_in(namespace)?.answer_through(device, (own, prefix), other))
     }
 
     /// The bridge networks of containers.

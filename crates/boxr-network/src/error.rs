@@ -156,7 +156,7 @@ pub enum Error {
     },
     /// What a process in the user's realm could not do.
     #[error("{0}")]
-    InRealm(String),
+    Told(String),
     /// Several things that went wrong while something was taken down; the rest was done.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<Error>),

@@ -5,6 +5,7 @@
 //! the file in which it wrote its pid, and is believed to be ours only if that file stands on its command line.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::address::MacAddress;
 use crate::error::Error;
 use crate::files;
+use crate::host_side::HostSide;
 use crate::port::{Protocol, Published};
 use crate::slirp4netns;
 
@@ -39,6 +41,8 @@ pub(crate) struct Wanted<'a> {
     pub pid_file: &'a Path,
     /// What it is for.
     pub task: Task,
+    /// Where the host is to be reached, for a container.
+    pub host: Option<HostSide>,
 }
 
 /// What a helper is for.
@@ -53,25 +57,53 @@ pub(crate) enum Task {
 }
 
 /// The device in the realm, and its two ends: addresses that no network has, so that the host's own is reached.
-const REALM: [&str; 3] = ["out0", "169.254.76.2", "169.254.76.1"];
+const REALM: Ends = Ends::in_net("out0", 76);
 /// The device in the container through which its ports are reached.
-pub(crate) const PORTS: [&str; 3] = ["port0", "169.254.77.2", "169.254.77.1"];
+const PORTS: Ends = Ends::in_net("port0", 77);
 
-impl Task {
-    fn flags(self) -> Vec<&'static str> {
-        match self {
-            Self::Container => vec!["--config-net", "-I", "eth0", "--dns-forward", NAME_SERVER],
-            Self::Realm => {
-                let [device, own, other] = REALM;
-                let place = ["-I", device, "-a", own, "-n", "30", "-g", other];
-                [&["--config-net", "--dns-forward", NAME_SERVER][..], &place].concat()
-            }
-            Self::Ports => {
-                let [device, own, other] = PORTS;
-                vec!["-I", device, "-a", own, "-n", "30", "-g", other]
-            }
-        }
+/// A device of a helper's: its own address, the other end's, and the length of their subnet.
+pub(crate) struct Ends {
+    pub device: &'static str,
+    pub own: IpAddr,
+    pub other: IpAddr,
+    pub prefix: u8,
+}
+
+impl Ends {
+    /// In a subnet that no network has: the second address is the device's own, the first the other's.
+    const fn in_net(device: &'static str, third: u8) -> Self {
+        let own = IpAddr::V4(Ipv4Addr::new(169, 254, third, 2));
+        Self { device, own, other: IpAddr::V4(Ipv4Addr::new(169, 254, third, 1)), prefix: 30 }
     }
+}
+
+impl Wanted<'_> {
+    fn flags(&self) -> Vec<String> {
+        let (device, ends) = match (self.task, self.host) {
+            (Task::Container, None) => ("eth0", None),
+            (Task::Container, Some(host)) => ("eth0", Some(host.ends("eth0"))),
+            (Task::Realm, _) => (REALM.device, Some(REALM)),
+            (Task::Ports, host) => (PORTS.device, Some(ports_ends(host))),
+        };
+        let mut flags = vec!["-I".to_owned(), device.to_owned()];
+        if self.task != Task::Ports {
+            flags.extend(["--config-net", "--dns-forward", NAME_SERVER].map(str::to_owned));
+        }
+        if let Some(Ends { own, other, prefix, .. }) = ends {
+            let words = [("-a", own.to_string()), ("-n", prefix.to_string()), ("-g", other.to_string())];
+            flags.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        }
+        // What comes for the other end goes to the host's loopback interface otherwise.
+        if !self.host.is_some_and(|host| host.has_loopback) {
+            flags.push("--no-map-gw".to_owned());
+        }
+        flags
+    }
+}
+
+/// The device in a container through which its ports, and the host's loopback interface, are reached.
+pub(crate) fn ports_ends(host: Option<HostSide>) -> Ends {
+    host.map_or(PORTS, |host| host.ends(PORTS.device))
 }
 
 /// A helper that would work.
@@ -138,6 +170,14 @@ pub fn why_no_helper() -> Option<String> {
 }
 
 impl Helper {
+    /// Where it answers names itself.
+    pub(crate) fn name_server(&self) -> Option<IpAddr> {
+        match self {
+            Self::Pasta(_) => None,
+            Self::Slirp4netns(_) => Some(slirp4netns::NAME_SERVER.into()),
+        }
+    }
+
     /// Starts it for a container; when this returns the network is there, and it runs on by itself.
     pub(crate) fn start(&self, wanted: &Wanted<'_>) -> Result<(), Error> {
         match self {
@@ -150,8 +190,7 @@ impl Helper {
 /// Starts pasta; when this returns the network is there, and it runs on by itself.
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     let mut command = Command::new(program);
-    // Nothing of the host's loopback interface is reached from inside, unless it was asked for.
-    command.args(["--no-map-gw", "-T", "none", "-U", "none"]).args(wanted.task.flags());
+    command.args(["-T", "none", "-U", "none"]).args(wanted.flags());
     for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
         let ports = wanted.published.iter().filter(|port| port.protocol == protocol);
         let specs: Vec<String> = ports.map(spec).collect();

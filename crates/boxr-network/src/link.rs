@@ -263,12 +263,17 @@ impl Links {
     }
 
     /// Gives a device, which is set up, an address of its own; what is sent from that address leaves by it.
-    pub(crate) fn answer_through(&mut self, name: &str, own: IpAddr, gateway: IpAddr) -> Result<(), Error> {
+    pub(crate) fn answer_through(
+        &mut self,
+        name: &str,
+        (own, prefix): (IpAddr, u8),
+        gateway: IpAddr,
+    ) -> Result<(), Error> {
         let missing = || Error::system("find the device", name, Errno::NODEV);
         let index = self.index(name)?.ok_or_else(missing)?;
         let requests = [
             Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(index, UP, UP)) },
-            add_address(index, own, 30),
+            add_address(index, own, prefix),
             add_route_of_table(index, gateway),
         ];
         let failed = |errno| Error::system("set up the device", name, errno);

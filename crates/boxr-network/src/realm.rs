@@ -123,7 +123,7 @@ impl Realm {
                 heard.map_err(|_| failed(Errno::IO))?;
                 let done: Result<T, String> =
                     serde_json::from_slice(&told).map_err(|_| failed(Errno::CHILD))?;
-                done.map_err(Error::InRealm)
+                done.map_err(Error::Told)
             }
         }
     }
@@ -263,7 +263,7 @@ impl Networks {
         fs::File::from(hear).read_to_end(&mut told).map_err(|_| failed(Errno::IO))?;
         let keeper: Result<i32, String> = serde_json::from_slice(&told).map_err(|_| failed(Errno::CHILD))?;
         let keeper =
-            keeper.map_err(|why| Error::InRealm(format!("cannot make a network of the user's: {why}")))?;
+            keeper.map_err(|why| Error::Told(format!("cannot make a network of the user's: {why}")))?;
         let realm = Realm::of(keeper).map_err(failed)?;
         let number = |fd| inode(fd).ok_or_else(|| failed(Errno::IO));
         let record = Record { keeper, user: number(&realm.user)?, network: number(&realm.network)? };
@@ -296,6 +296,7 @@ impl Networks {
             mac: None,
             pid_file: &pid_file,
             task: Task::Realm,
+            host: None,
         };
         helper::start(&program, &wanted)
     }

@@ -163,7 +163,7 @@ impl Networks {
     /// The helper for a user's ports takes them at its start: it is started again.
     fn lead_ports_again(&self, attachment: &Attachment, container: RunningBox<'_>) -> Result<(), Error> {
         helper::end(&self.pid_file(&attachment.id))?;
-        if attachment.published.is_empty() {
+        if !attachment.needs_helper() {
             return Ok(());
         }
         let missing = || Error::system("find", "the user's network namespace", rustix::io::Errno::SRCH);

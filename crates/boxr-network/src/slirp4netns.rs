@@ -25,6 +25,8 @@ use crate::port::{PortSpec, Published};
 pub(crate) const PROGRAM: &str = "slirp4netns";
 /// Where it answers names, by asking the host's name servers.
 pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+/// Where the host's loopback interface is, for who may reach it.
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const DEVICE: &str = "eth0";
 /// Bytes of a packet: as many as it takes, since nothing of them is on a wire.
 const MTU: &str = "65520";
@@ -89,9 +91,12 @@ fn run(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
 fn command(program: &Path, wanted: &Wanted<'_>) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", NOTED, "sh"]).args(wanted.pid_file.file_name()).arg(program);
-    command.args(["--configure", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp"]);
+    command.args(["--configure", "--enable-sandbox", "--enable-seccomp"]);
     command.args(["--mtu", MTU, "--ready-fd", "0", "--api-socket"]);
     command.args(socket(wanted.pid_file).file_name());
+    if !wanted.host.is_some_and(|host| host.has_loopback) {
+        command.arg("--disable-host-loopback");
+    }
     if let Some(mac) = wanted.mac {
         command.args(["--macaddress", &mac.to_string()]);
     }

@@ -2,6 +2,7 @@
 //! over what the image has (hosts(5), hostname(5), resolv.conf(5)).
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,16 @@ fn put(path: &Path, text: &str, owner: Option<(u32, u32)>) -> Result<(), ImageEr
     })
 }
 
+/// Stands for the address at which a container reaches the host.
+pub(crate) const HOST_GATEWAY: &str = "host-gateway";
+/// podman's names for the host, and docker's.
+const HOSTS_NAMES: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
+
+/// The line of /etc/hosts that tells a container where the host is.
+pub(crate) fn line_of_host(host: IpAddr) -> String {
+    format!("{host}\t{}", HOSTS_NAMES.join(" "))
+}
+
 const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 fn hosts(naming: &Naming, who: Who<'_>, around: &Surroundings) -> Result<String, ImageError> {
@@ -84,16 +95,26 @@ fn hosts(naming: &Naming, who: Who<'_>, around: &Surroundings) -> Result<String,
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
+    let gateway = match who.network {
+        NamespaceMode::Host => Some("127.0.0.1"),
+        NamespaceMode::New | NamespaceMode::Join(_) => around.gateway.as_deref(),
+    };
     let mut line = |address: &str, name: &str| {
         // A string takes whatever is written to it.
         writeln!(text, "{address}\t{name}").unwrap_or_default();
     };
     for (name, address) in around.hosts.iter().chain(&naming.hosts) {
-        match (address.as_str(), &around.gateway, who.network) {
-            ("host-gateway", Some(gateway), _) => line(gateway, name),
-            ("host-gateway", None, NamespaceMode::Host) => line("127.0.0.1", name),
-            ("host-gateway", None, _) => return Err(ImageError::NoGateway(name.clone())),
-            (address, _, _) => line(address, name),
+        match (address.as_str(), gateway) {
+            (HOST_GATEWAY, Some(gateway)) => line(gateway, name),
+            (HOST_GATEWAY, None) => return Err(ImageError::NoGateway(name.clone())),
+            (address, _) => line(address, name),
+        }
+    }
+    if let Some(gateway) = gateway {
+        let said = |name: &str| around.hosts.iter().chain(&naming.hosts).any(|(other, _)| other == name);
+        let names: Vec<&str> = HOSTS_NAMES.into_iter().filter(|name| !said(name)).collect();
+        if !names.is_empty() {
+            line(gateway, &names.join(" "));
         }
     }
     if *who.network != NamespaceMode::Host {
@@ -162,10 +183,23 @@ mod tests {
         };
         let naming = Naming { hosts: vec![("host".into(), "host-gateway".into())], ..Naming::default() };
         let bridged = hosts(&naming, who(&NamespaceMode::New), &around).unwrap();
-        assert_eq!(bridged, format!("{LOCAL}10.88.0.1\thost\n10.88.0.2\tblue\n"));
+        assert_eq!(
+            bridged,
+            format!("{LOCAL}10.88.0.1\thost\n{}\n10.88.0.2\tblue\n", line_of_host([10, 88, 0, 1].into()))
+        );
+        // A name that was given an address keeps it.
+        let said = Naming { hosts: vec![(HOSTS_NAMES[1].into(), "10.0.0.5".into())], ..Naming::default() };
+        let text = hosts(&said, who(&NamespaceMode::New), &around).unwrap();
+        assert!(
+            text.contains("10.0.0.5\thost.docker.internal\n10.88.0.1\thost.containers.internal\n"),
+            "{text}"
+        );
         assert!(hosts(&naming, who(&NamespaceMode::New), &Surroundings::default()).is_err());
         let host = hosts(&naming, who(&NamespaceMode::Host), &Surroundings::default()).unwrap();
-        assert!(host.ends_with("127.0.0.1\thost\n") && !host.contains("\tblue"));
+        assert!(
+            host.contains("127.0.0.1\thost\n127.0.0.1\thost.containers.internal ")
+                && !host.contains("\tblue")
+        );
     }
 
     #[test]

@@ -66,6 +66,7 @@ enum Told {
     Helper { second: bool, reason: String },
     Lost { how: String },
     Store { doing: String, errno: i32 },
+    Network { why: String },
 }
 
 /// Starts the box and returns when its command runs.
@@ -81,7 +82,14 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
     let volumes = crate::volume::find(request.options, request.store.paths()).map_err(PrepareError::from)?;
     let find = find_box(request.store);
     let networks = network::networks(request.store.paths());
-    let mut network = network::reserve(request.store, &networks, request.options, request.dir.id(), &name)?;
+    let mut network = network::reserve(
+        request.store,
+        &networks,
+        request.options,
+        request.dir.id(),
+        &name,
+        network::hosts_of(request.options),
+    )?;
     let above = network.above(request.store)?;
     let around = network.surroundings(request.options);
     let manner = Manner {
@@ -363,6 +371,7 @@ fn error_told(error: &EngineError) -> Told {
         EngineError::Network(boxr_network::Error::System { doing, object, errno }) => {
             Told::Store { doing: format!("{doing} {object}"), errno: errno.raw_os_error() }
         }
+        EngineError::Network(other) => Told::Network { why: other.to_string() },
         other => Told::Lost { how: other.to_string() },
     }
 }
@@ -391,6 +400,7 @@ fn hear_outcome(hear: &OwnedFd, name: &str) -> Result<Started, EngineError> {
             boxr_runtime::Error::IdMapHelper { program, reason }.into()
         }
         Told::Lost { how } => boxr_runtime::Error::ChildLost { how }.into(),
+        Told::Network { why } => boxr_network::Error::Told(why).into(),
         Told::Store { doing, errno: number } => EngineError::system(doing, errno(number)),
     })
 }

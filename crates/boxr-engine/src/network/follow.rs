@@ -11,7 +11,7 @@ use std::path::Path;
 use boxr_network::Attachment;
 use rustix::io::Errno;
 
-use crate::image::ContainerFiles;
+use crate::image::{ContainerFiles, naming};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::store::BoxDir;
@@ -21,6 +21,8 @@ use crate::store::BoxDir;
 struct Known {
     addresses: Vec<IpAddr>,
     servers: Vec<IpAddr>,
+    /// Where the host is.
+    host: Option<IpAddr>,
 }
 
 impl Known {
@@ -29,6 +31,7 @@ impl Known {
         Self {
             addresses: endpoints.iter().flat_map(|e| &e.addresses).map(|(address, _)| *address).collect(),
             servers: endpoints.iter().filter_map(|endpoint| endpoint.resolver).collect(),
+            host: attachment.and_then(Attachment::way_to_host),
         }
     }
 }
@@ -92,6 +95,13 @@ fn hosts(text: &str, before: &Known, after: &Known) -> String {
         first_word(line)
             .is_some_and(|address| before.addresses.contains(&address) || address.to_string() == NOWHERE)
     };
+    let is_hosts = |line: &&str| before.host.is_some_and(|host| *line == naming::line_of_host(host));
+    let mut moved = text.to_owned();
+    if let Some(line) = text.lines().find(is_hosts).filter(|_| before.host != after.host) {
+        let new = after.host.map(|host| naming::line_of_host(host) + "\n").unwrap_or_default();
+        moved = moved.replacen(&format!("{line}\n"), &new, 1);
+    }
+    let text = moved.as_str();
     let Some(name) = text.lines().find(|line| is_own(line)).and_then(|line| line.split_whitespace().nth(1))
     else {
         return text.to_owned();
@@ -122,7 +132,8 @@ mod tests {
 
     fn known(addresses: &[&str], servers: &[&str]) -> Known {
         let parse = |all: &[&str]| all.iter().map(|text| text.parse().unwrap()).collect();
-        Known { addresses: parse(addresses), servers: parse(servers) }
+        let host = servers.first().map(|text| text.parse().unwrap());
+        Known { addresses: parse(addresses), servers: parse(servers), host }
     }
 
     #[test]
@@ -136,6 +147,11 @@ mod tests {
         assert!(none.ends_with("# a note\n127.0.1.1\tweb\n"), "{none}");
         assert_eq!(hosts(&none, &Known::default(), &one).lines().last(), Some("10.5.0.2\tweb"));
         assert_eq!(hosts("", &one, &two), "");
+        let text = "10.5.0.1\thost.containers.internal host.docker.internal\n10.5.0.2\tweb\n";
+        let other = known(&["10.6.0.2"], &["10.6.0.1"]);
+        let moved = hosts(text, &one, &other);
+        assert_eq!(moved, "10.6.0.1\thost.containers.internal host.docker.internal\n10.6.0.2\tweb\n");
+        assert_eq!(hosts(&moved, &other, &Known::default()), "127.0.1.1\tweb\n");
     }
 
     #[test]

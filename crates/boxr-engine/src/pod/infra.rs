@@ -183,7 +183,17 @@ impl Raising<'_> {
         let networks = network::networks(self.store.paths());
         let attaches = new.contains(&NamespaceKind::Network);
         let mut network = match attaches {
-            true => network::reserve(self.store, &networks, &options, self.dir.id(), &self.record.name)?,
+            true => {
+                let (id, name) = (self.dir.id(), &self.record.name);
+                network::reserve(
+                    self.store,
+                    &networks,
+                    &options,
+                    id,
+                    name,
+                    &self.record.options.naming.hosts,
+                )?
+            }
             false => network::Reserved::default(),
         };
         let above = network.above(self.store)?;

@@ -68,6 +68,7 @@ fn main() -> std::process::ExitCode {
         network::REALM,
         network::ROBUST,
         network::BESIDE,
+        network::HOST_SIDE,
         network::PORTS,
         pods::TESTS,
         pods::BAD,

@@ -1,6 +1,7 @@
 //! Networks, on a host of each test's own.
 
 mod beside;
+mod host_side;
 mod images;
 mod names;
 mod own;
@@ -32,6 +33,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 pub use beside::TESTS as BESIDE;
+pub use host_side::TESTS as HOST_SIDE;
 pub use images::TESTS as OF_IMAGES;
 pub use names::TESTS as NAMES;
 pub use own::TESTS as OWN;

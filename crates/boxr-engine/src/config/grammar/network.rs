@@ -1,6 +1,6 @@
 //! Networks: a mode, `NAME`, `NAME:ip=A,alias=B` (podman's) or `name=NAME,ip=A` (docker's).
 
-use boxr_network::{MacAddress, NetworkUse};
+use boxr_network::{HostLoopback, MacAddress, NetworkUse};
 use boxr_sys::namespace::NamespaceKind;
 
 use super::mode;
@@ -27,13 +27,18 @@ pub fn network_mode(text: &str, base: &Base) -> Result<NetworkSaid, Invalid> {
     }
     let (name, said) = text.split_once(':').unwrap_or((text, ""));
     let is_mode = matches!(name, "container" | "pid" | "id" | "ns" | "net" | "path");
+    if name == "pasta" {
+        let name = boxr_network::DEFAULT.to_owned();
+        let network = NetworkUse { name, host_loopback: of_pasta(text, said)?, ..NetworkUse::default() };
+        return Ok(NetworkSaid::Use(network));
+    }
     if is_mode || crate::names::check(name).is_err() || name != text && !said.contains('=') {
         return Err(refused);
     }
     let mut network = options(text, said)?;
     network.name = match name {
         // docker's, podman's and the helpers' words for what boxr would take without being told.
-        "default" | "pasta" | "slirp4netns" => boxr_network::DEFAULT.to_owned(),
+        "default" | "slirp4netns" => boxr_network::DEFAULT.to_owned(),
         _ => name.to_owned(),
     };
     Ok(NetworkSaid::Use(network))
@@ -56,15 +61,47 @@ fn options(text: &str, said: &str) -> Result<NetworkUse, Invalid> {
             }
             "alias" => network.aliases.push(super::hostname(value)?),
             "interface_name" | "interface" => network.interface = Some(value.to_owned()),
+            "host_loopback" | "allow_host_loopback" => {
+                network.host_loopback = match value {
+                    "true" => Some(HostLoopback::Usual),
+                    "false" => None,
+                    _ => Some(value.parse().map_err(|error| invalid_network(text, error))?),
+                };
+            }
             _ => {
                 let why = format!(
-                    "{key} is no option of a network; there are ip, ip6, mac, alias and interface_name"
+                    "{key} is no option of a network; there are ip, ip6, mac, alias, interface_name and \
+                     host_loopback"
                 );
                 return Err(Invalid::new(text, why));
             }
         }
     }
     Ok(network)
+}
+
+/// pasta's own words, as podman takes them: a comma comes between them.
+fn of_pasta(text: &str, said: &str) -> Result<Option<HostLoopback>, Invalid> {
+    let mut loopback = None;
+    let mut words = said.split([',', '=']).filter(|word| !word.is_empty());
+    while let Some(word) = words.next() {
+        loopback = match word {
+            "--map-gw" => Some(HostLoopback::Usual),
+            "--map-host-loopback" => match words.next() {
+                Some("none") => None,
+                Some(value) => Some(value.parse().map_err(|error| invalid_network(text, error))?),
+                None => return Err(Invalid::new(text, "--map-host-loopback needs an address".to_owned())),
+            },
+            _ => {
+                let why = format!(
+                    "{word} is none of pasta's options that boxr takes: --map-host-loopback=ADDR and --map-gw; \
+                     ports are published with -p"
+                );
+                return Err(Invalid::new(text, why));
+            }
+        };
+    }
+    Ok(loopback)
 }
 
 /// boxr-network's word on a value.
@@ -114,6 +151,28 @@ mod tests {
     }
 
     #[test]
+    fn the_hosts_loopback_interface_is_asked_for_in_several_words() {
+        let at = Some(HostLoopback::At("10.9.0.4".parse().unwrap()));
+        for (text, expected) in [
+            ("pasta", None),
+            ("pasta:--map-gw", Some(HostLoopback::Usual)),
+            ("pasta:--map-host-loopback=10.9.0.4", at),
+            ("pasta:--map-host-loopback,10.9.0.4", at),
+            ("pasta:--map-host-loopback=none", None),
+            ("slirp4netns:allow_host_loopback=true", Some(HostLoopback::Usual)),
+            ("slirp4netns:allow_host_loopback=false", None),
+            ("bridge:host_loopback=true", Some(HostLoopback::Usual)),
+        ] {
+            assert_eq!(
+                (network(text).name, network(text).host_loopback),
+                ("bridge".to_owned(), expected),
+                "{text}"
+            );
+        }
+        assert_eq!(network("blue:host_loopback=10.9.0.4").host_loopback, at);
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for text in [
             "",
@@ -126,6 +185,10 @@ mod tests {
             "a b",
             "blue:mac=1",
             "name=blue,x",
+            "pasta:--mtu=9",
+            "pasta:--map-host-loopback",
+            "pasta:--map-host-loopback=127.0.0.1",
+            "slirp4netns:allow_host_loopback=maybe",
         ] {
             assert!(said(text).is_err(), "{text}");
         }

@@ -30,7 +30,7 @@ pub fn connect(invocation: Invocation) -> Result<u8, Report> {
             .transpose()
             .map_err(|error: boxr_network::Error| failed(error))?,
         aliases: invocation.values("alias").map(str::to_owned).collect(),
-        interface: None,
+        ..NetworkUse::default()
     };
     boxr_engine::network::connect(&store, &dir, wanted).map_err(failed)?;
     Ok(0)

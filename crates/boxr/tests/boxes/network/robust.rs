@@ -167,27 +167,31 @@ fn a_full_or_senseless_network_starts_nothing(t: &Sandbox) {
     lab.end(t);
 }
 
-/// The pids of a box: its first process, its monitor and that one's standby.
-fn processes(t: &Sandbox, lab: &Lab, name: &str) -> Vec<String> {
+/// Kills a box's first process, its monitor and that one's standby, so that none of them sees another end.
+#[track_caller]
+fn kill_all_of(t: &Sandbox, lab: &Lab, name: &str) {
     let first = lab.boxr(t, ["inspect", "-f", "{{.State.Pid}}", name]).run().ok().word();
     let stat = std::fs::read_to_string(format!("/proc/{first}/stat")).unwrap();
     let monitor = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let state = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('X')
+    };
+    // One that is stopped starts nobody in place of those who end.
+    Cmd::new("kill").args(["-STOP", &monitor]).run().ok();
+    wait_until("it has stopped", || state(&monitor) == 'T');
     let children = std::fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).unwrap();
-    let children = children.split_whitespace().map(str::to_owned);
-    // Nobody may look after another any more: the monitor last.
-    children.chain([monitor]).collect()
+    for pid in children.split_whitespace().chain([monitor.as_str()]) {
+        Cmd::new("kill").args(["-9", pid]).run().ok();
+        wait_until("it has ended", || matches!(state(pid), 'Z' | 'X'));
+    }
 }
 
 fn after_a_reboot_addresses_are_free_and_boxes_start_again(t: &Sandbox) {
     let before = Lab::new();
     before.boxr(t, ["network", "create", "--subnet", "10.5.0.0/29", "kept"]).run().ok();
     serve(t, &before, "web", &site(t, "inside"), &["--network", "kept", "--ip", "10.5.0.4", "-p", "8080:80"]);
-    for pid in processes(t, &before, "web") {
-        Cmd::new("kill").args(["-9", &pid]).run();
-        wait_until("it has ended", || {
-            std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty())
-        });
-    }
+    kill_all_of(t, &before, "web");
     // The host's namespaces and /run go; what is on disk stays.
     let resolver = std::fs::read_to_string(t.layout().state.join("network/nets/kept/resolver")).unwrap();
     Cmd::new("kill").arg("-9").args(resolver.split_whitespace()).run().ok();

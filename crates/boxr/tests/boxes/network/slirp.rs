@@ -46,7 +46,7 @@ fn a_box_behind_slirp4netns_reaches_the_internet(t: &Sandbox) {
     let mut resolver = lab.on_internet("python3").args(["-c", SERVER]).spawn();
     resolver.expect("up");
     let script = "busybox wget -q -O - http://far.example/who && cat /etc/resolv.conf && cat /sys/class/net/lo/flags \
-                  && busybox wget -q -T 2 -O - http://10.0.2.2:8079/who || echo no loopback";
+                  && timeout 5 busybox wget -q -O - http://10.0.2.2:8079/who || echo no loopback";
     let inside =
         lab.on_host("busybox").args(["httpd", "-f", "-p", "127.0.0.1:8079", "-h", &site(t, "own")]).spawn();
     let run = ["run", "--network", "bridge", "--", "sh", "-c", script];

@@ -1,0 +1,104 @@
+//! A user's container on the default network: all of its network is a helper's.
+
+use super::{AttachRequest, Help, NetworkUse, Reservation};
+use crate::attachment::Attachment;
+use crate::error::Error;
+use crate::helper::{self, Helper};
+use crate::host_side::{self, HostLoopback, HostSide};
+use crate::networks::{DEFAULT, IsAlive, Networks};
+use crate::port::{PortSpec, Protocol};
+use crate::publish::{self, Holds};
+use crate::slirp4netns;
+
+impl Networks {
+    /// The same by a helper.
+    pub(super) fn reserve_help(
+        &self,
+        attachment: Attachment,
+        request: &AttachRequest<'_>,
+        is_alive: &IsAlive<'_>,
+    ) -> Result<Reservation<'_>, Error> {
+        let helper = helper::find_for_container()?;
+        check_networks(&helper, request.networks)?;
+        check_ports(request.ports)?;
+        if let Helper::Slirp4netns(_) = helper {
+            slirp4netns::check_ports(request.ports)?;
+        }
+        let (attachment, host) = with_host(&helper, attachment, request);
+        let mut reservation = Reservation {
+            networks: self,
+            attachment: Attachment { helped: true, name_server: helper.name_server(), ..attachment },
+            before: None,
+            new: Vec::new(),
+            holds: Holds::new(),
+            connected: false,
+            help: Some(Help { helper, mac: request.networks.first().and_then(|network| network.mac), host }),
+            realm: None,
+        };
+        let others = self.others(&reservation.attachment.id, is_alive)?;
+        // Found free and let go again: the helper binds them itself, while the first process, a copy of this
+        // one, would still hold them.
+        let (published, _) = publish::take(request.ports, None, false, &others)?;
+        reservation.attachment.published = published;
+        self.note(&reservation.attachment)?;
+        Ok(reservation)
+    }
+}
+
+fn check_networks(helper: &Helper, networks: &[NetworkUse]) -> Result<(), Error> {
+    for wanted in networks {
+        let unsupported =
+            |why: &str| Error::Unsupported { network: wanted.name.clone(), why: why.to_owned() };
+        if wanted.name != DEFAULT {
+            return Err(unsupported("a container that is on it is on no other"));
+        }
+        if wanted.ip.is_some() || wanted.ip6.is_some() {
+            return Err(unsupported(match helper {
+                Helper::Pasta(_) => "without root a container has the host's address, and no other",
+                Helper::Slirp4netns(_) => {
+                    "behind slirp4netns a container has the address 10.0.2.100, and no other"
+                }
+            }));
+        }
+        if let (Helper::Slirp4netns(_), Some(HostLoopback::At(address))) = (helper, wanted.host_loopback)
+            && address != slirp4netns::HOST
+        {
+            return Err(unsupported(
+                "slirp4netns has the host's loopback interface at 10.0.2.2, and nowhere else",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Notes where the container reaches the host, and gives what pasta has to do for it.
+fn with_host(
+    helper: &Helper,
+    attachment: Attachment,
+    request: &AttachRequest<'_>,
+) -> (Attachment, Option<HostSide>) {
+    let loopback = request.networks.iter().find_map(|network| network.host_loopback);
+    let noted = |host| Attachment { host, host_loopback: loopback, ..attachment };
+    let side = match helper {
+        Helper::Pasta(_) => loopback.map(HostLoopback::side),
+        Helper::Slirp4netns(_) => loopback.map(|_| HostSide { at: slirp4netns::HOST, has_loopback: true }),
+    };
+    match (helper, side) {
+        (_, Some(side)) => (noted(Some(side.at.into())), Some(side)),
+        (Helper::Slirp4netns(_), None) => (noted(host_side::address_of_host()), None),
+        (Helper::Pasta(_), None) if request.asks_for_host => {
+            let side = HostSide { has_loopback: false, ..HostLoopback::Usual.side() };
+            (noted(host_side::address_of_host()), Some(side))
+        }
+        // Its address is the container's, too.
+        (Helper::Pasta(_), None) => (noted(None), None),
+    }
+}
+
+/// What a helper passes on.
+pub(crate) fn check_ports(ports: &[PortSpec]) -> Result<(), Error> {
+    match ports.iter().find(|port| port.protocol == Protocol::Sctp) {
+        Some(port) => Err(Error::invalid("port", &port.to_string(), "without root there are tcp and udp")),
+        None => Ok(()),
+    }
+}
