@@ -42,6 +42,8 @@ steps! {
     Terminal = "set up the terminal",
     /// dup2(2) and close_range(2).
     Descriptors = "set up descriptor",
+    /// A file that the command is given for reading.
+    Reopen = "open anew for reading only",
     /// sethostname(2).
     Hostname = "set the host name to",
     /// setdomainname(2).

@@ -23,16 +23,17 @@ pub fn is_open(number: RawFd) -> bool {
     unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
 }
 
-/// Whether `number` is open on a directory.
-pub fn is_directory(number: RawFd) -> bool {
+/// What `number` is open on, and whether only for reading; `None` where it is not open.
+pub fn opened(number: RawFd) -> Option<(rustix::fs::FileType, bool)> {
+    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
     if number < 0 {
-        return false;
+        return None;
     }
-    // SAFETY: not -1, and used for one fstat(2) that answers EBADF for a closed number.
+    // SAFETY: not -1, and used for two calls that answer EBADF for a closed number.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    rustix::fs::fstat(borrowed).is_ok_and(|found| {
-        rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Directory
-    })
+    let kind = FileType::from_raw_mode(fstat(borrowed).ok()?.st_mode);
+    let flags = fcntl_getfl(borrowed).ok()?;
+    Some((kind, flags & OFlags::RWMODE == OFlags::RDONLY))
 }
 
 /// Puts a duplicate of `source` at `number`, closing what was there; it stays open over execve(2).

@@ -36,7 +36,7 @@ use thiserror::Error;
 pub use compare::{Change, Kind, changes, contents};
 pub use entry::{Entry, Shape, printable};
 pub use parts::{Part, Piece, Place};
-pub use run::{Tried, of, run};
+pub use run::{Tried, of, run, settle};
 
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;

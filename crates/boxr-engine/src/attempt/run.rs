@@ -55,6 +55,17 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Tried, EngineError>
     Ok(Tried { exit, name: ran.name, dir: Some(dir), attempt, changes, trouble })
 }
 
+/// Has the changes of a try that is kept on the disk: its overlays left that to whoever needs it (`volatile`).
+///
+/// # Errors
+/// syncfs(2): what was written then is perhaps lost, or a disk has failed.
+pub fn settle(attempt: &Attempt) -> Result<(), AttemptError> {
+    let failed =
+        |errno| AttemptError::File { action: "write to the disk", path: attempt.data.clone(), errno };
+    let data = crate::store::files::open_dir(rustix::fs::CWD, &attempt.data).map_err(failed)?;
+    rustix::fs::syncfs(&data).map_err(failed)
+}
+
 fn note_end(dir: &BoxDir, exit: Exit) -> Result<(), EngineError> {
     if let Some(lock) = dir.lock(Wait::Yes)? {
         lock.update_state(|state| {

@@ -23,8 +23,8 @@ use super::Attempt;
 use super::parts::{Part, Piece};
 
 /// Nothing in the changes may refer to anything but themselves: they are read without overlayfs. Without `volatile` the end
-/// of each overlay would write the whole filesystem to the disk that its changes are on, which can take seconds; apply
-/// does so before it begins.
+/// of each overlay would write the whole filesystem to the disk that its changes are on, which can take seconds; whoever
+/// keeps a try does so, and apply before it begins.
 const OPTIONS: [(&str, Option<&str>); 4] = [
     ("redirect_dir", Some("nofollow")),
     ("index", Some("off")),

@@ -39,7 +39,7 @@ pub use surroundings::places;
 /// Sockets that a command may make, as far as the filter of system calls decides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sockets {
-    /// Any: namespaces and mounts decide.
+    /// Those of the file tree and of the internet, where namespaces and mounts decide what they reach.
     #[default]
     Any,
     /// None but connected pairs.
@@ -68,6 +68,9 @@ pub struct SandboxOptions {
     pub alone: String,
     /// Which sockets it makes.
     pub sockets: Sockets,
+    /// Descriptors of files that were given for reading, at this start.
+    #[serde(skip)]
+    pub reopened: Vec<i32>,
     /// Whether it is told at the end what was refused and would have been allowed by an opening.
     pub explain_refusals: bool,
     /// Files that the host would run later, which were not there when it was made.

@@ -1,7 +1,7 @@
 //! Which of many paths are there, with few system calls: where several have one parent, that is read once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
@@ -11,14 +11,15 @@ const MANY: usize = 4;
 
 /// Those of `paths` that are there, links that lead nowhere included.
 pub(super) fn of(paths: &[PathBuf]) -> HashSet<PathBuf> {
-    let mut by_parent: BTreeMap<&Path, Vec<&PathBuf>> = BTreeMap::new();
+    // By their letters, which are compared faster than paths.
+    let mut by_parent: BTreeMap<&OsStr, Vec<&PathBuf>> = BTreeMap::new();
     for path in paths {
-        by_parent.entry(path.parent().unwrap_or(Path::new("/"))).or_default().push(path);
+        by_parent.entry(path.parent().unwrap_or(Path::new("/")).as_os_str()).or_default().push(path);
     }
     let mut found = HashSet::new();
     for (parent, paths) in by_parent {
         // In a directory that can be entered but not read, each is looked for.
-        match if paths.len() < MANY { None } else { names(parent) } {
+        match if paths.len() < MANY { None } else { names(Path::new(parent)) } {
             Some(names) => {
                 let there = |path: &&PathBuf| path.file_name().is_some_and(|name| names.contains(name));
                 found.extend(paths.into_iter().filter(there).cloned());

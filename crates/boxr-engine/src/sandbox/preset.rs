@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use boxr_sys::namespace::NamespaceKind;
+use rustix::fs::FileType;
 
 use super::error::SandboxError;
 use super::files::Files;
@@ -41,7 +42,7 @@ pub(crate) fn apply(
         return Ok(None);
     }
     refuse_contradictions(raw, purpose)?;
-    refuse_directories(raw)?;
+    let reopened = look_at_descriptors(raw)?;
     let home = surroundings::home(caller)?;
     let config = surroundings::configuration(caller, &home);
     let secrets = Secrets::load(Some(&config)).map_err(SandboxError::from)?;
@@ -56,6 +57,7 @@ pub(crate) fn apply(
     let mut options = SandboxOptions {
         limits: limits(raw, &said),
         watched: files.watched.clone(),
+        reopened,
         explain_refusals: said.explain_refusals.unwrap_or(false),
         empty_home: said.home.clone().unwrap_or_default() == super::Home::Empty,
         ..SandboxOptions::default()
@@ -223,23 +225,29 @@ fn refuse_contradictions(raw: &RawRun, purpose: Purpose) -> Result<(), ConfigErr
     }
 }
 
-/// What is open already leads around every mount: from a directory to all that is above it and below.
-fn refuse_directories(raw: &RawRun) -> Result<(), SandboxError> {
+/// What is open already leads around every mount: a directory to all that is above it and below; a file to itself,
+/// opened for writing by its name in /proc/self/fd, though it was given for reading. Files that are to be opened anew.
+fn look_at_descriptors(raw: &RawRun) -> Result<Vec<i32>, SandboxError> {
     let names = ["standard input", "standard output", "standard error"];
     let count = 3 + raw.preserve_fds.unwrap_or(0);
+    let mut given_for_reading = Vec::new();
     for number in 0..i32::try_from(count).unwrap_or(i32::MAX) {
-        if boxr_sys::fd::is_directory(number) {
-            let name = names
-                .get(number.unsigned_abs() as usize)
-                .map_or_else(|| format!("descriptor {number}"), |name| (*name).to_owned());
-            return Err(SandboxError::refused(
-                format!("{name} is a directory"),
-                "through it the command would reach what it is not to see",
-                "--allow PATH",
-            ));
+        match boxr_sys::fd::opened(number) {
+            Some((FileType::Directory, _)) => {
+                let name = names
+                    .get(number.unsigned_abs() as usize)
+                    .map_or_else(|| format!("descriptor {number}"), |name| (*name).to_owned());
+                return Err(SandboxError::refused(
+                    format!("{name} is a directory"),
+                    "through it the command would reach what it is not to see",
+                    "--allow PATH",
+                ));
+            }
+            Some((FileType::RegularFile | FileType::BlockDevice, true)) => given_for_reading.push(number),
+            _ => {}
         }
     }
-    Ok(())
+    Ok(given_for_reading)
 }
 
 /// Limits where nothing was said, and what becomes of them where no cgroup is to be had.

@@ -15,12 +15,20 @@ use crate::image::Seccomp;
 /// Not there in a sandbox.
 const REFUSED: [&str; 6] =
     ["process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise", "userfaultfd"];
+/// Those that are allowed with some arguments only.
+const COMPARED: [&str; 5] = ["ioctl", "prctl", "ptrace", "socket", "socketcall"];
+/// `SYS_SOCKET` of socketcall(2), by which old programs of 32 bits make sockets: a filter cannot see which.
+const UNSEEN: [u64; 1] = [1];
 /// ioctl(2) requests that write into a terminal what its reader has not typed: `TIOCSTI`, `TIOCLINUX`.
 const TERMINAL: [u64; 2] = [0x5412, 0x541c];
 /// ptrace(2) requests that begin to trace a process which has not asked for it: `PTRACE_ATTACH`, `PTRACE_SEIZE`.
 /// Whoever is asked by its own child (`PTRACE_TRACEME`), as by a debugger, may go on.
 const TRACING: [u64; 2] = [16, 0x4206];
-/// The kernel looks at 32 bits of both.
+/// `PR_SET_PDEATHSIG` of prctl(2). The command itself could take back that it ends with boxr. For others it is a
+/// convenience, as all end with the sandbox: they are told that it was done.
+const PARENT_DEATH: [u64; 1] = [1];
+const DONE: u32 = 0;
+/// The kernel looks at 32 bits of all of them.
 const LOW_HALF: u64 = 0xffff_ffff;
 /// What the kernel itself answers where `dev.tty.legacy_tiocsti` is off. Not the filter's default: refusals that
 /// repeat it are no entries of their own, and could not come before the entry that allows the rest.
@@ -37,35 +45,35 @@ pub(super) fn profile(sockets: Sockets) -> Result<LinuxSeccomp, String> {
     let mut calls = profile.syscalls().clone().unwrap_or_default();
     for call in &mut calls {
         let mut names = call.names().clone();
-        names.retain(|name| {
-            !REFUSED.contains(&name.as_str()) && !["ioctl", "ptrace"].contains(&name.as_str())
-        });
+        names.retain(|name| !REFUSED.contains(&name.as_str()) && !COMPARED.contains(&name.as_str()));
         call.set_names(names);
     }
     calls.retain(|call| !call.names().is_empty());
-    for (name, argument, values, errno) in [("ioctl", 1, TERMINAL, EIO), ("ptrace", 0, TRACING, EACCES)] {
-        calls.extend(all_but(name, argument, &values, errno)?);
+    let refusals: [(&str, usize, &[u64], u32); 4] = [
+        ("ioctl", 1, &TERMINAL, EIO),
+        ("ptrace", 0, &TRACING, EACCES),
+        ("prctl", 0, &PARENT_DEATH, DONE),
+        ("socketcall", 0, &UNSEEN, EACCES),
+    ];
+    for (name, argument, values, errno) in refusals {
+        calls.extend(all_but(name, argument, values, errno)?);
     }
-    if sockets != Sockets::Any {
-        // By another architecture's socketcall(2) a filter cannot see which socket is made.
-        profile.set_architectures(None);
-        calls.retain(|call| !call.names().iter().any(|name| name == "socket"));
-        for domain in domains(sockets) {
-            let same = compared(0, LinuxSeccompOperator::ScmpCmpEq, *domain, 0)?;
-            calls.push(entry("socket", same, LinuxSeccompAction::ScmpActAllow, None));
-        }
+    for domain in domains(sockets) {
+        let same = compared(0, LinuxSeccompOperator::ScmpCmpMaskedEq, LOW_HALF, *domain)?;
+        calls.push(entry("socket", same, LinuxSeccompAction::ScmpActAllow, None));
     }
     profile.set_syscalls(Some(calls));
     Ok(profile)
 }
 
-/// `AF_UNIX`, `AF_INET`, `AF_INET6`, and what tells of the network (`AF_NETLINK`).
+/// `AF_UNIX`, `AF_INET`, `AF_INET6`, and what tells of the network (`AF_NETLINK`). Of others some are in no network
+/// namespace (`AF_VSOCK`, `AF_QIPCRTR`), and all are code of the kernel's that few have looked at.
 fn domains(sockets: Sockets) -> &'static [u64] {
     match sockets {
-        Sockets::Any | Sockets::None => &[],
+        Sockets::None => &[],
         Sockets::Unix => &[1],
         Sockets::Internet => &[2, 10, 16],
-        Sockets::Both => &[1, 2, 10, 16],
+        Sockets::Any | Sockets::Both => &[1, 2, 10, 16],
     }
 }
 
@@ -132,6 +140,9 @@ mod tests {
             "io_uring_register",
             "ptrace",
             "ioctl",
+            "prctl",
+            "socket",
+            "socketcall",
             "process_vm_readv",
             "process_vm_writev",
             "pidfd_getfd",

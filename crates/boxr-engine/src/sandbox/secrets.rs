@@ -82,17 +82,25 @@ impl Secrets {
 
 /// Whether `name` is as `pattern` says, where `*` stands for any letters; upper and lower case are the same.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    fn rest(pattern: &[u8], name: &[u8]) -> bool {
-        match pattern.split_first() {
-            None => name.is_empty(),
-            Some((b'*', after)) => (0..=name.len()).any(|at| rest(after, &name[at..])),
-            Some((letter, after)) => {
-                name.first().is_some_and(|found| found.eq_ignore_ascii_case(letter))
-                    && rest(after, &name[1..])
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut read) = (0, 0);
+    // Where to go on when what follows the last `*` does not fit: one letter more is the star's.
+    let mut again: Option<(usize, usize)> = None;
+    while read < name.len() {
+        match (pattern.get(at), again) {
+            (Some(b'*'), _) => {
+                at += 1;
+                again = Some((at, read));
             }
+            (Some(letter), _) if letter.eq_ignore_ascii_case(&name[read]) => (at, read) = (at + 1, read + 1),
+            (_, Some((after, taken))) => {
+                (at, read) = (after, taken + 1);
+                again = Some((after, taken + 1));
+            }
+            (_, None) => return false,
         }
     }
-    rest(pattern.as_bytes(), name.as_bytes())
+    pattern[at..].iter().all(|letter| *letter == b'*')
 }
 
 #[cfg(test)]
@@ -111,6 +119,18 @@ mod tests {
         }
         for name in ["PATH", "HOME", "LANG", "TERM", "CARGO_HOME", "EDITOR", "AUTHOR"] {
             assert!(!secrets.removes(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_letters() {
+        for (pattern, name) in
+            [("*", ""), ("A*", "a"), ("*_KEY*", "X_key_2"), ("*ab*ac", "abaabac"), ("A**B", "ab"), ("", "")]
+        {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("", "a"), ("A", ""), ("A*B", "abc"), ("*_KEY", "KEY"), ("*ab*ac", "abaab")] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }
 

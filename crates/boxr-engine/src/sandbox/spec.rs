@@ -22,6 +22,7 @@ pub(crate) fn confinement(options: &BoxOptions) -> Confinement {
     let Some(sandbox) = &options.sandbox else { return Confinement::default() };
     Confinement {
         listener: sandbox.hosts.as_ref().map(|_| PORT),
+        reopened: sandbox.reopened.clone(),
         landlock: sandbox.landlock.as_ref().map(LandlockOptions::plan),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use boxr_runtime::plan::holds;
+
 /// How a part of the host's tree is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight {
@@ -28,8 +30,8 @@ impl View {
 
     /// How `path` is seen.
     pub fn sight(&self, path: &Path) -> Sight {
-        let around = self.parts.iter().filter(|(part, _)| path.starts_with(part));
-        around.max_by_key(|(part, _)| part.components().count()).map_or(Sight::ReadOnly, |(_, sight)| *sight)
+        let around = self.parts.iter().filter(|(part, _)| holds(part, path));
+        around.max_by_key(|(part, _)| part.as_os_str().len()).map_or(Sight::ReadOnly, |(_, sight)| *sight)
     }
 
     /// Whether it is seen at all.

@@ -8,6 +8,9 @@ pub struct Confinement {
     /// A socket that listens on this port of the loopback address of a new network namespace. It is made inside and
     /// handed to boxr ([`crate::process::parent::Spawned::listener`]), so that a process outside serves the one inside.
     pub listener: Option<u16>,
+    /// Descriptors of files that were given for reading. They are opened anew where the box's tree is read-only, and
+    /// cannot be opened for writing by their names in /proc/self/fd.
+    pub reopened: Vec<i32>,
     /// Rights that are given up by Landlock, last before the filter of system calls.
     pub landlock: Option<LandlockPlan>,
 }

@@ -25,7 +25,7 @@ use crate::intel_rdt::IntelRdt;
 use crate::stdio::Stdio;
 
 pub use confinement::{Confinement, LandlockPlan};
-pub use mount::{Cover, IdShift, MountPlan, MountSource};
+pub use mount::{Cover, IdShift, MountPlan, MountSource, holds};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{
     COPY_UP, INODE, Links, MountAttributes, NO_LINKS, SHARED, names as mount_option_names,

@@ -9,9 +9,9 @@ use rustix::mount::MountFlags;
 use super::mounts::{self, Tree};
 use super::scratch::Scratch;
 use super::target::MissingTarget;
-use super::{devices, masks, open_directory};
+use super::{devices, masks, open_directory, reopen};
 use crate::error::{At, Step, StepError};
-use crate::plan::{MountPlan, MountSource, Plan};
+use crate::plan::{MountPlan, MountSource, Plan, holds};
 
 /// The caller's own tree: targets must exist, since making them would change the host.
 pub(super) fn set_up(plan: &Plan, read_only: bool) -> Result<(), StepError> {
@@ -31,7 +31,13 @@ pub(super) fn set_up(plan: &Plan, read_only: bool) -> Result<(), StepError> {
         let change = Change { set: attr::RDONLY, ..Change::default() };
         set_attributes(root.as_fd(), c"", true, &change).at(Step::ReadOnly, "/")?;
     }
-    (0..plan.mounts.len()).try_for_each(|index| upon.mount(index))?;
+    for index in 0..plan.mounts.len() {
+        upon.mount(index)?;
+        if index == 0 {
+            // The first makes all of it read-only, and nothing is covered yet.
+            reopen::all(root.as_fd(), plan)?;
+        }
+    }
     if plan.mounts.iter().any(|mount| is_tmpfs(mount) && mount.destination == Path::new("/dev")) {
         devices::links(root.as_fd())?;
     }
@@ -88,9 +94,8 @@ impl Upon<'_> {
 
 /// Whether what `path` is in is a new tmpfs of the box's: what is made there is not the host's.
 fn is_in_own_tmpfs(earlier: &[MountPlan], path: &Path) -> bool {
-    let around =
-        earlier.iter().filter(|mount| mount.destination != path && path.starts_with(&mount.destination));
-    around.max_by_key(|mount| mount.destination.components().count()).is_some_and(is_tmpfs)
+    let around = earlier.iter().filter(|mount| holds(&mount.destination, path) && mount.destination != path);
+    around.max_by_key(|mount| mount.destination.as_os_str().len()).is_some_and(is_tmpfs)
 }
 
 fn is_tmpfs(mount: &MountPlan) -> bool {

@@ -16,6 +16,7 @@ mod masks;
 mod mounts;
 mod pivot;
 mod private;
+mod reopen;
 mod scratch;
 mod target;
 

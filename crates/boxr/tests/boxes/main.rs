@@ -88,6 +88,7 @@ fn main() -> std::process::ExitCode {
         selection::TESTS,
         rootfs::TESTS,
         sandbox::TESTS,
+        sandbox::attacks::TESTS,
         sandbox::landlock::TESTS,
         sandbox::limits::TESTS,
         sandbox::profiles::TESTS,

@@ -1,5 +1,6 @@
 //! `boxr run --sandbox`: what an untrusted command gets, and what it tries.
 
+pub mod attacks;
 pub mod landlock;
 pub mod limits;
 pub mod profiles;

@@ -28,6 +28,8 @@ pub const TESTS: &[Test] = &[
     test!(a_deep_tree_is_no_harm, OVERLAY),
     test!(a_killed_boxr_takes_its_try_along, OVERLAY),
     test!(an_apply_that_is_killed_goes_on, OVERLAY, Need::Tool(Tool::Strace)),
+    test!(a_try_that_is_kept_is_on_the_disk_when_it_says_so, OVERLAY, Need::Tool(Tool::Strace)),
+    test!(an_apply_while_another_process_writes_loses_nothing_by_halves, OVERLAY),
     test!(a_try_runs_once, OVERLAY),
     test!(a_full_disk_is_the_commands_trouble, Need::Root, OVERLAY),
     test!(mounts_beneath_have_changes_of_their_own, Need::Root, OVERLAY),
@@ -392,6 +394,57 @@ fn with_mounts(t: &Sandbox, script: &str) -> boxr_testing::Output {
     let boxr = format!("'{program}' --state '{}'", t.layout().state.display());
     let words = ["-m", "--propagation", "private", "sh", "-ec", script];
     t.surrounded(Cmd::new("unshare")).args(words).env("BOXR", boxr).cwd(t.path("")).run()
+}
+
+/// Its overlays do not write to the disk at their end.
+fn a_try_that_is_kept_is_on_the_disk_when_it_says_so(t: &Sandbox) {
+    let strace = ["-f", "-s", "64", "-e", "trace=syncfs,write", "-e", "signal=none", "-o", "trace"];
+    let globals = t.globals();
+    let keep = ["try", "--keep", "--name", "it", "--", "sh", "-c", "echo x >file"];
+    let traced =
+        t.surrounded(Cmd::new("strace")).args(strace).arg("--").arg(t.program()).args(globals).args(keep);
+    traced.cwd(t.path("")).run().ok();
+    let trace = std::fs::read_to_string(t.path("trace")).unwrap();
+    let at = |what: &str| trace.lines().position(|line| line.contains(what));
+    let (synced, said) = (at("syncfs("), at("kept as it"));
+    assert!(synced.is_some() && said.is_some() && synced < said, "{trace}");
+    t.boxr(["rm", "it"]).run().ok();
+}
+
+/// Whoever reads sees whole files; what was written before an apply looks is a conflict, and what was written after it
+/// has put a file there stays.
+fn an_apply_while_another_process_writes_loses_nothing_by_halves(t: &Sandbox) {
+    let long = |word: &str| word.repeat(1 << 16);
+    for round in 0..4 {
+        std::fs::write(t.path("file"), long("old ")).unwrap();
+        std::fs::write(t.path("steady"), "old").unwrap();
+        let script =
+            "i=0; while [ $i -lt 65536 ]; do echo -n 'new '; i=$((i+1)); done >file; echo -n new >steady";
+        tried(t, script).ok();
+        std::fs::write(t.path("go"), "").unwrap();
+        // Replaces it in one step, again and again.
+        let writer = "while [ -e go ]; do cp theirs next; mv next file; done; echo end";
+        std::fs::write(t.path("theirs"), long("own ")).unwrap();
+        let mut writer = Cmd::new("sh").args(["-c", writer]).cwd(t.path("")).spawn();
+        let applied = t.boxr(["apply", "it"]).cwd(t.path("")).run();
+        std::fs::remove_file(t.path("go")).unwrap();
+        writer.expect("end");
+        writer.finish().ok();
+        let found = std::fs::read_to_string(t.path("file")).unwrap();
+        assert!(
+            ["old ", "new ", "own "].iter().any(|word| found == long(word)),
+            "round {round}: {}",
+            found.len()
+        );
+        if found == long("new ") {
+            applied.ok();
+        } else if applied.errors().contains("since the try ended") {
+            // A conflict keeps all of it in the try.
+            assert_eq!(std::fs::read_to_string(t.path("steady")).unwrap(), "old", "round {round}");
+        }
+        t.boxr(["rm", "-f", "it"]).run();
+        host(t, "rm -f file steady theirs next; test -z \"$(find . -name '.boxr-*')\"");
+    }
 }
 
 fn a_full_disk_is_the_commands_trouble(t: &Sandbox) {

@@ -117,6 +117,9 @@ fn decide(store: &Store, tried: &Tried, answer: Option<Answer>) -> Result<(), Re
         Answer::Apply => apply::carry_out(store, dir, &tried.name, &[], false).map(drop),
         Answer::Drop => Ok(remove(store, dir, Force::Yes)?),
         Answer::Keep => {
+            if let Err(error) = attempt::settle(&tried.attempt) {
+                say(&format!("warning: {error}: the changes may not survive a power failure\n"));
+            }
             say(&how_to_go_on(&tried.name));
             Ok(())
         }

@@ -171,5 +171,7 @@ fn the_proxy_ends_when_boxr_is_killed(t: &Sandbox) {
     running.expect("up");
     running.signal(rustix::process::Signal::KILL);
     running.finish();
+    // Its command has let go of its output, and ends a moment later.
+    boxr_testing::wait_until("the sandbox has ended", || t.boxr(["ps", "-q"]).run().ok().text().is_empty());
     t.boxr(["prune", "-f"]).run();
 }
