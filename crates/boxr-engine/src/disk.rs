@@ -148,7 +148,8 @@ impl Usage {
 }
 
 /// What boxr makes in its data root.
-const OWN: [&str; 8] = ["containers", "events", "ids", "images", "networks", "pods", "secrets", "volumes"];
+const OWN: [&str; 9] =
+    ["containers", "events", "ids", "images", "networks", "pods", "projects", "secrets", "volumes"];
 
 /// Why what is in a box's data directory is of no box; `None` when it is of one, of this state root or of another.
 fn orphaned_box(paths: &Paths, name: &str, path: &Path) -> Option<&'static str> {

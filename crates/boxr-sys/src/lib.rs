@@ -24,6 +24,7 @@ pub mod netlink;
 pub mod nsfs;
 pub mod personality;
 pub mod pidfd;
+pub mod quota;
 pub mod rights;
 pub mod scheduler;
 pub mod seccomp;

@@ -37,6 +37,8 @@ pub enum Need {
     Networks,
     /// The kernel has this filesystem, without loading a module first.
     Filesystem(&'static str),
+    /// The kernel limits directories of ext4 (project quotas), and there are loop devices.
+    ProjectQuotas,
 }
 
 /// A cgroup controller.
@@ -257,10 +259,24 @@ impl Need {
                 let has = list.lines().any(|line| line.split_whitespace().last() == Some(name));
                 (!has).then(|| format!("needs the filesystem {name}"))
             }
+            Self::ProjectQuotas => no_project_quotas(),
             Self::Kernel(major, minor) => {
                 (kernel() < (major, minor)).then(|| format!("needs Linux {major}.{minor}"))
             }
         }
+    }
+}
+
+/// Tries it, in a mount namespace that ends with the trial.
+fn no_project_quotas() -> Option<String> {
+    let script = "f=$(mktemp) d=$(mktemp -d); trap 'rm -f $f; rmdir $d' EXIT; truncate -s 8M $f; \
+                  mkfs.ext4 -q -O quota,project -E quotatype=prjquota $f && mount -o loop,prjquota $f $d && umount $d";
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--", "sh", "-c", script])
+        .output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        _ => Some("this kernel has no project quotas for ext4, or no loop devices".to_owned()),
     }
 }
 

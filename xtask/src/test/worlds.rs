@@ -219,7 +219,10 @@ fn uml() -> PathBuf {
 
 /// The integration tests that a kernel of its own tells something new about: limits, and what is mounted in
 /// which way, since that one is older than most.
-const IN_UML: &[&str] = &["limits::", "rootfs::", "mounts::", "own_binary::"];
+const IN_UML: &[&str] = &["limits::", "rootfs::", "mounts::", "own_binary::", QUOTAS];
+/// Most kernels of virtual machines have no quotas.
+const QUOTAS: &str = "quotas::";
+const FOR_QUOTAS: [&str; 6] = ["-k", "overlay", "-k", "quota_v2", "-k", "loop"];
 
 /// Those, and all of the crate that owns the limits, on a kernel of their own.
 fn in_uml(programs: &Programs, filter: Option<&str>, tally: &mut Tally) -> Outcome {
@@ -232,6 +235,9 @@ fn in_uml(programs: &Programs, filter: Option<&str>, tally: &mut Tally) -> Outco
         };
         for filter in filters {
             let mut command = Command::new(uml());
+            if filter.is_some_and(|filter| filter.starts_with(QUOTAS)) {
+                command.args(FOR_QUOTAS);
+            }
             command.arg("--").arg(&program.path).args(filter).current_dir(top());
             tally.run(&label(program), command)?;
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use boxr_image::store::Store as Images;
 use rustix::io::Errno;
 
-use super::{ImageError, ImageRoot, keep, ranges, store_path, userns};
+use super::{ImageError, ImageRoot, keep, quota, ranges, store_path, userns};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::paths::Paths;
@@ -50,6 +50,9 @@ pub(crate) fn make(dir: &BoxDir, options: &mut BoxOptions) -> Result<(), EngineE
     make_dir(&data.join("work"), 0o700)?;
     let upper = data.join("upper");
     make_dir(&upper, mode_of_root(&images, image))?;
+    if let Some(container) = &options.container {
+        quota::limit(&dir.paths().data, &data, dir.id().as_str(), container.layer)?;
+    }
     if options.container.as_ref().is_some_and(|container| container.user_ids.mode == "auto") {
         let highest = highest_id(&images, image)?;
         options.id_mapping = ranges::claim(&dir.paths().data, &data, dir.id().as_str(), highest)?;

@@ -22,8 +22,10 @@ pub(crate) mod files;
 pub(crate) mod healthcheck;
 pub(crate) mod keep;
 pub mod naming;
+mod numbers;
 mod options;
 mod passwd;
+pub(crate) mod quota;
 pub(crate) mod ranges;
 pub(crate) mod rootfs;
 mod said;
@@ -47,6 +49,7 @@ pub use changes::changes;
 pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
 pub use options::{Accounts, ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp, SystemdMode};
+pub use quota::LayerLimits;
 pub use said::{ImageVolume, Said, SaidHealth};
 pub use tree::tree;
 pub use userns::{KeepId, UserIds, UserIdsWord};
@@ -109,6 +112,17 @@ pub enum ImageError {
     /// No range of ids is left.
     #[error("every range of ids for containers is in use")]
     NoIds,
+    /// Its layer cannot be limited.
+    #[error("--storage-opt: cannot limit what is in {}: {}", path.display(), boxr_runtime::error::describe(*errno))]
+    Quota {
+        /// Where it is.
+        path: PathBuf,
+        /// The system's reason.
+        errno: Errno,
+    },
+    /// No project is left.
+    #[error("--storage-opt: every project of boxr's on this filesystem is in use")]
+    NoProject,
     /// A filesystem that overlayfs does not take for changes.
     #[error("{} is on a filesystem that cannot hold the changes of a container: {}", path.display(), boxr_runtime::error::describe(*errno))]
     Filesystem {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use boxr_image::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::quota::LayerLimits;
 use super::userns::UserIds;
 use crate::health::Health;
 use crate::secret::SecretOption;
@@ -77,6 +78,9 @@ pub struct ContainerOptions {
     /// Secrets, by name only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretOption>,
+    /// How much it may change of its image.
+    #[serde(skip_serializing_if = "LayerLimits::is_empty")]
+    pub layer: LayerLimits,
     /// Whose ids its ids are.
     pub user_ids: UserIds,
 }

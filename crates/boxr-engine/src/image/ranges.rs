@@ -10,17 +10,20 @@
 //! ```
 
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::io::Errno;
 
 use super::ImageError;
+use super::numbers::{Numbers, seed};
 use crate::options::{IdExtent, IdMapping};
 
 /// Ids that are given out at once: those of a usual system, nobody's included.
 pub(crate) const UNIT: u32 = 65536;
 const FIRST: u32 = 0x7000_0000;
 const LAST: u32 = 0x7fff_ffff;
+/// The directory of the data root that says whose the units are.
+const KIND: &str = "ids";
 
 /// Where ranges are taken from: as many units of users as of groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +65,6 @@ fn longest(text: &str) -> Option<(u32, u32)> {
     ranges.max_by_key(|(_, size)| *size)
 }
 
-/// The directory of the data root that says whose the units are.
-fn directory(data: &Path) -> PathBuf {
-    data.join("ids")
-}
-
 /// Claims room for the ids up to `highest` for the container `id`, whose data directory is there already.
 ///
 /// # Errors
@@ -74,21 +72,12 @@ fn directory(data: &Path) -> PathBuf {
 pub(crate) fn claim(data: &Path, own: &Path, id: &str, highest: u32) -> Result<IdMapping, ImageError> {
     let pool = Pool::of_host();
     let count = highest / UNIT + 1;
-    let dir = directory(data);
-    let failed = |path: &Path, error: std::io::Error| ImageError::File {
-        action: "write",
-        path: path.to_owned(),
-        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-    };
-    std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, error))?;
-    // Where to begin is chance, so that two do not get in each other's way.
-    let seed = u32::from_str_radix(id.get(..7).unwrap_or("0"), 16).unwrap_or(0);
+    let numbers = Numbers::of(data, KIND).open()?;
     let places = pool.units.checked_sub(count - 1).filter(|places| *places > 0).ok_or(ImageError::NoIds)?;
     for attempt in 0..places {
-        let first = (seed.wrapping_add(attempt)) % places;
-        if take(data, id, first, count).map_err(|error| failed(&dir, error))? {
-            let note = own.join("ids");
-            symlink(format!("{first}:{count}"), &note).map_err(|error| failed(&note, error))?;
+        let first = (seed(id).wrapping_add(attempt)) % places;
+        if take(numbers, id, first, count).map_err(|error| numbers.failed(&error))? {
+            symlink(format!("{first}:{count}"), own.join("ids")).map_err(|error| numbers.failed(&error))?;
             return Ok(pool.mapping(first, count));
         }
     }
@@ -96,45 +85,17 @@ pub(crate) fn claim(data: &Path, own: &Path, id: &str, highest: u32) -> Result<I
 }
 
 /// Takes all units or none.
-fn take(data: &Path, id: &str, first: u32, count: u32) -> std::io::Result<bool> {
+fn take(numbers: Numbers<'_>, id: &str, first: u32, count: u32) -> std::io::Result<bool> {
     for unit in first..first + count {
-        if !take_one(data, id, unit)? {
-            return release(data, first, unit - first, id).map(|()| false);
+        if !numbers.take(id, unit)? {
+            return release(numbers, first, unit - first, id).map(|()| false);
         }
     }
     Ok(true)
 }
 
-fn take_one(data: &Path, id: &str, unit: u32) -> std::io::Result<bool> {
-    let path = directory(data).join(unit.to_string());
-    match symlink(id, &path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        made => return made.map(|()| true),
-    }
-    // Of a container that was killed while it was made or removed?
-    let holder = std::fs::read_link(&path);
-    let is_stale = holder.is_ok_and(|holder| {
-        let is_there = |of: &str| data.join(of).join(&holder).exists();
-        !is_there("containers") && !is_there("pods")
-    });
-    if !is_stale {
-        return Ok(false);
-    }
-    // Whoever renames its own link over the stale one first has it; another then reads that.
-    let mine = directory(data).join(format!("{unit}.{id}"));
-    symlink(id, &mine).and_then(|()| std::fs::rename(&mine, &path))?;
-    Ok(std::fs::read_link(&path).is_ok_and(|holder| holder == Path::new(id)))
-}
-
-fn release(data: &Path, first: u32, count: u32, id: &str) -> std::io::Result<()> {
-    for unit in first..first.saturating_add(count) {
-        let path = directory(data).join(unit.to_string());
-        // Only what is this container's.
-        if std::fs::read_link(&path).is_ok_and(|holder| holder == Path::new(id)) {
-            std::fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
+fn release(numbers: Numbers<'_>, first: u32, count: u32, id: &str) -> std::io::Result<()> {
+    (first..first.saturating_add(count)).try_for_each(|unit| numbers.release(id, unit))
 }
 
 /// What the container with the data directory `own` has claimed, to be given back when its files have gone.
@@ -157,7 +118,7 @@ impl Claimed {
     /// # Errors
     /// unlink(2).
     pub fn release(&self, data: &Path, id: &str) -> Result<(), Errno> {
-        release(data, self.first, self.count, id)
+        release(Numbers::of(data, KIND), self.first, self.count, id)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::options::{Accounts, ContainerOptions, Device, DeviceRule, Seccomp};
+use super::quota::LayerLimits;
 use super::userns::UserIdsWord;
 use crate::config::ConfigError;
 use crate::config::overlay::overlay;
@@ -38,6 +39,7 @@ pub struct Said {
     pub chroot_dirs: Vec<PathBuf>,
     pub image_volume: Option<ImageVolume>,
     pub seccomp_of_image: Option<bool>,
+    pub layer: LayerLimits,
 }
 
 /// What is done about directories that an image declares as volumes (podman's words).
@@ -84,6 +86,7 @@ impl Said {
             seccomp_of_image;
             devices secrets cdi volumes_from device_rules sysctls hosts dns dns_search dns_options chroot_dirs
         }
+        file.layer = file.layer.overlaid_by(flags.layer);
         let (mut accounts, said) = (file.accounts, flags.accounts);
         accounts.own |= said.own;
         accounts.passwd_entry = said.passwd_entry.or(accounts.passwd_entry);
@@ -116,6 +119,7 @@ impl Said {
             (!self.accounts.is_empty(), "--passwd, --passwd-entry, --group-entry or --hostuser"),
             (!self.chroot_dirs.is_empty(), "--chrootdirs"),
             (self.image_volume.is_some(), "--image-volume"),
+            (!self.layer.is_empty(), "--storage-opt"),
             (self.seccomp_of_image.is_some(), "--seccomp-policy"),
             (!self.hosts.is_empty(), "--add-host"),
             (self.no_hosts == Some(true), "--no-hosts"),
@@ -154,6 +158,7 @@ impl Said {
         options.shm_size = self.shm_size.filter(|size| *size > 0);
         options.accounts = self.accounts;
         options.chroot_dirs = self.chroot_dirs;
+        options.layer = self.layer;
         options.naming.hosts = self.hosts;
         options.naming.keeps_hosts = self.no_hosts.unwrap_or(false);
         options.naming.servers = self.dns;

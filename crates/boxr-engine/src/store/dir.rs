@@ -17,6 +17,7 @@ use super::naming::Names;
 use super::{Inner, StoreError, in_containers, restore};
 use crate::events::{self, Action};
 use crate::id::Id;
+use crate::image::quota::Project;
 use crate::image::ranges::Claimed;
 use crate::options::Retention;
 use crate::record::{FORMAT, Record, State, Status};
@@ -308,10 +309,13 @@ impl BoxDir {
         let record = path.join("record.json");
         files::remove_file(rustix::fs::CWD, &record).map_err(failed)?;
         let path_c = std::ffi::CString::new(path.clone().into_os_string().into_vec()).unwrap_or_default();
-        let ids = Claimed::of(&path);
+        let (ids, project) = (Claimed::of(&path), Project::of(&path));
         files::remove_tree_of_user(rustix::fs::CWD, &path_c).map_err(failed)?;
         if let Some(ids) = ids {
             ids.release(&self.0.store.paths.data, self.0.id.as_str()).map_err(failed)?;
+        }
+        if let Some(project) = project {
+            project.release(&self.0.store.paths.data, self.0.id.as_str()).map_err(failed)?;
         }
         // Last: who is killed before leaves a hold that is seen to be nobody's.
         let images = crate::image::store_path(&self.0.store.paths);

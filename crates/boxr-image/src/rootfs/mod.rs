@@ -9,6 +9,7 @@
 //! names a descriptor as `/proc/self/fd/N`, so that no path of the store's is looked up again. The one short
 //! string has room for 60 to 80 numbers, and needs `/proc/self/fd` as working directory for a moment.
 
+mod attached;
 mod changes;
 mod lookup;
 
@@ -84,7 +85,20 @@ impl Overlay<'_> {
             return nothing(self.empty);
         }
         let lower = self.lower()?;
-        let changes = self.changes.map(open_changes).transpose()?;
+        match self.mount_upon(&lower, self.changes.map(open_changes).transpose()?) {
+            Err(RootfsError { errno: Errno::INVAL, .. }) if self.shifted_by.is_some() => {
+                attached::mount(self, &lower)
+            }
+            mounted => mounted,
+        }
+    }
+
+    /// Mounts it upon directories as overlayfs is to see them.
+    fn mount_upon(
+        &self,
+        lower: &[OwnedFd],
+        changes: Option<(OwnedFd, OwnedFd)>,
+    ) -> Result<OwnedFd, RootfsError> {
         let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("open overlayfs"))?;
         fsconfig_set_string(&fs, "source", "boxr").map_err(failed("name an overlay"))?;
         if self.form == Form::User {
@@ -127,13 +141,18 @@ impl Overlay<'_> {
         let Some(user_namespace) = self.shifted_by else {
             return rustix::io::fcntl_dupfd_cloexec(dir, 3).map_err(failed("open a layer"));
         };
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        let tree = open_tree(dir, "", flags).map_err(failed("clone the mount of a layer"))?;
+        let tree = clone_tree(dir)?;
         let change = Change { set: attr::IDMAP, user_namespace: Some(user_namespace), ..Change::default() };
         set_attributes(tree.as_fd(), c"", false, &change).map_err(failed("shift the ids of a layer"))?;
         Ok(tree)
     }
+}
+
+/// A mount of the same directory, attached nowhere.
+fn clone_tree(dir: BorrowedFd<'_>) -> Result<OwnedFd, RootfsError> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(dir, "", flags).map_err(failed("clone the mount of a layer"))
 }
 
 /// `upper` and `work`.
@@ -147,9 +166,7 @@ fn open_changes(dir: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), RootfsError> 
 
 /// The root filesystem of an image without layers.
 fn nothing(empty: BorrowedFd<'_>) -> Result<OwnedFd, RootfsError> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let tree = open_tree(empty, "", flags).map_err(failed("clone a mount"))?;
+    let tree = clone_tree(empty)?;
     let change = Change { set: attr::RDONLY, ..Change::default() };
     set_attributes(tree.as_fd(), c"", false, &change).map_err(failed("make a mount read-only"))?;
     Ok(tree)

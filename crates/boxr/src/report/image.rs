@@ -14,6 +14,7 @@ use boxr_image::registry::{RegistriesError, RegistryError};
 use boxr_image::rootfs::RootfsError;
 use boxr_image::store::StoreError;
 use boxr_image::unpack::UnpackError;
+use rustix::io::Errno;
 
 use super::{Explain, Report, errno_text, io_text};
 
@@ -47,7 +48,7 @@ impl Explain for ImageError {
                     "overlayfs needs extended attributes there: another filesystem, or Linux 6.6 for tmpfs",
                 )
                 .suggest("boxr --root DIR run IMAGE"),
-            Self::Device { errno, .. } if *errno == rustix::io::Errno::NODEV => {
+            Self::Device { errno, .. } if *errno == Errno::NODEV => {
                 told(self).detail("it is no device, nor a directory with any")
             }
             Self::Cdi(error) => error.report(),
@@ -56,7 +57,18 @@ impl Explain for ImageError {
                          /etc/subgid, or 4096 times as many")
                 .suggest("boxr prune")
                 .suggest("boxr run --userns host IMAGE"),
-            Self::Owners(_)
+            Self::Quota { errno: Errno::PERM | Errno::ACCESS, .. } => told(self)
+                .detail("the kernel lets root of the host alone limit a directory (project quota)")
+                .suggest("boxr run --read-only --tmpfs /tmp:size=100m IMAGE"),
+            Self::Quota { errno: Errno::NOSYS | Errno::SRCH | Errno::OPNOTSUPP | Errno::NOTTY, .. } => told(self)
+                .detail(
+                    "the filesystem, or the kernel (Linux 5.14), counts no projects: xfs mounted with pquota does, and ext4 with \
+                     the features project and quota (tune2fs) mounted with prjquota",
+                )
+                .suggest("boxr --root DIR run IMAGE"),
+            Self::Quota { .. }
+            | Self::NoProject
+            | Self::Owners(_)
             | Self::User(_)
             | Self::File { .. }
             | Self::Device { .. }

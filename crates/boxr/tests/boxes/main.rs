@@ -33,6 +33,7 @@ mod own_binary;
 mod owners;
 mod pods;
 mod privileges;
+mod quotas;
 mod readme;
 mod records;
 mod replay;
@@ -79,6 +80,7 @@ fn main() -> std::process::ExitCode {
         events::TESTS,
         debug::TESTS,
         user_ids::TESTS,
+        quotas::TESTS,
         users::TESTS,
         privileges::TESTS,
         records::TESTS,

@@ -6,7 +6,7 @@ use super::{BOOL, D, E, FILE, Setting, TIME, add, both, flag, put, same};
 use crate::config::grammar;
 use crate::config::raw::{RawRun, Stream};
 use crate::config::value::{Base, Invalid, Node};
-use crate::image::{ImageVolume, SystemdMode, accounts};
+use crate::image::{ImageVolume, LayerLimits, SystemdMode, accounts};
 use crate::options::MountOption;
 
 /// Keys of no table come first.
@@ -44,6 +44,11 @@ pub(super) static SETTINGS: &[Setting] = &[
     }),
     same("image-volume", "bind, anonymous, tmpfs or ignore", E("\"ignore\""), |raw, node, _| {
         put(&mut raw.container.image_volume, image_volume(node)?)
+    }),
+    same("storage-opt", "size=BYTES or inodes=N", E("[\"size=10G\"]"), |raw, node, _| {
+        let said = node.each(|node| layer_limit(node))?;
+        raw.container.layer = said.into_iter().fold(raw.container.layer, LayerLimits::overlaid_by);
+        Ok(())
     }),
     same("chrootdirs", "absolute paths with commas between", E("[\"/srv/chroot\"]"), |raw, node, _| {
         let dirs = node.each(chroots)?;
@@ -164,6 +169,20 @@ fn image_volume(node: &Node) -> Result<ImageVolume, Invalid> {
         "tmpfs" => Ok(ImageVolume::Tmpfs),
         "ignore" => Ok(ImageVolume::Ignore),
         _ => Err(node.invalid("no such choice")),
+    }
+}
+
+fn layer_limit(node: &Node) -> Result<LayerLimits, Invalid> {
+    let text = node.text()?;
+    let number = match text.split_once('=') {
+        Some(("size", value)) => (grammar::size(value)?, true),
+        Some(("inodes", value)) => (value.parse().map_err(|_| node.invalid("not a number of files"))?, false),
+        _ => return Err(node.invalid("not size=BYTES or inodes=N")),
+    };
+    match number {
+        (0, _) => Err(node.invalid("the limit is 0")),
+        (size, true) => Ok(LayerLimits { size: Some(size), inodes: None }),
+        (inodes, false) => Ok(LayerLimits { size: None, inodes: Some(inodes) }),
     }
 }
 

@@ -20,6 +20,13 @@ pub static BESIDES: &[Flag] = &[
     Flag::value("chrootdirs", "DIR,...", "Directories that have its /etc/hosts and resolv.conf, too")
         .group(FILES)
         .repeat(),
+    Flag::value("storage-opt", "size=BYTES", "How much a container may change of its image; also inodes=N")
+        .group(FILES)
+        .repeat()
+        .doc(
+            "Root's only, where the data root is on xfs mounted with pquota or ext4 with prjquota; elsewhere it is refused. \
+                Logs and volumes are not counted.",
+        ),
     Flag::switch("passwd", "Give a user whom the image does not know a line in /etc/passwd").group(WHO),
     Flag::value("passwd-entry", "LINE", "That line, of $USERNAME, $UID, $GID, $NAME and $HOME").group(WHO),
     Flag::value("group-entry", "LINE", "The line in /etc/group, of $GROUPNAME, $GID and $USERLIST")
