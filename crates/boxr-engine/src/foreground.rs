@@ -13,6 +13,7 @@ use crate::events::{self, Action, Event, Journal};
 use crate::id::Id;
 use crate::image::{self, ContainerFiles};
 use crate::join::{FindBox, JoinError};
+use crate::lifecycle::requires;
 use crate::monitor::health_of;
 use crate::network;
 use crate::options::{BoxOptions, Tty};
@@ -69,7 +70,10 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
             timing.mark(step);
         }
     };
+    requires::resolve(store, &mut request.options)?;
+    requires::start_first(store, &request.options)?;
     let claim = store.create(request.name.as_deref(), request.options.retention)?;
+    requires::note(store, &request.options, claim.id())?;
     let name = claim.name().to_owned();
     mark("state directory");
     image::files::make(&claim, &mut request.options)?;

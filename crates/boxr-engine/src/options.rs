@@ -303,6 +303,9 @@ pub struct BoxOptions {
     /// A program of the host that is the first process and has the command as its arguments (`--init-path`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_path: Option<PathBuf>,
+    /// Ids of boxes that are started before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
     /// File that gets the pid of the monitor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor_pidfile: Option<PathBuf>,

@@ -79,6 +79,12 @@ pub enum EngineError {
         /// How it is, such as "is not running".
         is: String,
     },
+    /// A box that another requires is not there.
+    #[error("--requires {wanted}: no such box")]
+    Required {
+        /// Its name or id.
+        wanted: String,
+    },
     /// Files did not get into the box, or out of it.
     #[error("cannot copy {way} box {name}: {reason}")]
     Copy {

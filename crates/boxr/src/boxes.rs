@@ -1,6 +1,7 @@
 //! What commands about existing boxes share: the store, and several names in one line.
 
 use boxr_engine::lifecycle::remove::{Force, remove};
+use boxr_engine::lifecycle::requires::dependents_first;
 use boxr_engine::outcome::EngineError;
 use boxr_engine::paths::Paths;
 use boxr_engine::record::{State, Status};
@@ -133,7 +134,8 @@ pub fn act(
 ) -> Result<u8, Report> {
     let store = open_store(&invocation.globals)?;
     let ignores = invocation.offers("ignore") && invocation.switch("ignore");
-    for_each(targets(&store, invocation, wanted)?, |name| {
+    let names = dependents_first(&store, targets(&store, invocation, wanted)?, false)?;
+    for_each(names, |name| {
         let dir = match store.resolve(&name) {
             Err(StoreError::NotFound { .. }) if ignores => return Ok(()),
             found => found.map_err(|error| Report::from(error).status(1))?,

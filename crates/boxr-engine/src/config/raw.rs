@@ -65,6 +65,7 @@ pub struct RawRun {
     pub annotations: Vec<(String, String)>,
     pub personality: Option<String>,
     pub init_path: Option<PathBuf>,
+    pub requires: Vec<String>,
     pub read_only_tmpfs: Option<bool>,
     pub monitor_pidfile: Option<PathBuf>,
     /// Which standard streams are connected; nothing said is all.
@@ -206,7 +207,7 @@ impl RawRun {
             new_session stop_signal stop_timeout log_max_size log_max_files pidfile cidfile preserve_fds
             detach_keys publish_all ip ip6 mac_address env_host http_proxy unset_all_env personality init_path
             read_only_tmpfs monitor_pidfile signal_proxy log_driver log_path log_tag systemd cgroup_mode cgroup_parent;
-            publish expose network_alias unset_env annotations attach
+            publish expose network_alias unset_env annotations attach requires
             env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits notes
         }
         file

@@ -215,6 +215,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         annotations: raw.annotations.into_iter().collect(),
         personality: raw.personality,
         init_path: raw.init_path,
+        requires: raw.requires,
         monitor_pidfile: raw.monitor_pidfile,
         pidfile: raw.pidfile,
         pod: raw.pod.map(|pod| crate::pod::Membership { id: pod.id }),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::requires;
 use crate::events::{self, Action};
 use crate::foreground::{new_state, write_files_for_caller};
 use crate::image;
@@ -26,6 +27,7 @@ pub struct CreateRequest {
 /// # Errors
 /// [`EngineError`]; nothing is left behind.
 pub fn create(store: &Store, mut request: CreateRequest) -> Result<State, EngineError> {
+    requires::resolve(store, &mut request.options)?;
     let (claim, state) = claim(store, &mut request)?;
     write_files_for_caller(&request.options, request.cidfile.as_deref(), &state)?;
     claim.commit()?;
@@ -45,5 +47,6 @@ pub(super) fn claim(store: &Store, request: &mut CreateRequest) -> Result<(Claim
     let record = Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() };
     claim.write_record(&record)?;
     claim.write_state(&state)?;
+    requires::note(store, &request.options, claim.id())?;
     Ok((claim, state))
 }

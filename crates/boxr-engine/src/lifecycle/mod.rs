@@ -9,6 +9,7 @@ mod freeze;
 pub mod members;
 pub mod prune;
 pub mod remove;
+pub mod requires;
 mod start;
 pub mod stats;
 mod stop;

@@ -1,15 +1,16 @@
 //! Removing everything that has ended.
 
 use super::remove::{Force, RemoveError, remove};
+use super::requires;
 use super::usage::bytes_below;
 use crate::id::Id;
 use crate::record::State;
-use crate::store::{Contents, Observed, Store, StoreError};
+use crate::store::{Contents, Entry, Observed, Store, StoreError};
 
 /// What a prune did.
 #[derive(Debug, Default)]
 pub struct Pruned {
-    /// What was removed, the oldest first.
+    /// What was removed, the oldest first, but those that require others before them.
     pub removed: Vec<Id>,
     /// What was not, and why.
     pub failed: Vec<(Id, RemoveError)>,
@@ -24,19 +25,23 @@ pub struct Pruned {
 /// When boxes cannot be listed.
 pub fn prune(store: &Store, wanted: impl Fn(&State) -> bool) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
-    for entry in store.list()? {
-        let Contents::Known { state, observed } = entry.contents else { continue };
-        if !matches!(observed, Observed::Exited(_) | Observed::Created) || !wanted(&state) {
-            continue;
+    let is_meant = |entry: &Entry| match &entry.contents {
+        Contents::Known { state, observed } => {
+            matches!(observed, Observed::Exited(_) | Observed::Created) && wanted(state)
         }
-        match remove_one(store, &entry.id) {
+        _ => false,
+    };
+    let meant: Vec<Entry> = store.list()?.into_iter().filter(is_meant).collect();
+    let ids = meant.iter().map(|entry| entry.id.as_str().to_owned()).collect();
+    for id in requires::dependents_first(store, ids, false)?.iter().filter_map(|id| Id::parse(id)) {
+        match remove_one(store, &id) {
             Ok(bytes) => {
                 pruned.bytes = pruned.bytes.saturating_add(bytes);
-                pruned.removed.push(entry.id);
+                pruned.removed.push(id);
             }
             // Somebody else was faster.
             Err(RemoveError::Store(StoreError::NotFound { .. })) => {}
-            Err(error) => pruned.failed.push((entry.id, error)),
+            Err(error) => pruned.failed.push((id, error)),
         }
     }
     Ok(pruned)

@@ -41,6 +41,14 @@ pub enum RemoveError {
         /// `running`, `paused`, `starting`.
         state: &'static str,
     },
+    /// Others require it.
+    #[error("box {name} is required by {}", by.join(", "))]
+    Required {
+        /// Its name.
+        name: String,
+        /// Their names.
+        by: Vec<String>,
+    },
     /// It was killed, and does not end.
     #[error("box {name}: process {pid} was killed and has not ended within {} s", patience.as_secs())]
     Unkillable {
@@ -118,6 +126,15 @@ fn remove_found(store: &Store, dir: &BoxDir, force: Force) -> Result<(), RemoveE
 }
 
 fn remove_known(store: &Store, dir: &BoxDir, state: &State, force: Force) -> Result<(), RemoveError> {
+    let others = super::requires::dependents(store, dir)?;
+    if !others.is_empty() {
+        let name =
+            |dir: &BoxDir| dir.read_state().map_or_else(|_| dir.id().short().to_owned(), |state| state.name);
+        return Err(RemoveError::Required {
+            name: state.name.clone(),
+            by: others.iter().map(name).collect(),
+        });
+    }
     let observed = store.observe(state);
     if let (Some(word), Force::No) = (running_word(observed), force) {
         return Err(RemoveError::Running { name: state.name.clone(), state: word });

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::create::{self, CreateRequest};
+use super::requires;
 use crate::events::{Action, Event};
 use crate::monitor::attach::{AttachOptions, Attachment, Left};
 use crate::monitor::{self, StartRequest, Started};
@@ -66,6 +67,8 @@ fn launch(
     status: Option<StatusSink>,
     client: Option<OwnedFd>,
 ) -> Result<(BoxDir, State, Started), EngineError> {
+    requires::resolve(store, &mut request.options)?;
+    requires::start_first(store, &request.options)?;
     let (claim, state) = create::claim(store, &mut request)?;
     let mut events = vec![Event::of_box(&state, Action::Create)];
     events.extend(client.is_some().then(|| Event::of_box(&state, Action::Attach)));
@@ -87,6 +90,19 @@ fn launch(
 /// # Errors
 /// [`EngineError::Wrong`] for one that runs already.
 pub fn start(store: &Store, dir: &BoxDir, mode: &StartMode) -> Result<Option<Left>, EngineError> {
+    start_chained(store, dir, mode, &mut Vec::new())
+}
+
+/// The same, where others are about to be started because they require it.
+pub(super) fn start_chained(
+    store: &Store,
+    dir: &BoxDir,
+    mode: &StartMode,
+    chain: &mut Vec<String>,
+) -> Result<Option<Left>, EngineError> {
+    chain.push(dir.id().as_str().to_owned());
+    requires::start_all(store, &dir.read_record()?.options, chain)?;
+    chain.pop();
     let (attachment, client) = match mode {
         StartMode::Detached => (None, None),
         StartMode::Attached(_) => {

@@ -63,6 +63,10 @@ fn chosen(
 ) -> Result<Vec<(String, BoxDir)>, EngineError> {
     let is_wanted = |id: &str| view.members.iter().any(|member| member.id == id && wanted(member.status));
     let dirs = view.box_dirs(store)?;
+    let ids = dirs.iter().map(|(_, dir)| dir.id().as_str().to_owned()).collect();
+    let order = lifecycle::requires::dependents_first(store, ids, false)?;
+    let mut dirs = dirs;
+    dirs.sort_by_key(|(_, dir)| order.iter().position(|id| id == dir.id().as_str()));
     Ok(dirs.into_iter().filter(|(_, dir)| is_wanted(dir.id().as_str())).collect())
 }
 

@@ -2,6 +2,7 @@
 
 use boxr_engine::lifecycle;
 use boxr_engine::lifecycle::remove::{Force, remove};
+use boxr_engine::lifecycle::requires::dependents_first;
 use boxr_engine::store::{Store, StoreError};
 use boxr_engine::volume;
 
@@ -32,6 +33,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         }
         _ => named(&store, &invocation)?,
     };
+    let names = dependents_first(&store, names, invocation.switch("depend"))?;
     let terms = stop::terms(&invocation)?;
     let ignores = force == Force::Yes || invocation.switch("ignore");
     boxes::for_each(&names, |name| {

@@ -29,9 +29,11 @@ impl Explain for EngineError {
             Self::OwnBinary(_) => Report::new(self.to_string()),
             Self::Process(error) => error.report(),
             Self::Join(error) => error.report(),
-            Self::System { .. } | Self::MonitorLost { .. } | Self::Copy { .. } | Self::Debug { .. } => {
-                Report::new(self.to_string())
-            }
+            Self::System { .. }
+            | Self::MonitorLost { .. }
+            | Self::Copy { .. }
+            | Self::Required { .. }
+            | Self::Debug { .. } => Report::new(self.to_string()),
             Self::Wrong { name, is } => wrong(name, is),
             Self::Attempt(error) => error.report(),
             Self::File { path, errno } => Report::new(format!("cannot write {path}: {}", errno_text(*errno))),

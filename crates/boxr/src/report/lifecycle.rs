@@ -11,6 +11,10 @@ impl Explain for RemoveError {
             Self::Running { name, state } => Report::new(format!("cannot remove box {name}: it is {state}"))
                 .suggest(format!("boxr rm -f {name}"))
                 .suggest(format!("boxr stop {name}")),
+            Self::Required { name, by } => {
+                Report::new(format!("cannot remove box {name}: it is required by {}", by.join(", ")))
+                    .suggest(format!("boxr rm --depend {name}"))
+            }
             Self::Unkillable { name, pid, wchan, patience } => {
                 let seconds = patience.as_secs();
                 let report = Report::new(format!(

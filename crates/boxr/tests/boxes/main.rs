@@ -37,6 +37,7 @@ mod quotas;
 mod readme;
 mod records;
 mod replay;
+mod requires;
 mod restarts;
 mod rootfs;
 mod sandbox;
@@ -81,6 +82,7 @@ fn main() -> std::process::ExitCode {
         debug::TESTS,
         user_ids::TESTS,
         quotas::TESTS,
+        requires::TESTS,
         users::TESTS,
         privileges::TESTS,
         records::TESTS,

@@ -38,6 +38,15 @@ pub(super) static SETTINGS: &[Setting] = &[
         let path = base.absolute(node.text()?)?;
         put(&mut raw.init_path, existing(node, path)?)
     }),
+    same("requires", "names of boxes with commas between", E("[\"db\"]"), |raw, node, _| {
+        let names =
+            node.each(|node| node.text().map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>()))?;
+        let names = names.concat();
+        if names.iter().any(String::is_empty) {
+            return Err(node.invalid("a name is missing"));
+        }
+        add(&mut raw.requires, names)
+    }),
     same("read-only-tmpfs", BOOL, E("true"), |raw, node, _| put(&mut raw.read_only_tmpfs, node.boolean()?)),
     same("conmon-pidfile", FILE, E("\"/run/monitor.pid\""), |raw, node, base| {
         put(&mut raw.monitor_pidfile, base.absolute(node.text()?)?)
@@ -46,7 +55,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         put(&mut raw.container.image_volume, image_volume(node)?)
     }),
     same("storage-opt", "size=BYTES or inodes=N", E("[\"size=10G\"]"), |raw, node, _| {
-        let said = node.each(|node| layer_limit(node))?;
+        let said = node.each(layer_limit)?;
         raw.container.layer = said.into_iter().fold(raw.container.layer, LayerLimits::overlaid_by);
         Ok(())
     }),

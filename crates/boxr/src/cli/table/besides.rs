@@ -39,6 +39,11 @@ pub static BESIDES: &[Flag] = &[
     Flag::value("init-path", "FILE", "A program of the host as first process, which runs the command")
         .group(LIFE)
         .complete(Complete::File),
+    Flag::value("requires", "NAME,...", "Boxes that are started before it, and not removed before it")
+        .group(LIFE)
+        .repeat()
+        .complete(Complete::Container)
+        .doc("What those require comes first. boxr rm --depend removes a box with all that require it."),
     Flag::value("health-start-interval", "TIME", "Between two checks in the start period (default 5s)")
         .group(HEALTH),
     Flag::value("conmon-pidfile", "FILE", "Write the pid of the box's monitor to a file")

@@ -304,6 +304,7 @@ pub(super) static RM: Command = Command {
         Flag::switch("force", "Kill those that run; no error for those that are not there").short('f'),
         Flag::switch("all", "All boxes").short('a'),
         Flag::switch("volumes", "Their volumes too that nobody gave a name").short('v'),
+        Flag::switch("depend", "Those that require them (run --requires) too, before them"),
         Flag::value("filter", "KEY=VALUE", "Boxes that match, as of boxr ps").repeat(),
         LATEST,
         CIDFILE,

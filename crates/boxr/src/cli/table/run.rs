@@ -74,7 +74,7 @@ pub(super) static CREATE: Command = Command {
 };
 
 /// Flags of docker's run that a later version is to have.
-pub static LATER: &[&str] = &["link", "requires"];
+pub static LATER: &[&str] = &["link"];
 
 pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')

@@ -36,6 +36,8 @@ pub(super) struct View {
     restart_count: u32,
     driver: String,
     platform: String,
+    /// Ids of what is started before it.
+    dependencies: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<u64>,
     mounts: Vec<Value>,
@@ -129,6 +131,7 @@ pub(super) fn make(sources: Sources<'_>) -> View {
         restart_count: state.again.count,
         driver: "boxr".to_owned(),
         platform: "linux".to_owned(),
+        dependencies: options.requires.clone(),
         size_rw: size,
         mounts: mounts(options, data.as_deref()),
         host_config: host_config(options),
