@@ -17,7 +17,7 @@ use crate::definition::{Definition, Driver};
 use crate::error::{Collected, Error};
 use crate::files::{self, Lock, Sharing};
 use crate::firewall::Firewall;
-use crate::helper::{self, Helper, Task};
+use crate::helper::{self, Helper};
 use crate::host_side::{self, HostLoopback, HostSide};
 use crate::link::Links;
 use crate::networks::{IsAlive, Networks};
@@ -98,6 +98,8 @@ struct Help {
     helper: Helper,
     mac: Option<MacAddress>,
     host: Option<HostSide>,
+    /// Whether the container has IPv6, and its ports.
+    has_ipv6: bool,
 }
 
 /// A container that is on its networks.
@@ -482,7 +484,7 @@ impl Reservation<'_> {
                 why: "ports are published on bridge networks that are not internal".to_owned(),
             });
         };
-        let ipv6 = endpoint.address(true).is_some();
+        let ipv6 = self.attachment.has_ipv6_ports(endpoint);
         let others = self.networks.others(&self.attachment.id, is_alive)?;
         let (published, holds) = publish::take(ports, network.options.host_ip, ipv6, &others)?;
         self.attachment.published = published;
@@ -502,17 +504,7 @@ impl Reservation<'_> {
     /// The kernel's refusal; nothing is left, and nothing reserved.
     pub fn connect(mut self, pid: i32, namespace: BorrowedFd<'_>) -> Result<Connected, Error> {
         if let Some(help) = &self.help {
-            let pid_file = self.networks.pid_file(&self.attachment.id);
-            let published = &self.attachment.published;
-            let task = Task::Container;
-            help.helper.start(&helper::Wanted {
-                pid,
-                published,
-                mac: help.mac,
-                pid_file: &pid_file,
-                task,
-                host: help.host,
-            })?;
+            help.connect(&self.attachment, &self.networks.pid_file(&self.attachment.id), pid)?;
         } else if let Some(realm) = &self.realm {
             self.make_in_realm(realm, pid, namespace)?;
         } else {

@@ -10,7 +10,7 @@ use crate::definition::Driver;
 use crate::error::Error;
 use crate::files::{self, Existing, Lasting};
 use crate::firewall::Forward;
-use crate::host_side::HostLoopback;
+use crate::host_side::{self, HostLoopback};
 use crate::networks::Networks;
 use crate::port::Published;
 
@@ -67,6 +67,14 @@ impl Attachment {
     /// Whether a container on networks of the user's realm has a helper of its own beside it.
     pub(crate) fn needs_helper(&self) -> bool {
         !self.published.is_empty() || self.host_loopback.is_some()
+    }
+
+    /// Whether ports of IPv6 lead to it: in a realm by its helper.
+    pub(crate) fn has_ipv6_ports(&self, endpoint: &Endpoint) -> bool {
+        match self.realm {
+            true => host_side::device_with_ipv6().is_some(),
+            false => endpoint.address(true).is_some(),
+        }
     }
 
     /// Where it reaches the host.

@@ -8,8 +8,8 @@ use crate::attachment::{Attachment, Endpoint};
 use crate::definition::{Definition, Driver};
 use crate::error::Error;
 use crate::firewall::Firewall;
-use crate::helper::{self, Ends, Task};
-use crate::host_side::HostLoopback;
+use crate::helper::{self, Ends, PORTS6, Task};
+use crate::host_side::{self, HostLoopback};
 use crate::link::{Device, Links};
 use crate::networks::Networks;
 use crate::realm::Realm;
@@ -94,6 +94,7 @@ impl Networks {
         let program = helper::find()?;
         let pid_file = self.pid_file(&attachment.id);
         let host = attachment.host_loopback.map(HostLoopback::side);
+        let ipv6 = host_side::device_with_ipv6();
         let wanted = helper::Wanted {
             pid,
             published: &attachment.published,
@@ -101,10 +102,18 @@ impl Networks {
             pid_file: &pid_file,
             task: Task::Ports,
             host,
+            ipv6: ipv6.as_deref(),
         };
         helper::start(&program, &wanted)?;
         let Ends { device, own, other, prefix } = helper::ports_ends(host);
-        realm.run(|| Links::open_in(namespace)?.answer_through(device, (own, prefix), other))
+        realm.run(|| {
+            let mut inside = Links::open_in(namespace)?;
+            if ipv6.is_some() {
+                let [own, near, other] = PORTS6;
+                inside.answer_through_ipv6(device, (own, near), other)?;
+            }
+            inside.answer_through(device, (own, prefix), other)
+        })
     }
 
     /// The bridge networks of containers.

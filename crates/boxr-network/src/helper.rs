@@ -5,7 +5,7 @@
 //! the file in which it wrote its pid, and is believed to be ours only if that file stands on its command line.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -43,6 +43,8 @@ pub(crate) struct Wanted<'a> {
     pub task: Task,
     /// Where the host is to be reached, for a container.
     pub host: Option<HostSide>,
+    /// The host's device with IPv6, for ports.
+    pub ipv6: Option<&'a str>,
 }
 
 /// What a helper is for.
@@ -69,6 +71,13 @@ pub(crate) struct Ends {
     pub prefix: u8,
 }
 
+/// The same of IPv6 (RFC 4193): the container's, its link-local one, and the other end's.
+pub(crate) const PORTS6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd62, 0x6f78, 0x7277, 0, 0, 0, 0, 2),
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2),
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
+];
+
 impl Ends {
     /// In a subnet that no network has: the second address is the device's own, the first the other's.
     const fn in_net(device: &'static str, third: u8) -> Self {
@@ -92,6 +101,12 @@ impl Wanted<'_> {
         if let Some(Ends { own, other, prefix, .. }) = ends {
             let words = [("-a", own.to_string()), ("-n", prefix.to_string()), ("-g", other.to_string())];
             flags.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        }
+        if let (Task::Ports, Some(outside)) = (self.task, self.ipv6) {
+            let [own, _, other] = PORTS6.map(|address| address.to_string());
+            // An advertisement would bring a way out, and an address that is asked for from nowhere.
+            let words = ["-a", &own, "-g", &other, "--outbound-if6", outside, "--no-ra"];
+            flags.extend(words.map(str::to_owned));
         }
         // What comes for the other end goes to the host's loopback interface otherwise.
         if !self.host.is_some_and(|host| host.has_loopback) {

@@ -4,6 +4,7 @@
 //! address of its own instead, and its way out leads through the neighbouring one: the host's side. Where that was
 //! asked for, what is sent to the host's side comes to the host's loopback interface.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::str::FromStr;
 
@@ -90,9 +91,49 @@ pub(crate) fn address_of_host() -> Option<IpAddr> {
     socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback())
 }
 
+/// A device of the host's with an address of IPv6 that others reach (`if_inet6` of proc_net(5)).
+pub(crate) fn device_with_ipv6() -> Option<String> {
+    // Without IPv6 there is no such file.
+    let text = fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
+    text.lines().find_map(with_global_address).map(str::to_owned)
+}
+
+fn with_global_address(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace().skip(3);
+    (words.next() == Some("00")).then(|| words.nth(1)).flatten()
+}
+
+/// Whether pasta gives a container IPv6: it does where the host has a default route (`ipv6_route` of proc_net(5)).
+pub(crate) fn has_way_out_by_ipv6() -> bool {
+    let text = fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();
+    text.lines().any(is_default_route)
+}
+
+fn is_default_route(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    // Those that refuse packets are lo's.
+    matches!(words[..], [to, "00", .., device] if to.bytes().all(|digit| digit == b'0') && device != "lo")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_proc_says_of_ipv6_is_read() {
+        assert_eq!(with_global_address("20010db8000000000000000000000002 1f 40 00 82      up0"), Some("up0"));
+        assert_eq!(with_global_address("fe800000000000001c0a8afffe9dd2ce 1f 40 20 80      up0"), None);
+        assert_eq!(with_global_address("00000000000000000000000000000001 01 80 10 80       lo"), None);
+        let zeros = "0".repeat(32);
+        let route = |to: &str, length: &str, device: &str| {
+            format!(
+                "{to} {length} {zeros} 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003 {device}"
+            )
+        };
+        assert!(is_default_route(&route(&zeros, "00", "up0")));
+        assert!(!is_default_route(&route(&zeros, "00", "lo")));
+        assert!(!is_default_route(&route("20010db8000000000000000000000000", "40", "up0")));
+    }
 
     #[test]
     fn a_container_is_the_neighbour_of_the_host() {

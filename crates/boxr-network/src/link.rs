@@ -1,6 +1,6 @@
 //! Devices, addresses and routes: rtnetlink(7).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use boxr_sys::netlink::{Body, CREATE, CREATE_NEW, DUMP, Message, Netlink, Refused, Request, message};
@@ -25,6 +25,10 @@ mod attribute {
     pub(super) const MASTER: u16 = 10;
     pub(super) const INFO: u16 = 18;
     pub(super) const NAMESPACE: u16 = 28;
+    /// `IFLA_AF_SPEC`, `AF_INET6`, `IFLA_INET6_ADDR_GEN_MODE`.
+    pub(super) const FAMILIES: u16 = 26;
+    pub(super) const INET6: u16 = 10;
+    pub(super) const GENERATION: u16 = 8;
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
     pub(super) const SLAVE_KIND: u16 = 4;
@@ -39,6 +43,8 @@ mod attribute {
 /// `IFA_LOCAL`, `IFA_ADDRESS`, `IFA_BROADCAST`, `IFA_FLAGS`; `IFA_F_NODAD`.
 const IFA: [u16; 4] = [2, 1, 4, 8];
 const NO_DUPLICATE_DETECTION: u32 = 2;
+/// `IN6_ADDR_GEN_MODE_NONE`
+const NO_GENERATION: u8 = 1;
 /// `RTA_DST`, `RTA_OIF`, `RTA_GATEWAY`.
 const RTA: [u16; 3] = [1, 4, 5];
 
@@ -259,6 +265,39 @@ impl Links {
         match self.0.ask(request.kind, request.flags, &request.body) {
             Ok(_) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(Error::system("give an address to", name, errno)),
+        }
+    }
+
+    /// The same for IPv6, without announcing an address: a helper would take the question whether somebody has it for
+    /// a packet from nowhere, and send there from then on.
+    ///
+    /// A container without IPv6 goes without.
+    pub(crate) fn answer_through_ipv6(
+        &mut self,
+        name: &str,
+        (own, near): (Ipv6Addr, Ipv6Addr),
+        gateway: Ipv6Addr,
+    ) -> Result<(), Error> {
+        let missing = || Error::system("find the device", name, Errno::NODEV);
+        let index = self.index(name)?.ok_or_else(missing)?;
+        let no_own = Body::new(&link(index, 0, 0)).with_nested(attribute::FAMILIES, |families| {
+            families
+                .with_nested(attribute::INET6, |inet6| inet6.with(attribute::GENERATION, &[NO_GENERATION]))
+        });
+        let requests = [
+            Request { kind: message::NEW_LINK, flags: 0, body: no_own },
+            add_address(index, near.into(), 64),
+            add_address(index, own.into(), 64),
+            Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(index, UP, UP)) },
+            add_route_of_table(index, gateway.into()),
+            add_rule_for(own.into()),
+        ];
+        match self.0.ask_all(&requests) {
+            Ok(()) => Ok(()),
+            // The rule, of a device that was there before.
+            Err(Refused { index: Some(5), errno: Errno::EXIST }) => Ok(()),
+            Err(Refused { errno: Errno::ACCESS | Errno::AFNOSUPPORT | Errno::OPNOTSUPP, .. }) => Ok(()),
+            Err(Refused { errno, .. }) => Err(Error::system("set up IPv6 of the device", name, errno)),
         }
     }
 

@@ -86,7 +86,7 @@ impl Realm {
     }
 
     /// Those of a process of the user's.
-    fn of(pid: i32) -> Result<Self, Errno> {
+    pub(crate) fn of(pid: i32) -> Result<Self, Errno> {
         Ok(Self { user: open(pid, "user")?, network: open(pid, "net")? })
     }
 
@@ -96,7 +96,11 @@ impl Realm {
 
     /// Enters it for good.
     fn enter(&self) -> Result<(), Errno> {
-        move_into_link_name_space(self.user.as_fd(), Some(LinkNameSpaceType::User))?;
+        // The caller's own is not entered again (setns(2)).
+        let own = fs::metadata("/proc/thread-self/ns/user").ok().map(|own| own.ino());
+        if own != inode(&self.user) {
+            move_into_link_name_space(self.user.as_fd(), Some(LinkNameSpaceType::User))?;
+        }
         move_into_link_name_space(self.network.as_fd(), Some(LinkNameSpaceType::Network))
     }
 
@@ -297,6 +301,7 @@ impl Networks {
             pid_file: &pid_file,
             task: Task::Realm,
             host: None,
+            ipv6: None,
         };
         helper::start(&program, &wanted)
     }

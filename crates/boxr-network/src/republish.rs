@@ -83,7 +83,7 @@ impl Networks {
             helper::find()?;
         }
         let host_ip = self.find(&endpoint.network)?.options.host_ip;
-        let ipv6 = endpoint.address(true).is_some() && !before.realm;
+        let ipv6 = before.has_ipv6_ports(endpoint);
         let mut others = self.others(container.id, is_alive)?;
         others.push(before.clone());
         let (more, holds) = publish::take(specs, host_ip, ipv6, &others)?;

@@ -24,6 +24,14 @@ pub(crate) fn prepare(bridge: &str, ipv6: bool, internal: bool) -> Result<(), Er
     Ok(())
 }
 
+/// In a container's namespace, before a helper makes its device: addresses of IPv6 are the container's without a
+/// question whether somebody has them, which pasta would take for a packet from nowhere, and send ports there.
+pub(crate) fn announce_no_address() -> Result<(), Error> {
+    let path = "/proc/sys/net/ipv6/conf/default/accept_dad";
+    // The kernel may have no IPv6.
+    if Path::new(path).exists() { set(path, "0") } else { Ok(()) }
+}
+
 /// Whether packets between the ports of a bridge are shown to the firewall (br_netfilter).
 pub(crate) fn bridges_are_filtered() -> bool {
     let mut value = [0u8; 1];

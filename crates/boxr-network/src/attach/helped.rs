@@ -1,13 +1,16 @@
 //! A user's container on the default network: all of its network is a helper's.
 
+use std::path::Path;
+
 use super::{AttachRequest, Help, NetworkUse, Reservation};
 use crate::attachment::Attachment;
 use crate::error::Error;
-use crate::helper::{self, Helper};
+use crate::helper::{self, Helper, Task, Wanted};
 use crate::host_side::{self, HostLoopback, HostSide};
 use crate::networks::{DEFAULT, IsAlive, Networks};
 use crate::port::{PortSpec, Protocol};
 use crate::publish::{self, Holds};
+use crate::realm::Realm;
 use crate::slirp4netns;
 
 impl Networks {
@@ -25,6 +28,8 @@ impl Networks {
             slirp4netns::check_ports(request.ports)?;
         }
         let (attachment, host) = with_host(&helper, attachment, request);
+        let has_ipv6 = matches!(helper, Helper::Pasta(_)) && host_side::has_way_out_by_ipv6();
+        let mac = request.networks.first().and_then(|network| network.mac);
         let mut reservation = Reservation {
             networks: self,
             attachment: Attachment { helped: true, name_server: helper.name_server(), ..attachment },
@@ -32,16 +37,37 @@ impl Networks {
             new: Vec::new(),
             holds: Holds::new(),
             connected: false,
-            help: Some(Help { helper, mac: request.networks.first().and_then(|network| network.mac), host }),
+            help: Some(Help { helper, mac, host, has_ipv6 }),
             realm: None,
         };
         let others = self.others(&reservation.attachment.id, is_alive)?;
         // Found free and let go again: the helper binds them itself, while the first process, a copy of this
         // one, would still hold them.
-        let (published, _) = publish::take(request.ports, None, false, &others)?;
+        let (published, _) = publish::take(request.ports, None, has_ipv6, &others)?;
         reservation.attachment.published = published;
         self.note(&reservation.attachment)?;
         Ok(reservation)
+    }
+}
+
+impl Help {
+    /// Starts it for the container's first process.
+    pub(super) fn connect(&self, attachment: &Attachment, pid_file: &Path, pid: i32) -> Result<(), Error> {
+        if self.has_ipv6 && !attachment.published.is_empty() {
+            let opened = Realm::of(pid);
+            let inside =
+                opened.map_err(|errno| Error::system("open the network of", &attachment.name, errno))?;
+            inside.run(crate::sysctl::announce_no_address)?;
+        }
+        self.helper.start(&Wanted {
+            pid,
+            published: &attachment.published,
+            mac: self.mac,
+            pid_file,
+            task: Task::Container,
+            host: self.host,
+            ipv6: None,
+        })
     }
 }
 

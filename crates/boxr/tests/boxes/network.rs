@@ -3,6 +3,7 @@
 mod beside;
 mod host_side;
 mod images;
+mod ipv6;
 mod names;
 mod own;
 mod ports;
@@ -35,6 +36,7 @@ pub const TESTS: &[Test] = &[
 pub use beside::TESTS as BESIDE;
 pub use host_side::TESTS as HOST_SIDE;
 pub use images::TESTS as OF_IMAGES;
+pub use ipv6::TESTS as IPV6;
 pub use names::TESTS as NAMES;
 pub use own::TESTS as OWN;
 pub use ports::TESTS as PORTS;
