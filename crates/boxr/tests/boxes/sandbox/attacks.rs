@@ -7,6 +7,7 @@ use super::{USERNS, sandbox};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(attack_a_file_that_is_given_for_reading_is_not_written, USERNS),
+    test!(a_file_without_a_name_is_read_all_the_same, USERNS),
     #[cfg(target_arch = "x86_64")]
     test!(attack_the_command_does_not_outlive_boxr, USERNS),
     test!(attack_sockets_are_those_of_the_internet_and_of_files, USERNS),
@@ -41,6 +42,25 @@ fn attack_a_file_that_is_given_for_reading_is_not_written(t: &Sandbox) {
     );
     t.surrounded(Cmd::new("sh")).args(["-c", &line]).cwd(t.path("project")).run().ok();
     assert!(std::fs::read_to_string(&file).unwrap().ends_with("said\nmore\n"));
+    t.assert_nothing_left();
+}
+
+/// Such as what a shell has for a long here-document.
+fn a_file_without_a_name_is_read_all_the_same(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project")).unwrap();
+    let words = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
+    let boxr = format!("{} {words} run --sandbox", t.program().display());
+    let run = |script: &str| {
+        let line = format!("exec 0<gone; rm gone; read -r line; exec {boxr} -- sh -c '{script}'");
+        t.surrounded(Cmd::new("sh")).args(["-c", &line]).cwd(t.path("project")).run()
+    };
+    std::fs::write(t.path("project/gone"), "first\nsecond\n").unwrap();
+    let out = run("cat; echo evil >>/proc/self/fd/0; cat /proc/self/fd/0");
+    assert_eq!(out.text(), "second\nfirst\nsecond\n", "{}", out.story());
+    // What is too large to be copied is refused.
+    let large = std::fs::File::create(t.path("project/gone")).unwrap();
+    large.set_len((16 << 20) + 1).unwrap();
+    run("true").exits(125).blames("cat FILE |");
     t.assert_nothing_left();
 }
 
