@@ -34,7 +34,7 @@ pub use landlock::LandlockOptions;
 pub use limits::Limits;
 pub(crate) use preset::apply;
 pub use said::{Allow, Home, NetAllow, Protection, Said};
-pub use surroundings::places;
+pub use surroundings::{is_wide, places};
 
 /// Sockets that a command may make, as far as the filter of system calls decides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -102,7 +102,8 @@ fn without_namespaces(
         let host = hosts.first().map(ToString::to_string).unwrap_or_default();
         return Err(SandboxError::refused(
             format!("--allow-net {host}"),
-            "without a network namespace there is no way to keep the command from other hosts",
+            "without a network namespace there is no way to keep the command from other hosts: Landlock knows ports, and \
+             not to whom they belong",
             "--allow-net, which is all of them",
         ));
     }
@@ -189,7 +190,11 @@ fn refuse_contradictions(raw: &RawRun, purpose: Purpose) -> Result<(), ConfigErr
         return refused("create", "a sandbox is made when its command runs", "boxr run --sandbox");
     }
     if raw.image.is_some() {
-        return refused("an image", "it is for commands of this host; a container has its own file tree", "");
+        return refused(
+            "an image",
+            "it is for commands of this host; a container has a file tree of its own, and nothing of the host's",
+            "boxr run --network none --cap-drop ALL --no-new-privs --read-only --tmpfs /tmp -v \"$PWD:$PWD\" -w \"$PWD\" IMAGE",
+        );
     }
     if let Some(kind) = own {
         let remedy = if kind == NamespaceKind::Network { "--allow-net" } else { "leave it out" };
@@ -199,8 +204,18 @@ fn refuse_contradictions(raw: &RawRun, purpose: Purpose) -> Result<(), ConfigErr
         (raw.rootfs.is_some(), "--rootfs", "it has the host's file tree", ""),
         (raw.share.is_some(), "--share", "it shares no namespace", ""),
         (binds, "-v", "files are given at their own places", "--allow PATH or --allow PATH:ro"),
-        (is(raw.detach, true), "--detach", "it ends with whoever started it", ""),
-        (is(raw.keep, true) || is(raw.rm, false), "--keep", "it ends with whoever started it", ""),
+        (
+            is(raw.detach, true),
+            "--detach",
+            "it ends with whoever started it",
+            "boxr run --sandbox ... &, or systemd-run --user boxr run --sandbox ...",
+        ),
+        (
+            is(raw.keep, true) || is(raw.rm, false),
+            "--keep",
+            "it ends with whoever started it",
+            "--record FILE keeps what it did, boxr try what it wrote",
+        ),
         (!raw.cap_add.is_empty(), "--cap-add", "it has no capabilities", ""),
         (is(raw.no_new_privs, false), "--no-new-privs=false", "nothing in it gains privileges", ""),
         (is(raw.die_with_parent, false), "--die-with-parent=false", "it ends with its parent", ""),

@@ -39,6 +39,11 @@ const SYSTEM: [&str; 24] = [
     "/var/tmp",
 ];
 
+/// Whether nobody means to hand over all of a directory.
+pub fn is_wide(directory: &Path, home: &Path) -> bool {
+    SYSTEM.iter().any(|system| Path::new(system) == directory) || home.starts_with(directory)
+}
+
 /// A path as it is without symbolic links.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ pub(super) const COMMON: &str = "read write readv writev pread64 pwrite64 close 
     epoll_ctl futex sched_yield clock_gettime clock_gettime64 gettimeofday time clock_nanosleep nanosleep getpid gettid getppid \
     getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32 getpgrp umask wait4 waitid exit exit_group \
     set_robust_list set_tid_address set_thread_area arch_prctl rseq prlimit64 getrlimit ugetrlimit getrandom uname sysinfo \
-    clone clone3 fork vfork restart_syscall sched_getaffinity sendmsg recvmsg recvfrom membarrier";
+    clone clone3 fork vfork restart_syscall sched_getaffinity recvmsg recvfrom membarrier";
 
 /// Whether a call is one of those.
 pub(super) fn is_common(name: &str) -> bool {
@@ -31,6 +31,8 @@ pub(super) enum Says {
     Runs { dir: Option<usize>, path: usize },
     /// It speaks to an address.
     SpeaksTo { address: usize, length: usize },
+    /// It speaks to the addresses in one message, or in as many as this argument says (sendmmsg(2)).
+    SpeaksIn { messages: usize, count: Option<usize> },
     /// It listens at one.
     ListensAt { address: usize, length: usize },
     /// Nothing but its name.
@@ -59,6 +61,8 @@ pub(super) fn says(name: &str) -> Says {
         "execveat" => Says::Runs { dir: Some(0), path: 1 },
         "connect" => Says::SpeaksTo { address: 1, length: 2 },
         "sendto" => Says::SpeaksTo { address: 4, length: 5 },
+        "sendmsg" => Says::SpeaksIn { messages: 1, count: None },
+        "sendmmsg" => Says::SpeaksIn { messages: 1, count: Some(2) },
         "bind" => Says::ListensAt { address: 1, length: 2 },
         _ => Says::Nothing,
     }

@@ -18,6 +18,7 @@
 mod calls;
 mod deed;
 mod filter;
+mod messages;
 mod openings;
 mod place;
 pub mod profile;

@@ -1,6 +1,7 @@
 //! Profiles that allow what a record has, and no more.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use oci_spec::runtime::Arch;
@@ -36,50 +37,83 @@ pub fn seccomp(record: &Record) -> Value {
     })
 }
 
-/// Directories that a sandbox has of its own, or shows anyway.
-const SHOWN: [&str; 12] =
-    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/proc", "/sys", "/dev", "/tmp"];
+/// Directories that a sandbox shows anyway.
+const SHOWN: [&str; 11] =
+    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/proc", "/sys", "/dev"];
 
-/// Flags of a sandbox with the paths and hosts of a record, as a table in TOML.
-pub fn sandbox(record: &Record) -> String {
-    let shown = |path: &&String| SHOWN.iter().any(|shown| Path::new(path.as_str()).starts_with(shown));
-    let written: BTreeSet<&str> = record
-        .written
-        .iter()
-        .filter(|path| {
-            !["/proc", "/dev", "/sys", "/tmp"].iter().any(|own| Path::new(path.as_str()).starts_with(own))
-        })
-        .filter_map(|path| Path::new(path).parent()?.to_str())
-        .collect();
-    let is_in = |path: &str, dirs: &BTreeSet<&str>| dirs.iter().any(|dir| Path::new(path).starts_with(dir));
-    let tops: BTreeSet<&str> = written
+/// What is at a path of the host now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: it was removed again.
+    Nothing,
+    /// A directory.
+    Directory,
+    /// A directory that nobody means to open as a whole: the home directory, one of the system's.
+    Wide,
+    /// Anything else.
+    File,
+}
+
+/// A profile of a sandbox with the paths and hosts of a record, in TOML. `found` says what is there now, as a sandbox can
+/// be opened for nothing else.
+pub fn sandbox(record: &Record, found: &dyn Fn(&Path) -> Found) -> String {
+    let is_in = |path: &Path, dirs: &[&str]| dirs.iter().any(|dir| path.starts_with(dir));
+    let written = record.written.iter().map(|path| Path::new(path.as_str()));
+    let written = written.filter(|path| !is_in(path, &["/proc", "/dev", "/sys"]));
+    let written: BTreeSet<&Path> = written.filter_map(|path| opening(path, found)).collect();
+    let tops: BTreeSet<&Path> = written
         .iter()
         .copied()
-        .filter(|dir| !written.iter().any(|other| other != dir && Path::new(dir).starts_with(other)))
+        .filter(|dir| !written.iter().any(|other| other != dir && dir.starts_with(other)))
         .collect();
-    let read = record.read.iter().chain(&record.run);
-    let read: BTreeSet<&str> =
-        read.filter(|path| !shown(path) && !is_in(path, &tops)).map(String::as_str).collect();
-    let (sockets, hosts): (Vec<&String>, Vec<&String>) =
-        record.contacted.iter().partition(|address| address.starts_with('/') || address.starts_with('@'));
-    let allow: Vec<String> = tops
+    let read = record.read.iter().chain(&record.run).map(|path| Path::new(path.as_str()));
+    let read: BTreeSet<&Path> = read
+        .filter(|path| !is_in(path, &SHOWN) && !tops.iter().any(|dir| path.starts_with(dir)))
+        .filter(|path| matches!(found(path), Found::File | Found::Directory))
+        .collect();
+    let read: Vec<&Path> = read
         .iter()
-        .map(|dir| (*dir).to_owned())
-        .chain(read.iter().map(|path| format!("{path}:ro")))
+        .copied()
+        .filter(|path| !read.iter().any(|other| other != path && path.starts_with(other)))
         .collect();
-    let list = |words: &[String]| {
-        let quoted: Vec<String> = words.iter().map(|word| format!("\n    {},", json!(word))).collect();
-        if quoted.is_empty() { "[]".to_owned() } else { format!("[{}\n]", quoted.concat()) }
-    };
-    let own = |words: Vec<&String>| words.into_iter().cloned().collect::<Vec<String>>();
-    let paths: Vec<String> = own(sockets).into_iter().filter(|socket| socket.starts_with('/')).collect();
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let allow = tops.iter().map(|dir| text(dir)).chain(read.iter().map(|path| format!("{}:ro", text(path))));
+    let sockets = record.contacted.iter().filter(|address| address.starts_with('/')).cloned();
+    let wide = record.read.iter().filter(|path| found(Path::new(path.as_str())) == Found::Wide);
+    let wide: String = wide.map(|path| format!("# Read, and not opened as a whole: {path}\n")).collect();
     format!(
-        "# Of: {}\nallow = {}\nallow-net = {}\nallow-socket = {}\n",
-        record.command.join(" ").replace('\n', " "),
-        list(&allow),
-        list(&own(hosts)),
-        list(&paths),
+        "# Of: {}\n{wide}allow = {}\nallow-net = {}\nallow-socket = {}\n",
+        record.command.join(" ").replace(char::is_control, " "),
+        list(allow),
+        list(hosts(record).into_iter()),
+        list(sockets.filter(|path| found(Path::new(path)) == Found::File)),
     )
+}
+
+/// What has to be opened so that `path` can be written: the directory that it is in, or as much of it as there is; where
+/// that is a wide one, the file itself.
+fn opening<'p>(path: &'p Path, found: &dyn Fn(&Path) -> Found) -> Option<&'p Path> {
+    let directory = path.ancestors().skip(1).find(|dir| found(dir) != Found::Nothing)?;
+    match (found(path), found(directory)) {
+        (Found::Directory, _) => Some(path),
+        (Found::File, Found::Wide) => Some(path),
+        (_, Found::Directory) => Some(directory),
+        _ => None,
+    }
+}
+
+/// Addresses, but for those of name servers; the names that were asked for, with the ports that were contacted.
+fn hosts(record: &Record) -> BTreeSet<String> {
+    let addresses = record.contacted.iter().filter_map(|address| address.parse::<SocketAddr>().ok());
+    let addresses: Vec<SocketAddr> = addresses.filter(|address| address.port() != 53).collect();
+    let ports: BTreeSet<u16> = addresses.iter().map(SocketAddr::port).collect();
+    let names = record.asked.iter().flat_map(|name| ports.iter().map(move |port| format!("{name}:{port}")));
+    names.chain(addresses.iter().map(ToString::to_string)).collect()
+}
+
+fn list(words: impl Iterator<Item = String>) -> String {
+    let quoted: Vec<String> = words.map(|word| format!("\n    {},", json!(word))).collect();
+    if quoted.is_empty() { "[]".to_owned() } else { format!("[{}\n]", quoted.concat()) }
 }
 
 #[cfg(test)]
@@ -91,13 +125,36 @@ mod tests {
         let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let record = Record {
             command: vec!["make".into()],
-            read: set(&["/usr/include/stdio.h", "/home/u/.config/tool", "/srv/p/src/a.c", "/srv/p/src/b.c"]),
-            written: set(&["/srv/p/out/a.o", "/srv/p/out/deep/b.o", "/tmp/cc1.s", "/dev/null"]),
-            contacted: set(&["192.0.2.1:443", "/run/dbus/socket", "@abstract"]),
+            read: set(&[
+                "/usr/include/stdio.h",
+                "/home/u/.config/tool",
+                "/srv/p/src/a.c",
+                "/srv/p/src/b.c",
+                "/home/u",
+                "/tmp/cc1.s",
+                "/tmp/given",
+            ]),
+            written: set(&[
+                "/srv/p/out/a.o",
+                "/srv/p/out/gone/b.o",
+                "/tmp/cc1.s",
+                "/dev/null",
+                "/home/u/.toolrc",
+                "/home/u/new",
+            ]),
+            contacted: set(&["192.0.2.1:443", "10.0.0.1:53", "/run/dbus/socket", "@abstract"]),
+            asked: set(&["example.org"]),
             ..Record::default()
         };
-        let expected = "# Of: make\nallow = [\n    \"/srv/p/out\",\n    \"/home/u/.config/tool:ro\",\n    \"/srv/p/src/a.c:ro\",\n    \
-                        \"/srv/p/src/b.c:ro\",\n]\nallow-net = [\n    \"192.0.2.1:443\",\n]\nallow-socket = [\n    \"/run/dbus/socket\",\n]\n";
-        assert_eq!(sandbox(&record), expected);
+        let found = |path: &Path| match path.to_str().unwrap() {
+            "/" | "/tmp" | "/home/u" => Found::Wide,
+            "/srv/p/out" | "/home/u/new" => Found::Directory,
+            "/srv/p/out/gone" | "/tmp/cc1.s" => Found::Nothing,
+            _ => Found::File,
+        };
+        let expected = "# Of: make\n# Read, and not opened as a whole: /home/u\nallow = [\n    \"/home/u/.toolrc\",\n    \"/home/u/new\",\n    \"/srv/p/out\",\n    \
+                        \"/home/u/.config/tool:ro\",\n    \"/srv/p/src/a.c:ro\",\n    \"/srv/p/src/b.c:ro\",\n    \"/tmp/given:ro\",\n]\n\
+                        allow-net = [\n    \"192.0.2.1:443\",\n    \"example.org:443\",\n]\nallow-socket = [\n    \"/run/dbus/socket\",\n]\n";
+        assert_eq!(sandbox(&record, &found), expected);
     }
 }

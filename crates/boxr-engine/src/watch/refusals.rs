@@ -13,6 +13,7 @@ use boxr_sys::seccomp_listener::Notification;
 
 use super::calls::{Says, says};
 use super::deed::Deed;
+use super::messages;
 use super::openings::Openings;
 use super::place::{Place, may_change, may_change_names};
 use super::sight::Sight;
@@ -66,6 +67,12 @@ impl Refusals {
                 let said = sight.address(call, arguments[address], arguments[length]);
                 said.iter().for_each(|said| self.speaks_to(call, said));
             }
+            Says::SpeaksIn { messages: at, count } => {
+                for message in messages::messages(call, arguments[at], count.map(|count| arguments[count])) {
+                    let said = sight.address(call, message.address.0, message.address.1);
+                    said.iter().for_each(|said| self.speaks_to(call, said));
+                }
+            }
             Says::ListensAt { .. } | Says::Nothing => {}
         }
     }
@@ -78,7 +85,9 @@ impl Refusals {
         // What is hidden can perhaps not be looked at from here.
         let place = Place::of(call.pid, &said, deed.is_of_link());
         let path = place.as_ref().map_or(said.as_path(), |place| place.path.as_path());
-        if self.openings.hides(path) || deed == Deed::Read && self.openings.is_hidden_by_landlock(path) {
+        let is_missing = || place.as_ref().is_none_or(|place| !place.exists);
+        let is_unread = || self.openings.is_hidden_by_landlock(path) || is_missing() && can_be_read(path);
+        if self.openings.hides(path) || deed == Deed::Read && is_unread() {
             self.hidden(path, deed);
         } else if let Some(place) = place.filter(|place| self.is_refused(place, deed)) {
             self.written(&place, deed);
@@ -180,6 +189,12 @@ impl Refusals {
         }
         lines
     }
+}
+
+/// Whether the host has it for boxr's caller: then it is the sandbox that does not show it.
+fn can_be_read(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    [Access::READ_OK, Access::EXEC_OK].into_iter().any(|how| access(path, how).is_ok())
 }
 
 fn count<K: Ord>(counts: &mut Counts<K>, key: K) {

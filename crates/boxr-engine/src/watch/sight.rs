@@ -1,6 +1,6 @@
 //! What was seen of a box, and the file that keeps it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -10,6 +10,7 @@ use boxr_sys::seccomp_listener::Notification;
 use serde::{Deserialize, Serialize};
 
 use super::calls::{COMMON, Says, says};
+use super::messages::{self, Message};
 use crate::attempt::printable;
 
 /// A record, as the file has it. Bytes of a path that are no printable text are in octal.
@@ -28,6 +29,8 @@ pub struct Record {
     pub run: BTreeSet<String>,
     /// Addresses that were spoken to: `ADDRESS:PORT`, or the path of a socket.
     pub contacted: BTreeSet<String>,
+    /// Names that it asked a name server for.
+    pub asked: BTreeSet<String>,
     /// Addresses at which it listened.
     pub listened: BTreeSet<String>,
     /// System calls that were made, by name.
@@ -38,6 +41,10 @@ pub struct Record {
 
 /// The longest path, in bytes (`PATH_MAX`).
 const LONGEST: usize = 4096;
+/// The port of name servers.
+const NAMES: u16 = 53;
+/// A program may have any number of them.
+const MOST_SERVERS: usize = 1024;
 const AT_FDCWD: i32 = -100;
 /// `O_ACCMODE`, `O_CREAT` and `O_TRUNC` of `<fcntl.h>`.
 const WRITES: u64 = 0o3 | 0o100 | 0o1000;
@@ -51,6 +58,9 @@ pub(super) struct Sight {
     written: BTreeSet<PathBuf>,
     run: BTreeSet<PathBuf>,
     contacted: BTreeSet<String>,
+    asked: BTreeSet<String>,
+    /// Sockets that are connected to a name server, by thread and number.
+    servers: HashSet<(u32, u64)>,
     listened: BTreeSet<String>,
     /// How often each call was refused.
     pub refused: BTreeMap<&'static str, u64>,
@@ -73,6 +83,8 @@ impl Sight {
             written: BTreeSet::new(),
             run: BTreeSet::new(),
             contacted: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            servers: HashSet::new(),
             listened: BTreeSet::new(),
             refused: BTreeMap::new(),
             buffer: vec![0; LONGEST],
@@ -108,14 +120,43 @@ impl Sight {
                 }
             }
             Says::SpeaksTo { address, length } => {
-                let said = self.address(call, arguments[address], arguments[length]);
-                self.contacted.extend(said);
+                let said = (arguments[address], arguments[length]);
+                let bytes = if name == "sendto" { (arguments[1], arguments[2]) } else { (0, 0) };
+                self.spoke(call, Message { address: said, bytes }, name == "connect");
+            }
+            Says::SpeaksIn { messages, count } => {
+                for message in
+                    messages::messages(call, arguments[messages], count.map(|count| arguments[count]))
+                {
+                    self.spoke(call, message, false);
+                }
             }
             Says::ListensAt { address, length } => {
                 let said = self.address(call, arguments[address], arguments[length]);
                 self.listened.extend(said);
             }
         }
+    }
+
+    /// A message to an address, or on a connected socket; a connection has no bytes yet.
+    fn spoke(&mut self, call: &Notification, message: Message, connects: bool) {
+        let socket = (call.pid, call.arguments[0]);
+        let said = self.address(call, message.address.0, message.address.1);
+        let is_server = match &said {
+            Some(address) => address.parse::<SocketAddr>().is_ok_and(|address| address.port() == NAMES),
+            None => !connects && self.servers.contains(&socket),
+        };
+        if connects && is_server && self.servers.len() < MOST_SERVERS {
+            self.servers.insert(socket);
+        } else if connects {
+            self.servers.remove(&socket);
+        }
+        if is_server {
+            self.asked.extend(messages::question(call, message.bytes));
+        }
+        // Many look for sockets of services that are not there.
+        let is_there = |said: &String| !said.starts_with('/') || exists(call, Path::new(said));
+        self.contacted.extend(said.filter(is_there));
     }
 
     fn opened(&mut self, call: &Notification, dir: Option<usize>, path: usize, flags: u64) {
@@ -219,6 +260,7 @@ impl Sight {
             written: texts(&self.written),
             run: texts(&self.run),
             contacted: self.contacted.clone(),
+            asked: self.asked.clone(),
             listened: self.listened.clone(),
             calls: self.calls.iter().map(|name| (*name).to_owned()).collect(),
             unwatched: COMMON.split_whitespace().map(str::to_owned).collect(),

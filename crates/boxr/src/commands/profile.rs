@@ -1,7 +1,9 @@
 //! `boxr profile`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use boxr_engine::sandbox::is_wide;
+use boxr_engine::watch::profile::Found;
 use boxr_engine::watch::{Record, profile};
 
 use crate::boxes;
@@ -21,10 +23,21 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         return Err(failed("not a record of boxr run --record".to_owned()));
     }
     write_stdout(&match invocation.switch("sandbox") {
-        true => profile::sandbox(&record),
+        true => profile::sandbox(&record, &found),
         false => format!("{:#}\n", profile::seccomp(&record)),
     })?;
     Ok(0)
+}
+
+/// What a sandbox could be opened for.
+fn found(path: &Path) -> Found {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    match std::fs::symlink_metadata(path) {
+        Err(_) => Found::Nothing,
+        Ok(found) if !found.is_dir() => Found::File,
+        Ok(_) if !home.as_os_str().is_empty() && is_wide(path, &home) => Found::Wide,
+        Ok(_) => Found::Directory,
+    }
 }
 
 /// A file of that name, or the one that the box of that name wrote.

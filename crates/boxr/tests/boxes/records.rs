@@ -1,13 +1,15 @@
 //! `boxr run --record`, `boxr profile`, and runs under such profiles (issue 7, point 4).
 
-use boxr_testing::{Sandbox, Test, test, wait_until};
+use boxr_testing::{Need, Sandbox, Test, test, wait_until};
 use serde_json::Value;
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(a_record_has_files_programs_addresses_and_calls),
     test!(what_was_recorded_runs_under_its_profile_and_nothing_else),
-    test!(openings_of_a_sandbox_come_of_a_record),
+    test!(openings_of_a_sandbox_come_of_a_record, Need::UserNamespaces),
+    #[cfg(target_arch = "x86_64")]
+    test!(messages_and_names_are_recorded, Need::UserNamespaces),
     test!(boxes_in_the_background_are_recorded),
     test!(a_record_of_what_is_refused_and_a_try),
     test!(wrong_records_and_profiles),
@@ -71,21 +73,76 @@ fn what_was_recorded_runs_under_its_profile_and_nothing_else(t: &Sandbox) {
     assert!(!profile.contains("\"mkdir\""), "{profile}");
 }
 
+/// What was recorded outside runs in a sandbox under its profile, by its name and as it is; the rest is refused, and said.
 fn openings_of_a_sandbox_come_of_a_record(t: &Sandbox) {
     let home = &t.layout().home;
-    std::fs::write(home.join("settings"), "x").unwrap();
-    recorded(
-        t,
-        "cat ~/settings >/dev/null; mkdir -p ~/made; echo x >~/made/file; cat /etc/passwd >/dev/null",
-    )
-    .0
-    .ok();
-    let text = t.boxr(["profile", "--sandbox", "record.json"]).cwd(t.path("")).run().ok().quiet().text();
-    if !home.starts_with("/tmp") {
-        assert!(text.contains(&format!("{:?}", home.join("made"))), "{text}");
+    for dir in ["work", "shared", "other"] {
+        std::fs::create_dir_all(t.path(dir)).unwrap();
     }
-    assert!(text.contains("\nallow = [") && !text.contains("/etc/passwd:ro"), "{text}");
-    assert!(text.starts_with("# Of: sh -c"), "{text}");
+    for (path, text) in [("shared/in", "in\n"), ("other/in", "other\n")] {
+        std::fs::write(t.path(path), text).unwrap();
+    }
+    std::fs::write(home.join("settings"), "set\n").unwrap();
+    std::fs::write(home.join("unread"), "unread\n").unwrap();
+    let (shared, other) = (t.path("shared").canonicalize().unwrap(), t.path("other").canonicalize().unwrap());
+    let script = format!(
+        "cat ~/settings {0}/in; mkdir -p ~/made; echo x >~/made/file; echo y >{0}/out; echo z >~/note; echo t >$$.tmp; rm $$.tmp; \
+         cat /etc/passwd >/dev/null; cat ~/made/file ~/note",
+        shared.display()
+    );
+    let record = t.path("record.json");
+    let outside =
+        t.run(["--record", record.to_str().unwrap(), "--", "sh", "-c", &script]).cwd(t.path("work"));
+    outside.run().ok().prints("set\nin\nx\nz\n");
+    let text = t.boxr(["profile", "--sandbox", record.to_str().unwrap()]).run().ok().quiet().text();
+    let places = home.join(".config/boxr/sandbox");
+    std::fs::create_dir_all(&places).unwrap();
+    std::fs::write(places.join("made.toml"), &text).unwrap();
+    for part in
+        [format!("{:?}", home.join("made")), format!("{:?}", home.join("note")), format!("{shared:?}")]
+    {
+        assert!(text.contains(&part), "{part}: {text}");
+    }
+    let alone = format!("\n    {home:?},");
+    assert!(
+        !text.contains("/etc/passwd:ro") && !text.contains(&alone) && text.starts_with("# Of: sh -c"),
+        "{text}"
+    );
+    let inside = |script: &str| {
+        t.run(["--sandbox=made", "--explain-refusals", "--", "sh", "-c", script]).cwd(t.path("work")).run()
+    };
+    inside(&script).ok().prints("set\nin\nx\nz\n").quiet();
+    let out = inside(&format!("cat ~/unread {}/in", other.display())).exits(1);
+    for path in [home.canonicalize().unwrap().join("unread"), other.join("in")] {
+        let line = format!("1 read refused of {0}: --allow {0}:ro", path.display());
+        assert!(out.errors().contains(&line), "{line}: {}", out.story());
+    }
+}
+
+/// `sendmsg` and `sendmmsg`, which speak to addresses that no other call names, and questions to a name server.
+#[cfg(target_arch = "x86_64")]
+fn messages_and_names_are_recorded(t: &Sandbox) {
+    let perl = r#"use Socket; socket(S, AF_INET, SOCK_DGRAM, 0); $b = "hi";
+        sub address { pack("S n a4 x8", 2, $_[0], inet_aton("127.0.0.1")) }
+        sub header { pack("P L x4 P Q Q Q l x4", $_[0], 16, $_[1], 1, 0, 0, 0) }
+        $i = pack("P Q", $b, 2); $one = address(7001); $h = header($one, $i); syscall(46, fileno(S), $h, 0);
+        $two = address(7002); $three = address(7003);
+        $m = header($two, $i) . pack("L x4", 0) . header($three, $i) . pack("L x4", 0); syscall(307, fileno(S), $m, 2, 0);
+        $q = "\1\2\1\0\0\1\0\0\0\0\0\0\7example\3org\0\0\1\0\1"; send(S, $q, 0, address(53));
+        socket(N, AF_INET, SOCK_DGRAM, 0); connect(N, address(53)); $q =~ s/org/net/; send(N, $q, 0);
+        socket(U, AF_UNIX, SOCK_STREAM, 0); connect(U, sockaddr_un("/no/such/socket"));"#;
+    // In a network of its own nobody answers, and nobody is asked.
+    let words = ["--network", "none", "--record", "record.json", "--", "perl", "-e", perl];
+    t.run(words).cwd(t.path("")).run().ok();
+    let record: Value =
+        serde_json::from_str(&std::fs::read_to_string(t.path("record.json")).unwrap()).unwrap();
+    for port in ["7001", "7002", "7003", "53"] {
+        assert!(has(&record, "contacted", &format!("127.0.0.1:{port}")), "{port}: {record:#}");
+    }
+    assert!(has(&record, "asked", "example.org") && has(&record, "asked", "example.net"), "{record:#}");
+    assert!(!has(&record, "contacted", "/no/such/socket"), "it was not there: {record:#}");
+    let text = t.boxr(["profile", "--sandbox", "record.json"]).cwd(t.path("")).run().ok().text();
+    assert!(text.contains("\"example.org:7001\"") && !text.contains("127.0.0.1:53"), "{text}");
 }
 
 fn boxes_in_the_background_are_recorded(t: &Sandbox) {
