@@ -35,6 +35,8 @@ pub use store::{Created, Volumes};
 
 /// What kind of mount a volume is in [`MountOption`](crate::options::MountOption).
 pub const KIND: &str = "volume";
+/// The beginning of the mount option that says where in a volume what is mounted is.
+pub const SUBPATH: &str = "subpath=";
 /// The mount option that leaves a new volume empty.
 pub const NO_COPY: &str = "nocopy";
 

@@ -3,9 +3,11 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use boxr_runtime::rootfs::beneath;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, OFlags, Uid, fchown, fstat, statat};
 use rustix::io::Errno;
 
+use super::places::subpath;
 use super::{KIND, Places, VolumeError};
 use crate::image::keep;
 use crate::options::{BoxOptions, MountOption};
@@ -22,8 +24,8 @@ pub(crate) const GIVE: &str = "U";
 /// A file cannot be given.
 pub(crate) fn give(options: &BoxOptions, places: &Places) -> Result<(), VolumeError> {
     let asked = |mount: &&MountOption| mount.options.iter().any(|option| option == GIVE);
-    let dirs: Vec<PathBuf> =
-        options.mounts.iter().filter(asked).filter_map(|mount| place(mount, places)).collect();
+    let place = |mount| Some((place(mount, places)?, subpath(mount)));
+    let dirs: Vec<(PathBuf, Option<&str>)> = options.mounts.iter().filter(asked).filter_map(place).collect();
     if dirs.is_empty() {
         return Ok(());
     }
@@ -31,9 +33,12 @@ pub(crate) fn give(options: &BoxOptions, places: &Places) -> Result<(), VolumeEr
     // As they are on disk: binds show root's containers the same numbers, and an ordinary user's ids are laid out as
     // those of his layers.
     let (uid, gid) = keep::shift_of(options).map_or(user, |shift| shift.of(user.0, user.1).unwrap_or(user));
-    let all = || dirs.iter().try_for_each(|dir| give_tree(dir, uid, gid));
-    let failed =
-        |errno| VolumeError::System { action: "give to the container's user", path: dirs[0].clone(), errno };
+    let all = || dirs.iter().try_for_each(|(dir, below)| give_tree(dir, *below, uid, gid));
+    let failed = |errno| VolumeError::System {
+        action: "give to the container's user",
+        path: dirs[0].0.clone(),
+        errno,
+    };
     if rustix::process::geteuid().is_root() {
         return all().map_err(failed);
     }
@@ -45,10 +50,13 @@ fn place(mount: &MountOption, places: &Places) -> Option<PathBuf> {
     if mount.kind == KIND { places.get(source).cloned() } else { Some(source.into()) }
 }
 
-fn give_tree(path: &Path, uid: u32, gid: u32) -> Result<(), Errno> {
+fn give_tree(path: &Path, below: Option<&str>, uid: u32, gid: u32) -> Result<(), Errno> {
     let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let top = rustix::fs::openat(CWD, path, flags, rustix::fs::Mode::empty())?;
+    let top = match below {
+        None => rustix::fs::openat(CWD, path, flags, rustix::fs::Mode::empty())?,
+        Some(below) => beneath::open(files::open_dir(CWD, path)?.as_fd(), Path::new(below), flags)?,
+    };
     let stat = fstat(&top)?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         within(top.as_fd(), stat.st_dev, owner)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use super::{KIND, NO_COPY, VolumeError, VolumeName, Volumes};
+use super::{KIND, NO_COPY, SUBPATH, VolumeError, VolumeName, Volumes};
 use crate::options::{BoxOptions, MountOption};
 use crate::paths::Paths;
 
@@ -30,11 +30,19 @@ pub fn find(options: &BoxOptions, paths: &Paths) -> Result<Places, VolumeError> 
     Ok(places)
 }
 
+/// Where in its volume a mount begins, if not at the top.
+pub(super) fn subpath(option: &MountOption) -> Option<&str> {
+    option.options.iter().find_map(|word| word.strip_prefix(SUBPATH))
+}
+
 /// The bind that a volume is in the specification. With `fills`, one that is empty is first filled with what
 /// the root has in its place, unless `nocopy` was said. No container of an image finds a device there that another
 /// has made, unless it has all of the host's anyway, or `dev` was said.
 pub(crate) fn bind(option: &MountOption, places: &Places, options: &BoxOptions) -> Mount {
-    let fills = options.root.is_own();
+    let subpath = subpath(option);
+    // A part of a volume is somebody's who has made it.
+    let fills = options.root.is_own() && subpath.is_none();
+    let user = options.user.as_ref().map_or((0, 0), |user| (user.uid, user.gid));
     let has_devices = options.container.as_ref().is_none_or(|container| container.privileged);
     let is_said = |word: &str| option.options.iter().any(|said| said == word);
     let nodev = (!has_devices && !is_said("dev")).then(|| "nodev".to_owned());
@@ -45,10 +53,15 @@ pub(crate) fn bind(option: &MountOption, places: &Places, options: &BoxOptions) 
         .options
         .iter()
         .filter(|word| ![NO_COPY, super::owners::GIVE].contains(&word.as_str()))
+        .filter(|word| !word.starts_with(SUBPATH))
         .cloned();
-    let copy = copies.then(|| boxr_runtime::plan::COPY_UP.to_owned());
+    let copy = copies.then(|| match is_said(super::owners::GIVE) {
+        true => format!("{}={}:{}", boxr_runtime::plan::COPY_UP, user.0, user.1),
+        false => boxr_runtime::plan::COPY_UP.to_owned(),
+    });
+    let below = subpath.map(|path| format!("{}{path}", boxr_runtime::plan::SUBPATH));
     let mut options: Vec<String> =
-        std::iter::once("rbind".to_owned()).chain(plain).chain(nodev).chain(copy).collect();
+        std::iter::once("rbind".to_owned()).chain(plain).chain(nodev).chain(copy).chain(below).collect();
     let mut mount = Mount::default();
     crate::spec::shift(&mut mount, &mut options);
     mount

@@ -28,7 +28,7 @@ pub use confinement::{Confinement, LandlockPlan};
 pub use mount::{Cover, IdShift, MountPlan, MountSource, holds};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{
-    COPY_UP, INODE, Links, MountAttributes, NO_LINKS, SHARED, names as mount_option_names,
+    COPY_UP, INODE, Links, MountAttributes, NO_LINKS, SHARED, SUBPATH, names as mount_option_names,
 };
 pub use root::{MakeRoot, RootEntry, RootMaker, RootPlan, RootPropagation, RootSource};
 pub use seccomp::SeccompPlan;

@@ -49,7 +49,10 @@ pub enum Cover {
     /// It is copied into the new filesystem first (`tmpcopyup`).
     CopyUp,
     /// It is copied into a bound directory that is empty ([`super::COPY_UP`]).
-    Fill,
+    Fill {
+        /// Who owns the copies, where not who owns what is copied.
+        owner: Option<(u32, u32)>,
+    },
     /// It is hidden, and a symbolic link is not followed (`dest-nofollow`).
     Link,
 }
@@ -61,6 +64,8 @@ pub enum MountSource {
     Bind {
         /// Its path.
         path: PathBuf,
+        /// Where below that what is bound is; links do not lead out of it.
+        below: Option<PathBuf>,
         /// With all mounts below it.
         recursive: bool,
         /// What is done if it is a symbolic link.

@@ -1,5 +1,7 @@
 //! fstab-style mount options (runtime specification, "Linux mount options") as kernel attributes.
 
+use std::path::PathBuf;
+
 use boxr_sys::mount::{Propagation, attr};
 use rustix::mount::MountFlags;
 
@@ -30,6 +32,10 @@ pub(super) struct Parsed {
     pub copy_up: bool,
     /// Whether an empty directory is first filled with what it covers ([`COPY_UP`]).
     pub fill: bool,
+    /// Who owns what it is filled with.
+    pub fill_owner: Option<(u32, u32)>,
+    /// Where in the source ([`SUBPATH`]).
+    pub subpath: Option<PathBuf>,
     /// Whether no symbolic link may stand on the way to source or destination ([`NO_LINKS`]).
     pub no_links: bool,
     /// Whether it is one with others that are alike ([`SHARED`]).
@@ -42,8 +48,12 @@ pub(super) struct Parsed {
 }
 
 /// boxr's own option of a bind mount: a source that is an empty directory is first filled with what the mount
-/// covers, and gets its owner and mode. Volumes of images are made so.
+/// covers, and gets its owner and mode. Volumes of images are made so. With `=UID:GID` all of it gets this owner.
 pub const COPY_UP: &str = "x-boxr.copy-up";
+
+/// boxr's own option of a bind mount, followed by a relative path: what is bound is there in the source, which links do
+/// not lead out of.
+pub const SUBPATH: &str = "x-boxr.subpath=";
 
 /// boxr's own option of a mount: its source and its destination are what the paths say, with no symbolic link on the
 /// way. Whoever made the plan has resolved them; a link that somebody puts there meanwhile is an error.
@@ -93,6 +103,13 @@ pub(super) fn parse(options: &[String]) -> Parsed {
                     && let (Ok(device), Ok(number)) = (numbers.0.parse(), numbers.1.parse())
                 {
                     parsed.inode = Some((device, number));
+                } else if let Some(path) = word.strip_prefix(SUBPATH) {
+                    parsed.subpath = Some(path.into());
+                } else if let Some(owner) = word.strip_prefix(COPY_UP).and_then(|rest| rest.strip_prefix('='))
+                    && let Some((Ok(uid), Ok(gid))) =
+                        owner.split_once(':').map(|(uid, gid)| (uid.parse(), gid.parse()))
+                {
+                    (parsed.fill, parsed.fill_owner) = (true, Some((uid, gid)));
                 } else if let Some(propagation) = propagation(word) {
                     parsed.propagation = Some(propagation);
                 } else if !apply_superblock(word, &mut parsed.parameters)

@@ -31,7 +31,22 @@ pub(super) fn link(root: BorrowedFd<'_>, source: &Path, destination: &Path) -> R
 /// Copies what is in the directory `from`, which may only be a path descriptor, to `to`. Nothing
 /// outside of it is reached: no link is followed and no mount entered.
 pub(super) fn up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
-    copy(from, to, Nodes::Copied)
+    copy(from, to, How { nodes: Nodes::Copied, owner: None })
+}
+
+/// How copies differ.
+#[derive(Clone, Copy)]
+struct How {
+    nodes: Nodes,
+    /// Of all, where not who owns what is copied.
+    owner: Option<(u32, u32)>,
+}
+
+impl How {
+    fn owner(self, stat: &Stat) -> (Uid, Gid) {
+        let (uid, gid) = self.owner.unwrap_or((stat.st_uid, stat.st_gid));
+        (Uid::from_raw(uid), Gid::from_raw(gid))
+    }
 }
 
 /// What becomes of device nodes.
@@ -42,16 +57,16 @@ enum Nodes {
     LeftOut,
 }
 
-fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, nodes: Nodes) -> Result<(), Errno> {
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, how: How) -> Result<(), Errno> {
     let stat = rustix::fs::fstat(from)?;
     let to = open_directory(to, ".".as_ref())?;
-    let (uid, gid) = owner(&stat);
+    let (uid, gid) = how.owner(&stat);
     fchown(&to, Some(uid), Some(gid))?;
-    directory(open_directory(from, ".".as_ref())?.as_fd(), to.as_fd(), nodes)
+    directory(open_directory(from, ".".as_ref())?.as_fd(), to.as_fd(), how)
 }
 
-/// The same without devices, and with the mode, if `to` is empty.
-pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+/// The same without devices, and with the mode, if `to` is empty. All gets `owner`, if there is one.
+pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>, owner: Option<(u32, u32)>) -> Result<(), Errno> {
     let opened = open_directory(to, ".".as_ref())?;
     for entry in Dir::read_from(&opened)? {
         let entry = entry?;
@@ -59,12 +74,12 @@ pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno
             return Ok(());
         }
     }
-    copy(from, to, Nodes::LeftOut)?;
+    copy(from, to, How { nodes: Nodes::LeftOut, owner })?;
     let stat = rustix::fs::fstat(from)?;
     fchmod(&opened, Mode::from_raw_mode(stat.st_mode & 0o7777))
 }
 
-fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, nodes: Nodes) -> Result<(), Errno> {
+fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, how: How) -> Result<(), Errno> {
     for entry in Dir::read_from(from)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -72,7 +87,7 @@ fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, nodes: Nodes) -> Result<(
             continue;
         }
         let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        copy_entry(from, to, name, &stat, nodes)?;
+        copy_entry(from, to, name, &stat, how)?;
     }
     Ok(())
 }
@@ -82,7 +97,7 @@ fn copy_entry(
     to: BorrowedFd<'_>,
     name: &std::ffi::CStr,
     stat: &Stat,
-    nodes: Nodes,
+    how: How,
 ) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
     let kind = FileType::from_raw_mode(stat.st_mode);
@@ -92,8 +107,8 @@ fn copy_entry(
             let Some(source) = of_this_mount(open_directory(from, path))? else { return Ok(()) };
             mkdirat(to, name, Mode::RWXU)?;
             let made = open_directory(to, path)?;
-            directory(source.as_fd(), made.as_fd(), nodes)?;
-            finish(&made, stat, mode)?;
+            directory(source.as_fd(), made.as_fd(), how)?;
+            finish(&made, stat, mode, how)?;
             return attributes(source.as_fd(), made.as_fd());
         }
         FileType::RegularFile => {
@@ -103,17 +118,17 @@ fn copy_entry(
             let (mut reader, mut writer) = (std::fs::File::from(source), std::fs::File::from(made));
             std::io::copy(&mut reader, &mut writer)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-            finish(&writer, stat, mode)?;
+            finish(&writer, stat, mode, how)?;
             return attributes(reader.as_fd(), writer.as_fd());
         }
         FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?, to, name)?,
-        FileType::CharacterDevice | FileType::BlockDevice if nodes == Nodes::LeftOut => return Ok(()),
+        FileType::CharacterDevice | FileType::BlockDevice if how.nodes == Nodes::LeftOut => return Ok(()),
         FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice => {
             mknodat(to, name, kind, mode, stat.st_rdev)?;
         }
         FileType::Unknown => return Err(Errno::NOTSUP),
     }
-    let (uid, gid) = owner(stat);
+    let (uid, gid) = how.owner(stat);
     chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
@@ -150,8 +165,8 @@ fn attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
 }
 
 /// Owner, mode and times, in the order in which each survives the next.
-fn finish(file: impl AsFd, stat: &Stat, mode: Mode) -> Result<(), Errno> {
-    let (uid, gid) = owner(stat);
+fn finish(file: impl AsFd, stat: &Stat, mode: Mode, how: How) -> Result<(), Errno> {
+    let (uid, gid) = how.owner(stat);
     fchown(&file, Some(uid), Some(gid))?;
     fchmod(&file, mode)?;
     let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as i64 };
@@ -160,10 +175,6 @@ fn finish(file: impl AsFd, stat: &Stat, mode: Mode) -> Result<(), Errno> {
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     };
     futimens(&file, &times)
-}
-
-fn owner(stat: &Stat) -> (Uid, Gid) {
-    (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))
 }
 
 fn open_directory(dir: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {

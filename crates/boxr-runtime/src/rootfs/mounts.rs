@@ -30,7 +30,7 @@ pub(super) struct Tree<'a> {
 
 /// A detached copy of the tree that a bind mount names.
 pub(super) fn clone_source(mount: &MountPlan) -> Result<OwnedFd, StepError> {
-    let MountSource::Bind { path, recursive, links, .. } = &mount.source else {
+    let MountSource::Bind { path, below, recursive, links, .. } = &mount.source else {
         return Err(StepError::new(Step::MountSource, mount.destination.display(), Errno::INVAL));
     };
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -40,10 +40,21 @@ pub(super) fn clone_source(mount: &MountPlan) -> Result<OwnedFd, StepError> {
     if links.mount_source {
         flags |= OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     }
+    if let Some(below) = below {
+        return clone_below(path, below, flags).at(Step::MountSource, path.join(below).display());
+    }
     if mount.no_links {
         return clone_without_links(path, flags).at(Step::MountSource, path.display());
     }
     open_tree(CWD, path, flags).at(Step::MountSource, path.display())
+}
+
+/// What is below a directory, whose links do not lead out of it: others may have made them.
+fn clone_below(path: &Path, below: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let found = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = Scratch::from(rustix::fs::open(path, found, Mode::empty())?);
+    let found = Scratch::from(beneath::open(root.as_fd(), below, OFlags::PATH)?);
+    open_tree(found.as_fd(), c"", flags | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
 /// `ELOOP` for a link anywhere in `path`.
@@ -98,9 +109,9 @@ pub(super) fn bind(
 ) -> Result<(), StepError> {
     let place = mount.destination.display();
     let shape = shape_of(source).at(Step::MountTarget, &place)?;
-    if mount.cover == Cover::Fill && shape == Shape::Directory {
+    if let (Cover::Fill { owner }, Shape::Directory) = (mount.cover, shape) {
         let target = target::open(root, mount, shape, missing).at(Step::MountTarget, &place)?;
-        copy::fill(target.fd.as_fd(), source).at(Step::CopyUp, &place)?;
+        copy::fill(target.fd.as_fd(), source, owner).at(Step::CopyUp, &place)?;
     }
     set_options(source, mount)?;
     let target = target::open(root, mount, shape, missing).at(Step::MountTarget, &place)?;
@@ -201,6 +212,7 @@ fn bind_of_host(tree: Tree<'_>, mount: &MountPlan, path: &Path) -> Result<(), St
     let MountAttributes { set, recursive_set, .. } = mount.attributes;
     let attributes = MountAttributes { recursive_set: set | recursive_set, ..MountAttributes::default() };
     let source = MountSource::Bind {
+        below: None,
         path: path.to_owned(),
         recursive: true,
         links: Default::default(),

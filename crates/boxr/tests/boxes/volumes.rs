@@ -18,6 +18,8 @@ pub const TESTS: &[Test] = &[
     test!(images_declare_volumes, Need::Tool(Tool::Busybox), OVERLAY),
     test!(no_device_is_of_use_in_a_volume, Need::Tool(Tool::Busybox), OVERLAY, Need::Root),
     test!(owners_in_volumes_are_the_containers, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
+    test!(a_part_of_a_volume_is_mounted),
+    test!(a_volume_is_given_to_the_containers_user, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
 ];
 
 /// A box with a tree of its own, in which volumes can be anywhere.
@@ -246,5 +248,54 @@ fn no_device_is_of_use_in_a_volume(t: &Sandbox) {
     // Who has every device anyway has them here, too.
     let all = ["--rm", "--privileged", "--network", "none", "-v", "shared:/mnt", &name, "sh", "-c", look];
     t.run(all).run().ok().prints("0\n");
+    clean(t);
+}
+
+fn a_part_of_a_volume_is_mounted(t: &Sandbox) {
+    let rootfs = t.rootfs("rootfs");
+    let fill = "mkdir -p /v/a/b && echo in >/v/a/b/f && echo x >/v/file && ln -s / /v/root && ln -s ../../.. /v/up && ln -s a /v/link";
+    boxed(t, &rootfs, &["-v", "data:/v"], fill).run().ok();
+    let part = |path: &str, script: &str| {
+        boxed(t, &rootfs, &["--mount", &format!("type=volume,src=data,dst=/m,{path}")], script).run()
+    };
+    part("subpath=a/b", "cat /m/f; echo more >/m/g").ok().prints("in\n");
+    part("volume-subpath=link/b,ro", "cat /m/g; echo x >/m/h").exits(1).prints("more\n");
+    let file = "type=volume,src=data,dst=/one,subpath=file";
+    boxed(t, &rootfs, &["--mount", file], "cat /one").run().ok().prints("x\n");
+    // No link leads out of the volume, whoever has made it.
+    for path in ["root", "up", "root/a/.."] {
+        let output = part(&format!("subpath={path}"), "ls /m");
+        match path {
+            "root/a/.." => output.exits(125).blames("without .."),
+            _ => output.ok().prints("a\nfile\nlink\nroot\nup\n"),
+        };
+    }
+    part("subpath=root/etc", "true").exits(125).blames("No such file");
+    for path in ["/a", "a/../b", "..", ""] {
+        part(&format!("subpath={path}"), "true").exits(125).blames("subpath is a relative path");
+    }
+    let bind = boxed(t, &rootfs, &["--mount", "type=bind,src=/,dst=/m,subpath=a"], "true");
+    bind.run().exits(125).blames("subpath is for volumes");
+    clean(t);
+}
+
+fn a_volume_is_given_to_the_containers_user(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"]}"#);
+    let run = |flags: &[&str], script: &str| {
+        t.run(["-q", "--rm", "--network", "none"]).args(flags).args([&name, script]).run()
+    };
+    // Also what a new one is filled with, here by the image's /etc.
+    let look = "stat -c %u /v /v/passwd; touch /v/made && stat -c %u /v/made";
+    run(&["-u", "ann", "-v", "new:/etc:U"], "stat -c %u /etc /etc/passwd; touch /etc/made")
+        .ok()
+        .prints("1000\n1000\n");
+    run(&["-v", "new:/v"], look).ok().prints("1000\n1000\n1000\n");
+    run(&["-u", "7:8", "--mount", "type=volume,src=new,dst=/v,U=true"], look).ok().prints("7\n7\n7\n");
+    // A part of it alone.
+    run(&["-v", "new:/v"], "mkdir /v/part; touch /v/part/file").ok();
+    let part = "type=volume,src=new,dst=/p,subpath=part,U";
+    run(&["-u", "9", "--mount", part, "-v", "new:/v:ro"], "stat -c %u /p/file /v/part /v/made")
+        .ok()
+        .prints("9\n9\n7\n");
     clean(t);
 }

@@ -96,6 +96,7 @@ impl Draft {
             },
             ("idmap", None) => self.option("idmap"),
             ("idmap", Some(maps)) => self.option(&format!("idmap={maps}")),
+            ("subpath" | "volume-subpath", Some(path)) => self.subpath(path),
             ("volume-nocopy", value) => self.switch(key, value, volume::NO_COPY, "copy"),
             ("dst" | "destination" | "target", Some(path)) => {
                 self.destination = Some(destination(path)?);
@@ -144,6 +145,20 @@ impl Draft {
         Ok(())
     }
 
+    /// docker's `volume-subpath`, podman's `subpath`.
+    fn subpath(&mut self, path: &str) -> Result<(), Invalid> {
+        use std::path::Component;
+        let is_below = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        if path.is_empty() || !is_below {
+            return Err(Invalid::new(
+                path,
+                "subpath is a relative path without .., below the top of the volume",
+            ));
+        }
+        self.options.push(format!("{}{path}", volume::SUBPATH));
+        Ok(())
+    }
+
     fn switch(&mut self, key: &str, value: Option<&str>, on: &str, off: &str) -> Result<(), Invalid> {
         match value.map_or(Some(true), truth) {
             Some(true) => self.option(on),
@@ -172,10 +187,9 @@ impl Draft {
     fn finish(mut self, base: &Base) -> Result<MountOption, String> {
         let destination = self.destination.ok_or("dst is missing: where in the box")?;
         let kind = self.kind.unwrap_or_else(|| "bind".to_owned());
-        if kind == volume::KIND && self.options.iter().any(|option| option == GIVE) {
-            return Err(format!(
-                "{GIVE} is for binds: a new volume has the owners of what the image has in its place"
-            ));
+        let has_subpath = self.options.iter().any(|option| option.starts_with(volume::SUBPATH));
+        if has_subpath && (kind != volume::KIND || self.source.is_none()) {
+            return Err("subpath is for volumes that have a name".to_owned());
         }
         let owned = |option: &String| option == GIVE || option.starts_with("idmap");
         if !["bind", volume::KIND].contains(&kind.as_str())

@@ -42,7 +42,7 @@ fn mount_plan(index: usize, mount: &Mount, surroundings: &Surroundings<'_>) -> R
         (false, _) if parsed.fill && (!is_bind || parsed.remount) => {
             return Err(Error::field(field("options"), format!("{COPY_UP}: only a bind mount is filled")));
         }
-        (false, _) if parsed.fill => Cover::Fill,
+        (false, _) if parsed.fill => Cover::Fill { owner: parsed.fill_owner },
         (true, _) if mount.typ().as_deref() != Some("tmpfs") => {
             return Err(Error::field(field("options"), "tmpcopyup: only a tmpfs is copied into"));
         }
@@ -80,7 +80,19 @@ fn source(
         if let Some((word, _)) = unknown {
             return Err(Error::field(field("options"), format!("{word}: not an option of a bind mount")));
         }
-        return Ok(MountSource::Bind { path, recursive, links: parsed.links, id_shift });
+        if let Some(below) = parsed.subpath.as_ref().filter(|below| !below.is_relative()) {
+            return Err(Error::field(field("options"), format!("{}: not a relative path", below.display())));
+        }
+        return Ok(MountSource::Bind {
+            path,
+            below: parsed.subpath,
+            recursive,
+            links: parsed.links,
+            id_shift,
+        });
+    }
+    if parsed.subpath.is_some() {
+        return Err(Error::field(field("options"), "a path in the source: only a bind mount has one"));
     }
     if matches!(kind.as_str(), "cgroup" | "cgroup2") {
         return Ok(MountSource::Cgroups);
