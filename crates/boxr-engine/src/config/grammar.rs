@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod container;
+mod glob;
 mod ids;
 mod mount;
 mod namespace;
@@ -16,7 +17,7 @@ mod words;
 pub use cgroup::{cpuset, milli_cpus, size};
 pub use container::{address, device, device_rule, host, resolver_word};
 pub use ids::{Id, UserSpec, extent, group, user};
-pub use mount::{mount, mount_maps, mount_table, tmpfs, volume};
+pub use mount::{mount, mount_maps, mounts, tmpfs, volume};
 pub use namespace::{mode, mode_list, mode_text};
 pub use network::{NetworkSaid, invalid_network, network_mode};
 pub use signal::{signal, signal_name};

@@ -178,7 +178,7 @@ static SETTINGS: &[Setting] = &[
         "type=bind|tmpfs|proc|sysfs|mqueue|devpts|cgroup,src=S,dst=D,... or, in a file, \
             a table of these keys",
         D("[]"),
-        |raw, node, base| add(&mut raw.mounts, node.each(|node| grammar::mount_table(node, base))?),
+        |raw, node, base| add(&mut raw.mounts, node.each(|node| grammar::mounts(node, base))?.concat()),
     ),
     same("tmpfs", "DST or DST:OPTS, such as /tmp:size=64m", D("[]"), |raw, node, _| {
         add(&mut raw.mounts, node.each(|node| grammar::tmpfs(node.text()?))?)

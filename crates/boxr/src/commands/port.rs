@@ -14,6 +14,7 @@ use crate::report::{Report, write_stdout};
 /// No such box; a port that is not published.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     match invocation.positionals() {
+        [] => all(&invocation),
         // A box may be called so: its port would be one word.
         [verb, _, _, ..] if verb == "add" => change(&invocation, PortChange::Add),
         [verb, _, _, ..] if verb == "rm" => change(&invocation, PortChange::Remove),
@@ -46,6 +47,33 @@ fn change(invocation: &Invocation, how: PortChange) -> Result<u8, Report> {
     Ok(0)
 }
 
+/// podman's lines: of every box that has ports, with its id before them.
+fn all(invocation: &Invocation) -> Result<u8, Report> {
+    let store = boxes::open_store(&invocation.globals)?;
+    let failed = |error: boxr_network::Error| Report::from(error).status(1);
+    boxr_engine::network::look_after(&store).map_err(failed)?;
+    let networks = boxr_engine::network::networks(store.paths());
+    let boxes = store.list()?.into_iter().map(|entry| entry.id.as_str().to_owned());
+    // A pod has the ports of its members.
+    let pods = store.pods()?.into_iter().map(|(dir, ..)| dir.id().as_str().to_owned());
+    for id in boxes.chain(pods) {
+        let attachment = networks.attachment(&id).map_err(failed)?;
+        let short = id.get(..12).unwrap_or(&id);
+        write_stdout(&lines(attachment.as_ref(), &format!("{short}\t")))?;
+    }
+    Ok(0)
+}
+
+fn lines(attachment: Option<&Attachment>, before: &str) -> String {
+    let mut text = String::new();
+    for port in attachment.iter().flat_map(|attachment| &attachment.published) {
+        for address in addresses(attachment, port) {
+            text.push_str(&format!("{before}{}/{} -> {address}\n", port.container, port.protocol.name()));
+        }
+    }
+    text
+}
+
 fn show(invocation: &Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
     let name = invocation.positionals().first().map_or("", String::as_str);
@@ -63,13 +91,7 @@ fn show(invocation: &Invocation) -> Result<u8, Report> {
     let networks = boxr_engine::network::networks(store.paths());
     let attachment = networks.attachment(&id).map_err(failed)?;
     let Some(word) = invocation.positionals().get(1) else {
-        let mut text = String::new();
-        for port in attachment.iter().flat_map(|attachment| &attachment.published) {
-            for address in addresses(attachment.as_ref(), port) {
-                text.push_str(&format!("{}/{} -> {address}\n", port.container, port.protocol.name()));
-            }
-        }
-        write_stdout(&text)?;
+        write_stdout(&lines(attachment.as_ref(), ""))?;
         return Ok(0);
     };
     let wanted: PortSpec = word.parse().map_err(failed)?;

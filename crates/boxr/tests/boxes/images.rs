@@ -186,6 +186,7 @@ fn a_password_is_kept_and_used(t: &Sandbox) {
         login("wrong").exits(1).prints("").blames("refuses access");
         pull(t, &name).run().exits(1);
         login("secret").ok().prints("Login Succeeded\n");
+        t.boxr(["login", "--get-login", &host]).run().ok().prints("me\n");
         let file = std::fs::read_to_string(t.layout().home.join(".docker/config.json")).unwrap();
         assert!(file.contains(LETTERS) && file.contains(&host), "{file}");
         pull(t, &name).run().ok();
@@ -194,6 +195,7 @@ fn a_password_is_kept_and_used(t: &Sandbox) {
         pull(t, &name).run().exits(1);
         t.boxr(["pull", "-q", "--platform", "linux/amd64", "--creds", "me:secret", &name]).run().ok();
     }
+    t.boxr(["login", "--get-login", &host]).run().exits(125).blames("not logged in");
     t.boxr(["login", &host]).stdin("").run().exits(125).blames("no terminal");
 }
 

@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     test!(malformed_mounts_are_named),
     test!(targets_that_lead_out_of_the_root_stay_inside, BUSYBOX),
     test!(mount_over_root_or_proc_is_refused, BUSYBOX),
+    test!(a_pattern_is_a_bind_for_each_file),
 ];
 
 const BUSYBOX: Need = Need::Tool(Tool::Busybox);
@@ -190,4 +191,20 @@ fn mount_over_root_or_proc_is_refused(t: &Sandbox) {
         assert_eq!(out.status.code(), Some(125), "{target}: {}", out.story());
     }
     t.assert_nothing_left();
+}
+
+fn a_pattern_is_a_bind_for_each_file(t: &Sandbox) {
+    let rootfs = t.rootfs("rootfs");
+    for name in ["one.conf", "two.conf", "three.txt"] {
+        t.file(name, name);
+    }
+    let pattern = format!("type=glob,src={},dst=/in,ro", t.path("*.conf").display());
+    let script = "cat /in/one.conf /in/two.conf; ls /in; echo x >/in/one.conf";
+    let out = t.run(["--rootfs", &rootfs, "--mount", &pattern, "--", "sh", "-c", script]).run();
+    out.exits(1).prints("one.conftwo.confone.conf\ntwo.conf\n").blames("Read-only");
+    let same = format!("type=glob,src={}", t.path("th?ee.*").display());
+    let path = t.path("three.txt").display().to_string();
+    t.run(["--rootfs", &rootfs, "--mount", &same, "--", "cat", &path]).run().ok().prints("three.txt");
+    let none = format!("type=glob,src={},dst=/in", t.path("*.none").display());
+    t.run(["--rootfs", &rootfs, "--mount", &none, "--", "true"]).run().exits(125).blames("no file matches");
 }

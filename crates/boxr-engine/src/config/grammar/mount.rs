@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::glob;
 use crate::config::value::{Base, Invalid, Node, Value, clean};
 use crate::options::{IdExtent, MountOption};
 use crate::volume::owners::GIVE;
@@ -67,6 +68,15 @@ pub fn mount_table(node: &Node, base: &Base) -> Result<MountOption, Invalid> {
         taken.map_err(|error| value.at(error))?;
     }
     draft.finish(base).map_err(|why| node.invalid(why))
+}
+
+/// The same, which may stand for several.
+pub fn mounts(node: &Node, base: &Base) -> Result<Vec<MountOption>, Invalid> {
+    let mount = mount_table(node, base)?;
+    match mount.kind == glob::KIND {
+        true => glob::expand(&mount).map_err(|why| node.invalid(why)),
+        false => Ok(vec![mount]),
+    }
 }
 
 /// A mount whose fields are still being read.
@@ -138,8 +148,12 @@ impl Draft {
     }
 
     fn kind(&mut self, kind: &str) -> Result<(), Invalid> {
-        if kind != volume::KIND && !KINDS.contains(&kind) {
-            return Err(Invalid::new(kind, format!("type is one of {}, {}", volume::KIND, KINDS.join(", "))));
+        if ![volume::KIND, glob::KIND].contains(&kind) && !KINDS.contains(&kind) {
+            let kinds = KINDS.join(", ");
+            return Err(Invalid::new(
+                kind,
+                format!("type is one of {}, {kinds}, {}", volume::KIND, glob::KIND),
+            ));
         }
         self.kind = Some(kind.to_owned());
         Ok(())
@@ -185,14 +199,15 @@ impl Draft {
     }
 
     fn finish(mut self, base: &Base) -> Result<MountOption, String> {
-        let destination = self.destination.ok_or("dst is missing: where in the box")?;
         let kind = self.kind.unwrap_or_else(|| "bind".to_owned());
+        let same_place = || (kind == glob::KIND).then(|| PathBuf::from("/"));
+        let destination = self.destination.or_else(same_place).ok_or("dst is missing: where in the box")?;
         let has_subpath = self.options.iter().any(|option| option.starts_with(volume::SUBPATH));
         if has_subpath && (kind != volume::KIND || self.source.is_none()) {
             return Err("subpath is for volumes that have a name".to_owned());
         }
         let owned = |option: &String| option == GIVE || option.starts_with("idmap");
-        if !["bind", volume::KIND].contains(&kind.as_str())
+        if !["bind", glob::KIND, volume::KIND].contains(&kind.as_str())
             && let Some(option) = self.options.iter().find(|option| owned(option))
         {
             return Err(format!("{option} is for binds and volumes, not for type={kind}"));
@@ -208,7 +223,7 @@ impl Draft {
             }
             return Ok(MountOption { kind, source: self.source, destination, options: self.options });
         }
-        if kind == "bind" {
+        if kind == "bind" || kind == glob::KIND {
             if let Some(source) = &self.source {
                 let path = base.absolute(source).map_err(|error| error.why)?;
                 self.source = Some(path.to_string_lossy().into_owned());

@@ -261,6 +261,7 @@ pub(super) static LOGIN: Command = Command {
             Flag::value("username", "NAME", "The name; without it, the terminal is asked").short('u'),
             Flag::value("password", "PASSWORD", "The password; others can see it in ps(1)").short('p'),
             Flag::switch("password-stdin", "Read the password from stdin"),
+            Flag::switch("get-login", "Print the name that is kept for the registry, and ask nobody"),
         ],
         REGISTRY,
     ],

@@ -165,12 +165,18 @@ pub(super) static NETWORK: Command = Command {
 };
 
 pub(super) static PORT: Command = Command {
-    usage: &["port CONTAINER [PORT[/PROTO]]", "port add CONTAINER SPEC...", "port rm CONTAINER SPEC..."],
+    usage: &[
+        "port CONTAINER [PORT[/PROTO]]",
+        "port --all",
+        "port add CONTAINER SPEC...",
+        "port rm CONTAINER SPEC...",
+    ],
     about: &[
         "Shows which ports of the host lead into a box, and changes that, while it runs too.",
         "A SPEC is what -p of run takes; for rm, the port of the box is enough. Of a user's box connections to its ports end when they change.",
     ],
-    args: &[Arg::one("CONTAINER", Complete::Container), Arg::any("PORT", Complete::Nothing)],
+    args: &[Arg::one("CONTAINER", Complete::Container).unless("all"), Arg::any("PORT", Complete::Nothing)],
+    flags: &[&[Flag::switch("all", "The ports of all boxes, with their ids").short('a')]],
     examples: &[
         Example { line: "boxr port web 80", what: "prints 0.0.0.0:8080" },
         Example { line: "boxr port add web 127.0.0.1:8081:80", what: "a further one, at once" },

@@ -17,6 +17,16 @@ use crate::report::{Report, io_text, write_stdout};
 /// Nobody to ask; the registry does not let one in; the password cannot be kept.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let registry = registry(&invocation);
+    if invocation.switch("get-login") {
+        let found = images::client(&invocation)?.options().credentials.find(&registry, "")?;
+        let unknown =
+            || Report::new(format!("not logged in to {registry}")).suggest(format!("boxr login {registry}"));
+        return match found.ok_or_else(unknown)? {
+            Credential::Password { user, .. } => write_stdout(&format!("{user}\n")).map(|()| 0),
+            // A token has no name.
+            Credential::IdentityToken(_) => write_stdout("<token>\n").map(|()| 0),
+        };
+    }
     let credential = ask(&invocation, &registry)?;
     let client = images::client(&invocation)?;
     let Options { tls_verify, certificates, credentials, .. } = client.options();

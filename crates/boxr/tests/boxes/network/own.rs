@@ -140,6 +140,10 @@ fn a_network_has_addresses_of_ipv6(t: &Sandbox) {
     let url = "http://[2001:db8::2]:8080/who";
     lab.on_internet("busybox").args(["wget", "-q", "-O", "-", url]).run().ok().prints("inside");
     lab.boxr(t, ["port", "web"]).run().ok().prints("80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n");
+    let id = lab.boxr(t, ["inspect", "-f", "{{slice .Id 0 12}}", "web"]).run().ok().word();
+    let all = format!("{id}\t80/tcp -> 0.0.0.0:8080\n{id}\t80/tcp -> [::]:8080\n");
+    lab.boxr(t, ["port", "--all"]).run().ok().prints(&all);
+    lab.boxr(t, ["port", "--all", "web"]).run().exits(125).blames("one of them is too many");
     let route = ["exec", "web", "ip", "-6", "route", "show", "default"];
     lab.boxr(t, route).run().ok().shows("default via fd");
     lab.boxr(t, ["rm", "-f", "web"]).run().ok();
