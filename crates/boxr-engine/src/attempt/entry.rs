@@ -100,6 +100,12 @@ impl Entry {
         self.shape == Shape::Directory
     }
 
+    /// Whether it is the same file with the same contents. A rename may have changed the rest of what is known of it.
+    pub(super) fn is_same_as(&self, earlier: &Self) -> bool {
+        (self.shape, self.inode, self.size, self.modified)
+            == (earlier.shape, earlier.inode, earlier.size, earlier.modified)
+    }
+
     /// Whether nothing has happened to the file between two looks. A directory is one as long as it has the same
     /// owner and mode: what is in it is looked at by itself.
     pub(super) fn is_untouched_since(&self, earlier: &Self) -> bool {

@@ -12,7 +12,7 @@ use super::said::{Home, Said};
 use super::secrets::Secrets;
 use super::surroundings::resolved;
 use super::view::{Sight, View};
-use super::{present, sockets};
+use super::{present, repository, sockets};
 use crate::options::MountOption;
 
 /// What lies at one place.
@@ -173,8 +173,11 @@ impl Files {
     fn protect(&mut self, secrets: &Secrets, allowed: &[PathBuf]) {
         let roots: Vec<PathBuf> = self.view.writable().map(Path::to_owned).collect();
         for root in roots.iter().filter(|root| root.is_dir()) {
-            let candidates: Vec<PathBuf> = secrets.protected.iter().map(|path| root.join(path)).collect();
-            let there = present::of(&candidates);
+            let mut candidates: Vec<PathBuf> = secrets.protected.iter().map(|path| root.join(path)).collect();
+            let mut there = present::of(&candidates);
+            let of_repository = repository::runs_from(root);
+            there.extend(of_repository.iter().cloned());
+            candidates.extend(of_repository);
             for path in candidates {
                 if allowed.contains(&path) || lies_in(&path, allowed.iter().filter(|dir| *dir != root)) {
                     continue;

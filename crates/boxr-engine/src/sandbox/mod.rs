@@ -16,6 +16,7 @@ mod present;
 mod preset;
 pub mod profile;
 pub mod proxy;
+mod repository;
 mod said;
 mod seccomp;
 mod secrets;

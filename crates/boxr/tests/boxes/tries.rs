@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
     test!(an_apply_that_is_killed_goes_on, OVERLAY, Need::Tool(Tool::Strace)),
     test!(a_try_that_is_kept_is_on_the_disk_when_it_says_so, OVERLAY, Need::Tool(Tool::Strace)),
     test!(an_apply_while_another_process_writes_loses_nothing_by_halves, OVERLAY),
+    test!(what_is_written_at_the_last_moment_is_not_lost, OVERLAY, Need::Tool(Tool::Strace)),
     test!(a_try_runs_once, OVERLAY),
     test!(a_full_disk_is_the_commands_trouble, Need::Root, OVERLAY),
     test!(mounts_beneath_have_changes_of_their_own, Need::Root, OVERLAY),
@@ -445,6 +446,27 @@ fn an_apply_while_another_process_writes_loses_nothing_by_halves(t: &Sandbox) {
         t.boxr(["rm", "-f", "it"]).run();
         host(t, "rm -f file steady theirs next; test -z \"$(find . -name '.boxr-*')\"");
     }
+}
+
+/// strace stops the apply where the new file is beside its place, until somebody else has changed the old one.
+fn what_is_written_at_the_last_moment_is_not_lost(t: &Sandbox) {
+    host(t, "echo old >file; echo mine >theirs");
+    tried(t, "echo try >file").ok();
+    let strace = ["-f", "-o", "trace", "-e", "trace=linkat", "-e", "inject=linkat:signal=STOP:when=1"];
+    let apply = t.surrounded(Cmd::new("strace")).args(strace).arg("--").arg(t.program()).args(t.globals());
+    let applying = apply.args(["apply", "it"]).cwd(t.path("")).spawn();
+    let stopped = || {
+        let trace = std::fs::read_to_string(t.path("trace")).unwrap_or_default();
+        let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP"));
+        line.and_then(|line| line.split_whitespace().next().map(str::to_owned))
+    };
+    boxr_testing::wait_until("the file is beside its place", || stopped().is_some());
+    host(t, &format!("mv theirs file; kill -CONT {}", stopped().unwrap()));
+    applying.finish().exits(1).blames("file");
+    host(t, "test $(cat file) = mine; test -z \"$(find . -name '.boxr-*')\"");
+    t.boxr(["diff", "-p", "it"]).run().ok().shows("+try");
+    t.boxr(["apply", "--force", "it"]).run().ok();
+    host(t, "test $(cat file) = try");
 }
 
 fn a_full_disk_is_the_commands_trouble(t: &Sandbox) {

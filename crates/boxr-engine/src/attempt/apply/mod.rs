@@ -12,7 +12,8 @@
 //! or removal of the try takes away ([`journal`]). What is on the host already and still in the try is no difference.
 //!
 //! *Names* are looked up beneath descriptors, without links and on one filesystem. Before each change the host's file
-//! is looked at once more.
+//! is looked at once more; one that it replaces changes places with it, and is looked at when nobody can open it by its
+//! name any more: what another process has written till then goes back to its place.
 
 mod attributes;
 mod expand;
@@ -30,6 +31,7 @@ use super::entry::Entry;
 use super::{Attempt, AttemptError};
 use journal::Journal;
 use parents::Parents;
+use stage::Before;
 
 /// What an apply has done.
 #[derive(Debug, Default)]
@@ -162,6 +164,15 @@ impl Work<'_> {
         }
     }
 
+    fn before<'c>(&self, change: &'c Change) -> Before<'c> {
+        match &change.before {
+            None => Before::Nothing,
+            Some(before) if before.is_directory() => Before::Directory,
+            Some(_) if self.force => Before::Any,
+            Some(before) => Before::File(before),
+        }
+    }
+
     fn make_directory(&mut self, sides: &Sides, change: &Change) -> Result<(), Errno> {
         let parents = Parents::of(sides, &change.relative)?;
         self.check(&parents, change)?;
@@ -176,7 +187,8 @@ impl Work<'_> {
             attributes::of_file(&parents, after)?;
             return parents.forget();
         }
-        match stage::move_over(&mut self.journal, &parents, change.before.as_ref()) {
+        let before = self.before(change);
+        match stage::move_over(&mut self.journal, &parents, before) {
             Err(Errno::XDEV) => self.copy_over(&parents, change, after),
             done => done,
         }
@@ -188,7 +200,8 @@ impl Work<'_> {
             .copies
             .get(&key)
             .and_then(|(number, relative)| Parents::of(self.sides.get(number)?, relative).ok());
-        stage::copy_over(&mut self.journal, parents, change.before.as_ref(), after, linked.as_ref())?;
+        let before = self.before(change);
+        stage::copy_over(&mut self.journal, parents, before, after, linked.as_ref())?;
         if after.links > 1 {
             self.copies.entry(key).or_insert_with(|| (change.number, change.relative.clone()));
         }

@@ -18,6 +18,19 @@ use crate::attempt::extended;
 /// Bytes that are copied at once.
 const PIECE: u64 = 1 << 20;
 
+/// What is at a place before something is put there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before<'a> {
+    /// Nothing, and what comes there meanwhile stays.
+    Nothing,
+    /// A directory, which gives way with all in it.
+    Directory,
+    /// This file; another one, or one that was written meanwhile, stays.
+    File(&'a Entry),
+    /// A file, whatever it is by now.
+    Any,
+}
+
 /// Makes a directory, which only the caller may enter until all is in it. What is not a directory gives way.
 pub(super) fn make_directory(journal: &mut Journal, parents: &Parents, gives_way: bool) -> Result<(), Errno> {
     let private = Mode::from_raw_mode(0o700);
@@ -26,28 +39,30 @@ pub(super) fn make_directory(journal: &mut Journal, parents: &Parents, gives_way
     }
     let beside = journal.beside(parents)?;
     mkdirat(&parents.host, &beside[..], private)?;
-    take_place(parents, &beside, true)
+    take_place(parents, &beside, Before::Directory)
 }
 
 /// Moves a file from the changes to its place on the same mount.
 ///
 /// # Errors
 /// `EXDEV` where it is on another.
-pub(super) fn move_over(
-    journal: &mut Journal,
-    parents: &Parents,
-    before: Option<&Entry>,
-) -> Result<(), Errno> {
+pub(super) fn move_over(journal: &mut Journal, parents: &Parents, before: Before<'_>) -> Result<(), Errno> {
     let Parents { host, upper, name, .. } = parents;
     extended::leave_overlay(upper.as_fd(), name)?;
+    let over = || retried(upper, || renameat(upper, &name[..], host, &name[..]));
     match before {
-        Some(before) if before.is_directory() => {
+        Before::Directory | Before::File(_) => {
             let beside = journal.beside(parents)?;
-            linkat(upper, &name[..], host, &beside[..], AtFlags::empty())?;
-            take_place(parents, &beside, true)?;
+            match (linkat(upper, &name[..], host, &beside[..], AtFlags::empty()), before) {
+                (Ok(()), _) => take_place(parents, &beside, before)?,
+                (Err(Errno::XDEV), _) => return Err(Errno::XDEV),
+                // A file that may not have two names.
+                (Err(_), Before::File(_)) => over()?,
+                (Err(errno), _) => return Err(errno),
+            }
         }
-        Some(_) => retried(upper, || renameat(upper, &name[..], host, &name[..]))?,
-        None => retried(upper, || {
+        Before::Any => over()?,
+        Before::Nothing => retried(upper, || {
             match renameat_with(upper, &name[..], host, &name[..], RenameFlags::NOREPLACE) {
                 // A filesystem that does not know how; that nothing is there was seen a moment ago.
                 Err(Errno::INVAL) => renameat(upper, &name[..], host, &name[..]),
@@ -78,7 +93,7 @@ fn retried(upper: &OwnedFd, rename: impl Fn() -> Result<(), Errno>) -> Result<()
 pub(super) fn copy_over(
     journal: &mut Journal,
     parents: &Parents,
-    before: Option<&Entry>,
+    before: Before<'_>,
     after: &Entry,
     linked: Option<&Parents>,
 ) -> Result<(), Errno> {
@@ -88,8 +103,8 @@ pub(super) fn copy_over(
         None => copy(parents, &beside, after),
     };
     let placed = made.and_then(|()| match before {
-        None => put_where_nothing_is(parents, &beside),
-        Some(before) => take_place(parents, &beside, before.is_directory()),
+        Before::Nothing => put_where_nothing_is(parents, &beside),
+        before => take_place(parents, &beside, before),
     });
     if placed.is_err() {
         // The error that counts is the first; the journal knows what is left.
@@ -106,15 +121,34 @@ fn put_where_nothing_is(parents: &Parents, beside: &[u8]) -> Result<(), Errno> {
     }
 }
 
-/// Puts what is beside a place there. What was there before gives way, a directory with all in it.
-fn take_place(parents: &Parents, beside: &[u8], whole_tree: bool) -> Result<(), Errno> {
+/// Puts what is beside a place there, and removes what was there before.
+///
+/// # Errors
+/// `ESTALE` where that is not what it is to be any more: then it is there again.
+fn take_place(parents: &Parents, beside: &[u8], before: Before<'_>) -> Result<(), Errno> {
     let Parents { host, name, .. } = parents;
-    if !whole_tree {
-        return renameat(host, beside, host, &name[..]);
+    let exchange = || renameat_with(host, beside, host, &name[..], RenameFlags::EXCHANGE);
+    match before {
+        Before::Directory => {
+            one_mount(host.as_fd(), name)?;
+            exchange()?;
+            remove_tree(host.as_fd(), beside)
+        }
+        Before::File(seen) => match exchange() {
+            // A filesystem that does not know how; what is there was looked at a moment ago.
+            Err(Errno::INVAL) => renameat(host, beside, host, &name[..]),
+            Err(errno) => Err(errno),
+            Ok(()) => match Entry::at(host.as_fd(), beside)? {
+                Some(found) if found.is_same_as(seen) => unlinkat(host, beside, AtFlags::empty()),
+                _ => {
+                    exchange()?;
+                    unlinkat(host, beside, AtFlags::empty())?;
+                    Err(Errno::STALE)
+                }
+            },
+        },
+        Before::Any | Before::Nothing => renameat(host, beside, host, &name[..]),
     }
-    one_mount(host.as_fd(), name)?;
-    renameat_with(host, beside, host, &name[..], RenameFlags::EXCHANGE)?;
-    remove_tree(host.as_fd(), beside)
 }
 
 fn copy(parents: &Parents, beside: &[u8], after: &Entry) -> Result<(), Errno> {

@@ -10,6 +10,7 @@ pub const TESTS: &[Test] = &[
     test!(a_file_without_a_name_is_read_all_the_same, USERNS),
     #[cfg(target_arch = "x86_64")]
     test!(attack_the_command_does_not_outlive_boxr, USERNS),
+    test!(attack_a_repository_that_is_elsewhere_or_in_modules_stays_as_it_is, USERNS),
     test!(attack_sockets_are_those_of_the_internet_and_of_files, USERNS),
     test!(attack_mounts_swapped_while_it_starts_show_nothing, USERNS, Need::Root),
     test!(attack_fifos_hidden_in_a_kept_home_are_read_by_nobody, USERNS),
@@ -125,4 +126,27 @@ fn attack_fifos_hidden_in_a_kept_home_are_read_by_nobody(t: &Sandbox) {
     let out = sandbox(t, &["--home", "keep"], &line).run();
     assert_eq!(out.text(), "end\n", "{}", out.story());
     assert_eq!(out.errors().matches("ermission denied").count(), 2, "{}", out.story());
+}
+
+/// Where `.git` is a file it says whose hooks git runs; those of submodules are beneath it.
+fn attack_a_repository_that_is_elsewhere_or_in_modules_stays_as_it_is(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project")).unwrap();
+    std::fs::write(t.path("project/.git"), "gitdir: /elsewhere\n").unwrap();
+    let script = "echo gitdir: evil >.git; mv .git x; rm .git; mkdir evil; mv evil .git; cat .git";
+    assert_eq!(sandbox(t, &[], script).run().text(), "gitdir: /elsewhere\n");
+    std::fs::remove_file(t.path("project/.git")).unwrap();
+    for module in ["a", "b/c", "a/modules/d"] {
+        let dir = t.path("project/.git/modules").join(module);
+        std::fs::create_dir_all(dir.join("hooks")).unwrap();
+        std::fs::write(dir.join("HEAD"), "").unwrap();
+        std::fs::write(dir.join("config"), "as it was\n").unwrap();
+    }
+    let script = "cd .git/modules; for m in a b/c a/modules/d; do echo x >$m/hooks/x; echo x >$m/config; rm -rf $m/config; mv $m moved; done; \
+                  mv b moved; echo ok >a/index; cat a/index";
+    assert_eq!(sandbox(t, &[], script).run().text(), "ok\n");
+    for module in ["a", "b/c", "a/modules/d"] {
+        let dir = t.path("project/.git/modules").join(module);
+        assert_eq!(std::fs::read_to_string(dir.join("config")).unwrap(), "as it was\n", "{module}");
+        assert_eq!(std::fs::read_dir(dir.join("hooks")).unwrap().count(), 0, "{module}");
+    }
 }
