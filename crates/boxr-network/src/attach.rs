@@ -261,7 +261,11 @@ impl Networks {
         let how = if attachment.realm { |_: &mut Links, _: &str| Ok(()) } else { how };
         let forwards = attachment.forwards();
         if !forwards.is_empty() {
-            collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&forwards)));
+            collected.take(
+                Firewall::open_to_remove().and_then(|firewall| {
+                    firewall.map_or(Ok(()), |mut firewall| firewall.withdraw(&forwards))
+                }),
+            );
         }
         collected.take(self.leave(id, &attachment.endpoints, how));
         collected.finish()?;

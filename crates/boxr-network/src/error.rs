@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::address::Subnet;
@@ -171,6 +172,49 @@ impl Error {
     /// The kernel's refusal.
     pub(crate) fn system(doing: &'static str, object: impl Into<String>, errno: Errno) -> Self {
         Self::System { doing, object: object.into(), errno }
+    }
+}
+
+/// An error on its way from another process of boxr's: what people are told more about keeps its parts.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Told {
+    /// [`Error::Firewall`]
+    Firewall {
+        /// What was to be set up.
+        what: String,
+        /// The kernel's number.
+        errno: i32,
+    },
+    /// [`Error::PortTaken`]
+    PortTaken {
+        /// Address, port, protocol.
+        port: String,
+        /// Who has it.
+        owner: Option<String>,
+    },
+    /// Any other, in words.
+    Other(String),
+}
+
+impl From<&Error> for Told {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Firewall { what, errno } => {
+                Self::Firewall { what: what.clone(), errno: errno.raw_os_error() }
+            }
+            Error::PortTaken { port, owner } => Self::PortTaken { port: port.clone(), owner: owner.clone() },
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl From<Told> for Error {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Firewall { what, errno } => Self::Firewall { what, errno: Errno::from_raw_os_error(errno) },
+            Told::PortTaken { port, owner } => Self::PortTaken { port, owner },
+            Told::Other(words) => Self::Told(words),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub use address::{MacAddress, Subnet};
 pub use attach::{AttachRequest, Connected, Means, NetworkUse, Reservation};
 pub use attachment::{Attachment, Endpoint, short};
 pub use definition::{Definition, Driver, NetworkOptions, Pool};
-pub use error::Error;
+pub use error::{Error, Told};
 pub use explain::{ForwardRules, Path, Step, Verdict, forward_rules};
 pub use helper::{NAME_SERVER, helper_name, why_no_helper};
 pub use host_side::HostLoopback;

@@ -255,8 +255,9 @@ impl Networks {
             let take_down = || {
                 let mut collected = Collected::default();
                 collected.take(Links::open().and_then(|mut links| links.remove(&network.interface)));
-                collected
-                    .take(Firewall::open().and_then(|mut firewall| firewall.leave(&membership(&network))));
+                collected.take(Firewall::open_to_remove().and_then(|firewall| {
+                    firewall.map_or(Ok(()), |mut firewall| firewall.leave(&membership(&network)))
+                }));
                 collected.finish()
             };
             collected.take(match (self.realm()?, rustix::process::geteuid().is_root()) {
@@ -375,12 +376,16 @@ impl Networks {
             return Ok(index);
         }
         let _alone = self.lock()?;
-        let index = match links.index(&network.interface)? {
-            Some(index) => index,
-            None => bridge::make(network, links)?,
-        };
-        firewall.join(&membership(network))?;
-        Ok(index)
+        if let Some(index) = links.index(&network.interface)? {
+            return firewall.join(&membership(network)).map(|()| index);
+        }
+        let index = bridge::make(network, links)?;
+        let joined = firewall.join(&membership(network));
+        if joined.is_err() {
+            // The error that counts is the first.
+            links.remove(&network.interface).unwrap_or_default();
+        }
+        joined.map(|()| index)
     }
 }
 

@@ -31,7 +31,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::error::{Collected, Error};
+use crate::error::{Collected, Error, Told};
 use crate::files::{self, Existing, Lasting, Lock, Sharing};
 use crate::helper::{self, Task};
 use crate::link::Links;
@@ -115,7 +115,7 @@ impl Realm {
             Cloned::Child => {
                 drop(hear);
                 let done = self.enter().map_err(failed).and_then(|()| work());
-                let told = serde_json::to_vec(&done.map_err(|error| error.to_string())).unwrap_or_default();
+                let told = serde_json::to_vec(&done.map_err(|error| Told::from(&error))).unwrap_or_default();
                 let written = rustix::io::retry_on_intr(|| rustix::io::write(&tell, &told));
                 exit_now(u8::from(written != Ok(told.len())))
             }
@@ -125,9 +125,9 @@ impl Realm {
                 let heard = fs::File::from(hear).read_to_end(&mut told);
                 pidfd::reap(pidfd.as_fd(), true).map_err(failed)?;
                 heard.map_err(|_| failed(Errno::IO))?;
-                let done: Result<T, String> =
+                let done: Result<T, Told> =
                     serde_json::from_slice(&told).map_err(|_| failed(Errno::CHILD))?;
-                done.map_err(Error::Told)
+                done.map_err(Error::from)
             }
         }
     }

@@ -66,7 +66,7 @@ enum Told {
     Helper { second: bool, reason: String },
     Lost { how: String },
     Store { doing: String, errno: i32 },
-    Network { why: String },
+    Network(boxr_network::Told),
 }
 
 /// Starts the box and returns when its command runs.
@@ -371,7 +371,7 @@ fn error_told(error: &EngineError) -> Told {
         EngineError::Network(boxr_network::Error::System { doing, object, errno }) => {
             Told::Store { doing: format!("{doing} {object}"), errno: errno.raw_os_error() }
         }
-        EngineError::Network(other) => Told::Network { why: other.to_string() },
+        EngineError::Network(other) => Told::Network(other.into()),
         other => Told::Lost { how: other.to_string() },
     }
 }
@@ -400,7 +400,7 @@ fn hear_outcome(hear: &OwnedFd, name: &str) -> Result<Started, EngineError> {
             boxr_runtime::Error::IdMapHelper { program, reason }.into()
         }
         Told::Lost { how } => boxr_runtime::Error::ChildLost { how }.into(),
-        Told::Network { why } => boxr_network::Error::Told(why).into(),
+        Told::Network(told) => boxr_network::Error::from(told).into(),
         Told::Store { doing, errno: number } => EngineError::system(doing, errno(number)),
     })
 }

@@ -73,7 +73,15 @@ pub(crate) struct Firewall(Netlink);
 impl Firewall {
     pub(crate) fn open() -> Result<Self, Error> {
         let opened = Netlink::open_netfilter();
-        opened.map(Self).map_err(|errno| Error::Firewall { what: "anything".to_owned(), errno })
+        opened.map(Self).map_err(|errno| Error::Firewall { what: "networks".to_owned(), errno })
+    }
+
+    /// For taking something away: where the kernel has no nf_tables, nothing is there.
+    pub(crate) fn open_to_remove() -> Result<Option<Self>, Error> {
+        match Self::open() {
+            Err(Error::Firewall { errno: Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT, .. }) => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 
     /// Whether the table is there and knows the bridge: a look, before every start.
@@ -180,7 +188,8 @@ impl Firewall {
             return Ok(());
         }
         match self.0.transact(&removing(elements)) {
-            Ok(()) => return Ok(()),
+            // `EOPNOTSUPP`: nfnetlink is there without nf_tables.
+            Ok(()) | Err(Refused { errno: Errno::OPNOTSUPP, .. }) => return Ok(()),
             Err(Refused { errno: Errno::NOENT, .. }) => {}
             Err(Refused { errno, .. }) => return Err(Error::Firewall { what: what(), errno }),
         }

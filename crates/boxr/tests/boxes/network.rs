@@ -1,5 +1,6 @@
 //! Networks, on a host of each test's own.
 
+mod bare;
 mod beside;
 mod host_side;
 mod images;
@@ -33,6 +34,7 @@ pub const TESTS: &[Test] = &[
     test!(senseless_networks_are_named, ROOT, NET),
 ];
 
+pub use bare::TESTS as BARE;
 pub use beside::TESTS as BESIDE;
 pub use host_side::TESTS as HOST_SIDE;
 pub use images::TESTS as OF_IMAGES;
