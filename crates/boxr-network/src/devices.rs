@@ -30,6 +30,9 @@ impl Networks {
         let mut outside = Links::open()?;
         let mut inside = Links::open_in(namespace)?;
         let mut firewall = Firewall::open()?;
+        if !attachment.realm {
+            firewall.pass_docker()?;
+        }
         let old = attachment.endpoints.iter().take(first);
         let mut has_way_out = old.into_iter().any(|endpoint| !endpoint.gateways.is_empty());
         for endpoint in attachment.endpoints.iter().skip(first) {

@@ -328,6 +328,7 @@ impl Networks {
             // All elements go with it, and come again below.
             firewall.replace()?;
         }
+        firewall.pass_docker()?;
         let mut done: Vec<&str> = Vec::new();
         for endpoint in living.iter().flat_map(|attachment| &attachment.endpoints) {
             if endpoint.driver == Driver::Bridge && !done.contains(&endpoint.network.as_str()) {

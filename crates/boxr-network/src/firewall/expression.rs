@@ -29,9 +29,12 @@ impl Register {
 
 /// What a rule decides.
 #[derive(Clone, Copy, Debug)]
+#[repr(u32)]
 pub(super) enum Verdict {
     Drop = 0,
     Accept = 1,
+    /// `NFT_RETURN`, -5.
+    Return = 0xffff_fffb,
 }
 
 /// What of a packet's way is loaded (`NFT_META_…`).

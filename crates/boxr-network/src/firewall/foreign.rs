@@ -7,7 +7,7 @@ use boxr_sys::netlink::{Body, DUMP, Message, attributes};
 use rustix::io::Errno;
 
 use super::expression::{DATA_VALUE, LIST_ELEMENT};
-use super::{Firewall, TABLE, message, table};
+use super::{Firewall, TABLE, docker, message, table};
 use crate::error::Error;
 
 /// `struct nfgenmsg`
@@ -40,12 +40,14 @@ pub(crate) struct Foreign {
     pub dropping: usize,
     /// Whether docker's chain for others' rules is there.
     pub has_docker: bool,
+    /// Whether boxr's rules are in that.
+    pub is_passed: bool,
 }
 
 impl Foreign {
     /// Whether a packet might end there.
     pub(crate) fn may_drop(&self) -> bool {
-        self.drops || self.dropping > 0
+        !self.is_passed && (self.drops || self.dropping > 0)
     }
 }
 
@@ -114,7 +116,7 @@ impl Firewall {
             };
             let has_docker = chains.iter().any(|other| {
                 let of = other.attributes(FIXED);
-                text(&of, CHAIN_TABLE) == table && text(&of, CHAIN_NAME) == "DOCKER-USER"
+                text(&of, CHAIN_TABLE) == table && text(&of, CHAIN_NAME) == docker::CHAIN
             });
             all.push(Foreign {
                 family,
@@ -123,6 +125,7 @@ impl Firewall {
                 drops: number(&attributes_of, CHAIN_POLICY) == Some(0),
                 dropping: rules.iter().filter(same).filter(|rule| drops(rule)).count(),
                 has_docker,
+                is_passed: rules.iter().filter(same).any(docker::is_boxrs),
                 table,
             });
         }

@@ -2,9 +2,11 @@
 //!
 //! The fixed part, table, chains, rules and empty sets, is made once per network namespace ([`table`]). A network adds
 //! elements to the sets of bridges and subnets, a published port one to a map. Nobody else's tables are looked
-//! at or changed: docker's, podman's and firewalld's rules stand beside it, and what one of them drops is dropped.
+//! at or changed, but for docker's chain for others' rules ([`docker`]): podman's and firewalld's rules stand beside
+//! it, and what one of them drops is dropped.
 
 mod conntrack;
+mod docker;
 mod element;
 mod expression;
 mod foreign;

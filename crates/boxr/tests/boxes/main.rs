@@ -71,6 +71,7 @@ fn main() -> std::process::ExitCode {
         network::ROBUST,
         network::BESIDE,
         network::HOST_SIDE,
+        network::DOCKER,
         network::BARE,
         network::IPV6,
         network::PORTS,

@@ -2,6 +2,7 @@
 
 mod bare;
 mod beside;
+mod docker;
 mod host_side;
 mod images;
 mod ipv6;
@@ -36,6 +37,7 @@ pub const TESTS: &[Test] = &[
 
 pub use bare::TESTS as BARE;
 pub use beside::TESTS as BESIDE;
+pub use docker::TESTS as DOCKER;
 pub use host_side::TESTS as HOST_SIDE;
 pub use images::TESTS as OF_IMAGES;
 pub use ipv6::TESTS as IPV6;
