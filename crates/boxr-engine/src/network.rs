@@ -333,17 +333,21 @@ pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), En
         let networks = networks(store.paths());
         // By the name, which the record keeps.
         let wanted = NetworkUse { name: networks.find(&wanted.name)?.name, ..wanted };
-        if options.network.networks.iter().any(|network| network.name == wanted.name) {
-            let container = dir.id().short().to_owned();
-            return Err(boxr_network::Error::Connection {
-                container,
-                how: "already on",
-                network: wanted.name,
-            }
-            .into());
-        }
+        let is_listed = is_listed(options, &wanted.name);
+        let is_attached = is_attached(&networks, dir, &wanted.name)?;
         let state = lock.read_state()?;
-        if let Some(process) = running(&state) {
+        let process = running(&state);
+        // A connection or its end that was cut short has left one of the two.
+        if is_listed && (is_attached || process.is_none()) {
+            let container = dir.id().short().to_owned();
+            let network = wanted.name;
+            return Err(boxr_network::Error::Connection { container, how: "already on", network }.into());
+        }
+        if let Some(process) = process {
+            if is_attached {
+                let namespace = open_namespace(process.pid)?;
+                networks.disconnect(dir.id().as_str(), &wanted.name, namespace.as_fd())?;
+            }
             let one = [wanted.clone()];
             let means = means_for(&one)?;
             let request = AttachRequest {
@@ -361,9 +365,22 @@ pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), En
             reservation.connect(process.pid, namespace.as_fd())?;
             note(store, &state, Action::Connect, &wanted.name);
         }
-        options.network.networks.push(wanted);
+        if !is_listed {
+            options.network.networks.push(wanted);
+        }
         Ok(())
     })
+}
+
+/// Whether the box is on this network at every start.
+fn is_listed(options: &BoxOptions, network: &str) -> bool {
+    options.network.networks.iter().any(|listed| listed.name == network)
+}
+
+/// Whether it has something of this network now.
+fn is_attached(networks: &Networks, dir: &BoxDir, network: &str) -> Result<bool, EngineError> {
+    let attachment = networks.attachment(dir.id().as_str())?;
+    Ok(attachment.is_some_and(|has| has.endpoints.iter().any(|endpoint| endpoint.network == network)))
 }
 
 /// Takes a box from a network.
@@ -374,15 +391,17 @@ pub fn disconnect(store: &Store, dir: &BoxDir, network: &str) -> Result<(), Engi
     change(dir, |lock, options| {
         let networks = networks(store.paths());
         let name = networks.find(network)?.name;
-        let before = options.network.networks.len();
+        let was_listed = is_listed(options, &name);
         options.network.networks.retain(|other| other.name != name);
         let state = lock.read_state()?;
         match running(&state) {
+            // One that was cut short has left only the list as it was.
+            Some(_) if was_listed && !is_attached(&networks, dir, &name)? => {}
             Some(process) => {
                 networks.disconnect(dir.id().as_str(), &name, open_namespace(process.pid)?.as_fd())?;
                 note(store, &state, Action::Disconnect, &name);
             }
-            None if options.network.networks.len() == before => {
+            None if !was_listed => {
                 let container = dir.id().short().to_owned();
                 return Err(
                     boxr_network::Error::Connection { container, how: "not on", network: name }.into()

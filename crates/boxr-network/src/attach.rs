@@ -168,7 +168,12 @@ impl Networks {
         request: &AttachRequest<'_>,
         is_alive: &IsAlive<'_>,
     ) -> Result<Reservation<'_>, Error> {
-        let before = self.attachment(request.id)?;
+        let mut before = self.attachment(request.id)?;
+        if let Some(before) = &mut before
+            && std::mem::take(&mut before.reserving)
+        {
+            self.give_back_strays(request.id, &before.endpoints)?;
+        }
         if request.means != Means::Kernel && !before.as_ref().is_some_and(|before| before.realm) {
             // Its user namespace is not below the realm's, so that no device can be moved into it.
             let why = format!(
@@ -192,6 +197,7 @@ impl Networks {
         uses: &[NetworkUse],
         is_alive: &IsAlive<'_>,
     ) -> Result<Reservation<'_>, Error> {
+        self.note(&Attachment { reserving: true, ..attachment.clone() })?;
         let mut reservation = Reservation {
             networks: self,
             attachment,
@@ -268,6 +274,9 @@ impl Networks {
             );
         }
         collected.take(self.leave(id, &attachment.endpoints, how));
+        if attachment.reserving {
+            collected.take(self.give_back_strays(id, &[]));
+        }
         collected.finish()?;
         self.forget(id)?;
         if attachment.realm { self.end_deserted_realm() } else { Ok(()) }

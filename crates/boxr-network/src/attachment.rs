@@ -43,6 +43,13 @@ pub struct Attachment {
     /// Whether the host's loopback interface is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_loopback: Option<HostLoopback>,
+    /// Written before addresses are taken and gone when all are noted: until then what it has is to be looked for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reserving: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Attachment {
@@ -59,6 +66,7 @@ impl Attachment {
             realm: false,
             host: None,
             host_loopback: None,
+            reserving: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 
 use crate::address::Subnet;
-use crate::attachment::short;
+use crate::attachment::{Endpoint, short};
 use crate::definition::{Definition, Pool};
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -157,6 +157,22 @@ impl Networks {
             return Ok(());
         }
         files::remove(&self.leases_of(network).join(address.to_string()))
+    }
+
+    /// Gives back what a boxr that was killed had taken for `id` and not noted in `endpoints` yet.
+    pub(crate) fn give_back_strays(&self, id: &str, endpoints: &[Endpoint]) -> Result<(), Error> {
+        let is_noted = |network: &str, address: IpAddr| {
+            let mut there = endpoints.iter().filter(|endpoint| endpoint.network == network);
+            there.any(|endpoint| endpoint.addresses.iter().any(|(noted, _)| *noted == address))
+        };
+        for network in files::names(&self.state().join("nets"))? {
+            for Lease { address, owner } in self.leases(&network)? {
+                if owner == id && !is_noted(&network, address) {
+                    self.give_back(&network, address, id)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes everything from a container that no longer lives, this address among it.

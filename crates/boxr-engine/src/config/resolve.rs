@@ -1,21 +1,23 @@
 //! From what was said to a whole box: file and flags together, the defaults, and what excludes what.
 
+mod lifetime;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use boxr_sys::namespace::NamespaceKind;
 
+use self::lifetime::{check_health_action, check_lifetime, check_restart, retention};
 use super::error::ConfigError;
 use super::grammar::{self, mode_text};
 use super::raw::{RawRun, Stream};
 use super::{environment, identity, systemd, text_file};
-use crate::health::OnFailure;
 use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, ImageVolume, Seccomp, UserIdsWord, defaults};
 use crate::notify::SdNotify;
 use crate::options::{
     BoxOptions, CapabilityChange, IdMapping, JoinTarget, LogDriver, LogLimits, LogTarget, MountOption,
-    NamespaceMode, Namespaces, Propagation, Retention, Root, Tty,
+    NamespaceMode, Namespaces, Propagation, Root, Tty,
 };
 
 /// What a box takes from whoever makes it.
@@ -324,27 +326,6 @@ fn told_by(mut env: Vec<String>, how: SdNotify) -> Vec<String> {
     env
 }
 
-fn check_restart(raw: &RawRun, retention: Retention) -> Result<(), ConfigError> {
-    if retention == Retention::Kept || raw.restart.is_none_or(|policy| policy.is_no()) {
-        return Ok(());
-    }
-    let why = "a box that is removed when it ends cannot be started again";
-    Err(conflict("--restart", "--rm", why, "--detach, or --keep in the foreground"))
-}
-
-/// Who restarts a box that boxr itself is in the foreground of would end that boxr, and with it the box.
-fn check_health_action(
-    container: Option<&ContainerOptions>,
-    retention: Retention,
-) -> Result<(), ConfigError> {
-    let action = container.and_then(|container| container.health.as_ref()).map(|health| health.on_failure);
-    if action != Some(OnFailure::Restart) || retention == Retention::Kept {
-        return Ok(());
-    }
-    let why = "the boxr in the foreground removes the box when it ends";
-    Err(conflict("--health-on-failure restart", "--rm", why, "--detach, or leave --rm out"))
-}
-
 type Container = Option<Box<ContainerOptions>>;
 
 /// The command, and what only a container of an image has.
@@ -510,25 +491,6 @@ fn check_mounts(raw: &RawRun, namespaces: &Namespaces) -> Result<(), ConfigError
         }
     }
     Ok(())
-}
-
-fn check_lifetime(raw: &RawRun, detach: bool) -> Result<(), ConfigError> {
-    if raw.rm == Some(true) && raw.keep == Some(true) {
-        return Err(conflict("--rm", "--keep", "one removes the box when it ends, the other keeps it", ""));
-    }
-    if detach && raw.die_with_parent == Some(true) {
-        return Err(conflict("--detach", "--die-with-parent", "boxr itself ends at once with --detach", ""));
-    }
-    Ok(())
-}
-
-fn retention(raw: &RawRun, image: Option<&Image>, purpose: Purpose, detach: bool) -> Retention {
-    let kept = match (raw.rm, raw.keep) {
-        (Some(rm), _) => !rm,
-        (None, Some(keep)) => keep,
-        (None, None) => detach || purpose == Purpose::Create || image.is_some(),
-    };
-    if kept { Retention::Kept } else { Retention::Ephemeral }
 }
 
 pub(super) fn id_mapping(raw: &RawRun) -> IdMapping {

@@ -22,6 +22,8 @@ use crate::options::{IdExtent, IdMapping};
 pub(crate) const UNIT: u32 = 65536;
 const FIRST: u32 = 0x7000_0000;
 const LAST: u32 = 0x7fff_ffff;
+/// The link beside a container's files that says which units it has.
+const NOTE: &str = "ids";
 /// The directory of the data root that says whose the units are.
 const KIND: &str = "ids";
 
@@ -74,12 +76,15 @@ pub(crate) fn claim(data: &Path, own: &Path, id: &str, highest: u32) -> Result<I
     let count = highest / UNIT + 1;
     let numbers = Numbers::of(data, KIND).open()?;
     let places = pool.units.checked_sub(count - 1).filter(|places| *places > 0).ok_or(ImageError::NoIds)?;
+    let note = own.join(NOTE);
     for attempt in 0..places {
         let first = (seed(id).wrapping_add(attempt)) % places;
+        // The note first: what a kill leaves is given back with the container.
+        symlink(format!("{first}:{count}"), &note).map_err(|error| numbers.failed(&error))?;
         if take(numbers, id, first, count).map_err(|error| numbers.failed(&error))? {
-            symlink(format!("{first}:{count}"), own.join("ids")).map_err(|error| numbers.failed(&error))?;
             return Ok(pool.mapping(first, count));
         }
+        std::fs::remove_file(&note).map_err(|error| numbers.failed(&error))?;
     }
     Err(ImageError::NoIds)
 }
@@ -108,19 +113,39 @@ pub(crate) struct Claimed {
 impl Claimed {
     /// `None` where it has no range of its own.
     pub fn of(own: &Path) -> Option<Self> {
-        let note = std::fs::read_link(own.join("ids")).ok()?;
+        let note = std::fs::read_link(own.join(NOTE)).ok()?;
         let (first, count) = note.to_str()?.split_once(':')?;
         Some(Self { first: first.parse().ok()?, count: count.parse().ok()? })
     }
 
-    /// Gives it back.
+    /// The same before `own` is removed. Meanwhile the note is in `state`, the container's other directory: who is
+    /// killed in between leaves it to the next.
+    ///
+    /// # Errors
+    /// symlink(2).
+    pub fn of_leaving(own: &Path, state: &Path) -> Result<Option<Self>, Errno> {
+        let Some(claimed) = Self::of(own) else { return Ok(Self::of(state)) };
+        match symlink(format!("{}:{}", claimed.first, claimed.count), state.join(NOTE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(errno_of(&error)),
+            _ => Ok(Some(claimed)),
+        }
+    }
+
+    /// Gives it back, for the container `id` with the directory `state`.
     ///
     /// # Errors
     /// unlink(2).
-    pub fn release(&self, data: &Path, id: &str) -> Result<(), Errno> {
-        release(Numbers::of(data, KIND), self.first, self.count, id)
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    pub fn release(&self, data: &Path, id: &str, state: &Path) -> Result<(), Errno> {
+        release(Numbers::of(data, KIND), self.first, self.count, id).map_err(|error| errno_of(&error))?;
+        match std::fs::remove_file(state.join(NOTE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(errno_of(&error)),
+            _ => Ok(()),
+        }
     }
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]
@@ -153,8 +178,13 @@ mod tests {
         assert_ne!(one, two);
         let IdMapping::Explicit { uids, .. } = &two else { panic!() };
         assert_eq!(uids[0].size, 2 * UNIT);
-        Claimed::of(&own).unwrap().release(data.path(), &ids[0]).unwrap();
+        let state = tempfile::tempdir().unwrap();
+        Claimed::of_leaving(&own, state.path()).unwrap().unwrap();
         std::fs::remove_dir_all(&own).unwrap();
+        // The first who removed it was killed here.
+        let left = Claimed::of_leaving(&own, state.path()).unwrap().unwrap();
+        left.release(data.path(), &ids[0], state.path()).unwrap();
+        assert!(Claimed::of_leaving(&own, state.path()).unwrap().is_none());
         // What a killed one has left is taken over.
         symlink("f".repeat(64), data.path().join("ids/0")).unwrap();
         assert_eq!(make(&ids[2], 1).0, one);

@@ -30,11 +30,17 @@ pub fn pause(dir: &BoxDir) -> Result<(), EngineError> {
     if state.status == Status::Paused {
         return Err(EngineError::Wrong { name: state.name, is: "is paused already".into() });
     }
-    match freezable(&state)? {
-        Some(cgroup) => cgroup.freeze(boxr_cgroup::FREEZE_PATIENCE)?,
-        None => signal_all(&state, Signal::STOP)?,
-    }
+    let cgroup = freezable(&state)?;
+    // First said, then done: one that is frozen and said to run could not be unpaused.
     set_status(dir, Status::Paused)?;
+    let done = match cgroup {
+        Some(cgroup) => cgroup.freeze(boxr_cgroup::FREEZE_PATIENCE).map_err(EngineError::from),
+        None => signal_all(&state, Signal::STOP),
+    };
+    if let Err(error) = done {
+        set_status(dir, Status::Running)?;
+        return Err(error);
+    }
     events::note(dir.paths(), &state, Action::Pause);
     Ok(())
 }
@@ -77,6 +83,10 @@ impl Pause {
         let process = match clone3(0, None, Parent::Caller).map_err(failed)? {
             Cloned::Child => {
                 drop(until);
+                // The keys of a terminal are for the command: this one does not end by them before it has.
+                if rustix::process::setsid().is_err() {
+                    exit_now(1);
+                }
                 let mut word = [0; 1];
                 match rustix::io::retry_on_intr(|| rustix::io::read(&ended, &mut word)) {
                     Ok(1) => {}

@@ -81,6 +81,11 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
     let files = ContainerFiles::of(request.dir, request.options)?;
     let volumes = crate::volume::find(request.options, request.store.paths()).map_err(PrepareError::from)?;
     let find = find_box(request.store);
+    if request.options.network.is_wanted() && !request.state.networked {
+        // Before there is anything of it: what a kill leaves is given back with the box.
+        request.state.networked = true;
+        request.dir.write_state(&request.state)?;
+    }
     let networks = network::networks(request.store.paths());
     let mut network = network::reserve(
         request.store,

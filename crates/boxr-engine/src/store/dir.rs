@@ -309,10 +309,11 @@ impl BoxDir {
         let record = path.join("record.json");
         files::remove_file(rustix::fs::CWD, &record).map_err(failed)?;
         let path_c = std::ffi::CString::new(path.clone().into_os_string().into_vec()).unwrap_or_default();
-        let (ids, project) = (Claimed::of(&path), Project::of(&path));
+        let ids = Claimed::of_leaving(&path, &self.path()).map_err(failed)?;
+        let project = Project::of(&path);
         files::remove_tree_of_user(rustix::fs::CWD, &path_c).map_err(failed)?;
         if let Some(ids) = ids {
-            ids.release(&self.0.store.paths.data, self.0.id.as_str()).map_err(failed)?;
+            ids.release(&self.0.store.paths.data, self.0.id.as_str(), &self.path()).map_err(failed)?;
         }
         if let Some(project) = project {
             project.release(&self.0.store.paths.data, self.0.id.as_str()).map_err(failed)?;

@@ -332,10 +332,10 @@ impl PodDir {
         let data = self.data_path();
         let failed = |errno| StoreError::system("remove", &data, errno);
         files::remove_file(CWD, data.join("record.json")).map_err(failed)?;
-        let ids = Claimed::of(&data);
+        let ids = Claimed::of_leaving(&data, &self.path()).map_err(failed)?;
         remove_tree(CWD, &data).map_err(failed)?;
         if let Some(ids) = ids {
-            ids.release(&store.paths.data, self.id.as_str()).map_err(failed)?;
+            ids.release(&store.paths.data, self.id.as_str(), &self.path()).map_err(failed)?;
         }
         files::remove_file(self.dir_fd(), "state.json").map_err(|errno| self.error("remove", "", errno))?;
         let path = in_pods(self.id.as_str());

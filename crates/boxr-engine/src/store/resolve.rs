@@ -38,9 +38,10 @@ impl Store {
         if let Some(dir) = self.named(wanted)? {
             return Ok(dir);
         }
-        let found = only_one(wanted, ids)?;
+        let found = only_one(wanted, ids.clone())?;
         match found.map(|id| BoxDir::open(&self.0, &id)).transpose()?.flatten() {
             Some(dir) => Ok(dir),
+            None if let Some(dir) = self.half_removed(wanted, &ids)? => Ok(dir),
             None if self.resolve_pod(wanted).is_ok() => Err(StoreError::IsPod { wanted: wanted.to_owned() }),
             None => Err(StoreError::NotFound { wanted: wanted.to_owned(), nearest: self.nearest(wanted)? }),
         }
@@ -54,6 +55,21 @@ impl Store {
             Some(id) => BoxDir::open(&self.0, &id),
             None => Ok(None),
         }
+    }
+
+    /// One that says to have this name, which nobody has: its removal was cut short, and can be done again.
+    fn half_removed(&self, wanted: &str, ids: &[Id]) -> Result<Option<BoxDir>, StoreError> {
+        if names::check(wanted).is_err() || self.0.holder(wanted)?.is_some() {
+            return Ok(None);
+        }
+        for id in ids {
+            if let Some(dir) = BoxDir::open(&self.0, id)?
+                && dir.find_state().is_ok_and(|state| state.is_some_and(|state| state.name == wanted))
+            {
+                return Ok(Some(dir));
+            }
+        }
+        Ok(None)
     }
 
     /// The name that `wanted` may be a slip of.

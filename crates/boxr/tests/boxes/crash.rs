@@ -1,5 +1,7 @@
 //! Sudden death: of boxr at every step of a start, of the first process, of the monitor, of the disk.
 
+pub mod containers;
+
 use std::collections::{BTreeSet, HashMap};
 
 use boxr_testing::processes::{Process, descendants};
@@ -29,8 +31,13 @@ type Step = (String, usize);
 
 /// `strace FLAGS boxr ARGS`, with its own output in a file.
 pub fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
+    strace_in(t, &|program| t.surrounded(Cmd::new(program)), flags, args)
+}
+
+/// The same where `start` starts it.
+fn strace_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args: &[&str]) -> Cmd {
     let to = t.path("trace");
-    let cmd = t.surrounded(Cmd::new("strace")).args(["-qq", "-o", to.to_str().unwrap()]).args(flags);
+    let cmd = start("strace").args(["-qq", "-o", to.to_str().unwrap()]).args(flags);
     cmd.arg("--").arg(t.program()).args(t.globals()).args(args)
 }
 
@@ -38,6 +45,10 @@ pub fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
 #[track_caller]
 pub fn steps(t: &Sandbox, flags: &[&str], args: &[&str]) -> Vec<Step> {
     strace(t, flags, args).run().ok();
+    steps_of_trace(t)
+}
+
+fn steps_of_trace(t: &Sandbox) -> Vec<Step> {
     let trace = std::fs::read_to_string(t.path("trace")).unwrap();
     let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
     let mut steps = Vec::new();
@@ -73,19 +84,39 @@ fn walk(t: &Sandbox, args: &[&str], prepare: impl Fn()) {
 
 /// The same, with what is looked at and removed each time.
 pub fn walk_and(t: &Sandbox, args: &[&str], prepare: impl Fn(), clean_up: impl Fn()) {
+    let start = |program: &str| t.surrounded(Cmd::new(program));
+    Walk { t, start: &start, most: usize::MAX }.of(args, &prepare, clean_up);
     prepare();
-    let steps = steps(t, &[], args);
-    clean_up();
-    assert!(steps.len() > 10, "{steps:?}");
-    for (name, count) in steps.into_iter().skip(1) {
+}
+
+/// How boxr is killed at its calls.
+pub struct Walk<'w> {
+    /// Whose it is.
+    pub t: &'w Sandbox,
+    /// What starts a program.
+    pub start: &'w dyn Fn(&str) -> Cmd,
+    /// So many calls at most, spread over all of them.
+    pub most: usize,
+}
+
+impl Walk<'_> {
+    /// Kills the command `args` at its calls.
+    pub fn of(&self, args: &[&str], prepare: impl Fn(), clean_up: impl Fn()) {
         prepare();
-        let inject = format!("inject={name}:signal=KILL:when={count}");
-        // How it ends is of no interest: it may have been past what counts.
-        strace(t, &["-e", &inject], args).run();
-        eprintln!("killed at {name} {count}");
+        strace_in(self.t, self.start, &[], args).run().ok();
+        let steps = steps_of_trace(self.t);
         clean_up();
+        assert!(steps.len() > 10, "{steps:?}");
+        let stride = steps.len().div_ceil(self.most);
+        for (name, count) in steps.into_iter().skip(1).step_by(stride) {
+            prepare();
+            let inject = format!("inject={name}:signal=KILL:when={count}");
+            // How it ends is of no interest: it may have been past what counts.
+            strace_in(self.t, self.start, &["-e", &inject], args).run();
+            eprintln!("killed at {name} {count}");
+            clean_up();
+        }
     }
-    prepare();
 }
 
 fn boxr_killed_at_every_step_of_a_foreground_start(t: &Sandbox) {

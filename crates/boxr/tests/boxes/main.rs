@@ -117,6 +117,7 @@ fn main() -> std::process::ExitCode {
         configuration::TESTS,
         look::TESTS,
         crash::TESTS,
+        crash::containers::TESTS,
         attacks::TESTS,
         own_binary::TESTS,
         containers::TESTS,

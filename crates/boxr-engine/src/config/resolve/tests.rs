@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{Base, CLEAN_PATH, Node, Setting};
 use crate::options::Limits;
+use crate::options::Retention;
 use crate::options::{IdExtent, Tty, User};
 
 fn caller() -> Caller {
