@@ -103,7 +103,7 @@ fn put(path: &Path, bytes: &[u8], lasting: Lasting) -> io::Result<()> {
 /// A name beside it that no other process uses.
 fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let pid = rustix::process::getpid().as_raw_nonzero();
     path.with_file_name(format!(".{name}.{pid}.{:x}", now.tv_sec * 1_000_000_000 + now.tv_nsec))
 }
@@ -118,12 +118,26 @@ pub(crate) fn sweep(path: &Path) -> Result<(), Error> {
         let name = entry.map_err(failed("read", path))?.file_name();
         let Some(name) = name.to_str().filter(|name| name.starts_with('.')) else { continue };
         // `.NAME.PID.MOMENT`
-        let writer = name.rsplit('.').nth(1).and_then(|pid| pid.parse::<u32>().ok());
-        if writer.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+        let mut parts = name.rsplit('.');
+        let moment = parts.next().and_then(|moment| i64::from_str_radix(moment, 16).ok());
+        let writer = parts.next().and_then(|pid| pid.parse::<u32>().ok());
+        if let Some((pid, moment)) = writer.zip(moment)
+            && !was_alive(pid, moment)
+        {
             remove(&path.join(name))?;
         }
     }
     Ok(())
+}
+
+/// Whether the process that has this number now is the one that had it then, nanoseconds after boot.
+fn was_alive(pid: u32, moment: i64) -> bool {
+    // proc_pid_stat(5): ticks after boot, of which there are a hundred in a second.
+    const TICK: i64 = 10_000_000;
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let fields = text.rsplit_once(')').map(|(_, fields)| fields);
+    let start = fields.and_then(|fields| fields.split_whitespace().nth(19)?.parse::<i64>().ok());
+    start.is_none_or(|start| start.saturating_mul(TICK) <= moment)
 }
 
 /// The failure before is the one to report.
@@ -187,11 +201,13 @@ mod tests {
         let own = temporary(&dir.path().join("one.json"));
         // Above the largest number that a process can have (proc_sys_kernel(5), pid_max).
         let dead = dir.path().join(".two.json.4194305.1a2b");
-        for path in [&own, &dead, &dir.path().join("record.json"), &dir.path().join(".hidden")] {
+        // This process did not run that early.
+        let reused = dir.path().join(format!(".three.json.{}.1", std::process::id()));
+        for path in [&own, &dead, &reused, &dir.path().join("record.json"), &dir.path().join(".hidden")] {
             fs::write(path, "x").unwrap();
         }
         sweep(dir.path()).unwrap();
-        assert!(own.exists() && !dead.exists());
+        assert!(own.exists() && !dead.exists() && !reused.exists());
         assert!(dir.path().join("record.json").exists() && dir.path().join(".hidden").exists());
         sweep(&dir.path().join("none")).unwrap();
     }
