@@ -301,6 +301,7 @@ pub fn new_state(store: &Store, id: &str, name: &str, options: &BoxOptions) -> R
         monitored: false,
         ending_signal: None,
         exit: None,
+        oom_killed: false,
         error: None,
         boot_id: here.boot_id.clone(),
         pid_namespace: here.pid_namespace,

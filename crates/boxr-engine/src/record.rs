@@ -96,6 +96,9 @@ pub struct State {
     pub ending_signal: Option<u8>,
     /// How it ended the last time.
     pub exit: Option<Exit>,
+    /// Whether the kernel killed a process of it for want of memory, the last time.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub oom_killed: bool,
     /// Why the last start failed, when it did.
     pub error: Option<String>,
     /// random/boot_id of the boot in which `process` and `supervisor` mean something.

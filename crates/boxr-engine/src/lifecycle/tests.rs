@@ -38,6 +38,7 @@ fn make(store: &Store, name: &str, change: impl FnOnce(&mut State)) -> BoxDir {
         monitored: false,
         ending_signal: None,
         exit: None,
+        oom_killed: false,
         error: None,
         boot_id: here.boot_id.clone(),
         pid_namespace: here.pid_namespace,

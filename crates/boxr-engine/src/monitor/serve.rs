@@ -310,12 +310,15 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<Sta
     watch.log.rest();
     let exit = exit(&watch, &state, timed_out);
     note_end(&watch.dir, &state, exit, cgroup.as_ref().ok().and_then(Option::as_ref));
+    let mut oom_killed = false;
     if let Ok(Some(cgroup)) = cgroup {
+        // Counted there only.
+        oom_killed = cgroup.oom_kills().is_ok_and(|count| count.is_some_and(|count| count > 0));
         cgroup.remove().unwrap_or_default();
     }
     // The ports are free when the state says that the box has ended.
     drop(std::mem::take(&mut watch.held));
-    let written = write_end(&watch, exit);
+    let written = write_end(&watch, exit, oom_killed);
     clients.finish(exit.status());
     written.map(|()| state)
 }
@@ -344,7 +347,7 @@ fn exit(watch: &Watch, state: &State, timed_out: bool) -> Exit {
     seen.map_or(Exit::Unknown, |ended| exit_of(ended, watch.ending.or(state.ending_signal)))
 }
 
-fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {
+fn write_end(watch: &Watch, exit: Exit, oom_killed: bool) -> Result<(), EngineError> {
     let Some(lock) = watch.dir.lock(Wait::Yes)? else { return Ok(()) };
     let state = lock.read_state()?;
     if state.status == Status::Exited || state.process.is_some_and(|process| process != watch.process) {
@@ -359,6 +362,7 @@ fn write_end(watch: &Watch, exit: Exit) -> Result<(), EngineError> {
         state.status = Status::Exited;
         state.finished = Some(now());
         state.exit = Some(exit);
+        state.oom_killed = oom_killed;
         state.process = None;
         state.supervisor = None;
         state.cgroup = None;

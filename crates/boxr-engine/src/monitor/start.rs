@@ -341,6 +341,7 @@ fn note_start(request: &StartRequest<'_>, spawned: &Spawned) -> Result<(ProcessR
         monitored: true,
         ending_signal: None,
         exit: None,
+        oom_killed: false,
         error: None,
         health: health_of(request.options).map(|_| Default::default()),
         again: Again { at: None, ..request.state.again },

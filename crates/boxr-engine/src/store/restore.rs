@@ -156,6 +156,7 @@ fn unknown(id: &Id, record: Option<&Record>) -> State {
         monitored: false,
         ending_signal: None,
         exit: Some(Exit::Unknown),
+        oom_killed: false,
         error: Some("its state was lost when the host went down".to_owned()),
         boot_id: String::new(),
         pid_namespace: 0,

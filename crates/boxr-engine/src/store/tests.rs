@@ -69,6 +69,7 @@ fn state(store: &Store, claim: &Claim, retention: Retention) -> State {
         monitored: false,
         ending_signal: None,
         exit: None,
+        oom_killed: false,
         error: None,
         boot_id: store.here().boot_id.clone(),
         pid_namespace: store.here().pid_namespace,

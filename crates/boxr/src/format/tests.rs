@@ -21,6 +21,7 @@ pub(crate) fn state() -> State {
         monitored: true,
         ending_signal: None,
         exit: None,
+        oom_killed: false,
         error: None,
         boot_id: String::new(),
         pid_namespace: 0,

@@ -97,7 +97,7 @@ fn podman_s_users_find_their_commands(t: &Sandbox) {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
-    assert!(compared >= 180, "{compared} lines are compared");
+    assert!(compared >= 240, "{compared} lines are compared");
     for program in [&podman, &boxr] {
         run(program, "pod rm -f -a");
         run(program, "rm -f -a");

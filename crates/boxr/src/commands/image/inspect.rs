@@ -76,7 +76,7 @@ fn view(store: &Store, image: &Image) -> Result<Value, Report> {
         "Created": config.created,
         "DockerVersion": "",
         "Author": config.author.unwrap_or_default(),
-        "Config": raw.get("config").cloned().unwrap_or_default(),
+        "Config": with_all_keys(raw.get("config")),
         "Architecture": config.platform.architecture,
         "Os": config.platform.os,
         "Size": images::size(store, record)?,
@@ -89,4 +89,20 @@ fn view(store: &Store, image: &Image) -> Result<Value, Report> {
         view.insert("Variant".to_owned(), Value::from(variant));
     }
     Ok(view)
+}
+
+/// What an image says of its containers, with the keys that scripts ask for also where it says nothing.
+fn with_all_keys(config: Option<&Value>) -> Value {
+    let mut whole = json!({
+        "Cmd": [], "Entrypoint": [], "Env": [], "ExposedPorts": {}, "Labels": {}, "StopSignal": "", "User": "", "Volumes": {},
+        "WorkingDir": "",
+    });
+    if let (Some(Value::Object(said)), Some(whole)) = (config, whole.as_object_mut()) {
+        whole.extend(
+            said.iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), value.clone())),
+        );
+    }
+    whole
 }

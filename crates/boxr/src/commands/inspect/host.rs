@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use boxr_engine::config::grammar::mode_text;
-use boxr_engine::image::{Device, DeviceRule, Naming};
+use boxr_engine::image::{Device, DeviceRule, LayerLimits, Naming};
 use boxr_engine::options::{BoxOptions, DeviceFigure, MountOption, NamespaceMode, Restart, Retention};
 use boxr_engine::volume;
 use boxr_network::HostPort;
@@ -68,6 +68,7 @@ pub(super) fn host_config(options: &BoxOptions) -> Value {
         "PidMode": mode(&namespaces.pid, ""),
         "Privileged": options.container.as_ref().is_some_and(|container| container.privileged),
         "ReadonlyRootfs": options.read_only,
+        "StorageOpt": options.container.as_ref().map(|container| storage_options(container.layer)),
         "RestartPolicy": {
             "Name": options.restart.word(),
             "MaximumRetryCount": match options.restart {
@@ -240,6 +241,14 @@ fn log_config(options: &BoxOptions) -> Value {
     config.extend(target.path.as_ref().map(|path| ("path".to_owned(), json!(path))));
     config.extend(target.tag.as_ref().map(|tag| ("tag".to_owned(), json!(tag))));
     config.into()
+}
+
+/// In bytes; docker's map of words.
+fn storage_options(layer: LayerLimits) -> Value {
+    let said = [("size", layer.size), ("inodes", layer.inodes)];
+    let words =
+        said.into_iter().filter_map(|(key, number)| Some((key.to_owned(), json!(number?.to_string()))));
+    Value::Object(words.collect())
 }
 
 /// As docker writes it.

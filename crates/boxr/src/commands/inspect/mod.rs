@@ -1,5 +1,6 @@
 //! `boxr inspect`
 
+mod host;
 mod networks;
 mod view;
 

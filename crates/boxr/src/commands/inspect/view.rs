@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use boxr_engine::config::grammar::mode_text;
-use boxr_engine::image::{ContainerOptions, DeviceRule, LayerLimits};
+use boxr_engine::health::Health;
+use boxr_engine::image::ContainerOptions;
 use boxr_engine::logs::LogPlace;
-use boxr_engine::options::{
-    BoxOptions, DeviceFigure, IdMapping, NamespaceMode, Restart, Retention, Root, Tty, User,
-};
+use boxr_engine::options::{BoxOptions, IdMapping, NamespaceMode, Root, Tty, User};
 use boxr_engine::record::{Exit, Record, State};
 use boxr_engine::store::Observed;
-use boxr_engine::volume;
 use boxr_sys::namespace::NamespaceKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::host::{host_config, mounts};
 use super::value;
 use crate::format::{condition, time};
 
@@ -38,6 +37,12 @@ pub(super) struct View {
     platform: String,
     /// Ids of what is started before it.
     dependencies: Vec<String>,
+    graph_driver: Value,
+    #[serde(rename = "ExecIDs")]
+    exec_ids: Value,
+    mount_label: &'static str,
+    process_label: &'static str,
+    app_armor_profile: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<u64>,
     mounts: Vec<Value>,
@@ -61,7 +66,7 @@ struct StateView {
     paused: bool,
     restarting: bool,
     #[serde(rename = "OOMKilled")]
-    oom_killed: Option<bool>,
+    oom_killed: bool,
     dead: bool,
     /// In uninterruptible sleep, or its end not written down yet.
     unresponsive: bool,
@@ -132,6 +137,15 @@ pub(super) fn make(sources: Sources<'_>) -> View {
         driver: "boxr".to_owned(),
         platform: "linux".to_owned(),
         dependencies: options.requires.clone(),
+        graph_driver: json!({"Name": "overlayfs", "Data": {}}),
+        exec_ids: Value::Null,
+        mount_label: "",
+        process_label: "",
+        app_armor_profile: options
+            .container
+            .iter()
+            .find_map(|container| container.apparmor.clone())
+            .unwrap_or_default(),
         size_rw: size,
         mounts: mounts(options, data.as_deref()),
         host_config: host_config(options),
@@ -192,171 +206,11 @@ fn health(state: &State) -> Value {
     json!({ "Status": health.condition.word(), "FailingStreak": health.streak, "Log": log })
 }
 
-/// `false` for a box without memory accounting, which cannot have been killed by its limit; `null`
-/// when its cgroup, where this is counted, is gone.
-fn oom_killed(state: &State) -> Option<bool> {
-    let Some(location) = &state.cgroup else { return Some(false) };
-    let kills = boxr_cgroup::Cgroup::open(location).and_then(|cgroup| cgroup.oom_kills()).ok()?;
-    kills.map(|count| count > 0)
-}
-
-fn mounts(options: &BoxOptions, data: Option<&Path>) -> Vec<Value> {
-    // DATA/containers/ID
-    let volumes = data.and_then(|data| data.ancestors().nth(2)).map(|root| root.join("volumes"));
-    options
-        .mounts
-        .iter()
-        .map(|mount| {
-            let mut view = json!({
-                "Type": mount.kind,
-                "Source": mount.source.clone().unwrap_or_default(),
-                "Destination": mount.destination,
-                "Mode": mount.options.join(","),
-                "RW": !mount.options.iter().any(|option| option == "ro"),
-                "Propagation": mount.options.iter().rev().find(|option| option.ends_with("private")
-                    || option.ends_with("shared") || option.ends_with("slave")).cloned().unwrap_or_default(),
-            });
-            if let (volume::KIND, Some(name), Some(view)) =
-                (mount.kind.as_str(), &mount.source, view.as_object_mut())
-            {
-                let place = volumes.as_ref().map(|volumes| volumes.join(name).join("_data"));
-                view.insert("Name".to_owned(), json!(name));
-                view.insert("Source".to_owned(), json!(place));
-                view.insert("Driver".to_owned(), json!("local"));
-            }
-            view
-        })
-        .collect()
-}
-
-fn host_config(options: &BoxOptions) -> Value {
-    let namespaces = &options.namespaces;
-    let ulimits: Vec<Value> = options
-        .ulimits
-        .iter()
-        .map(|limit| json!({"Name": limit.kind.trim_start_matches("RLIMIT_").to_lowercase(), "Soft": limit.soft, "Hard": limit.hard}))
-        .collect();
-    let binds: Vec<String> = options
-        .mounts
-        .iter()
-        .filter(|mount| mount.kind == "bind")
-        .map(|mount| {
-            let destination = mount.destination.display();
-            format!(
-                "{}:{destination}:{}",
-                mount.source.as_deref().unwrap_or_default(),
-                mount.options.join(",")
-            )
-        })
-        .collect();
-    let mut view = json!({
-        "Annotations": options.annotations,
-        "AutoRemove": options.retention == Retention::Ephemeral,
-        "Binds": binds,
-        "CapAdd": options.capabilities.add,
-        "CapDrop": options.capabilities.drop,
-        "CgroupnsMode": mode_text(&namespaces.cgroup),
-        "DeviceCgroupRules": options.container.iter().flat_map(|container| &container.device_rules).map(rule_text).collect::<Vec<_>>(),
-        "Init": options.init,
-        "IpcMode": mode_text(&namespaces.ipc),
-        "LogConfig": {
-            "Type": options.log_to.driver.word(),
-            "Config": log_config(options),
-        },
-        "NetworkMode": match options.network.networks.first() {
-            Some(network) => network.name.clone(),
-            None => mode_text(&namespaces.network),
-        },
-        "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
-        "PidMode": mode_text(&namespaces.pid),
-        "Privileged": options.container.as_ref().is_some_and(|container| container.privileged),
-        "ReadonlyRootfs": options.read_only,
-        "StorageOpt": options.container.as_ref().map(|container| storage_options(container.layer)),
-        "RestartPolicy": {
-            "Name": options.restart.word(),
-            "MaximumRetryCount": match options.restart {
-                Restart::OnFailure { most } => most.unwrap_or(0),
-                _ => 0,
-            },
-        },
-        "SecurityOpt": if options.no_new_privileges { vec!["no-new-privileges"] } else { Vec::new() },
-        "UTSMode": mode_text(&namespaces.uts),
-        "Ulimits": ulimits,
-        "UsernsMode": match &options.container {
-            Some(container) => container.user_ids.mode.clone(),
-            None => namespaces.user.as_ref().map(mode_text).unwrap_or_default(),
-        },
-    });
-    if let Some(view) = view.as_object_mut() {
-        view.append(&mut limits_view(options));
-    }
-    view
-}
-
-/// The limits of its cgroup, in docker's keys.
-fn limits_view(options: &BoxOptions) -> serde_json::Map<String, Value> {
-    let limits = &options.limits;
-    let view = json!({
-        "BlkioWeight": limits.rare.blkio_weight.unwrap_or(0),
-        "BlkioWeightDevice": figures(&limits.rare.blkio_weight_devices, "Weight"),
-        "BlkioDeviceReadBps": figures(&limits.rare.read_bps, "Rate"),
-        "BlkioDeviceWriteBps": figures(&limits.rare.write_bps, "Rate"),
-        "BlkioDeviceReadIOps": figures(&limits.rare.read_iops, "Rate"),
-        "BlkioDeviceWriteIOps": figures(&limits.rare.write_iops, "Rate"),
-        "Cgroups": options.cgroup.mode.word(),
-        "CgroupParent": options.cgroup.parent.clone().unwrap_or_default(),
-        "CgroupConf": limits.rare.unified,
-        "CpuPeriod": limits.rare.cpu_period.unwrap_or(0),
-        "CpuQuota": limits.rare.cpu_quota.unwrap_or(0),
-        "CpuRealtimePeriod": limits.rare.cpu_rt_period.unwrap_or(0),
-        "CpuRealtimeRuntime": limits.rare.cpu_rt_runtime.unwrap_or(0),
-        "CpuShares": limits.cpu_shares.unwrap_or(0),
-        "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
-        "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
-        "Memory": limits.memory.unwrap_or(0),
-        "MemoryReservation": limits.rare.memory_reservation.unwrap_or(0),
-        "MemorySwap": limits.memory_swap.unwrap_or(0),
-        "MemorySwappiness": limits.rare.memory_swappiness,
-        "NanoCpus": limits.cpus_milli.unwrap_or(0).saturating_mul(1_000_000),
-        "OomKillDisable": limits.rare.oom_kill_disable.unwrap_or(false),
-        "PidsLimit": limits.pids,
-    });
-    match view {
-        Value::Object(view) => view,
-        _ => serde_json::Map::new(),
-    }
-}
-
-/// Options of the log, in docker's words.
-fn log_config(options: &BoxOptions) -> Value {
-    let mut config = serde_json::Map::new();
-    let target = &options.log_to;
-    if target.driver.is_file() {
-        config.insert("max-size".to_owned(), json!(options.log.max_size.to_string()));
-        config.insert("max-file".to_owned(), json!(options.log.max_files.to_string()));
-    }
-    config.extend(target.path.as_ref().map(|path| ("path".to_owned(), json!(path))));
-    config.extend(target.tag.as_ref().map(|tag| ("tag".to_owned(), json!(tag))));
-    config.into()
-}
-
-/// In bytes; docker's map of words.
-fn storage_options(layer: LayerLimits) -> Value {
-    let said = [("size", layer.size), ("inodes", layer.inodes)];
-    let words =
-        said.into_iter().filter_map(|(key, number)| Some((key.to_owned(), json!(number?.to_string()))));
-    Value::Object(words.collect())
-}
-
-/// As docker writes it.
-fn rule_text(rule: &DeviceRule) -> String {
-    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
-    format!("{} {}:{} {}", rule.kind, number(rule.major), number(rule.minor), rule.access)
-}
-
-/// Weights or rates of devices, in docker's keys.
-fn figures(list: &[DeviceFigure], key: &str) -> Value {
-    list.iter().map(|device| json!({ "Path": device.path, key: device.figure })).collect()
+/// Whether the kernel has killed a process of it for want of memory, in its last run.
+fn oom_killed(state: &State) -> bool {
+    let Some(location) = &state.cgroup else { return state.oom_killed };
+    let kills = boxr_cgroup::Cgroup::open(location).and_then(|cgroup| cgroup.oom_kills());
+    kills.is_ok_and(|count| count.is_some_and(|count| count > 0))
 }
 
 /// By name; what is secret is nowhere.
@@ -391,6 +245,12 @@ fn config(state: &State, options: &BoxOptions) -> Value {
         "User": user,
         "Tty": state.tty || options.tty == Tty::Always,
         "OpenStdin": options.interactive,
+        "AttachStdin": false,
+        "AttachStdout": false,
+        "AttachStderr": false,
+        "ExposedPorts": exposed(options),
+        "Healthcheck": options.container.as_ref().and_then(|container| container.health.as_ref()).map(healthcheck),
+        "OnBuild": null,
         "Env": options.env,
         "Secrets": secrets(options),
         "Cmd": options.args.get(entrypoint..),
@@ -405,6 +265,32 @@ fn config(state: &State, options: &BoxOptions) -> Value {
             Root::Directory(path) => path.as_path(),
             Root::Image(_) => Path::new(""),
         },
+    })
+}
+
+/// Ports that the image or its caller says it listens on.
+fn exposed(options: &BoxOptions) -> BTreeMap<String, Value> {
+    let of_image = options.container.iter().flat_map(|container| container.ports.iter().cloned());
+    let said = options.network.exposed.iter();
+    let said =
+        said.flat_map(|spec| spec.container.ports().map(|port| format!("{port}/{}", spec.protocol.name())));
+    of_image.chain(said).map(|port| (port, json!({}))).collect()
+}
+
+/// In docker's words; times are nanoseconds.
+fn healthcheck(health: &Health) -> Value {
+    let test: Vec<&str> = match health.test.as_slice() {
+        [shell, flag, line] if shell == "/bin/sh" && flag == "-c" => vec!["CMD-SHELL", line],
+        words => ["CMD"].into_iter().chain(words.iter().map(String::as_str)).collect(),
+    };
+    let nanos = |millis: u64| millis.saturating_mul(1_000_000);
+    json!({
+        "Test": test,
+        "Interval": nanos(health.interval),
+        "Timeout": nanos(health.timeout),
+        "StartPeriod": nanos(health.start_period),
+        "StartInterval": nanos(health.start_interval),
+        "Retries": health.retries,
     })
 }
 
