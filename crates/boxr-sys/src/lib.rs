@@ -6,9 +6,11 @@
 pub mod bpf;
 pub mod clone;
 pub mod copy;
+pub mod datagrams;
 pub mod entry;
 pub mod exec;
 pub mod fd;
+pub mod file;
 pub mod foreign_memory;
 pub mod heap;
 pub mod ioprio;

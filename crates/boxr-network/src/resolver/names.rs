@@ -17,10 +17,10 @@ pub(super) struct Names {
 }
 
 /// What becomes of a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// This is the answer.
-    Answer(Vec<u8>),
+    /// It is answered.
+    Answered,
     /// The host's name servers may know.
     Forward,
     /// It is none.
@@ -53,41 +53,61 @@ impl Names {
         Ok(names)
     }
 
-    /// Answers a query, as far as it is about this network.
-    pub(super) fn ask(&self, network: &Definition, query: &[u8], transport: Transport) -> Outcome {
+    /// Answers a query, as far as it is about this network: `answer` gets it appended.
+    pub(super) fn ask(
+        &self,
+        network: &Definition,
+        query: &[u8],
+        transport: Transport,
+        answer: &mut Vec<u8>,
+    ) -> Outcome {
         let question = match wire::question(query) {
             Ok(question) => question,
             Err(None) => return Outcome::Drop,
-            Err(Some(refusal)) => return Outcome::Answer(wire::refuse(query, refusal)),
+            Err(Some(refusal)) => {
+                wire::refuse(answer, query, refusal);
+                return Outcome::Answered;
+            }
         };
         match self.look_up(network, &question) {
-            Some(records) => Outcome::Answer(wire::answer(query, &question, records.as_deref(), transport)),
+            Some(records) => wire::answer(answer, query, &question, records, transport),
             // Nothing leaves an internal network, questions neither.
-            None if network.internal => Outcome::Answer(wire::answer(query, &question, None, transport)),
-            None => Outcome::Forward,
+            None if network.internal => {
+                wire::answer(answer, query, &question, None::<std::iter::Empty<Data<'_>>>, transport);
+            }
+            None => return Outcome::Forward,
         }
+        Outcome::Answered
     }
 
     /// `None` where it is not for this network to say; `Some(None)` where there is no such name.
-    fn look_up(&self, network: &Definition, question: &Question) -> Option<Option<Vec<Data>>> {
-        if question.kind == Kind::Pointer {
+    fn look_up<'a>(
+        &'a self,
+        network: &Definition,
+        question: &Question,
+    ) -> Option<Option<impl Iterator<Item = Data<'a>>>> {
+        let kind = question.kind;
+        let (name, addresses) = if kind == Kind::Pointer {
             let address = wire::reversed(&question.name)?;
             if !network.pools.iter().any(|pool| pool.subnet.contains(address)) {
                 return None;
             }
-            return Some(self.by_address.get(&address).map(|name| vec![Data::Name(name.clone())]));
-        }
-        let addresses = self.by_name.get(&question.name)?;
-        let wanted = |address: &&IpAddr| match question.kind {
+            let Some(name) = self.by_address.get(&address) else { return Some(None) };
+            (Some(Data::Name(name)), &[][..])
+        } else {
+            (None, self.by_name.get(&question.name)?.as_slice())
+        };
+        let wanted = move |address: &&IpAddr| match kind {
             Kind::Address4 => address.is_ipv4(),
             Kind::Address6 => address.is_ipv6(),
             Kind::Pointer | Kind::Other => false,
         };
-        Some(Some(addresses.iter().filter(wanted).map(|address| Data::Address(*address)).collect()))
+        let addresses = addresses.iter().filter(wanted).map(|address| Data::Address(*address));
+        Some(Some(name.into_iter().chain(addresses)))
     }
 }
 
-/// An answer that nobody could be asked for.
-pub(super) fn failure(query: &[u8]) -> Vec<u8> {
-    wire::refuse(query, Refusal::Failure)
+/// Appends an answer that nobody could be asked for.
+pub(super) fn fail(answer: &mut Vec<u8>, query: &[u8]) {
+    wire::refuse(answer, query, Refusal::Failure);
 }

@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::datagrams::{Inbox, Outbox};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 
-use super::names::{Names, Outcome, failure};
+use super::names::{Names, Outcome, fail};
 use super::wire::Transport;
 use crate::definition::Definition;
 use crate::networks::Networks;
@@ -22,8 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Queries under way, and connections; who has more asks again.
 const MOST_QUERIES: usize = 512;
 const MOST_CONNECTIONS: usize = 32;
-/// A datagram.
+/// An answer of a name server's.
 const LONGEST: usize = 65_535;
+/// A query: a header, a question of 255 bytes, and what EDNS has besides. Longer ones come by a stream.
+const LONGEST_QUERY: usize = 4096;
 
 /// A query that was passed on.
 #[derive(Debug)]
@@ -57,8 +60,11 @@ pub(super) struct Server {
     standby: Option<OwnedFd>,
     /// Whether that may have ended.
     standby_spoke: bool,
-    /// Room for one message; only what was written to is memory of its own.
+    /// Room for an answer of a name server's; only what was written to is memory of its own.
     buffer: Vec<u8>,
+    /// Queries that have come, and answers to them.
+    inbox: Inbox,
+    outbox: Outbox,
 }
 
 /// What the resolver has to do something about.
@@ -101,6 +107,8 @@ impl Server {
             standby: None,
             standby_spoke: true,
             buffer: vec![0; LONGEST],
+            inbox: Inbox::new(LONGEST_QUERY),
+            outbox: Outbox::default(),
         })
     }
 
@@ -203,19 +211,25 @@ impl Server {
         }
     }
 
-    fn take_queries(&mut self, socket: usize) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        while let Some(Ok((length, client))) =
-            self.datagrams.get(socket).map(|socket| socket.recv_from(&mut buffer))
-        {
-            let Some(query) = buffer.get(..length) else { continue };
-            match self.names.ask(&self.network, query, Transport::Datagram) {
-                Outcome::Answer(answer) => self.tell(socket, &answer, client),
-                Outcome::Forward => self.forward(query, client, socket),
-                Outcome::Drop => {}
+    /// Answers what has come: one call takes many queries, and one answers them. What comes meanwhile waits for the
+    /// next round, so that who asks a lot keeps nothing else from being seen.
+    fn take_queries(&mut self, number: usize) {
+        let Some(socket) = self.datagrams.get(number) else { return };
+        if self.inbox.receive(socket.as_fd()).is_err() {
+            return;
+        }
+        let (names, network, outbox) = (&self.names, &self.network, &mut self.outbox);
+        let mut others: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
+        for (query, sender) in self.inbox.datagrams() {
+            let ask = |answer: &mut Vec<u8>| names.ask(network, query, Transport::Datagram, answer);
+            if outbox.add(sender, ask) == Outcome::Forward {
+                others.extend(sender.address().map(|client| (client, query.to_vec())));
             }
         }
-        self.buffer = buffer;
+        outbox.send(socket.as_fd());
+        for (client, query) in others {
+            self.forward(&query, client, number);
+        }
     }
 
     /// What does not arrive is asked for again.
@@ -287,15 +301,24 @@ impl Server {
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
         while let Ok(query) = read_message(&mut client) {
-            let answer = match self.names.ask(&self.network, &query, Transport::Stream) {
-                Outcome::Answer(answer) => answer,
-                Outcome::Forward => ask_by_stream(&query, self.in_realm).unwrap_or_else(|| failure(&query)),
+            let mut answer = Vec::new();
+            match self.names.ask(&self.network, &query, Transport::Stream, &mut answer) {
+                Outcome::Answered => {}
+                Outcome::Forward => {
+                    answer = ask_by_stream(&query, self.in_realm).unwrap_or_else(|| failure(&query));
+                }
                 Outcome::Drop => return Ok(()),
-            };
+            }
             write_message(&mut client, &answer)?;
         }
         Ok(())
     }
+}
+
+fn failure(query: &[u8]) -> Vec<u8> {
+    let mut answer = Vec::new();
+    fail(&mut answer, query);
+    answer
 }
 
 fn read_message(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {

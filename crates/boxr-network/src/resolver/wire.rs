@@ -52,10 +52,10 @@ pub(super) enum Refusal {
 }
 
 /// What an answer says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Data {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data<'a> {
     Address(IpAddr),
-    Name(String),
+    Name(&'a str),
 }
 
 /// Reads the one question of a query.
@@ -74,7 +74,8 @@ pub(super) fn question(message: &[u8]) -> Result<Question, Option<Refusal>> {
     if header[4..6] != [0, 1] {
         return Err(malformed);
     }
-    let mut name = String::new();
+    // It is no longer than the message.
+    let mut name = String::with_capacity(message.len());
     let mut at = HEADER;
     loop {
         let length = usize::from(*message.get(at).ok_or(malformed)?);
@@ -114,81 +115,94 @@ fn edns(message: &[u8], at: usize) -> Option<u16> {
     }
 }
 
-/// An answer with these records; none is a name without such records, `None` one that is not there.
-pub(super) fn answer(
+/// Appends an answer with these records to `message`; none is a name without such records, `None` one that is not
+/// there.
+pub(super) fn answer<'a>(
+    message: &mut Vec<u8>,
     query: &[u8],
     question: &Question,
-    records: Option<&[Data]>,
+    records: Option<impl Iterator<Item = Data<'a>>>,
     transport: Transport,
-) -> Vec<u8> {
-    let code = if records.is_some() { 0 } else { 3 };
-    let records = records.unwrap_or_default();
-    let mut message = reply(query, question.end, code);
-    message[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
-    for record in records {
-        let (kind, data): (u16, Vec<u8>) = match record {
-            Data::Address(IpAddr::V4(address)) => (1, address.octets().to_vec()),
-            Data::Address(IpAddr::V6(address)) => (28, address.octets().to_vec()),
-            Data::Name(name) => (12, encoded(name)),
-        };
-        message.extend(POINTER_TO_QUESTION);
-        message.extend(kind.to_be_bytes());
-        message.extend(CLASS_IN.to_be_bytes());
-        // Not to be kept: containers come and go.
-        message.extend([0; 4]);
-        message.extend((data.len() as u16).to_be_bytes());
-        message.extend(data);
+) {
+    let begin = message.len();
+    reply(message, query, question.end, if records.is_some() { 0 } else { 3 });
+    let mut count = 0u16;
+    for record in records.into_iter().flatten() {
+        append(message, record);
+        count = count.saturating_add(1);
     }
     let room = match (transport, question.edns) {
         (Transport::Stream, _) => usize::from(u16::MAX),
         (Transport::Datagram, size) => usize::from(size.unwrap_or(PLAIN).clamp(PLAIN, LARGEST)),
     };
-    let pseudo = question.edns.map(|_| own_edns()).unwrap_or_default();
-    if message.len() + pseudo.len() > room {
+    let pseudo: &[u8] = if question.edns.is_some() { &OWN_EDNS } else { &[] };
+    let is_too_long = message.len() - begin + pseudo.len() > room;
+    if is_too_long {
+        message.truncate(begin + question.end);
+    }
+    let Some(head) = message.get_mut(begin..begin + HEADER) else { return };
+    if is_too_long {
         // Truncated: the client asks again, by a stream.
-        message.truncate(question.end);
-        message[2] |= 2;
-        message[6..8].copy_from_slice(&[0, 0]);
+        head[2] |= 2;
+    } else {
+        head[6..8].copy_from_slice(&count.to_be_bytes());
     }
-    if !pseudo.is_empty() {
-        message[10..HEADER].copy_from_slice(&1u16.to_be_bytes());
-        message.extend(pseudo);
+    head[11] = u8::from(!pseudo.is_empty());
+    message.extend_from_slice(pseudo);
+}
+
+fn append(message: &mut Vec<u8>, record: Data<'_>) {
+    let kind: u16 = match record {
+        Data::Address(IpAddr::V4(_)) => 1,
+        Data::Address(IpAddr::V6(_)) => 28,
+        Data::Name(_) => 12,
+    };
+    message.extend_from_slice(&POINTER_TO_QUESTION);
+    message.extend_from_slice(&kind.to_be_bytes());
+    message.extend_from_slice(&CLASS_IN.to_be_bytes());
+    // Not to be kept: containers come and go. And no length yet.
+    message.extend_from_slice(&[0; 4 + 2]);
+    let begin = message.len();
+    match record {
+        Data::Address(IpAddr::V4(address)) => message.extend_from_slice(&address.octets()),
+        Data::Address(IpAddr::V6(address)) => message.extend_from_slice(&address.octets()),
+        Data::Name(name) => encode(message, name),
     }
-    message
+    let length = (message.len() - begin) as u16;
+    message[begin - 2..begin].copy_from_slice(&length.to_be_bytes());
 }
 
 /// What this side takes: who was told by EDNS tells too (RFC 6891, 6.1.1).
-fn own_edns() -> Vec<u8> {
+const OWN_EDNS: [u8; 11] = {
     let [high, low] = LARGEST.to_be_bytes();
-    vec![0, 0, 41, high, low, 0, 0, 0, 0, 0, 0]
+    [0, 0, 41, high, low, 0, 0, 0, 0, 0, 0]
+};
+
+/// Appends an answer without a name.
+pub(super) fn refuse(message: &mut Vec<u8>, query: &[u8], refusal: Refusal) {
+    let begin = message.len();
+    reply(message, query, HEADER, refusal as u8);
+    message[begin + 4..begin + 6].fill(0);
 }
 
-/// An answer without a name.
-pub(super) fn refuse(query: &[u8], refusal: Refusal) -> Vec<u8> {
-    let mut message = reply(query, HEADER, refusal as u8);
-    message[4..6].copy_from_slice(&[0, 0]);
-    message
-}
-
-/// The query up to `end`, as an answer without records.
-fn reply(query: &[u8], end: usize, code: u8) -> Vec<u8> {
-    let mut message = query.get(..end).unwrap_or_default().to_vec();
-    message.resize(end.max(HEADER), 0);
+/// Appends the query up to `end`, as an answer without records.
+fn reply(message: &mut Vec<u8>, query: &[u8], end: usize, code: u8) {
+    let begin = message.len();
+    message.extend_from_slice(query.get(..end).unwrap_or_default());
+    message.resize(begin + end.max(HEADER), 0);
+    let head = &mut message[begin..begin + HEADER];
     // An answer, by who knows, to who may ask for recursion, which is available.
-    message[2] = 0x84 | message[2] & 0x01;
-    message[3] = 0x80 | code;
-    message[6..HEADER].fill(0);
-    message
+    head[2] = 0x84 | head[2] & 0x01;
+    head[3] = 0x80 | code;
+    head[6..].fill(0);
 }
 
-fn encoded(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(name.len() + 2);
+fn encode(message: &mut Vec<u8>, name: &str) {
     for label in name.split('.').filter(|label| !label.is_empty() && label.len() < 64) {
-        bytes.push(label.len() as u8);
-        bytes.extend(label.as_bytes());
+        message.push(label.len() as u8);
+        message.extend_from_slice(label.as_bytes());
     }
-    bytes.push(0);
-    bytes
+    message.push(0);
 }
 
 /// The address that a name of in-addr.arpa or ip6.arpa stands for.
@@ -219,10 +233,17 @@ pub(super) mod tests {
     /// A query of this type for a name.
     pub(in super::super) fn query(name: &str, kind: u16) -> Vec<u8> {
         let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        message.extend(encoded(name));
+        encode(&mut message, name);
         message.extend(kind.to_be_bytes());
         message.extend([0, 1]);
         message
+    }
+
+    /// The answer, behind something that is there already.
+    fn told(query: &[u8], question: &Question, data: Option<&[Data<'_>]>, transport: Transport) -> Vec<u8> {
+        let mut message = b"before".to_vec();
+        answer(&mut message, query, question, data.map(|data| data.iter().copied()), transport);
+        message.split_off(6)
     }
 
     #[test]
@@ -231,11 +252,11 @@ pub(super) mod tests {
         let asked = question(&message).unwrap();
         assert_eq!((asked.name.as_str(), asked.kind), ("web.example", Kind::Address4));
         let data = [Data::Address("10.5.0.9".parse().unwrap())];
-        let told = answer(&message, &asked, Some(&data), Transport::Datagram);
+        let told = told(&message, &asked, Some(&data), Transport::Datagram);
         assert_eq!(told[..8], [0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1]);
         assert_eq!(told[HEADER..asked.end], message[HEADER..]);
         assert_eq!(told[told.len() - 4..], [10, 5, 0, 9]);
-        assert_eq!(answer(&message, &asked, None, Transport::Datagram)[3] & 15, 3);
+        assert_eq!(self::told(&message, &asked, None, Transport::Datagram)[3] & 15, 3);
     }
 
     #[test]
@@ -244,10 +265,10 @@ pub(super) mod tests {
         let mut extended = plain.clone();
         extended[11] = 1;
         extended.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
-        let data: Vec<Data> = (0..60).map(|last| Data::Address([10, 5, 0, last].into())).collect();
+        let data: Vec<Data<'_>> = (0..60).map(|last| Data::Address([10, 5, 0, last].into())).collect();
         let told = |message: &[u8], transport| {
             let asked = question(message).unwrap();
-            let told = answer(message, &asked, Some(&data), transport);
+            let told = told(message, &asked, Some(&data), transport);
             (told[2] & 2 != 0, told[7], told[11], told.len())
         };
         assert_eq!(told(&plain, Transport::Datagram), (true, 0, 0, plain.len()));
@@ -270,9 +291,14 @@ pub(super) mod tests {
         fn no_message_is_too_strange(message in proptest::collection::vec(any::<u8>(), 0..600)) {
             match question(&message) {
                 Ok(asked) => {
-                    prop_assert!(answer(&message, &asked, Some(&[]), Transport::Datagram).len() <= message.len() + 11);
+                    let told = told(&message, &asked, Some(&[]), Transport::Datagram);
+                    prop_assert!(told.len() <= message.len() + 11);
                 }
-                Err(Some(refusal)) => prop_assert_eq!(refuse(&message, refusal).len(), HEADER),
+                Err(Some(refusal)) => {
+                    let mut told = vec![7];
+                    refuse(&mut told, &message, refusal);
+                    prop_assert_eq!(told.len(), 1 + HEADER);
+                }
                 Err(None) => {}
             }
         }
