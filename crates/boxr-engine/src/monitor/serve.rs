@@ -292,6 +292,7 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<Sta
     // What the box left behind may go on writing where it has no cgroup to end it by, and a client
     // may be stopped: neither keeps the end from being written down.
     let patience = Deadline::after_seconds(PATIENCE);
+    watch.burst.last();
     while copy_outputs(&mut watch, &mut clients).map_err(failed)? || clients.are_behind() {
         if patience.has_passed() {
             break;

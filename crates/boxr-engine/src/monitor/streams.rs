@@ -1,10 +1,12 @@
 //! The standard descriptors of a detached box: FIFOs in its directory, or a terminal.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
+use rustix::time::Timespec;
 
 use crate::logs::Stream;
 
@@ -177,12 +179,20 @@ impl Streams {
 const WIDE: usize = 256 * 1024;
 /// Times that they are, before the monitor looks at anything else.
 const POURS: usize = 16;
+/// How long a FIFO that is neither empty nor full is left alone, and how often.
+const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000 };
+const NAPS: usize = 4;
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// What a monitor holds while its box writes much: a buffer that is not made anew for each read.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     bytes: Vec<u8>,
     goes_on: bool,
+    /// Nothing more comes than there is.
+    is_last: bool,
+    /// Outputs that are FIFOs, and were made as wide as they can be.
+    fifos: Vec<RawFd>,
 }
 
 impl Burst {
@@ -197,20 +207,54 @@ impl Burst {
         boxr_sys::memory::release(self.bytes.spare_capacity_mut());
     }
 
-    /// One read.
+    /// The box has ended: there is nothing to wait for.
+    pub fn last(&mut self) {
+        self.is_last = true;
+    }
+
+    /// One read, of as much as there soon is.
     pub fn read(&mut self, output: &OwnedFd) -> Result<&[u8], Errno> {
+        self.let_fill(output);
         self.bytes.clear();
         rustix::io::read(output, rustix::buffer::spare_capacity(&mut self.bytes))?;
         Ok(&self.bytes)
     }
 
+    /// Leaves a FIFO alone that is being written to. A write holds the lock of the FIFO while it copies, and a read
+    /// meanwhile spins for it: on an idle machine half of what a monitor costs. poll(2) takes no lock, and a FIFO that
+    /// is full has nobody at it.
+    fn let_fill(&self, output: &OwnedFd) {
+        for _ in 0..if self.is_last { 0 } else { NAPS } {
+            let both = PollFlags::IN | PollFlags::OUT;
+            let mut fds = [PollFd::new(output, both)];
+            let looked = poll(&mut fds, Some(&AT_ONCE));
+            // A terminal is never full: what is written to its master goes the other way.
+            if looked != Ok(1) || fds[0].revents() != both || !self.fifos.contains(&output.as_raw_fd()) {
+                return;
+            }
+            // One that a signal cuts short is only shorter.
+            poll(&mut [], Some(&NAP)).unwrap_or_default();
+        }
+    }
+
+    /// Makes a FIFO hold more. Not a terminal, nor beyond what the user may have of pipes (pipe(7)): it works without.
+    fn widen(&mut self, output: &OwnedFd) {
+        let number = output.as_raw_fd();
+        if self.fifos.contains(&number) {
+            return;
+        }
+        if let Ok(size) = rustix::pipe::fcntl_getpipe_size(output) {
+            if size < WIDE {
+                rustix::pipe::fcntl_setpipe_size(output, WIDE).unwrap_or_default();
+            }
+            self.fifos.push(number);
+        }
+    }
+
     /// Begins it, and takes what is left in an output that is full, or fills again at once. What cannot be read
     /// now is met by the next read, with its error.
     pub fn pour(&mut self, output: &OwnedFd, mut take: impl FnMut(&[u8])) {
-        // Not of a terminal, nor beyond what the user may have of pipes (pipe(7)): it works without.
-        if rustix::pipe::fcntl_getpipe_size(output).is_ok_and(|size| size < WIDE) {
-            rustix::pipe::fcntl_setpipe_size(output, WIDE).unwrap_or_default();
-        }
+        self.widen(output);
         self.goes_on = true;
         self.bytes.clear();
         self.bytes.reserve_exact(WIDE);
