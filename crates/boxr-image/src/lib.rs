@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod copy;
 pub mod digest;
+pub mod link;
 pub mod oci;
 pub mod pack;
 pub mod pull;

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use boxr_sys::file::read_whole;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 use serde::{Serialize, de::DeserializeOwned};
@@ -41,13 +42,14 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>, Error> {
 
 /// Reads a record; `None` when it is not there.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.map_err(failed("read", path))?,
+    let mut buffer = Vec::new();
+    let bytes = match read_whole(CWD, path, &mut buffer) {
+        Err(Errno::NOENT) => return Ok(None),
+        bytes => bytes.map_err(|errno| failed("read", path)(errno.into()))?,
     };
     let damaged =
         |reason: serde_json::Error| Error::Damaged { path: path.to_owned(), reason: reason.to_string() };
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    serde_json::from_slice(bytes).map(Some).map_err(damaged)
 }
 
 /// What becomes of a record that is there.

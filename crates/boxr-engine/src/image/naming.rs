@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use boxr_sys::file::read_text;
 use rustix::io::Errno;
 
 use super::ImageError;
@@ -89,7 +90,7 @@ const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loop
 
 fn hosts(naming: &Naming, who: Who<'_>, around: &Surroundings) -> Result<String, ImageError> {
     let mut text = match who.network {
-        NamespaceMode::Host => std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| LOCAL.to_owned()),
+        NamespaceMode::Host => read_text("/etc/hosts").unwrap_or_else(|_| LOCAL.to_owned()),
         NamespaceMode::New | NamespaceMode::Join(_) => LOCAL.to_owned(),
     };
     if !text.is_empty() && !text.ends_with('\n') {
@@ -154,7 +155,7 @@ fn resolv_conf(naming: &Naming, network: &NamespaceMode, around: &Surroundings) 
 /// The host's name servers; where those are a stub on the host's own loopback interface, which another network does
 /// not reach, the ones behind it (systemd-resolved(8)).
 fn host_resolv_conf(network: &NamespaceMode) -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let read = |path: &str| read_text(path).unwrap_or_default();
     let text = read("/etc/resolv.conf");
     if *network == NamespaceMode::Host || !text.contains("nameserver 127.0.0.53") {
         return text;

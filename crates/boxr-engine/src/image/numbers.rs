@@ -1,9 +1,10 @@
-//! Numbers that no two containers share: a symbolic link `DATA/KIND/N -> ID` says that number N is of container ID, and
-//! whoever makes it first has it. It counts for nothing when that container, or pod, is gone.
+//! Numbers that no two containers share: a symbolic link `DATA/KIND/N -> ID` (written shorter, [`link`]) says that number N is of
+//! container ID, and whoever makes it first has it. It counts for nothing when that container, or pod, is gone.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use boxr_image::link;
 use rustix::io::Errno;
 
 use super::ImageError;
@@ -40,13 +41,12 @@ impl<'a> Numbers<'a> {
     /// Takes one, if it is free.
     pub fn take(&self, id: &str, number: u32) -> std::io::Result<bool> {
         let path = self.directory().join(number.to_string());
-        match symlink(id, &path) {
+        match symlink(link::shortened(id), &path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             made => return made.map(|()| true),
         }
         // Of a container that was killed while it was made or removed?
-        let holder = std::fs::read_link(&path);
-        let is_stale = holder.is_ok_and(|holder| {
+        let is_stale = holder(&path).is_some_and(|holder| {
             let is_there = |of: &str| self.data.join(of).join(&holder).exists();
             !is_there("containers") && !is_there("pods")
         });
@@ -55,18 +55,23 @@ impl<'a> Numbers<'a> {
         }
         // Whoever renames its own link over the stale one first has it; another then reads that.
         let mine = self.directory().join(format!("{number}.{id}"));
-        symlink(id, &mine).and_then(|()| std::fs::rename(&mine, &path))?;
-        Ok(std::fs::read_link(&path).is_ok_and(|holder| holder == Path::new(id)))
+        symlink(link::shortened(id), &mine).and_then(|()| std::fs::rename(&mine, &path))?;
+        Ok(holder(&path).as_deref() == Some(id))
     }
 
     /// Gives one back, if it is `id`'s.
     pub fn release(&self, id: &str, number: u32) -> std::io::Result<()> {
         let path = self.directory().join(number.to_string());
-        if std::fs::read_link(&path).is_ok_and(|holder| holder == Path::new(id)) {
+        if holder(&path).as_deref() == Some(id) {
             std::fs::remove_file(&path)?;
         }
         Ok(())
     }
+}
+
+/// Whose number it is.
+fn holder(path: &Path) -> Option<String> {
+    std::fs::read_link(path).ok()?.to_str().map(link::whole)
 }
 
 /// Where to begin the search: chance, so that two do not get in each other's way.

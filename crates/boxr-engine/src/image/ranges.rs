@@ -5,13 +5,15 @@
 //! to nobody.
 //!
 //! ```text
-//! DATA/ids/N -> ID                 unit N of the pool is container ID's: whoever makes this link has it
+//! DATA/ids/N -> ID                 (by boxr_image::link) unit N of the pool is container ID's: whoever makes this link has it
 //! DATA/containers/ID/ids -> N:K    which those are
 //! ```
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::OnceLock;
 
+use boxr_sys::file::read_text;
 use rustix::io::Errno;
 
 use super::ImageError;
@@ -36,10 +38,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// That of this host.
-    pub fn of_host() -> Self {
-        let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-        Self::of_files(&read("/etc/subuid"), &read("/etc/subgid"))
+    /// That of this host, read once.
+    pub fn of_host() -> &'static Self {
+        static POOL: OnceLock<Pool> = OnceLock::new();
+        let read = |file: &str| read_text(file).unwrap_or_default();
+        POOL.get_or_init(|| Self::of_files(&read("/etc/subuid"), &read("/etc/subgid")))
     }
 
     fn of_files(subuid: &str, subgid: &str) -> Self {

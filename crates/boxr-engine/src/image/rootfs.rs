@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use boxr_image::digest::Digest;
-use boxr_image::rootfs::{Overlay, Stack};
+use boxr_image::rootfs::{Overlay, Stack, VOLATILE, forget_volatile};
 use boxr_image::shift::{Contents, Shift};
 use boxr_image::store::{Store as Images, StoreError};
 use boxr_image::unpack::Form;
@@ -16,8 +16,8 @@ use rustix::io::Errno;
 
 use super::files::ContainerFiles;
 use super::passwd::Entry;
-use super::{ImageError, ImageRoot, keep};
-use crate::options::{BoxOptions, IdExtent, IdMapping};
+use super::{ImageError, ImageRoot, keep, unmapped};
+use crate::options::{BoxOptions, IdExtent, IdMapping, Retention};
 
 /// What a root filesystem is laid from.
 #[derive(Debug)]
@@ -31,7 +31,34 @@ struct Layers {
     shift: Option<Shift>,
     /// Whom the container is to know by name.
     entry: Option<Entry>,
+    /// Whether its changes are to be there after a loss of power.
+    retention: Retention,
+    below: Below,
 }
+
+/// What lies below the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Below {
+    /// Places for mounts that the image may lack.
+    Places,
+    Nothing,
+}
+
+impl Below {
+    fn of(image: &ImageRoot, options: &BoxOptions) -> Self {
+        // With `--no-hosts` there is no file unless the image has one.
+        let bare = options.container.as_ref().is_some_and(|container| container.naming.keeps_hosts);
+        // Of places, whose owner is the caller, these would make nobody's.
+        let others = keep::shift_of(options).is_some() || unmapped::is(options);
+        match bare || others || image.layers.len() > MOST_UPON_PLACES {
+            true => Self::Nothing,
+            false => Self::Places,
+        }
+    }
+}
+
+/// Where there are more layers the places for mounts are left out, as one string must take all layers before Linux 6.5.
+const MOST_UPON_PLACES: usize = 48;
 
 /// What device nodes in a container's own files are good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +90,8 @@ pub(crate) fn source(
         nodes,
         shift: keep::shift_of(options).cloned(),
         entry: if by == RootMaker::Inside { entry(options) } else { None },
+        retention: options.retention,
+        below: Below::of(image, options),
     };
     Ok(RootSource { by, tree: Box::new(layers) })
 }
@@ -71,10 +100,8 @@ impl MakeRoot for Layers {
     fn make(&self, shifted_by: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
         let failed = |errno| StepError::new(Step::RootTree, &self.name, errno);
         let images = Images::open(&self.images).map_err(|error| failed(errno_of(&error)))?;
-        let opened: Result<Vec<OwnedFd>, _> =
-            self.layers.iter().map(|layer| self.open(&images, layer)).collect();
-        let layers = opened.map_err(|error| failed(errno_of(&error)))?;
-        let empty = images.empty_dir().map_err(|error| failed(errno_of(&error)))?;
+        let layers = self.open_all(&images).map_err(|error| failed(errno_of(&error)))?;
+        let lowest = layers.first().ok_or_else(|| failed(Errno::NOENT))?;
         let data = open_dir(&self.data).map_err(failed)?;
         let form = Form::of(data.as_fd()).map_err(failed)?;
         let shares = self.shift.as_ref().is_some_and(|shift| shift.contents == Contents::Shared);
@@ -82,14 +109,19 @@ impl MakeRoot for Layers {
         let found = found.transpose().map_err(|error| failed(errno_of(&error)))?;
         let overlay = Overlay {
             layers: &layers,
-            empty: empty.as_fd(),
+            empty: lowest.as_fd(),
             changes: Some(data.as_fd()),
             data: found.as_ref().map(AsFd::as_fd),
             form,
             shifted_by: if self.shift.is_some() { None } else { shifted_by },
-            options: &[],
+            options: if self.retention == Retention::Ephemeral { &[VOLATILE] } else { &[] },
         };
-        let mount = overlay.mount().map_err(|error| {
+        let mounted = match self.retention {
+            // A restart lays them anew.
+            Retention::Ephemeral => forget_volatile(data.as_fd()).and_then(|()| overlay.mount()),
+            Retention::Kept => overlay.mount(),
+        };
+        let mount = mounted.map_err(|error| {
             let what = format!("{} (cannot {})", self.name, error.action);
             StepError::new(Step::RootTree, what, error.errno)
         })?;
@@ -107,6 +139,21 @@ impl MakeRoot for Layers {
 }
 
 impl Layers {
+    /// All that lies below the changes, the lowest first: the places for mounts, then the layers.
+    fn open_all(&self, images: &Images) -> Result<Vec<OwnedFd>, StoreError> {
+        let mut opened = Vec::with_capacity(self.layers.len() + 1);
+        match self.below {
+            Below::Places => opened.push(images.places_dir()?),
+            // Overlayfs wants one.
+            Below::Nothing if self.layers.is_empty() => opened.push(images.empty_dir()?),
+            Below::Nothing => {}
+        }
+        for layer in &self.layers {
+            opened.push(self.open(images, layer)?);
+        }
+        Ok(opened)
+    }
+
     fn open(&self, images: &Images, layer: &Digest) -> Result<OwnedFd, StoreError> {
         match &self.shift {
             Some(shift) => images.open_shifted(layer, shift),

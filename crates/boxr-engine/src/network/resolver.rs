@@ -5,6 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use boxr_sys::file::read_text;
 use rustix::io::Errno;
 
 use crate::options::{BoxOptions, MountOption, NamespaceMode, NetworkOptions, Root};
@@ -60,9 +61,9 @@ pub(super) fn servers() -> Vec<String> {
 }
 
 fn host() -> Resolver {
-    let mut host = Resolver::parse(&fs::read_to_string(HOSTS).unwrap_or_default());
+    let mut host = Resolver::parse(&read_text(HOSTS).unwrap_or_default());
     if host.servers.is_empty()
-        && let Ok(behind) = fs::read_to_string(BEHIND_STUB)
+        && let Ok(behind) = read_text(BEHIND_STUB)
     {
         host.servers = Resolver::parse(&behind).servers;
     }

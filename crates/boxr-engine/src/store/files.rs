@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+pub(crate) use boxr_sys::file::read_whole;
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
@@ -121,28 +122,6 @@ fn sync_dir_of(at: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
     fs::fsync(open_dir(at, dir)?)
 }
 
-/// Reads a file whole into `buffer`, which is only ever enlarged, and gives what was read.
-/// A file as small as ours takes three system calls: a short read of a regular file is its end.
-pub(crate) fn read_whole<'a>(
-    at: BorrowedFd<'_>,
-    path: impl rustix::path::Arg,
-    buffer: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Errno> {
-    let file = fs::openat(at, path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    let mut length = 0;
-    loop {
-        if buffer.len() < length + 4096 {
-            buffer.resize(length + 8192, 0);
-        }
-        let room = buffer.len() - length;
-        let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer[length..]))?;
-        length += read;
-        if read < room {
-            return Ok(&buffer[..length]);
-        }
-    }
-}
-
 /// Calls `visit` with every name in `dir` until it gives false.
 pub(crate) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr) -> bool) -> Result<(), Errno> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
@@ -165,6 +144,12 @@ pub(crate) fn remove_empty_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
 
 /// Removes a directory and all that is in it, without following symlinks.
 pub(crate) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    let remove = || before_change().and_then(|()| absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR)));
+    // Many are empty, for which this is all.
+    match remove() {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        done => return done,
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = match fs::openat(at, path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(()),
@@ -182,8 +167,7 @@ pub(crate) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> 
         }
     }
     drop(dir);
-    before_change()?;
-    absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR))
+    remove()
 }
 
 /// The same for a tree that may hold files of a container: directories that nobody may read, and files of all

@@ -172,6 +172,32 @@ fn nothing(empty: BorrowedFd<'_>) -> Result<OwnedFd, RootfsError> {
     Ok(tree)
 }
 
+/// The option by which the end of an overlay does not write the filesystem of its changes to the disk (the kernel's
+/// `overlayfs.rst`, "Volatile mount"; since Linux 5.10).
+pub const VOLATILE: (&str, Option<&str>) = ("volatile", None);
+
+/// Takes the mark away that keeps an overlay from being mounted again on changes which were [`VOLATILE`]; for those
+/// whose loss with the power is no harm.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn forget_volatile(changes: BorrowedFd<'_>) -> Result<(), RootfsError> {
+    use rustix::fs::{AtFlags, unlinkat};
+    let remove = |path: &str, flags| match unlinkat(changes, path, flags) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        failed => failed,
+    };
+    // Most often there is none, which one call tells.
+    let dir = "work/work/incompat";
+    let removed = match remove(dir, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => remove("work/work/incompat/volatile/dirty", AtFlags::empty())
+            .and_then(|()| remove("work/work/incompat/volatile", AtFlags::REMOVEDIR))
+            .and_then(|()| remove(dir, AtFlags::REMOVEDIR)),
+        removed => removed,
+    };
+    removed.map_err(failed("use an overlay's changes again"))
+}
+
 /// Puts a mount that is nowhere yet on the directory `target`.
 ///
 /// # Errors

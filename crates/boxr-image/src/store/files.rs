@@ -79,6 +79,17 @@ impl Root {
         Ok(Some((File::from(fd), u64::try_from(stat.st_size).unwrap_or(0))))
     }
 
+    /// Reads a small file; `None` when there is none.
+    pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut buffer = Vec::new();
+        match boxr_sys::file::read_whole(self.fd(), path, &mut buffer).map(<[u8]>::len) {
+            Ok(length) => buffer.truncate(length),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(self.error("read", path, errno)),
+        }
+        Ok(Some(buffer))
+    }
+
     /// Opens a file for reading and writing, making it if it is missing.
     pub(super) fn open_or_make(&self, path: &str) -> Result<OwnedFd, StoreError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -17,6 +17,7 @@
 //! ROOT/staging/                  layers being unpacked or removed, archives being loaded
 //! ROOT/mounts/HEX/               an image that is mounted to be looked at
 //! ROOT/empty/                    nothing, ever: what overlayfs wants below a single layer
+//! ROOT/places/                   what lies below all layers of a container: places for its mounts
 //! ```
 //!
 //! *What can be trusted.* What has its final name is whole: it was written under another name, verified,
@@ -38,6 +39,7 @@ mod flush;
 mod layers;
 mod leases;
 mod lock;
+mod places;
 mod records;
 mod shifted;
 mod spool;
@@ -92,24 +94,18 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let root = Root::open(path)?;
         let store = Self { root, flusher: Flusher::default() };
-        match store.root.open_file("format")? {
-            Some((file, _)) => store.check_format(file)?,
+        match store.root.read("format")? {
+            Some(format) => store.check_format(&format)?,
             None => store.make()?,
         }
         Ok(store)
     }
 
-    fn check_format(&self, file: std::fs::File) -> Result<(), StoreError> {
-        use std::io::Read;
-        let mut format = String::new();
-        let read = file.take(64).read_to_string(&mut format);
-        read.map_err(|error| {
-            let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
-            self.root.error("read", "format", errno)
-        })?;
-        if format == FORMAT {
+    fn check_format(&self, format: &[u8]) -> Result<(), StoreError> {
+        if format == FORMAT.as_bytes() {
             return Ok(());
         }
+        let format = String::from_utf8_lossy(format.get(..64).unwrap_or(format));
         Err(StoreError::Format {
             path: self.root.path(""),
             format: format.trim().to_owned(),

@@ -1,7 +1,5 @@
 //! What refers to content: images and their names.
 
-use std::io::Read;
-
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
@@ -9,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
 use crate::digest::Digest;
+use crate::link;
 use crate::reference::Reference;
 
 /// A layer of an image.
@@ -186,7 +185,7 @@ impl Store {
     }
 
     /// Keeps an image for as long as `holder`, a container's id, needs it. The hold is a symbolic link, so that it
-    /// is whole at once, and is not waited for: a container that the power failed has gone with it, or is
+    /// is whole at once and takes no block of the disk ([`link`]), and is not waited for: a container that the power failed has gone with it, or is
     /// written later.
     ///
     /// # Errors
@@ -206,7 +205,7 @@ impl Store {
             return Ok(());
         }
         self.root.remove_file(&path)?;
-        self.root.make_link(&manifest.to_string(), &path)
+        self.root.make_link(&link::shortened(&manifest.to_string()), &path)
     }
 
     /// Ends what [`Store::hold`] began; one that never began has ended.
@@ -235,7 +234,7 @@ impl Store {
     fn holder_of(&self, holder: &str) -> Result<Option<Digest>, StoreError> {
         let path = hold_path(holder);
         match self.root.read_link(&path) {
-            Ok(target) => Ok(target.and_then(|target| target.parse().ok())),
+            Ok(target) => Ok(target.and_then(|target| link::whole(&target).parse().ok())),
             // Of a boxr that wrote files.
             Err(StoreError::System { errno: Errno::INVAL, .. }) => self.read_json(&path),
             Err(error) => Err(error),
@@ -259,11 +258,7 @@ impl Store {
     }
 
     pub(super) fn read_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, StoreError> {
-        let Some((mut file, _)) = self.root.open_file(path)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| {
-            self.root.error("read", path, Errno::from_io_error(&error).unwrap_or(Errno::IO))
-        })?;
+        let Some(bytes) = self.root.read(path)? else { return Ok(None) };
         let parsed = serde_json::from_slice(&bytes);
         parsed.map(Some).map_err(|reason| StoreError::Damaged { path: self.root.path(path), reason })
     }

@@ -40,6 +40,14 @@ pub fn user_namespace(map: &IdMap) -> Result<OwnedFd, Error> {
 
 fn open(map: &IdMap, pid: Pid) -> Result<OwnedFd, Error> {
     map.write_from_outside(pid)?;
+    user_namespace_of(pid)
+}
+
+/// The user namespace of a child of the caller's.
+///
+/// # Errors
+/// It cannot be opened.
+pub(crate) fn user_namespace_of(pid: Pid) -> Result<OwnedFd, Error> {
     let path = format!("/proc/{}/ns/user", pid.as_raw_nonzero());
     Ok(openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(Step::IdMap, path)?)
 }

@@ -146,7 +146,7 @@ impl Child<'_> {
         self.entrance.enter().map_err(not_entered)?;
         self.trace(0);
         if self.prepared {
-            self.await_word(ToChild::Prepared)?;
+            self.ahead.receive_root(unless_gone(self.channel.await_prepared())?);
         }
         self.entrance.find_inner().map_err(not_entered)?;
         if let Some(map) = &plan.idmap {
@@ -391,11 +391,7 @@ impl Child<'_> {
     }
 
     fn await_word(&self, word: ToChild) -> Result<(), StepError> {
-        match self.channel.await_word(word) {
-            // boxr has ended: nobody is left to report to, and nothing may be left behind.
-            Err(Errno::PIPE) => exit_now(FAILED),
-            other => other.at(Step::Channel, "the socket from boxr"),
-        }
+        unless_gone(self.channel.await_word(word))
     }
 
     fn trace(&self, step: u8) {
@@ -405,6 +401,14 @@ impl Child<'_> {
             // Only a picture of where time went.
             self.channel.trace(step, at).unwrap_or_default();
         }
+    }
+}
+
+/// What boxr said. When it has ended nobody is left to report to, and nothing may be left behind.
+fn unless_gone<T>(said: Result<T, Errno>) -> Result<T, StepError> {
+    match said {
+        Err(Errno::PIPE) => exit_now(FAILED),
+        other => other.at(Step::Channel, "the socket from boxr"),
     }
 }
 

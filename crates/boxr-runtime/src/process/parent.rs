@@ -19,6 +19,7 @@ use crate::error::{At, Error, Step, StepError};
 use crate::hooks::{HookKind, Hooks};
 use crate::idmap::Writer;
 use crate::plan::{CgroupPlan, Plan, StartedBy};
+use crate::rootfs::Ahead;
 
 /// A first process that has been made and waits for [`Spawned::go`].
 #[derive(Debug)]
@@ -116,7 +117,7 @@ fn spawn_in(plan: &Plan, cgroup: Option<&mut Cgroup>, mask: &Mask) -> Result<Spa
         proc: OnceCell::new(),
         env: OnceCell::new(),
         held: OnceCell::new(),
-        ahead: crate::rootfs::Ahead::from_outside(plan)?,
+        ahead: Ahead::from_outside(plan)?,
     };
     let namespaces = if staged { 0 } else { init::clone_flags(plan) };
     let into = cgroup.as_deref().and_then(Cgroup::clone_into_fd);
@@ -185,7 +186,7 @@ fn finish_spawn(
             map.write_from_outside(spawned.pid)?;
         }
         if maps_from_outside(plan) || (waits && !staged) {
-            spawned.tell(ToChild::Prepared)?;
+            spawned.tell_prepared(plan)?;
         }
         crate::net_devices::move_all(plan, spawned.pid)?;
         if let Some(rdt) = &plan.intel_rdt {
@@ -339,6 +340,17 @@ impl Spawned {
 
     fn tell(&self, message: ToChild) -> Result<(), StepError> {
         self.channel.tell(message).at(Step::Channel, "the socket to the first process")
+    }
+
+    /// Lets the first process go on, with its root where that is made in its own user namespace.
+    fn tell_prepared(&self, plan: &Plan) -> Result<(), Error> {
+        match Ahead::root_for(plan, self.pid)? {
+            Some(root) => Ok(self
+                .channel
+                .prepared_with(root.as_fd())
+                .at(Step::Channel, "the socket to the first process")?),
+            None => Ok(self.tell(ToChild::Prepared)?),
+        }
     }
 
     fn next(&mut self) -> Result<FromChild, Error> {

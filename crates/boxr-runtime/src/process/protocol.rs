@@ -22,7 +22,7 @@ pub(crate) struct Channel(OwnedFd);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ToChild {
-    /// Id maps are written and cgroups are joined.
+    /// Id maps are written and cgroups are joined. The root may come along.
     Prepared = 1,
     /// The state is on disk: execute.
     Go = 2,
@@ -85,6 +85,21 @@ impl Channel {
     /// Tells the child.
     pub fn tell(&self, message: ToChild) -> Result<(), Errno> {
         self.send(&[message as u8], None)
+    }
+
+    /// [`ToChild::Prepared`], with the root that was made in the ids of the first process.
+    pub fn prepared_with(&self, root: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.send(&[ToChild::Prepared as u8], Some(root))
+    }
+
+    /// Waits for [`ToChild::Prepared`], and for the root where one comes with it.
+    pub fn await_prepared(&self) -> Result<Option<OwnedFd>, Errno> {
+        let mut byte = [0];
+        match receive(&self.0, &mut byte)? {
+            (1, root) if byte[0] == ToChild::Prepared as u8 => Ok(root),
+            (0, _) => Err(Errno::PIPE),
+            _ => Err(Errno::PROTO),
+        }
     }
 
     /// Ends this direction: whoever waits for a word on the other side learns that none comes.
@@ -301,6 +316,10 @@ mod tests {
     fn descriptors_travel_with_their_message() {
         let (parent, child) = Channel::pair().unwrap();
         let file = tempfile::tempfile().unwrap();
+        parent.prepared_with(file.as_fd()).unwrap();
+        parent.tell(ToChild::Prepared).unwrap();
+        assert!(child.await_prepared().unwrap().is_some());
+        assert!(child.await_prepared().unwrap().is_none());
         child.terminal(file.as_fd()).unwrap();
         child.first_process(42, file.as_fd()).unwrap();
         child.trace(1, 7).unwrap();

@@ -8,6 +8,7 @@ use boxr_sys::mount::{Change, Propagation, attr, set_attributes};
 use boxr_sys::namespace::{NamespaceKind, unshare};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::process::Pid;
 
 use super::mounts::clone_source;
 use crate::error::{At, Error, Step, StepError};
@@ -52,6 +53,7 @@ impl Ahead {
         }
         ahead.root = match (&plan.root, &plan.root_source) {
             (RootPlan::Directory { .. }, Some(source)) => match source.by {
+                RootMaker::Outside if comes_later(plan) => None,
                 RootMaker::Outside => Some(made_root(source, plan, &mut namespaces)?),
                 RootMaker::Inside | RootMaker::Above => None,
             },
@@ -81,6 +83,26 @@ impl Ahead {
         Ok(ahead)
     }
 
+    /// The root of a plan whose root is shifted by the maps of its own user namespace: the first process `pid` is in it and
+    /// waits. Another one would take a process more, whose end is waited for.
+    ///
+    /// # Errors
+    /// The step that the kernel refused.
+    pub fn root_for(plan: &Plan, pid: Pid) -> Result<Option<OwnedFd>, Error> {
+        match &plan.root_source {
+            Some(source) if comes_later(plan) => {
+                let user_namespace = holder::user_namespace_of(pid)?;
+                Ok(Some(source.tree.make(Some(user_namespace.as_fd()))?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes the root that came from [`Ahead::root_for`].
+    pub fn receive_root(&mut self, root: Option<OwnedFd>) {
+        self.root = root.or(self.root.take());
+    }
+
     /// In a container whose root is shared, binds that are to be shared stay peers of the host's
     /// mounts: they are cloned while those still are.
     ///
@@ -108,6 +130,13 @@ impl Ahead {
     pub fn root(&self) -> Option<BorrowedFd<'_>> {
         self.root.as_ref().map(AsFd::as_fd)
     }
+}
+
+/// Whether the root is made when the first process is there and has its maps.
+fn comes_later(plan: &Plan) -> bool {
+    let by_boxr = plan.root_source.as_ref().is_some_and(|source| source.by == RootMaker::Outside);
+    let mapped = plan.idmap.as_ref().is_some_and(|map| map.writer != Writer::FirstProcess);
+    by_boxr && mapped && plan.joined.is_empty() && plan.makes(NamespaceKind::User)
 }
 
 /// `None` where boxr has no privilege over its own mounts: then the first process may try.

@@ -24,6 +24,8 @@ pub const TESTS: &[Test] = &[
     test!(what_cannot_be_run_is_said, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_name_can_be_taken_over, Need::Tool(Tool::Busybox), OVERLAY),
     test!(namespaces_are_as_docker_has_them, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(places_for_mounts_are_no_changes, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(what_goes_anyway_is_not_written_to_the_disk, Need::Tool(Tool::Busybox), OVERLAY),
 ];
 
 /// What root filesystems are laid by.
@@ -320,4 +322,40 @@ fn namespaces_are_as_docker_has_them(t: &Sandbox) {
     assert!(
         !own("pid", &["--pid", "host"]) && !own("ipc", &["--ipc", "host"]) && !own("uts", &["--uts", "host"])
     );
+}
+
+fn places_for_mounts_are_no_changes(t: &Sandbox) {
+    let root = PathBuf::from(t.rootfs("image"));
+    for dir in ["proc", "dev", "sys", "etc"] {
+        if root.join(dir).exists() {
+            std::fs::remove_dir_all(root.join(dir)).unwrap();
+        }
+    }
+    let config = r#"{"Cmd":["cat","/etc/hostname"]}"#;
+    let image = Image::new(images::architecture(), config, vec![Layer::of_dir(&root, Packing::Gzip)]);
+    let server = Server::start();
+    let name = server.put("bare", "1", &image);
+    t.run(["-q", "--name", "it", "--hostname", "bare", &name]).run().ok().prints("bare\n");
+    let id = t.boxr(["inspect", "-f", "{{.Id}}", "it"]).run().ok().text().trim().to_owned();
+    let changes = files_below(&t.layout().root.join("containers").join(id).join("upper"));
+    assert!(changes.is_empty(), "{changes:?}");
+    t.remove(["it"]);
+    nothing_left(t);
+}
+
+fn what_goes_anyway_is_not_written_to_the_disk(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["cat","/proc/self/mountinfo"]}"#);
+    let is_volatile = |mounts: &str| {
+        let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        assert!(root.contains(" - overlay "), "{root}");
+        root.contains("volatile")
+    };
+    assert!(is_volatile(&t.run(["-q", "--rm", &name]).run().ok().text()));
+    assert!(!is_volatile(&t.run(["-q", "--name", "kept", &name]).run().ok().text()));
+    // Such changes can be mounted again all the same: here for the copy, and for the start.
+    t.boxr(["create", "--rm", "--name", "it", &name, "cat", "/told"]).run().ok();
+    t.boxr(["cp", &t.file("told", "news\n"), "it:/told"]).run().ok();
+    t.boxr(["start", "-a", "it"]).run().ok().prints("news\n");
+    t.remove(["kept"]);
+    nothing_left(t);
 }
