@@ -86,6 +86,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let (master, streams) = streams(&request.options)?;
     let told = request.timing || request.status.is_some();
     let volumes = crate::volume::find(&request.options, store.paths()).map_err(PrepareError::from)?;
+    crate::volume::check_memory(store, claim.id(), &request.options, &volumes)?;
     let find = find_box(store);
     let networks = network::networks(store.paths());
     let mut network = network::reserve(

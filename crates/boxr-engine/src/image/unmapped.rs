@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::{ContainerFiles, ImageError, keep};
 use crate::options::BoxOptions;
 use crate::own_ids;
-use crate::volume::Places;
+use crate::volume::{Place, Places};
 
 /// Whether `options` are of such a container.
 pub(crate) fn is(options: &BoxOptions) -> bool {
@@ -52,7 +52,8 @@ pub(crate) fn give(
     let sources = spec.mounts().iter().flatten().filter_map(|mount| mount.source().as_deref());
     let written: Vec<&Path> = sources.filter(|path| path.parent() == Some(&files.data)).collect();
     let volumes = files.images.with_file_name("volumes");
-    let new: Vec<&PathBuf> = places.values().filter(|path| path.starts_with(&volumes)).collect();
+    let directories = places.values().filter_map(Place::directory);
+    let new: Vec<&PathBuf> = directories.filter(|path| path.starts_with(&volumes)).collect();
     let work = || {
         for path in written {
             chownat(CWD, path, Some(Uid::from_raw(uid)), None, AtFlags::SYMLINK_NOFOLLOW)?;

@@ -80,6 +80,7 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
     let id = request.state.id.clone();
     let files = ContainerFiles::of(request.dir, request.options)?;
     let volumes = crate::volume::find(request.options, request.store.paths()).map_err(PrepareError::from)?;
+    crate::volume::check_memory(request.store, request.dir.id(), request.options, &volumes)?;
     let find = find_box(request.store);
     if request.options.network.is_wanted() && !request.state.networked {
         // Before there is anything of it: what a kill leaves is given back with the box.

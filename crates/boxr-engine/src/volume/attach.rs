@@ -1,12 +1,13 @@
 //! The volumes of one box: taken when it is made, let go when it is removed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{KIND, NewVolume, VolumeError, VolumeName, Volumes};
+use super::{KIND, NewVolume, OPTION, VolumeError, VolumeName, Volumes};
 use crate::id::Id;
 use crate::options::{BoxOptions, MountOption, Retention};
 use crate::paths::Paths;
@@ -45,7 +46,7 @@ pub(crate) fn attach(
     let data = dir.make_data()?;
     let volumes = Volumes::open(store.paths())?;
     let goes = options.retention == Retention::Ephemeral;
-    let mut list = Vec::new();
+    let (mut list, mut driver) = (Vec::new(), Vec::new());
     for mount in options.mounts.iter_mut().filter(|mount| mount.kind == KIND) {
         let anonymous = mount.source.is_none();
         let name = match &mount.source {
@@ -53,14 +54,25 @@ pub(crate) fn attach(
             None => VolumeName::parse(random()?.as_str())?,
         };
         mount.source = Some(name.to_string());
+        driver.push(take_options(mount));
         list.push(Attached { name, anonymous, goes: anonymous && goes });
     }
     // Known before they are there: who is killed in between leaves none that nobody knows of.
     write_list(&data, &list)?;
-    for volume in &list {
-        take(&volumes, volume, dir.id())?;
+    for (volume, options) in list.iter().zip(&driver) {
+        take(&volumes, volume, options, dir.id())?;
     }
     Ok(())
+}
+
+/// What a volume is to be made with; it means nothing once that is there.
+fn take_options(mount: &mut MountOption) -> BTreeMap<String, String> {
+    let (driver, rest) = std::mem::take(&mut mount.options)
+        .into_iter()
+        .partition::<Vec<_>, _>(|word| word.starts_with(OPTION));
+    mount.options = rest;
+    let pairs = driver.iter().filter_map(|word| word.strip_prefix(OPTION)?.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 fn random() -> Result<Id, VolumeError> {
@@ -68,9 +80,15 @@ fn random() -> Result<Id, VolumeError> {
     id.map_err(|errno| VolumeError::System { action: "name", path: "a volume".into(), errno })
 }
 
-fn take(volumes: &Volumes, volume: &Attached, id: &Id) -> Result<(), VolumeError> {
+fn take(
+    volumes: &Volumes,
+    volume: &Attached,
+    options: &BTreeMap<String, String>,
+    id: &Id,
+) -> Result<(), VolumeError> {
     loop {
-        let new = NewVolume { anonymous: volume.anonymous, ..NewVolume::default() };
+        let (anonymous, options) = (volume.anonymous, options.clone());
+        let new = NewVolume { anonymous, options, ..NewVolume::default() };
         volumes.create(Some(&volume.name), new)?;
         match volumes.hold(&volume.name, id) {
             // Removed by another just now.

@@ -26,17 +26,21 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::config::grammar;
+
 pub use attach::{Attached, attached, remove_anonymous};
 pub(crate) use attach::{attach, let_go};
 pub use name::VolumeName;
-pub(crate) use places::bind;
-pub use places::{Places, find};
+pub use places::{Place, Places, find};
+pub(crate) use places::{bind, check_memory};
 pub use store::{Created, Volumes};
 
 /// What kind of mount a volume is in [`MountOption`](crate::options::MountOption).
 pub const KIND: &str = "volume";
 /// The beginning of the mount option that says where in a volume what is mounted is.
 pub const SUBPATH: &str = "subpath=";
+/// The beginning of the mount option that says what a new volume is made with (`volume-opt`).
+pub const OPTION: &str = "volume-opt=";
 /// The mount option that leaves a new volume empty.
 pub const NO_COPY: &str = "nocopy";
 
@@ -89,6 +93,16 @@ pub enum VolumeError {
         /// Names or short ids of the boxes.
         users: Vec<String>,
     },
+    /// It is in the memory of one box.
+    #[error(
+        "volume {name} is in memory (type=tmpfs), which one box at a time has, whole: {by} is in the way"
+    )]
+    Shared {
+        /// Its name.
+        name: VolumeName,
+        /// The box that has it, or what was asked for.
+        by: String,
+    },
     /// An option of the driver that boxr cannot give.
     #[error("--opt {key}={value}: {why}")]
     Option {
@@ -97,7 +111,7 @@ pub enum VolumeError {
         /// Its value.
         value: String,
         /// Why not.
-        why: &'static str,
+        why: String,
     },
     /// A file of it that makes no sense.
     #[error("{} is damaged: {reason}", path.display())]
@@ -122,38 +136,80 @@ pub enum VolumeError {
 impl Volume {
     /// The host's directory that is mounted instead of one of boxr's own (`type=none,o=bind,device=DIR`).
     pub fn device(&self) -> Option<PathBuf> {
-        self.options.get("device").map(PathBuf::from)
+        self.options.get("device").filter(|_| !self.is_in_memory()).map(PathBuf::from)
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.options.get("type").is_some_and(|kind| kind == "tmpfs")
+    }
+
+    /// What is mounted, where boxr's own directory of it is `data`.
+    fn place(&self, data: PathBuf) -> Place {
+        let words = self.options.get("o").map_or("", String::as_str);
+        match (self.is_in_memory(), memory_options(words)) {
+            (true, Ok(options)) => Place::Memory(options),
+            _ => {
+                let is_mounts = |word: &&str| !["", "rw", "bind", "rbind"].contains(word);
+                let words = words.split(',').filter(is_mounts).map(str::to_owned);
+                Place::Directory(self.device().unwrap_or(data), words.collect())
+            }
+        }
     }
 }
 
-/// Checks options of the driver `local`: of its mounts boxr has the bind.
+/// Options of a tmpfs that a volume is: as `--tmpfs` takes them, but for `noexec`, which is not usual for volumes.
+fn memory_options(words: &str) -> Result<Vec<String>, String> {
+    let words = if words.is_empty() { "exec".to_owned() } else { format!("exec,{words}") };
+    grammar::tmpfs(&format!("/volume:{words}")).map(|mount| mount.options).map_err(|error| error.why)
+}
+
+/// What a bind may say besides.
+const BIND_WORDS: [&str; 11] =
+    ["bind", "rbind", "rw", "ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "nosymfollow", ""];
+
+/// Checks options of the driver `local`: of its mounts boxr has the bind and the tmpfs.
 ///
 /// # Errors
 /// [`VolumeError::Option`]
 pub fn check_options(options: &BTreeMap<String, String>) -> Result<(), VolumeError> {
-    let refuse = |key: &str, value: &str, why| {
-        Err(VolumeError::Option { key: key.to_owned(), value: value.to_owned(), why })
+    let refuse = |key: &str, value: &str, why: &str| {
+        Err(VolumeError::Option { key: key.to_owned(), value: value.to_owned(), why: why.to_owned() })
     };
-    let is_bind = options.get("o").is_some_and(|o| o.split(',').any(|word| word == "bind"));
+    let in_memory = options.get("type").is_some_and(|kind| kind == "tmpfs");
+    let is_bind =
+        options.get("o").is_some_and(|o| o.split(',').any(|word| word == "bind" || word == "rbind"));
     for (key, value) in options {
         match key.as_str() {
-            "type" if ["none", "bind", ""].contains(&value.as_str()) => {}
+            "type" if ["none", "bind", "tmpfs", ""].contains(&value.as_str()) => {}
             "type" => {
                 return refuse(
                     key,
                     value,
-                    "a volume is a directory; --mount type=tmpfs and others mount a filesystem",
+                    "a volume is a directory or a tmpfs; boxr mounts no disks and no network's files",
                 );
             }
-            "o" if value.split(',').all(|word| ["bind", "rbind", "rw", ""].contains(&word)) => {}
-            "o" => return refuse(key, value, "only bind is possible here"),
+            "o" if in_memory => match memory_options(value) {
+                Ok(_) => {}
+                Err(why) => return refuse(key, value, &why),
+            },
+            "o" if value.split(',').all(|word| BIND_WORDS.contains(&word))
+                && (is_bind || value.is_empty()) => {}
+            "o" => {
+                return refuse(
+                    key,
+                    value,
+                    "only bind, with ro, nosuid, nodev, noexec and the like, is possible here",
+                );
+            }
+            // A word without a meaning, which docker asks for.
+            "device" if in_memory => {}
             "device" if !is_bind => return refuse(key, value, "it needs --opt o=bind"),
             "device" if !value.starts_with('/') => return refuse(key, value, "not an absolute path"),
             "device" => {}
             _ => return refuse(key, value, "no such option: type, o and device are"),
         }
     }
-    match is_bind && !options.contains_key("device") {
+    match is_bind && !in_memory && !options.contains_key("device") {
         true => refuse("o", "bind", "it needs --opt device=DIR"),
         false => Ok(()),
     }

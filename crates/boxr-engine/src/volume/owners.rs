@@ -47,7 +47,7 @@ pub(crate) fn give(options: &BoxOptions, places: &Places) -> Result<(), VolumeEr
 
 fn place(mount: &MountOption, places: &Places) -> Option<PathBuf> {
     let source = mount.source.as_deref()?;
-    if mount.kind == KIND { places.get(source).cloned() } else { Some(source.into()) }
+    if mount.kind == KIND { places.get(source)?.directory().cloned() } else { Some(source.into()) }
 }
 
 fn give_tree(path: &Path, below: Option<&str>, uid: u32, gid: u32) -> Result<(), Errno> {

@@ -137,9 +137,14 @@ fn options_of_the_driver_are_the_bind_or_refused_by_name() {
     };
     assert_eq!(check(&[]), Ok(()));
     assert_eq!(check(&[("type", "none"), ("o", "bind"), ("device", "/srv")]), Ok(()));
+    assert_eq!(check(&[("type", "none"), ("o", "rbind,ro,noexec"), ("device", "/srv")]), Ok(()));
+    assert_eq!(check(&[("type", "tmpfs"), ("o", "size=1m,mode=700,uid=5"), ("device", "tmpfs")]), Ok(()));
     for (pairs, blamed) in [
         (&[("type", "nfs")][..], "type=nfs"),
         (&[("o", "size=1g")], "o=size=1g"),
+        (&[("type", "tmpfs"), ("o", "size=x")], "o=size=x"),
+        (&[("type", "tmpfs"), ("o", "bind:x")], "o=bind:x"),
+        (&[("type", "ext4")], "no disks"),
         (&[("device", "/srv")], "device=/srv"),
         (&[("o", "bind"), ("device", "srv")], "device=srv"),
         (&[("o", "bind")], "device=DIR"),

@@ -19,6 +19,8 @@ pub const TESTS: &[Test] = &[
     test!(no_device_is_of_use_in_a_volume, Need::Tool(Tool::Busybox), OVERLAY, Need::Root),
     test!(owners_in_volumes_are_the_containers, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
     test!(a_part_of_a_volume_is_mounted),
+    test!(a_volume_in_memory_is_one_boxs),
+    test!(a_directory_of_the_hosts_has_options),
     test!(a_volume_is_given_to_the_containers_user, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
 ];
 
@@ -297,5 +299,53 @@ fn a_volume_is_given_to_the_containers_user(t: &Sandbox) {
     run(&["-u", "9", "--mount", part, "-v", "new:/v:ro"], "stat -c %u /p/file /v/part /v/made")
         .ok()
         .prints("9\n9\n7\n");
+    clean(t);
+}
+
+fn a_volume_in_memory_is_one_boxs(t: &Sandbox) {
+    let rootfs = t.rootfs("rootfs");
+    let create = [
+        "volume",
+        "create",
+        "--opt",
+        "type=tmpfs",
+        "--opt",
+        "device=tmpfs",
+        "--opt",
+        "o=size=1m,mode=1755",
+        "mem",
+    ];
+    t.boxr(create).run().ok().prints("mem\n");
+    let look = "stat -f -c %T /v; stat -c %a /v; df -k /v | awk 'NR == 2 {print $2}'; ls /v; echo x >/v/file";
+    for _ in 0..2 {
+        boxed(t, &rootfs, &["-v", "mem:/v"], look).run().ok().prints("tmpfs\n1755\n1024\n");
+    }
+    // What another would get under its name is something else.
+    boxed(t, &rootfs, &["-d", "--name", "it", "-v", "mem:/v"], "sleep 1000").run().ok();
+    let second = boxed(t, &rootfs, &["-v", "mem:/v"], "true").run();
+    second.exits(125).blames("one box at a time has").blames("it is in the way");
+    t.boxr(["stop", "-t", "0", "it"]).run().ok();
+    boxed(t, &rootfs, &["-v", "mem:/v:ro"], "echo x >/v/file").run().exits(1).blames("Read-only");
+    let part = boxed(t, &rootfs, &["--mount", "type=volume,src=mem,dst=/v,subpath=a"], "true").run();
+    part.exits(125).blames("a part of it");
+    t.boxr(["rm", "it"]).run().ok();
+    // Made with the box.
+    let new = "type=volume,src=new,dst=/v,volume-driver=local,volume-opt=type=tmpfs,\"volume-opt=o=size=2m,nr_inodes=50\"";
+    let script = "stat -f -c %T /v; df -k /v | awk 'NR == 2 {print $2}'";
+    boxed(t, &rootfs, &["--mount", new], script).run().ok().prints("tmpfs\n2048\n");
+    t.boxr(["volume", "inspect", "-f", "{{index .Options \"type\"}}", "new"]).run().ok().prints("tmpfs\n");
+    let wrong = boxed(t, &rootfs, &["--mount", "type=volume,dst=/v,volume-opt=type=nfs"], "true").run();
+    wrong.exits(125).blames("type=nfs");
+    clean(t);
+}
+
+fn a_directory_of_the_hosts_has_options(t: &Sandbox) {
+    let rootfs = t.rootfs("rootfs");
+    let device = format!("device={}", t.path("").display());
+    t.file("there", "host\n");
+    t.boxr(["volume", "create", "-o", "type=none", "-o", "o=bind,ro", "-o", &device, "data"]).run().ok();
+    let out = boxed(t, &rootfs, &["-v", "data:/v"], "cat /v/there; echo x >/v/there").run();
+    out.exits(1).prints("host\n").blames("Read-only");
+    t.boxr(["volume", "rm", "data"]).run().ok();
     clean(t);
 }

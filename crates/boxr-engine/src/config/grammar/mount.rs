@@ -107,6 +107,10 @@ impl Draft {
             ("idmap", None) => self.option("idmap"),
             ("idmap", Some(maps)) => self.option(&format!("idmap={maps}")),
             ("subpath" | "volume-subpath", Some(path)) => self.subpath(path),
+            ("volume-opt", Some(pair)) if pair.contains('=') => {
+                self.options.push(format!("{}{pair}", volume::OPTION));
+                Ok(())
+            }
             ("volume-nocopy", value) => self.switch(key, value, volume::NO_COPY, "copy"),
             ("dst" | "destination" | "target", Some(path)) => {
                 self.destination = Some(destination(path)?);
@@ -203,6 +207,9 @@ impl Draft {
         let same_place = || (kind == glob::KIND).then(|| PathBuf::from("/"));
         let destination = self.destination.or_else(same_place).ok_or("dst is missing: where in the box")?;
         let has_subpath = self.options.iter().any(|option| option.starts_with(volume::SUBPATH));
+        if kind != volume::KIND && self.options.iter().any(|option| option.starts_with(volume::OPTION)) {
+            return Err("volume-opt is for volumes".to_owned());
+        }
         if has_subpath && (kind != volume::KIND || self.source.is_none()) {
             return Err("subpath is for volumes that have a name".to_owned());
         }

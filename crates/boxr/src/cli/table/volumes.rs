@@ -14,9 +14,13 @@ static CREATE: Command = Command {
     flags: &[&[
         Flag::value("driver", "NAME", "local, the only one").short('d'),
         Flag::value("label", "KEY=VALUE", "A label").short('l').repeat(),
-        Flag::value("opt", "KEY=VALUE", "type=none, o=bind and device=DIR: a directory of the host's")
+        Flag::value("opt", "KEY=VALUE", "type=none, o=bind,... and device=DIR: a directory of the host's; or type=tmpfs")
             .short('o')
-            .repeat(),
+            .repeat()
+            .doc(
+                "A tmpfs takes o=size=64m,mode=1777,uid=N,gid=N and is one box's at a time: it is empty at each start, and \
+                    another box is not started with it meanwhile.",
+            ),
     ]],
     examples: &[Example { line: "boxr volume create data", what: "then: boxr run -v data:/srv alpine" }],
     ..Command::new("volume create", Section::Images, "Make a volume", volume::create)
