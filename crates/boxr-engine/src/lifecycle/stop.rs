@@ -12,7 +12,7 @@ use crate::events::{self, Action};
 use crate::options::{Restart, Retention};
 use crate::outcome::EngineError;
 use crate::record::{ProcessRef, State, Status};
-use crate::store::{BoxDir, Store, Wait};
+use crate::store::{BoxDir, Store, StoreError, Wait};
 
 /// What docker waits between the stop signal and SIGKILL, seconds.
 const GRACE: u32 = 10;
@@ -133,7 +133,11 @@ fn send(
     if crate::deliver::would_be_dropped(process.pid, number)
         && let Some(lock) = dir.lock(Wait::Yes)?
     {
-        lock.update_state(|state| state.ending_signal = Some(number as u8))?;
+        match lock.update_state(|state| state.ending_signal = Some(number as u8)) {
+            // Its status will be that of SIGKILL: no reason to let it run.
+            Err(StoreError::Full { .. }) => {}
+            noted => drop(noted?),
+        }
     }
     // Before the box may end by it.
     events::note_kill(dir.paths(), state, number);

@@ -22,13 +22,15 @@ use crate::logs::Log;
 use crate::options::{BoxOptions, LogLimits, LogTarget, Retention};
 use crate::outcome::EngineError;
 use crate::record::{Exit, ProcessRef, State, Status};
-use crate::store::{BoxDir, Wait};
+use crate::store::{BoxDir, StoreError, Wait};
 
 /// Seconds that the last output of a box that has ended may take.
 const PATIENCE: u64 = 10;
 
 /// How long nothing comes until the memory for much is given back.
 const LULL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// Between two tries to write an end to a disk that is full.
+const UNTIL_SPACE: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 
 /// Everything that a monitor, or a standby that becomes one, needs.
 #[derive(Debug)]
@@ -319,8 +321,13 @@ fn finish(mut watch: Watch, mut clients: Clients, timed_out: bool) -> Result<Sta
     }
     // The ports are free when the state says that the box has ended.
     drop(std::mem::take(&mut watch.held));
-    let written = write_end(&watch, exit, oom_killed);
+    let mut written = write_end(&watch, exit, oom_killed);
     clients.finish(exit.status());
+    // No status is lost for a full disk: it is written when there is space again, or the box is removed.
+    while let Err(EngineError::Store(StoreError::Full { .. })) = &written {
+        poll(&mut [], Some(&UNTIL_SPACE)).unwrap_or_default();
+        written = write_end(&watch, exit, oom_killed);
+    }
     written.map(|()| state)
 }
 

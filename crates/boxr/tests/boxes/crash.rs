@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     test!(output_after_the_monitors_death_is_kept),
     test!(a_killed_monitor_does_not_block_the_name),
     test!(a_full_disk_is_named, Need::UserNamespaces),
+    test!(a_full_disk_keeps_nothing_running_and_no_status, Need::UserNamespaces),
     test!(a_state_directory_that_cannot_be_is_named),
     test!(broken_state_files_do_not_stop_the_others),
 ];
@@ -272,6 +273,28 @@ fn a_full_disk_is_named(t: &Sandbox) {
     assert_eq!(out.text(), "125\n125\n", "{}", out.story());
     // The disk that is to be looked at is named by a directory that is still there.
     out.blames("ENOSPC").blames("small/state/containers      or: boxr prune");
+}
+
+fn a_full_disk_keeps_nothing_running_and_no_status(t: &Sandbox) {
+    let boxr = t.program().to_str().unwrap();
+    // The second drops the signal that asks it to end, of which its monitor would be told by a file.
+    let script = format!(
+        "mkdir small && mount -t tmpfs -o size=256k none small
+         b='{boxr} --state small/state --root small/root'
+         $b run -d --name asked -- sh -c 'trap \"exit 9\" TERM; echo up; while :; do sleep 0.05; done' >&2
+         $b run -d --name deaf -- sleep 1000 >&2
+         until [ \"$($b logs asked)\" = up ]; do sleep 0.05; done
+         dd if=/dev/zero of=small/fill bs=1k 2>/dev/null
+         $b kill -s TERM asked deaf
+         until [ -z \"$($b ps -q)\" ]; do sleep 0.05; done
+         rm small/fill
+         $b wait asked deaf
+         $b rm asked deaf >&2
+         find small -type f | grep -v -e lock -e events"
+    );
+    let flags = if rustix::process::geteuid().is_root() { "host" } else { "new" };
+    let out = t.run(["--userns", flags, "--", "sh", "-c", &script]).run();
+    assert_eq!(out.text(), "asked\ndeaf\n9\n137\n", "{}", out.story());
 }
 
 fn a_state_directory_that_cannot_be_is_named(t: &Sandbox) {
