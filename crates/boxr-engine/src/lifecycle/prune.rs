@@ -14,11 +14,13 @@ pub struct Pruned {
     pub removed: Vec<Id>,
     /// What was not, and why.
     pub failed: Vec<(Id, RemoveError)>,
+    /// Names of tries that stay: their changes are nowhere else, and somebody has kept them or is being asked.
+    pub tries: Vec<String>,
     /// Bytes that are free again.
     pub bytes: u64,
 }
 
-/// Removes boxes that have ended or never ran and that `wanted` accepts. What interrupted commands
+/// Removes boxes that have ended or never ran and that `wanted` accepts, but for tries. What interrupted commands
 /// left is removed by listing. One that fails does not stop the others.
 ///
 /// # Errors
@@ -35,7 +37,8 @@ pub fn prune(store: &Store, wanted: impl Fn(&State) -> bool) -> Result<Pruned, S
     let ids = meant.iter().map(|entry| entry.id.as_str().to_owned()).collect();
     for id in requires::dependents_first(store, ids, false)?.iter().filter_map(|id| Id::parse(id)) {
         match remove_one(store, &id) {
-            Ok(bytes) => {
+            Ok(Done::Stays(name)) => pruned.tries.push(name),
+            Ok(Done::Freed(bytes)) => {
                 pruned.bytes = pruned.bytes.saturating_add(bytes);
                 pruned.removed.push(id);
             }
@@ -47,9 +50,21 @@ pub fn prune(store: &Store, wanted: impl Fn(&State) -> bool) -> Result<Pruned, S
     Ok(pruned)
 }
 
-fn remove_one(store: &Store, id: &Id) -> Result<u64, RemoveError> {
+/// What became of one.
+enum Done {
+    /// It is gone, and so many bytes are free.
+    Freed(u64),
+    /// A try of this name.
+    Stays(String),
+}
+
+fn remove_one(store: &Store, id: &Id) -> Result<Done, RemoveError> {
     let dir = store.resolve(id.as_str())?;
+    // What has no record that can be read is removed, or not, as ever.
+    if dir.read_record().is_ok_and(|record| record.options.attempt.is_some()) {
+        return Ok(Done::Stays(dir.read_state()?.name));
+    }
     let bytes = dir.data_path()?.map_or(0, |path| bytes_below(&path));
     remove(store, &dir, Force::No)?;
-    Ok(bytes)
+    Ok(Done::Freed(bytes))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use boxr_runtime::plan::{INODE, NO_LINKS, SHARED};
 
+use super::aliases::Aliases;
 use super::error::SandboxError;
 use super::preset::{lies_in, text};
 use super::said::{Home, Said};
@@ -82,7 +83,7 @@ impl Files {
         }
         let allowed = files.allow(said)?;
         files.protect(secrets, &allowed);
-        files.hide(said, secrets, home, &allowed)?;
+        files.hide(said, secrets, (home, directory), &allowed)?;
         Ok(files)
     }
 
@@ -212,7 +213,7 @@ impl Files {
         &mut self,
         said: &Said,
         secrets: &Secrets,
-        home: &Path,
+        (home, directory): (&Path, &Path),
         allowed: &[PathBuf],
     ) -> Result<(), SandboxError> {
         let whole = secrets.hidden.iter().map(|path| match path.strip_prefix("~/") {
@@ -222,6 +223,7 @@ impl Files {
         let candidates: Vec<PathBuf> = whole.filter(|path| self.view.shows(path)).collect();
         let mut hidden: Vec<PathBuf> =
             present::of(&candidates).iter().filter_map(|path| present::real(path)).collect();
+        hidden.extend(self.by_other_names(&hidden, directory)?);
         hidden.extend(sockets::shown(&self.view).map_err(|error| {
             SandboxError::refused("sockets", format!("/proc/net/unix cannot be read: {error}"), "")
         })?);
@@ -235,7 +237,8 @@ impl Files {
             hidden.push(real);
         }
         for path in hidden {
-            let has_parts = allowed.iter().any(|part| part.starts_with(&path));
+            let has_parts =
+                allowed.iter().any(|part| part.starts_with(&path)) || directory.starts_with(&path);
             let found = std::fs::symlink_metadata(&path).ok();
             if let Some(found) = &found {
                 self.identities.insert(path.clone(), (found.dev(), found.ino()));
@@ -246,6 +249,24 @@ impl Files {
             }
         }
         Ok(())
+    }
+
+    /// Where else what is covered or hidden can be seen: its filesystem may be mounted in other places as well.
+    fn by_other_names(&self, hidden: &[PathBuf], directory: &Path) -> Result<Vec<PathBuf>, SandboxError> {
+        let aliases = Aliases::read().map_err(|error| {
+            SandboxError::refused("mounts", format!("/proc/self/mountinfo cannot be read: {error}"), "")
+        })?;
+        let covered = self.layers.iter().filter(|(_, layer)| matches!(layer, Layer::Empty(_)));
+        let covered = covered.map(|(path, _)| path).chain(self.homes.iter().map(|(home, _)| home));
+        let found: Vec<PathBuf> = covered.chain(hidden).flat_map(|path| aliases.of(path)).collect();
+        match found.iter().any(|path| path == directory) {
+            true => Err(SandboxError::refused(
+                format!("the current directory {}", directory.display()),
+                "it is, by another name, one that the command is not to see",
+                "cd to the directory that the command is to work in",
+            )),
+            false => Ok(found),
+        }
     }
 
     /// What Landlock lets the command read, and write besides. It gives rights to whole trees: around what is hidden,

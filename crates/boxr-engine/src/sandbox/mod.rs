@@ -6,6 +6,7 @@
 //!
 //! It fails closed: what this host cannot give is an error, unless `--allow-degraded` names it.
 
+mod aliases;
 mod error;
 mod files;
 mod hosts;

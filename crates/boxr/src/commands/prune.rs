@@ -57,6 +57,10 @@ pub fn prune_boxes(globals: &Globals, filters: &Filters) -> Result<(String, u64,
         text.extend(pruned.removed.iter().flat_map(|id| [id.as_str(), "\n"]));
         text.push('\n');
     }
+    if !pruned.tries.is_empty() {
+        eprintln!("boxr: tries stay, as their changes are nowhere else: {}", pruned.tries.join(", "));
+        eprintln!("  try: boxr apply NAME, or boxr rm NAME");
+    }
     let status = boxes::for_each(pruned.failed, |(_, error)| Err(error.into()))?;
     Ok((text, pruned.bytes, status))
 }

@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     test!(a_try_that_is_kept_is_on_the_disk_when_it_says_so, OVERLAY, Need::Tool(Tool::Strace)),
     test!(an_apply_while_another_process_writes_loses_nothing_by_halves, OVERLAY),
     test!(what_is_written_at_the_last_moment_is_not_lost, OVERLAY, Need::Tool(Tool::Strace)),
+    test!(a_prune_leaves_tries_alone, OVERLAY),
     test!(a_try_runs_once, OVERLAY),
     test!(a_full_disk_is_the_commands_trouble, Need::Root, OVERLAY),
     test!(mounts_beneath_have_changes_of_their_own, Need::Root, OVERLAY),
@@ -466,6 +467,22 @@ fn what_is_written_at_the_last_moment_is_not_lost(t: &Sandbox) {
     host(t, "test $(cat file) = mine; test -z \"$(find . -name '.boxr-*')\"");
     t.boxr(["diff", "-p", "it"]).run().ok().shows("+try");
     t.boxr(["apply", "--force", "it"]).run().ok();
+    host(t, "test $(cat file) = try");
+}
+
+/// Their changes are nowhere else.
+fn a_prune_leaves_tries_alone(t: &Sandbox) {
+    tried(t, "echo try >file").ok();
+    t.run(["--keep", "--name", "other", "--", "true"]).run().ok();
+    let id = t.boxr(["ps", "-a", "-q", "--no-trunc", "--filter", "name=other"]).run().ok().word();
+    let pruned = t.boxr(["prune", "-f"]).run().ok();
+    assert!(pruned.text().contains(&id), "{}", pruned.story());
+    assert!(
+        pruned.errors().contains("tries stay") && pruned.errors().contains(": it\n"),
+        "{}",
+        pruned.story()
+    );
+    t.boxr(["apply", "it"]).run().ok();
     host(t, "test $(cat file) = try");
 }
 

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     test!(attack_a_repository_that_is_elsewhere_or_in_modules_stays_as_it_is, USERNS),
     test!(attack_sockets_are_those_of_the_internet_and_of_files, USERNS),
     test!(attack_mounts_swapped_while_it_starts_show_nothing, USERNS, Need::Root),
+    test!(attack_a_filesystem_that_is_mounted_twice_shows_no_home, USERNS, Need::Root),
     test!(attack_fifos_hidden_in_a_kept_home_are_read_by_nobody, USERNS),
 ];
 
@@ -149,4 +150,33 @@ fn attack_a_repository_that_is_elsewhere_or_in_modules_stays_as_it_is(t: &Sandbo
         assert_eq!(std::fs::read_to_string(dir.join("config")).unwrap(), "as it was\n", "{module}");
         assert_eq!(std::fs::read_dir(dir.join("hooks")).unwrap().count(), 0, "{module}");
     }
+}
+
+/// As btrfs and ostree have it, or a bind mount.
+fn attack_a_filesystem_that_is_mounted_twice_shows_no_home(t: &Sandbox) {
+    for dir in ["project", "shared/all", "shared/home/x"] {
+        std::fs::create_dir_all(t.path(dir)).unwrap();
+    }
+    let home = t.layout().home.canonicalize().unwrap();
+    std::fs::create_dir_all(home.join(".ssh")).unwrap();
+    std::fs::create_dir_all(home.join("work")).unwrap();
+    for file in [".ssh/id", "private"] {
+        std::fs::write(home.join(file), "secret\n").unwrap();
+    }
+    let shared = t.path("shared").canonicalize().unwrap();
+    let words = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
+    let boxr = format!("{} {words} run --sandbox --allow {}:ro", t.program().display(), shared.display());
+    let (work, above) = (home.parent().unwrap().display(), home.file_name().unwrap().to_str().unwrap());
+    let script = format!(
+        "mount --bind {work} {0}/all; mount --bind {1} {0}/home; cd project; \
+         {boxr} -- sh -c 'cat {0}/all/{above}/private {0}/home/private {0}/home/.ssh/id; echo 1'; \
+         {boxr} --home keep -- sh -c 'cat {0}/all/{above}/.ssh/id {0}/home/.ssh/id; cat {0}/home/private; echo 2'; \
+         cd {0}/home/work; {boxr} -- sh -c 'echo made >made; cat ../private; cat made'; cd {0}/home; {boxr} -- true",
+        shared.display(),
+        home.display()
+    );
+    let out = t.surrounded(Cmd::new("unshare")).args(["-m", "sh", "-c", &script]).cwd(t.path("")).run();
+    assert_eq!(out.text(), "1\nsecret\n2\nmade\n", "{}", out.story());
+    assert!(out.errors().contains("by another name"), "{}", out.story());
+    t.assert_nothing_left();
 }
