@@ -63,6 +63,17 @@ fn changes_become_an_image(t: &Sandbox) {
     let format = "{{.Author}} {{index .Config.Labels \"tier\"}} {{len .RootFS.Layers}}";
     t.boxr(["image", "inspect", "-f", format, "made:1"]).run().ok().prints("me front 3\n");
     t.boxr(["history", "--format", "{{.Comment}}", "made:1"]).run().ok().shows("a note");
+    // Its layers, and what ends with each.
+    let tree = t.boxr(["image", "tree", "made:1"]).run().ok().text();
+    let lines: Vec<&str> = tree.lines().collect();
+    assert!(lines[0].starts_with("Image ID: ") && lines[3] == "Image Layers" && lines.len() == 7, "{tree}");
+    assert!(lines[4].starts_with("├── ID: ") && !lines[4].contains("Top Layer"), "{tree}");
+    assert!(lines[5].starts_with("├── ID: ") && lines[5].contains("Top Layer of: [127.0.0.1:"), "{tree}");
+    assert!(
+        lines[6].starts_with("└── ID: ") && lines[6].ends_with("Top Layer of: [docker.io/library/made:1]"),
+        "{tree}"
+    );
+    t.boxr(["image", "tree", "none"]).run().exits(1).blames("no such image");
     t.boxr(["commit", "it"]).run().ok();
     t.boxr(["commit", "-c", "FROM x", "it"]).run().exits(125).blames("--change");
     t.boxr(["rm", "-v", "it"]).run().ok();

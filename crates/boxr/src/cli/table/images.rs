@@ -280,6 +280,14 @@ pub(super) static LOGOUT: Command = Command {
     ..Command::new("logout", Section::Images, "Forget the password for a registry", image::logout::run)
 };
 
+static TREE: Command = Command {
+    usage: &["image tree [FLAGS] IMAGE"],
+    about: &["Draws an image's layers, the lowest first, with the images that end with each."],
+    args: &[Arg::one("IMAGE", Complete::Image)],
+    flags: &[SHORT_NAMES],
+    ..Command::new("image tree", Section::Images, "Draw the layers of an image", image::tree::run)
+};
+
 static EXISTS: Command = Command {
     usage: &["image exists IMAGE"],
     about: &["Ends with 0 if there is such an image, otherwise with 1."],
@@ -359,6 +367,7 @@ pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "rm", &RMI),
     ("image", "save", &SAVE),
     ("image", "tag", &TAG),
+    ("image", "tree", &TREE),
     ("image", "umount", &UNMOUNT),
     ("image", "untag", &UNTAG),
     ("image", "unmount", &UNMOUNT),

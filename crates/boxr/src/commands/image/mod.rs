@@ -16,6 +16,7 @@ pub mod push;
 pub mod rmi;
 pub mod save;
 pub mod tag;
+pub mod tree;
 pub mod verify;
 pub mod wanted;
 
