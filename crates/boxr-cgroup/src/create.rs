@@ -318,6 +318,12 @@ impl Host {
         {
             location.parents.push(parent);
         }
+        // A pod's member: its pod is not in this hierarchy, or the member would be, and nobody else removes what is
+        // above it. It goes with the last member.
+        let above: Vec<PathBuf> = branch.leaf.ancestors().skip(1).take(2).map(Path::to_path_buf).collect();
+        if location.parents.is_empty() && above.last().is_some_and(|directory| directory.ends_with("boxr")) {
+            location.enclosing.extend(above);
+        }
         location.legacy.insert(controller.legacy_name().into(), branch.leaf);
         Ok(())
     }

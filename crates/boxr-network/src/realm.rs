@@ -44,6 +44,8 @@ pub struct Owner<'a> {
     pub enter_user: &'a dyn Fn() -> Result<(), String>,
     /// The first process of a container that lives.
     pub process: &'a dyn Fn(&str) -> Option<i32>,
+    /// The namespaces of a container that lives, or of a pod that is up: one without members has no process in them.
+    pub namespaces: &'a dyn Fn(&str) -> Option<Realm>,
 }
 
 impl std::fmt::Debug for Owner<'_> {
@@ -85,8 +87,16 @@ impl Realm {
         &self.user
     }
 
+    /// These two.
+    pub fn new(user: OwnedFd, network: OwnedFd) -> Self {
+        Self { user, network }
+    }
+
     /// Those of a process of the user's.
-    pub(crate) fn of(pid: i32) -> Result<Self, Errno> {
+    ///
+    /// # Errors
+    /// It has ended, or is another user's.
+    pub fn of(pid: i32) -> Result<Self, Errno> {
         Ok(Self { user: open(pid, "user")?, network: open(pid, "net")? })
     }
 
@@ -201,12 +211,12 @@ impl Networks {
     /// As above.
     pub(crate) fn look_after_realm(&self, owner: Owner<'_>) -> Result<(), Error> {
         let in_use =
-            self.attachments()?.iter().any(|other| other.realm && (owner.process)(&other.id).is_some());
+            self.attachments()?.iter().any(|other| other.realm && (owner.namespaces)(&other.id).is_some());
         if !in_use {
             return if self.realm_dir().exists() { self.end_deserted_realm() } else { Ok(()) };
         }
         let realm = self.ensure_realm(owner)?;
-        for network in self.networks_of(|other| other.realm && (owner.process)(&other.id).is_some())? {
+        for network in self.networks_of(|other| other.realm && (owner.namespaces)(&other.id).is_some())? {
             let network = self.find(&network)?;
             if !self.has_living_resolver(&network)? {
                 realm.run(|| self.ensure_resolver(&network))?;
@@ -228,23 +238,21 @@ impl Networks {
             return self.make_realm(Place::Both(&realm), owner);
         }
         self.clear_realm()?;
-        let above = living.iter().filter_map(|(_, pid)| nsfs::parent(open(*pid, "user").ok()?).ok());
+        let above = living.iter().filter_map(|(_, own)| nsfs::parent(own.user.as_fd()).ok());
         let Some(user) = above.into_iter().find(|user| inode(user) == Some(record.user)) else {
             return self.make_realm(Place::New, owner);
         };
         let realm = self.make_realm(Place::In(&user), owner)?;
-        for (id, pid) in living {
-            let namespace =
-                open(pid, "net").map_err(|errno| Error::system("open the network of", &id, errno))?;
-            realm.run(|| self.connect_again(&id, namespace.as_fd()))?;
+        for (id, own) in living {
+            realm.run(|| self.connect_again(&id, own.network.as_fd()))?;
         }
         Ok(realm)
     }
 
-    /// Containers that are on networks of the realm, each with its first process.
-    fn living_in_realm(&self, owner: Owner<'_>) -> Result<Vec<(String, i32)>, Error> {
+    /// Containers that are on networks of the realm, each with its namespaces.
+    fn living_in_realm(&self, owner: Owner<'_>) -> Result<Vec<(String, Realm)>, Error> {
         let all = self.attachments()?.into_iter().filter(|other| other.realm);
-        Ok(all.filter_map(|other| Some((other.id.clone(), (owner.process)(&other.id)?))).collect())
+        Ok(all.filter_map(|other| Some((other.id.clone(), (owner.namespaces)(&other.id)?))).collect())
     }
 
     fn make_realm(&self, place: Place<'_>, owner: Owner<'_>) -> Result<Realm, Error> {

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use boxr_network::Owner;
+use boxr_network::{Owner, Realm};
 use boxr_runtime::idmap::{Extent, IdMap, Writer};
 use boxr_sys::namespace::{NamespaceKind, unshare};
 use rustix::process::{getegid, geteuid};
@@ -21,7 +21,11 @@ pub(super) fn with_owner<T>(store: &Store, work: impl FnOnce(Owner<'_>) -> T) ->
         };
         running(&dir.read_state().ok()?).map(|process| process.pid)
     };
-    work(Owner { enter_user: &enter_user, process: &process })
+    let namespaces = |id: &str| match store.resolve(id) {
+        Ok(_) => Realm::of(process(id)?).ok(),
+        Err(_) => crate::pod::held_networks(store, id).or_else(|| Realm::of(process(id)?).ok()),
+    };
+    work(Owner { enter_user: &enter_user, process: &process, namespaces: &namespaces })
 }
 
 /// A new user namespace with all ids of the user: those of the containers below it are among them.

@@ -32,7 +32,7 @@ pub(crate) use member::{Joined, admit, after_end, enter};
 pub use member::{Membership, PodSaid, PodSide};
 pub use record::{ExitPolicy, Infra, Owner, PodOptions, PodRecord, PodState};
 pub use status::{Member, PodStatus, View, look, members, status_of};
-pub(crate) use status::{has_running_members, process_on_network};
+pub(crate) use status::{has_running_members, held_networks, process_on_network};
 
 /// Why something cannot be done with a pod.
 #[derive(Debug, Error)]

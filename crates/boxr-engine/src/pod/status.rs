@@ -1,5 +1,7 @@
 //! How a pod is: what its members are, put together (libpod's rules).
 
+use boxr_sys::namespace::NamespaceKind;
+
 use crate::boot::Here;
 use crate::id::Id;
 use crate::options::{BoxOptions, JoinTarget, NamespaceMode};
@@ -7,6 +9,7 @@ use crate::outcome::EngineError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Contents, Observed, PodDir, Store};
 
+use super::holder;
 use super::infra::has_infra;
 use super::record::{PodRecord, PodState};
 
@@ -159,6 +162,18 @@ pub(crate) fn has_running_members(store: &Store, pod: &Id) -> bool {
 pub(crate) fn process_on_network(store: &Store, pod: &str) -> Option<ProcessRef> {
     let shares = |options: &BoxOptions| options.namespaces.network == NamespaceMode::Join(JoinTarget::Pod);
     processes_in(store, &Id::parse(pod)?, shares).into_iter().next()
+}
+
+/// The user and the network namespace that are held for a pod that is up.
+pub(crate) fn held_networks(store: &Store, pod: &str) -> Option<boxr_network::Realm> {
+    let infra = store.resolve_pod(pod).ok()?.read_state().ok()??.infra?;
+    let open = |kind: NamespaceKind| {
+        let index = infra.held.iter().position(|held| held == kind.word())?;
+        holder::open(infra.holder, index).ok()
+    };
+    let (user, network) = (open(NamespaceKind::User)?, open(NamespaceKind::Network)?);
+    // Opened by number: it must still be the same process.
+    infra.holder.is_alive().then(|| boxr_network::Realm::new(user, network))
 }
 
 /// The first processes of members that run and whose options `wanted` accepts.

@@ -79,6 +79,7 @@ fn main() -> std::process::ExitCode {
         pods::BAD,
         pods::OF_IMAGES,
         pods::NETWORK,
+        pods::REALM,
         pods::SUDDEN,
         environment::TESTS,
         events::TESTS,

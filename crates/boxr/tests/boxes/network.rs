@@ -47,6 +47,7 @@ pub use ports::TESTS as PORTS;
 pub use realm::TESTS as REALM;
 pub use robust::TESTS as ROBUST;
 pub use rootless::TESTS as ROOTLESS;
+pub use rootless::assert_nothing_left as assert_no_helper_left;
 pub use shared::TESTS as SHARED;
 pub use slirp::TESTS as SLIRP;
 

@@ -3,6 +3,7 @@
 mod bad;
 mod images;
 mod network;
+mod realm;
 mod sudden;
 
 use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
@@ -27,6 +28,7 @@ pub const TESTS: &[Test] = &[
 pub use bad::TESTS as BAD;
 pub use images::TESTS as OF_IMAGES;
 pub use network::TESTS as NETWORK;
+pub use realm::TESTS as REALM;
 pub use sudden::TESTS as SUDDEN;
 
 /// Makes a pod without a network.

@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     test!(the_way_to_a_port_is_told_station_by_station, ROOT, NET, BUSYBOX),
     test!(what_is_in_the_way_is_named, ROOT, NET, BUSYBOX),
     test!(rules_of_others_that_drop_are_named_with_what_lets_boxes_through, ROOT, NET, BUSYBOX, IPTABLES),
+    test!(firewalld_lets_ports_through_and_all_where_its_zone_is_told, ROOT, NET, BUSYBOX),
     test!(doctor_knows_what_networks_need, ROOT, NET, IPTABLES),
 ];
 
@@ -98,6 +99,78 @@ fn rules_of_others_that_drop_are_named_with_what_lets_boxes_through(t: &Sandbox)
         lab.on_host("sh").args(["-c", &remedy.replace("-I", "-D")]).run().ok();
         lab.boxr(t, ["rm", "-f", &name]).run().ok();
     }
+    server.signal(Signal::TERM);
+    server.finish();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+/// What firewalld 1.3 makes where the default zone is `public` (its hooks, its order, and what it refuses).
+const FIREWALLD: &str = "table inet firewalld {
+    chain filter_INPUT {
+        type filter hook input priority 10; policy accept;
+        ct state { established, related } accept
+        ct status dnat accept
+        iifname lo accept
+        ct state invalid drop
+        jump filter_INPUT_ZONES
+        reject with icmpx admin-prohibited
+    }
+    chain filter_INPUT_ZONES { goto filter_IN_public; }
+    chain filter_IN_public {
+        tcp dport 22 accept
+        meta l4proto { icmp, ipv6-icmp } accept
+        reject with icmpx admin-prohibited
+    }
+    chain filter_FORWARD {
+        type filter hook forward priority 10; policy accept;
+        ct state { established, related } accept
+        ct status dnat accept
+        iifname lo accept
+        ct state invalid drop
+        jump filter_FORWARD_ZONES
+        reject with icmpx admin-prohibited
+    }
+    chain filter_FORWARD_ZONES { goto filter_FWD_public; }
+    chain filter_FWD_public { reject with icmpx admin-prohibited; }
+    chain filter_IN_trusted { accept; }
+    chain filter_FWD_trusted { accept; }
+}
+";
+
+fn firewalld_lets_ports_through_and_all_where_its_zone_is_told(t: &Sandbox) {
+    let lab = Lab::new();
+    let server = lab.serve(80, &site(t, "far"));
+    let rules = t.file("firewalld.nft", FIREWALLD);
+    lab.on_host("nft").args(["-f", &rules]).run().ok();
+    let create = ["network", "create", "--opt", "com.docker.network.bridge.name=blue0", "blue"];
+    lab.boxr(t, create).run().ok();
+    serve(t, &lab, "web", &site(t, "inside"), &["--network", "blue", "-p", "8080:80"]);
+    let fetch = |url: &str| ["timeout", "5", "busybox", "wget", "-q", "-O", "-", url].map(str::to_owned);
+    let (far, port) = (format!("http://{FAR_AWAY}/who"), format!("http://{HOST}:8080/who"));
+    let out = |url: &str| lab.boxr(t, ["exec", "web"]).args(fetch(url)).run();
+    let neighbour = || lab.boxr(t, ["run", "--network", "blue", "--"]).args(fetch("http://web/who")).run();
+    // Ports are let through by firewalld's own rule; nothing else is before the zone is told.
+    lab.on_internet("busybox").args(["wget", "-q", "-O", "-", &port]).run().ok().prints("inside");
+    out(&port).ok().prints("inside");
+    assert!(!out(&far).status.success() && !neighbour().status.success());
+    let remedy = "firewall-cmd --permanent --zone=trusted --add-interface=";
+    lab.boxr(t, ["network", "explain", "web"]).run().shows(&format!("try: {remedy}blue0"));
+    lab.boxr(t, ["doctor", "network"]).run().shows(&format!("try: {remedy}"));
+    // What firewalld does then.
+    for way in ["INPUT_ZONES iifname blue0 goto filter_IN", "FORWARD_ZONES iifname blue0 goto filter_FWD"] {
+        let words = format!("insert rule inet firewalld filter_{way}_trusted");
+        lab.on_host("nft").args(words.split(' ')).run().ok();
+    }
+    out(&far).ok().prints("far");
+    neighbour().ok().prints("inside");
+    // A reload of its rules, which removes and makes its own table, takes nothing of boxr's along.
+    lab.on_host("nft").args(["delete", "table", "inet", "firewalld"]).run().ok();
+    lab.on_host("nft").args(["-f", &rules]).run().ok();
+    lab.on_internet("busybox").args(["wget", "-q", "-O", "-", &port]).run().ok().prints("inside");
+    lab.on_host("nft").args(["delete", "table", "inet", "firewalld"]).run().ok();
+    lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    lab.boxr(t, ["network", "rm", "blue"]).run().ok();
     server.signal(Signal::TERM);
     server.finish();
     assert_no_network_left(t, &lab);

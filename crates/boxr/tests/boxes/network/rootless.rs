@@ -26,7 +26,7 @@ pub(super) const SETPRIV: Need = Need::Tool(Tool::Setpriv);
 
 /// No helper and no file of a box is left.
 #[track_caller]
-pub(super) fn assert_nothing_left(home: &Path) {
+pub fn assert_nothing_left(home: &Path) {
     wait_until("the helper has ended", || helpers(home) == 0);
     let left = leaks::files_below(&home.join("state"));
     let is_hint = |path: &Path| path.ends_with("resolver") || path.to_string_lossy().contains("/last");

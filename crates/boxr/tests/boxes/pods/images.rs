@@ -1,7 +1,7 @@
 //! Members that are containers of images, their ids, and limits of the whole pod.
 
 use boxr_testing::lab::Lab;
-use boxr_testing::{Controller, Need, Sandbox, Test, Tool, test};
+use boxr_testing::{Cmd, Controller, Need, Sandbox, Test, Tool, test};
 
 use super::{create, member, remove};
 use crate::containers::{OVERLAY, nothing_left, offered};
@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
         Need::Controller(Controller::Pids)
     ),
     test!(too_many_processes_of_all_members_are_refused, Need::Controller(Controller::Pids)),
+    test!(limits_that_members_get_later_leave_nothing_of_the_pod, Need::Controller(Controller::Memory)),
 ];
 
 fn containers_are_members_too(t: &Sandbox) {
@@ -197,4 +198,24 @@ fn too_many_processes_of_all_members_are_refused(t: &Sandbox) {
     let out = t.run(["--pod", "web", "--", "sh", "-c", four]).run();
     assert!(!out.status.success() && out.errors().to_lowercase().contains("fork"), "{}", out.story());
     remove(t, "web");
+}
+
+fn limits_that_members_get_later_leave_nothing_of_the_pod(t: &Sandbox) {
+    let places = |id: &str| {
+        // Others' come and go meanwhile, which find tells as an error.
+        let found = Cmd::new("find").args(["/sys/fs/cgroup", "-type", "d", "-path", &format!("*boxr/{id}*")]);
+        found.run().text()
+    };
+    create(t, "web", &[]);
+    for name in ["one", "two"] {
+        member(t, "web", name);
+        // In version 1 that is a hierarchy in which neither the pod nor the member is.
+        t.boxr(["update", "--memory", "64m", "--memory-swap", "-1", name]).run().ok();
+    }
+    let id = t.boxr(["pod", "inspect", "-f", "{{.Id}}", "web"]).run().ok().word();
+    assert!(places(&id).contains("memory") || Need::CgroupV2.missing().is_none(), "{}", places(&id));
+    t.boxr(["kill", "one"]).run().ok();
+    t.boxr(["exec", "two", "true"]).run().ok();
+    remove(t, "web");
+    assert_eq!(places(&id), "");
 }

@@ -10,7 +10,7 @@ pub const TESTS: &[Test] = &[
     test!(a_port_that_is_in_use_leaves_no_pod_up, Need::Root, Need::Networks, Need::Tool(Tool::Busybox)),
 ];
 
-fn site(t: &Sandbox, text: &str) -> String {
+pub(super) fn site(t: &Sandbox, text: &str) -> String {
     let dir = t.path(text);
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("who"), text).unwrap();
