@@ -17,6 +17,7 @@ mod http;
 mod resolve;
 mod retry;
 mod session;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod upload;

@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     test!(an_image_has_as_many_names_as_it_is_given),
     test!(an_image_can_be_looked_at),
     test!(what_cannot_be_pulled_is_said),
+    test!(all_tags_are_pulled),
     test!(a_password_is_kept_and_used),
     test!(a_killed_pull_is_continued),
     test!(a_damaged_store_is_mended),
@@ -171,6 +172,23 @@ fn what_cannot_be_pulled_is_said(t: &Sandbox) {
     pull(t, &name).run().exits(1).blames("refuses access to app").blames("boxr login");
     server.require(Auth::Nobody);
     pull(t, &name).run().ok();
+}
+
+fn all_tags_are_pulled(t: &Sandbox) {
+    let server = Server::start();
+    let names = ["1", "2", "latest"].map(|tag| server.put("app", tag, &image(tag)));
+    server.put_file("/v2/app/tags/list", br#"{"name":"app","tags":["1","2","latest"]}"#);
+    server.put_file("/v2/none/tags/list", br#"{"name":"none","tags":null}"#);
+    server.put_file("/v2/bad/tags/list", br#"{"tags":["../x"]}"#);
+    let host = server.host();
+    let all = |name: &str| t.boxr(["pull", "-q", "-a", &format!("{host}/{name}")]).run();
+    all("app").ok().prints(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
+    t.boxr(["images", "--format", "{{.Tag}}"]).run().ok().shows("latest");
+    all("app:1").exits(125).blames("without tag");
+    all("none").exits(1).blames("has no tag");
+    all("bad").exits(1);
+    all("nothing").exits(1);
+    t.boxr(["rmi", "-f"]).args(&names).run().ok();
 }
 
 fn a_password_is_kept_and_used(t: &Sandbox) {

@@ -48,7 +48,10 @@ pub(super) static PULL: Command = Command {
     ],
     args: &[Arg::some("IMAGE", Complete::Image)],
     flags: &[
-        &[Flag::switch("quiet", "Only the name of the image").short('q')],
+        &[
+            Flag::switch("quiet", "Only the name of the image").short('q'),
+            Flag::switch("all-tags", "Every image that the registry has under this name").short('a'),
+        ],
         PLATFORM,
         SHORT_NAMES,
         REGISTRY,

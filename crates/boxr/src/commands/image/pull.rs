@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use boxr_engine::events::Action;
 use boxr_image::pull::{Progress, Pull, Pulled, Silent};
 use boxr_image::reference::{DEFAULT_TAG, Reference};
+use boxr_image::registry::Client;
 use boxr_image::unpack::LeftOut;
 
 use super::progress::{Bars, Lines, PULL};
@@ -24,6 +25,10 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         .collect();
     let (wanted, platform) = (wanted?, images::platform(&invocation)?);
     let client = images::client(&invocation)?;
+    let wanted = match invocation.switch("all-tags") {
+        true => all_tags(&client, &wanted)?,
+        false => wanted.into_iter().map(|(word, reference)| (word.clone(), reference)).collect(),
+    };
     let store = images::open_store_with_ids(&invocation.globals)?;
     let how = images::how(&store)?;
     for (word, reference) in &wanted {
@@ -32,6 +37,26 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         one(&invocation, pull, word)?;
     }
     Ok(0)
+}
+
+/// Every image of the repositories that were named.
+fn all_tags(client: &Client, wanted: &[(&String, Reference)]) -> Result<Vec<(String, Reference)>, Report> {
+    let mut all = Vec::new();
+    for (word, reference) in wanted {
+        let has_version =
+            reference.digest().is_some() || word.ends_with(&format!(":{}", reference.version()));
+        if has_version {
+            return Err(Report::new(format!(
+                "--all-tags: {word} is one image; a name without tag is wanted"
+            )));
+        }
+        let tags = client.tags(reference).map_err(|error| Report::from(error).status(1))?;
+        if tags.is_empty() {
+            return Err(Report::new(format!("{word} has no tag")).status(1));
+        }
+        all.extend(tags.into_iter().map(|reference| (reference.familiar(), reference)));
+    }
+    Ok(all)
 }
 
 /// Fetches one image, whose name was written as `word`.
