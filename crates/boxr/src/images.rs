@@ -127,9 +127,14 @@ pub fn said_platform(invocation: &Invocation) -> Result<Option<Platform>, Report
 pub fn how(store: &Store) -> Result<How, Report> {
     let path = store.path("staging");
     let failed = |errno| {
-        Report::new(format!("cannot keep images in {}: {}", path.display(), errno_text(errno)))
-            .detail("the filesystem must have extended attributes")
-            .suggest("boxr --root DIR")
+        let report = Report::new(format!("cannot keep images in {}: {}", path.display(), errno_text(errno)));
+        let report = match errno {
+            rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::PERM => {
+                report.detail("the filesystem must have extended attributes")
+            }
+            _ => report,
+        };
+        report.suggest("boxr --root DIR")
     };
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
     let dir = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).map_err(failed)?;

@@ -58,13 +58,19 @@ pub(crate) fn rename(at: impl AsFd, from: &str, to: &str) -> Result<(), Errno> {
 
 /// Removes a file; one that is not there is removed.
 pub(crate) fn remove_file(at: impl AsFd, path: impl rustix::path::Arg) -> Result<(), Errno> {
-    before_change()?;
-    absent_is_fine(fs::unlinkat(at, path, AtFlags::empty()))
+    unlink(at, path, AtFlags::empty())
 }
 
-fn absent_is_fine(done: Result<(), Errno>) -> Result<(), Errno> {
-    match done {
+fn unlink(at: impl AsFd, path: impl rustix::path::Arg, flags: AtFlags) -> Result<(), Errno> {
+    before_change()?;
+    let path = path.into_c_str()?;
+    match fs::unlinkat(&at, &*path, flags) {
         Err(Errno::NOENT) => Ok(()),
+        // Said before it is looked whether there is anything.
+        Err(Errno::ROFS) => match fs::statat(&at, &*path, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(()),
+            _ => Err(Errno::ROFS),
+        },
         done => done,
     }
 }
@@ -138,13 +144,12 @@ pub(crate) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr) -> bo
 
 /// Removes an empty directory; one that is not there is removed.
 pub(crate) fn remove_empty_dir(at: impl AsFd, path: &str) -> Result<(), Errno> {
-    before_change()?;
-    absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR))
+    unlink(at, path, AtFlags::REMOVEDIR)
 }
 
 /// Removes a directory and all that is in it, without following symlinks.
 pub(crate) fn remove_tree(at: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let remove = || before_change().and_then(|()| absent_is_fine(fs::unlinkat(at, path, AtFlags::REMOVEDIR)));
+    let remove = || unlink(at, path, AtFlags::REMOVEDIR);
     // Many are empty, for which this is all.
     match remove() {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}

@@ -333,6 +333,11 @@ fn is_directory_to_empty(at: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno>
         Ok(()) | Err(Errno::NOENT) => Ok(false),
         // EPERM is what some filesystems say for a directory (unlink(2)).
         Err(Errno::ISDIR | Errno::PERM) => Ok(true),
+        // Said before it is looked whether there is one.
+        Err(Errno::ROFS) => match fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            _ => Err(Errno::ROFS),
+        },
         Err(errno) => Err(errno),
     }
 }

@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     test!(a_killed_monitor_does_not_block_the_name),
     test!(a_full_disk_is_named, Need::UserNamespaces),
     test!(a_full_disk_keeps_nothing_running_and_no_status, Need::UserNamespaces),
+    test!(a_data_directory_that_is_read_only_leaves_nothing, Need::UserNamespaces),
     test!(a_state_directory_that_cannot_be_is_named),
     test!(broken_state_files_do_not_stop_the_others),
 ];
@@ -295,6 +296,22 @@ fn a_full_disk_keeps_nothing_running_and_no_status(t: &Sandbox) {
     let flags = if rustix::process::geteuid().is_root() { "host" } else { "new" };
     let out = t.run(["--userns", flags, "--", "sh", "-c", &script]).run();
     assert_eq!(out.text(), "asked\ndeaf\n9\n137\n", "{}", out.story());
+}
+
+fn a_data_directory_that_is_read_only_leaves_nothing(t: &Sandbox) {
+    let boxr = t.program().to_str().unwrap();
+    let script = format!(
+        "mkdir data && mount -t tmpfs none data && b='{boxr} --state state --root data/root'
+         $b run -d --name before -- true >&2 && $b wait before && $b rm before >&2
+         mount -o remount,ro data
+         $b run -d --name x -- true; echo $?
+         $b run -- true; echo $?
+         $b ps -aq; $b rm -f -a; $b ps -aq; find state -type f | grep -v lock"
+    );
+    let flags = if rustix::process::geteuid().is_root() { "host" } else { "new" };
+    let out = t.run(["--userns", flags, "--", "sh", "-c", &script]).run();
+    assert_eq!(out.text(), "0\n125\n0\n", "{}", out.story());
+    out.blames("data/root").blames("EROFS");
 }
 
 fn a_state_directory_that_cannot_be_is_named(t: &Sandbox) {
