@@ -107,7 +107,6 @@ fn wrong_owners_are_refused(t: &Sandbox) {
         (["--volumes-from", "one:frob"], "neither ro nor rw"),
         (["-v", "/tmp:/x:idmap=uids=0-1"], "three numbers"),
         (["-v", "/tmp:/x:O"], "overlay"),
-        (["-v", "data:/x:U"], "U is for binds"),
         (["--mount", "type=tmpfs,dst=/x,chown"], "binds and volumes"),
     ] {
         t.run(["-q", "--rm", "--network", "none"])
