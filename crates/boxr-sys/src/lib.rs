@@ -6,7 +6,6 @@
 pub mod bpf;
 pub mod clone;
 pub mod copy;
-pub mod datagrams;
 pub mod entry;
 pub mod exec;
 pub mod fd;

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
-use boxr_sys::datagrams::{Inbox, Outbox};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -23,10 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Queries under way, and connections; who has more asks again.
 const MOST_QUERIES: usize = 512;
 const MOST_CONNECTIONS: usize = 32;
-/// An answer of a name server's.
+/// A datagram.
 const LONGEST: usize = 65_535;
-/// A query: a header, a question of 255 bytes, and what EDNS has besides. Longer ones come by a stream.
-const LONGEST_QUERY: usize = 4096;
 
 /// A query that was passed on.
 #[derive(Debug)]
@@ -60,11 +57,10 @@ pub(super) struct Server {
     standby: Option<OwnedFd>,
     /// Whether that may have ended.
     standby_spoke: bool,
-    /// Room for an answer of a name server's; only what was written to is memory of its own.
+    /// Room for one message; only what was written to is memory of its own.
     buffer: Vec<u8>,
-    /// Queries that have come, and answers to them.
-    inbox: Inbox,
-    outbox: Outbox,
+    /// Room for the answer to it.
+    answer: Vec<u8>,
 }
 
 /// What the resolver has to do something about.
@@ -107,8 +103,7 @@ impl Server {
             standby: None,
             standby_spoke: true,
             buffer: vec![0; LONGEST],
-            inbox: Inbox::new(LONGEST_QUERY),
-            outbox: Outbox::default(),
+            answer: Vec::new(),
         })
     }
 
@@ -211,25 +206,21 @@ impl Server {
         }
     }
 
-    /// Answers what has come: one call takes many queries, and one answers them. What comes meanwhile waits for the
-    /// next round, so that who asks a lot keeps nothing else from being seen.
-    fn take_queries(&mut self, number: usize) {
-        let Some(socket) = self.datagrams.get(number) else { return };
-        if self.inbox.receive(socket.as_fd()).is_err() {
-            return;
-        }
-        let (names, network, outbox) = (&self.names, &self.network, &mut self.outbox);
-        let mut others: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
-        for (query, sender) in self.inbox.datagrams() {
-            let ask = |answer: &mut Vec<u8>| names.ask(network, query, Transport::Datagram, answer);
-            if outbox.add(sender, ask) == Outcome::Forward {
-                others.extend(sender.address().map(|client| (client, query.to_vec())));
+    /// Answers what has come, of one client after the other and without memory of its own for each.
+    fn take_queries(&mut self, socket: usize) {
+        let (mut buffer, mut answer) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.answer));
+        while let Some(Ok((length, client))) =
+            self.datagrams.get(socket).map(|socket| socket.recv_from(&mut buffer))
+        {
+            let Some(query) = buffer.get(..length) else { continue };
+            answer.clear();
+            match self.names.ask(&self.network, query, Transport::Datagram, &mut answer) {
+                Outcome::Answered => self.tell(socket, &answer, client),
+                Outcome::Forward => self.forward(query, client, socket),
+                Outcome::Drop => {}
             }
         }
-        outbox.send(socket.as_fd());
-        for (client, query) in others {
-            self.forward(&query, client, number);
-        }
+        (self.buffer, self.answer) = (buffer, answer);
     }
 
     /// What does not arrive is asked for again.

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use boxr_sys::copy;
+
 /// A header, in bytes.
 const HEADER: usize = 12;
 /// Longest name in text.
@@ -188,7 +190,7 @@ pub(super) fn refuse(message: &mut Vec<u8>, query: &[u8], refusal: Refusal) {
 /// Appends the query up to `end`, as an answer without records.
 fn reply(message: &mut Vec<u8>, query: &[u8], end: usize, code: u8) {
     let begin = message.len();
-    message.extend_from_slice(query.get(..end).unwrap_or_default());
+    copy::append(message, query.get(..end).unwrap_or_default());
     message.resize(begin + end.max(HEADER), 0);
     let head = &mut message[begin..begin + HEADER];
     // An answer, by who knows, to who may ask for recursion, which is available.
