@@ -29,7 +29,7 @@ pub const TESTS: &[Test] = &[
 
 const BUSYBOX: Need = Need::Tool(Tool::Busybox);
 /// So many calls of a walk are taken at most.
-const MOST: usize = 40;
+const MOST: usize = 20;
 /// What the containers are called.
 const VICTIM: &str = "victim";
 
