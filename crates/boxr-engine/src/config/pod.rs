@@ -39,11 +39,15 @@ pub struct PodFlags {
     pub exit_policy: ExitPolicy,
 }
 
-/// What a pod is.
+/// What a pod is. What its maker is to be told goes to `notes`.
 ///
 /// # Errors
 /// What excludes each other, and what is missing.
-pub fn resolve_pod(raw: &RawRun, flags: PodFlags) -> Result<PodOptions, ConfigError> {
+pub fn resolve_pod(
+    raw: &RawRun,
+    flags: PodFlags,
+    notes: &mut Vec<String>,
+) -> Result<PodOptions, ConfigError> {
     let infra = flags.infra.unwrap_or(true);
     let kinds = match (&flags.share, infra) {
         (Some(text), _) => shared_kinds(text)?,
@@ -60,7 +64,7 @@ pub fn resolve_pod(raw: &RawRun, flags: PodFlags) -> Result<PodOptions, ConfigEr
         namespaces.network = mode.clone();
     }
     let network = match kinds.contains(&NamespaceKind::Network) {
-        true => networks::resolve(raw, &mut namespaces, true, &mut Vec::new())?,
+        true => networks::resolve(raw, &mut namespaces, true, notes)?,
         false => Default::default(),
     };
     let share = kinds.iter().map(|kind| Ok((kind.word().to_owned(), owner(raw, *kind, &namespaces)?)));

@@ -150,9 +150,8 @@ fn resolve(
     let resolved = resolved?;
     request.new_pod = new_pod;
     let is_quiet = invocation.command.knows("quiet") && invocation.switch("quiet");
-    for note in resolved.notes.iter().filter(|_| !is_quiet) {
-        // Nobody is left to be told that stderr cannot be written.
-        drop(writeln!(std::io::stderr().lock(), "warning: {note}"));
+    if !is_quiet {
+        warn(&resolved.notes);
     }
     request.name = resolved.name;
     if request.replace && request.name.is_none() {
@@ -238,6 +237,14 @@ fn descriptor(invocation: &Invocation, long: &str) -> Result<Option<i32>, Report
     match invocation.parsed::<i32>(long, accepted)? {
         Some(number) if number < 0 => Err(invocation.bad_value(long, &number.to_string(), accepted)),
         number => Ok(number),
+    }
+}
+
+/// Tells whoever makes something what they may not expect.
+pub fn warn(notes: &[String]) {
+    for note in notes {
+        // Nobody is left to be told that stderr cannot be written.
+        drop(writeln!(std::io::stderr().lock(), "warning: {note}"));
     }
 }
 

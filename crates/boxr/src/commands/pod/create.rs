@@ -7,7 +7,7 @@ use boxr_engine::store::{Store, StoreError};
 
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::cli::request::said_but;
+use crate::cli::request::{said_but, warn};
 use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr pod create`: prints the id.
@@ -27,7 +27,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     if invocation.switch("replace") && name.is_none() {
         return Err(Report::new("boxr pod create: --replace needs --name"));
     }
-    let options = config::resolve_pod(&raw, flags(&invocation)?)?;
+    let options = resolve(&raw, flags(&invocation)?)?;
     let store = boxes::open_store(&invocation.globals)?;
     if let (true, Some(name)) = (invocation.switch("replace"), &name) {
         replace(&store, name)?;
@@ -58,7 +58,14 @@ pub(super) fn make(store: &Store, name: Option<String>, options: PodOptions) -> 
 /// # Errors
 /// What excludes each other.
 pub(super) fn of_new(raw: &RawRun) -> Result<PodOptions, Report> {
-    Ok(config::resolve_pod(raw, PodFlags::default())?)
+    resolve(raw, PodFlags::default())
+}
+
+fn resolve(raw: &RawRun, flags: PodFlags) -> Result<PodOptions, Report> {
+    let mut notes = Vec::new();
+    let options = config::resolve_pod(raw, flags, &mut notes)?;
+    warn(&notes);
+    Ok(options)
 }
 
 fn flags(invocation: &Invocation) -> Result<PodFlags, Report> {

@@ -10,6 +10,7 @@ use crate::network::assert_no_helper_left;
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(a_users_pod_has_a_name_ports_and_members_that_come_later, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(who_makes_a_pod_on_the_hosts_network_is_told, ROOT, NET, SETPRIV),
     test!(an_idle_pod_of_a_users_keeps_its_network, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
 ];
 
@@ -98,5 +99,18 @@ fn an_idle_pod_of_a_users_keeps_its_network(t: &Sandbox) {
     boxr(&["pod", "rm", "-f", "shop"]).run().ok();
     assert_no_helper_left(&home);
     boxr(&["network", "rm", "blue"]).run().ok();
+    lab.end(t);
+}
+
+fn who_makes_a_pod_on_the_hosts_network_is_told(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    let boxr = |args: &[&str]| lab.boxr_as_user(t, &home, args).env("BOXR_NETWORK_HELPER", "none").run();
+    boxr(&["pod", "create", "--name", "shop"])
+        .ok()
+        .blames("shares the host's network")
+        .blames("--network host");
+    boxr(&["pod", "create", "--name", "said", "--network", "host"]).ok().quiet();
+    boxr(&["pod", "rm", "shop", "said"]).ok();
     lab.end(t);
 }
