@@ -12,7 +12,7 @@ pub const TESTS: &[Test] = &[test!(
     Need::Tool(Tool::Runc),
     Need::Tool(Tool::Busybox),
     OVERLAY;
-    deadline 400
+    deadline 800
 )];
 
 const LINES: &str = include_str!("replay.txt");
@@ -39,20 +39,50 @@ fn lines() -> impl Iterator<Item = (Agreement, &'static str)> {
     })
 }
 
-/// podman with everything of its own in the test's directory. Root here may not raise limits.
-fn podman(t: &Sandbox) -> String {
-    let dir = |name: &str| t.path(name).display().to_string();
-    // What a pod's infra container runs with, which no flag says.
-    let limits = t.file(
-        "containers.conf",
-        "[containers]\ndefault_ulimits = [\"nofile=1024:2048\", \"nproc=1024:2048\"]\n",
-    );
-    format!(
-        "env CONTAINERS_CONF={limits} podman --runtime runc --storage-driver vfs --root {} --runroot {} --tmpdir {}",
-        dir("podman"),
-        dir("podman-run"),
-        dir("podman-tmp")
-    )
+/// podman and boxr with everything of their own in one directory of the test's.
+struct Pair {
+    podman: String,
+    boxr: String,
+}
+
+impl Pair {
+    /// Root here may not raise limits.
+    fn within(t: &Sandbox, round: &str) -> Self {
+        std::fs::create_dir(t.path(round)).unwrap();
+        let dir = |name: &str| t.path(round).join(name).display().to_string();
+        // What a pod's infra container runs with, which no flag says.
+        let limits = t.file(
+            "containers.conf",
+            "[containers]\ndefault_ulimits = [\"nofile=1024:2048\", \"nproc=1024:2048\"]\n",
+        );
+        let podman = format!(
+            "env CONTAINERS_CONF={limits} podman --runtime runc --storage-driver vfs --root {} --runroot {} --tmpdir {}",
+            dir("podman"),
+            dir("podman-run"),
+            dir("podman-tmp")
+        );
+        let boxr = format!("{} --state {} --root {}", t.program().display(), dir("state"), dir("root"));
+        Self { podman, boxr }
+    }
+
+    /// What each says to every line.
+    fn answers(&self, t: &Sandbox) -> Vec<(Output, Output)> {
+        let import = format!("import -c 'CMD [\"sh\"]' {} bb", t.path("image.tar").display());
+        for program in [&self.podman, &self.boxr] {
+            run(program, &import).ok();
+        }
+        let limits = "--network none --ulimit nofile=1024:2048 --ulimit nproc=1024:2048";
+        let answer = |(_, line): (Agreement, &'static str)| {
+            (run(&self.podman, &line.replace("--network none", limits)), run(&self.boxr, line))
+        };
+        let answers = lines().map(answer).collect();
+        for program in [&self.podman, &self.boxr] {
+            run(program, "pod rm -f -a");
+            run(program, "rm -f -a");
+            run(program, "rmi -f bb").ok();
+        }
+        answers
+    }
 }
 
 fn run(program: &str, line: &str) -> Output {
@@ -69,38 +99,45 @@ fn plain(output: &Output) -> String {
     text.lines().map(|line| words(line) + "\n").collect()
 }
 
+fn told(output: &Output) -> String {
+    format!("{:?} {}", output.status.code(), plain(output))
+}
+
+/// Whether two answers are the same as far as a line asks for it.
+fn agree(agreement: Agreement, one: &Output, other: &Output) -> bool {
+    let same_text = agreement != Agreement::All || plain(one) == plain(other);
+    same_text && (agreement == Agreement::Nothing || one.status.code() == other.status.code())
+}
+
 fn podman_s_users_find_their_commands(t: &Sandbox) {
     let root = t.rootfs("image");
     std::fs::write(t.path("image/etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
     Cmd::new("tar").args(["-C", &root, "-cf", t.path("image.tar").to_str().unwrap(), "."]).run().ok();
-    let boxr = [t.program().to_str().unwrap().to_owned()]
-        .into_iter()
-        .chain(t.globals().map(|word| word.to_str().unwrap().to_owned()))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let podman = podman(t);
-    let import = format!("import -c 'CMD [\"sh\"]' {} bb", t.path("image.tar").display());
-    for program in [&podman, &boxr] {
-        run(program, &import).ok();
-    }
-    let (mut compared, mut different) = (0, Vec::new());
-    for (agreement, line) in lines() {
-        let limits = "--network none --ulimit nofile=1024:2048 --ulimit nproc=1024:2048";
-        let theirs = run(&podman, &line.replace("--network none", limits));
-        let ours = run(&boxr, line);
-        compared += usize::from(agreement != Agreement::Nothing);
-        let same_text = agreement != Agreement::All || plain(&theirs) == plain(&ours);
-        let same_status = agreement == Agreement::Nothing || theirs.status.code() == ours.status.code();
-        if !(same_text && same_status) {
-            let told = |output: &Output| format!("{:?} {}", output.status.code(), plain(output));
-            different.push(format!("{line}\n  podman {}\n  boxr   {}", told(&theirs), told(&ours)));
+    let first = Pair::within(t, "first").answers(t);
+    let differ = |answers: &[(Output, Output)]| -> Vec<bool> {
+        lines().zip(answers).map(|((agreement, _), (theirs, ours))| !agree(agreement, theirs, ours)).collect()
+    };
+    let suspects = differ(&first);
+    if suspects.contains(&true) {
+        // On a busy machine podman loses a line of output now and then, and forgets what it has just made. What it says
+        // twice counts; boxr says the same each time.
+        let second = Pair::within(t, "second").answers(t);
+        let again = differ(&second);
+        let mut different = Vec::new();
+        for (index, (agreement, line)) in lines().enumerate().filter(|(index, _)| suspects[*index]) {
+            let ((theirs, ours), ours_again) = (&first[index], &second[index].1);
+            if again[index] || !agree(agreement, ours, ours_again) {
+                let words = [told(theirs), told(ours), told(&second[index].0), told(ours_again)];
+                different.push(format!(
+                    "{line}\n  podman {}\n  boxr   {}\n  podman {}\n  boxr   {}",
+                    words[0], words[1], words[2], words[3]
+                ));
+            } else {
+                println!("podman said something else the second time: {line}");
+            }
         }
+        assert!(different.is_empty(), "{}", different.join("\n"));
     }
-    assert!(different.is_empty(), "{}", different.join("\n"));
+    let compared = lines().filter(|(agreement, _)| *agreement != Agreement::Nothing).count();
     assert!(compared >= 240, "{compared} lines are compared");
-    for program in [&podman, &boxr] {
-        run(program, "pod rm -f -a");
-        run(program, "rm -f -a");
-        run(program, "rmi -f bb").ok();
-    }
 }
