@@ -159,14 +159,15 @@ fn await_end(held: &OwnedFd, deadline: Deadline) -> Result<bool, EngineError> {
     }
 }
 
-/// Returns when the supervisor has written the end down; the next command then sees it.
+/// Returns when the supervisor has written the end down, and has removed a box that goes with it; the next command then
+/// sees that.
 pub(super) fn await_written(dir: &BoxDir, before: &State) -> Result<(), EngineError> {
     let deadline = Deadline::after_seconds(10);
     while !deadline.has_passed() {
         // Removed with the box, which is as good.
         let Ok(state) = dir.read_state() else { return Ok(()) };
         if state.status == Status::Exited || state.process != before.process {
-            return Ok(());
+            return await_removed(dir, &state);
         }
         let state = crate::monitor::ensure(dir, state)?;
         let Some(supervisor) = state.supervisor.and_then(|supervisor| supervisor.open().ok()) else {
@@ -175,6 +176,15 @@ pub(super) fn await_written(dir: &BoxDir, before: &State) -> Result<(), EngineEr
         // It ends with its box; looked at again in between, since it may have been replaced.
         let soon = Deadline::after_millis(50);
         await_end(&supervisor, soon)?;
+    }
+    Ok(())
+}
+
+/// Whoever wrote the end of such a box down holds its lock until it is gone.
+fn await_removed(dir: &BoxDir, state: &State) -> Result<(), EngineError> {
+    let goes = state.status == Status::Exited && state.retention == Retention::Ephemeral;
+    if goes && !state.again.is_being_restarted() {
+        drop(dir.lock(Wait::Yes)?);
     }
     Ok(())
 }

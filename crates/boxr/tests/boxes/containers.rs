@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     test!(the_host_sees_no_mount_of_a_container, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_loop_that_reads_lines_can_start_containers, Need::Tool(Tool::Busybox), OVERLAY),
     test!(files_of_other_owners_go_too, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
+    test!(who_has_stopped_it_may_take_its_name, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_cannot_be_run_is_said, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_name_can_be_taken_over, Need::Tool(Tool::Busybox), OVERLAY),
     test!(namespaces_are_as_docker_has_them, Need::Tool(Tool::Busybox), OVERLAY),
@@ -275,6 +276,23 @@ fn files_of_other_owners_go_too(t: &Sandbox) {
     t.run(["-q", "--rm", &name, script]).run().ok();
     t.run(["--name", "it", &name, script]).run().ok();
     t.boxr(["rm", "it"]).run().ok();
+    nothing_left(t);
+}
+
+/// Its many files take a while to be removed, after its end is known.
+fn who_has_stopped_it_may_take_its_name(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"]}"#);
+    let script =
+        "mkdir /d; cd /d; i=0; while [ $i -lt 3000 ]; do : >$i; i=$((i+1)); done; echo made; exec sleep 1000";
+    for end in [&["stop", "-t", "0"][..], &["kill"], &["restart", "-t", "0"]] {
+        t.run(["-q", "-d", "--rm", "--network", "none", "--name", "it", &name, script]).run().ok();
+        t.boxr(["logs", "-f", "it"]).spawn().expect("made");
+        t.boxr(end).arg("it").run().ok();
+        if end[0] == "restart" {
+            t.boxr(["stop", "-t", "0", "it"]).run().ok();
+        }
+        t.boxr(["ps", "-aq"]).run().ok().prints("");
+    }
     nothing_left(t);
 }
 
