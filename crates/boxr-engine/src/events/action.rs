@@ -15,7 +15,7 @@ pub enum Action {
     Create,
     /// An image is gone.
     Delete,
-    /// Something but an image is gone.
+    /// A box, a volume or a network is gone.
     Destroy,
     /// Whoever watched a box has left it.
     Detach,
@@ -53,6 +53,8 @@ pub enum Action {
     Pull,
     /// An image was sent to a registry.
     Push,
+    /// A pod is gone.
+    Remove,
     /// A box has another name.
     Rename,
     /// A box was stopped and started.
@@ -75,7 +77,7 @@ pub enum Action {
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::ArchivePath,
         Self::Attach,
         Self::Commit,
@@ -101,6 +103,7 @@ impl Action {
         Self::Pause,
         Self::Pull,
         Self::Push,
+        Self::Remove,
         Self::Rename,
         Self::Restart,
         Self::Save,
@@ -112,7 +115,8 @@ impl Action {
         Self::Update,
     ];
 
-    /// docker's word (docs.docker.com, docker system events; moby's api/types/events).
+    /// docker's word (docs.docker.com, docker system events; moby's api/types/events), and podman's of pods
+    /// (podman-events(1)).
     pub fn word(self) -> &'static str {
         match self {
             Self::ArchivePath => "archive-path",
@@ -140,6 +144,7 @@ impl Action {
             Self::Pause => "pause",
             Self::Pull => "pull",
             Self::Push => "push",
+            Self::Remove => "remove",
             Self::Rename => "rename",
             Self::Restart => "restart",
             Self::Save => "save",

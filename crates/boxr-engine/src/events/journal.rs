@@ -129,7 +129,7 @@ fn encode(event: &Event, bytes: &mut Vec<u8>) -> Result<(), Errno> {
     serde_json::to_writer(&mut *bytes, event).map_err(|_| Errno::INVAL)?;
     if bytes.len() - begin >= LONGEST {
         bytes.truncate(begin + 1);
-        let own = ["image", "name", "exitCode", "container", "execID", "signal"];
+        let own = ["image", "name", "exitCode", "container", "execID", "signal", "pod_id"];
         let keep = |(key, value): &(&String, &String)| own.contains(&key.as_str()) && value.len() < 4096;
         let attributes =
             event.attributes.iter().filter(keep).map(|(key, value)| (key.clone(), value.clone()));

@@ -1,4 +1,4 @@
-//! What has happened to boxes, images, volumes and networks, in docker's words (`boxr events`).
+//! What has happened to boxes, images, volumes and networks, in docker's words, and to pods in podman's (`boxr events`).
 //!
 //! There is nobody who would have to hear of it: whichever process makes a thing happen appends it to a journal
 //! ([`journal`]), and whoever wants to know reads that ([`follow`]). An event that cannot be written, as on a full
@@ -36,20 +36,23 @@ pub enum Kind {
     Image,
     /// A network.
     Network,
+    /// A pod.
+    Pod,
     /// A volume.
     Volume,
 }
 
 impl Kind {
     /// All, in the order of their words.
-    pub const ALL: [Self; 4] = [Self::Container, Self::Image, Self::Network, Self::Volume];
+    pub const ALL: [Self; 5] = [Self::Container, Self::Image, Self::Network, Self::Pod, Self::Volume];
 
-    /// docker's word.
+    /// docker's word; podman's of a pod.
     pub fn word(self) -> &'static str {
         match self {
             Self::Container => "container",
             Self::Image => "image",
             Self::Network => "network",
+            Self::Pod => "pod",
             Self::Volume => "volume",
         }
     }
@@ -65,7 +68,7 @@ pub struct Event {
     pub kind: Kind,
     /// [`Action::word`], and for some what was done: `exec_create: sh -c date`. A text, as a newer boxr may know more.
     pub action: String,
-    /// To which: the id of a box, the id or name of an image, the name of a volume or a network.
+    /// To which: the id of a box or a pod, the id or name of an image, the name of a volume or a network.
     pub id: String,
     /// What else is known of it; of a box also its labels.
     #[serde(default)]
@@ -82,11 +85,21 @@ impl Event {
         Self { time, kind, action, id: id.to_owned(), attributes: BTreeMap::new(), checks }
     }
 
-    /// The same to a box, with what docker tells of one: its image, its name and its labels.
+    /// The same to a box, with what docker tells of one: its image, its name and its labels; of a pod's member also
+    /// podman's `pod_id`.
     pub fn of_box(state: &State, action: Action) -> Self {
         let mut event = Self::new(Kind::Container, action, &state.id);
         event.attributes = state.labels.clone();
-        event.with("image", &state.image).with("name", &state.name)
+        let event = event.with("image", &state.image).with("name", &state.name);
+        match &state.pod {
+            Some(pod) => event.with("pod_id", pod),
+            None => event,
+        }
+    }
+
+    /// The same to a pod, with what podman's line tells of one: its name, and that it has no image.
+    pub fn of_pod(id: &str, name: &str, action: Action) -> Self {
+        Self::new(Kind::Pod, action, id).with("image", "").with("name", name)
     }
 
     /// With something more.

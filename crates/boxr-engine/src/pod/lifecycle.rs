@@ -4,13 +4,15 @@ use std::os::fd::AsFd;
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::pidfd::{self, Ended};
+use rustix::process::Signal;
 
 use super::infra::{self, has_infra};
 use super::status::{self, View};
-use super::{PodError, look, members};
+use super::{PodError, look, members, note};
+use crate::events::Action;
 use crate::lifecycle::{self, StartMode, StopTerms, remove as boxes};
 use crate::outcome::EngineError;
-use crate::store::{BoxDir, Hold, PodDir, Store, StoreError};
+use crate::store::{BoxDir, Hold, PodDir, PodLock, Store, StoreError};
 
 /// A member with which something could not be done.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ fn view(store: &Store, dir: &PodDir) -> Result<View, EngineError> {
 ///
 /// # Errors
 /// The members cannot be found.
-pub fn each_member(
+fn each_member(
     store: &Store,
     view: &View,
     wanted: impl Fn(&str) -> bool,
@@ -86,12 +88,17 @@ pub fn start(store: &Store, dir: &PodDir) -> Result<Outcome, EngineError> {
     if has_infra(&view.record.options) {
         infra::ensure(store, dir, &view.record)?;
     }
-    each_member(
-        store,
-        &view,
-        |word| !runs(word),
-        |member| lifecycle::start(store, member, &StartMode::Detached).map(|_| ()),
-    )
+    let start = |member: &BoxDir| lifecycle::start(store, member, &StartMode::Detached).map(|_| ());
+    let failed = each_member(store, &view, |word| !runs(word), start)?;
+    note_done(store, &view, Action::Start, &failed);
+    Ok(failed)
+}
+
+/// Journals what was done to a pod, unless it failed with a member: podman does not tell of that either.
+fn note_done(store: &Store, view: &View, action: Action, failed: &Outcome) {
+    if failed.is_empty() {
+        note(store, &view.record.id, &view.record.name, action);
+    }
 }
 
 /// Ends all members, side by side, and takes the pod down.
@@ -100,10 +107,63 @@ pub fn start(store: &Store, dir: &PodDir) -> Result<Outcome, EngineError> {
 /// It cannot be taken down.
 pub fn stop(store: &Store, dir: &PodDir, terms: StopTerms) -> Result<Outcome, EngineError> {
     let view = view(store, dir)?;
-    let failed = side_by_side(chosen(store, &view, runs)?, |member| lifecycle::stop(member, terms))?;
-    if failed.is_empty() {
-        lower(store, dir)?;
+    let running = chosen(store, &view, runs)?;
+    // Without anything that is taken down it is stopped when its members are.
+    let ends = !has_infra(&view.record.options) && !running.is_empty();
+    let (failed, lowered) = end(store, dir, running, terms)?;
+    if ends || matches!(lowered, Lowered::Now(_)) {
+        note_done(store, &view, Action::Stop, &failed);
     }
+    Ok(failed)
+}
+
+/// Ends these members of a pod, which are all that run, and takes it down.
+fn end(
+    store: &Store,
+    dir: &PodDir,
+    running: Vec<(String, BoxDir)>,
+    terms: StopTerms,
+) -> Result<(Outcome, Lowered), EngineError> {
+    let failed = side_by_side(running, |member| lifecycle::stop(member, terms))?;
+    let lowered = if failed.is_empty() { lower(store, dir)? } else { Lowered::No };
+    Ok((failed, lowered))
+}
+
+/// Sends a signal to all members that run. SIGKILL leaves nobody, and takes the pod down.
+///
+/// # Errors
+/// The members cannot be found; the pod cannot be taken down.
+pub fn kill(store: &Store, dir: &PodDir, number: i32) -> Result<Outcome, EngineError> {
+    let view = view(store, dir)?;
+    let wanted = |word: &str| matches!(word, "running" | "paused");
+    let mut failed = each_member(store, &view, wanted, |member| lifecycle::kill(member, number))?;
+    if failed.is_empty() && number == Signal::KILL.as_raw() {
+        let terms = StopTerms { grace: Some(0), signal: None };
+        (failed, _) = end(store, dir, chosen(store, &self::view(store, dir)?, runs)?, terms)?;
+    }
+    note_done(store, &view, Action::Kill, &failed);
+    Ok(failed)
+}
+
+/// Freezes all members that run.
+///
+/// # Errors
+/// The members cannot be found.
+pub fn pause(store: &Store, dir: &PodDir) -> Result<Outcome, EngineError> {
+    let view = view(store, dir)?;
+    let failed = each_member(store, &view, |word| word == "running", lifecycle::pause)?;
+    note_done(store, &view, Action::Pause, &failed);
+    Ok(failed)
+}
+
+/// Lets all members go on that are paused.
+///
+/// # Errors
+/// The members cannot be found.
+pub fn unpause(store: &Store, dir: &PodDir) -> Result<Outcome, EngineError> {
+    let view = view(store, dir)?;
+    let failed = each_member(store, &view, |word| word == "paused", lifecycle::unpause)?;
+    note_done(store, &view, Action::Unpause, &failed);
     Ok(failed)
 }
 
@@ -139,14 +199,24 @@ fn side_by_side(
     Ok(outcome)
 }
 
+/// Whether a pod was taken down.
+#[derive(Debug)]
+pub(super) enum Lowered {
+    /// By this. Nobody else is at work on it until the lock goes, so that what is journaled is in order.
+    Now(PodLock),
+    /// It is up, or was not.
+    No,
+}
+
 /// Takes a pod down, unless a member runs or another command is at work on it.
-pub(super) fn lower(store: &Store, dir: &PodDir) -> Result<(), EngineError> {
-    let lock = dir.lock(Hold::Alone)?;
-    let Some(state) = dir.read_state()? else { return Ok(()) };
-    if lock.is_some() && state.infra.is_some() && !status::has_running_members(store, dir.id()) {
-        infra::lower(dir, &state)?;
+pub(super) fn lower(store: &Store, dir: &PodDir) -> Result<Lowered, EngineError> {
+    let Some(lock) = dir.lock(Hold::Alone)? else { return Ok(Lowered::No) };
+    let Some(state) = dir.read_state()? else { return Ok(Lowered::No) };
+    if state.infra.is_none() || status::has_running_members(store, dir.id()) {
+        return Ok(Lowered::No);
     }
-    Ok(())
+    infra::lower(dir, &state)?;
+    Ok(Lowered::Now(lock))
 }
 
 /// Removes a pod and its members; those that run only with force.
@@ -179,6 +249,7 @@ pub fn remove(store: &Store, dir: &PodDir, force: boxes::Force) -> Result<Outcom
         }
         infra::clear(dir)?;
         dir.dismantle(&lock, name.as_deref())?;
+        note(store, dir.id().as_str(), name.as_deref().unwrap_or_default(), Action::Remove);
         return Ok(failed);
     }
     Err(EngineError::system("remove the pod, as members are made all the time", rustix::io::Errno::BUSY))

@@ -1,6 +1,7 @@
 //! A new pod.
 
 use super::record::{PodOptions, PodRecord, PodState};
+use crate::events::Action;
 use crate::foreground::now;
 use crate::id::Id;
 use crate::image::ranges;
@@ -50,5 +51,6 @@ pub fn create(store: &Store, request: PodRequest) -> Result<PodRecord, EngineErr
         options,
     };
     claim.commit(&record, &PodState::new(&id))?;
+    super::note(store, &record.id, &record.name, Action::Create);
     Ok(record)
 }

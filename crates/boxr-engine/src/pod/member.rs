@@ -9,8 +9,10 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::infra::{self, Up, has_infra};
+use super::lifecycle::{self, Lowered};
 use super::record::{ExitPolicy, Owner, PodOptions, PodRecord};
-use super::{PodError, holder, lifecycle, shm, status};
+use super::{PodError, holder, shm, status};
+use crate::events::Action;
 use crate::id::Id;
 use crate::image::Surroundings;
 use crate::network;
@@ -232,8 +234,12 @@ pub(crate) fn after_end(store: &Store, state: &State) -> Result<(), EngineError>
     if record.options.network.is_wanted() {
         network::networks(store.paths()).name_member(id.as_str(), &state.name, false)?;
     }
-    if record.options.exit_policy == ExitPolicy::Stop && !status::has_running_members(store, &id) {
-        lifecycle::lower(store, &dir)?;
+    let is_last = || !status::has_running_members(store, &id);
+    if record.options.exit_policy == ExitPolicy::Stop
+        && is_last()
+        && let Lowered::Now(_lock) = lifecycle::lower(store, &dir)?
+    {
+        super::note(store, &record.id, &record.name, Action::Stop);
     }
     Ok(())
 }

@@ -24,15 +24,23 @@ mod status;
 
 use thiserror::Error;
 
+use crate::events::{Action, Event, Journal};
+use crate::store::Store;
+
 pub(crate) use infra::clear;
 pub use infra::repair;
-pub use lifecycle::{Failed, Outcome, each_member, prune, remove, start, stop};
+pub use lifecycle::{Failed, Outcome, kill, pause, prune, remove, start, stop, unpause};
 pub use make::{PodRequest, create};
 pub(crate) use member::{Joined, admit, after_end, enter};
 pub use member::{Membership, PodSaid, PodSide};
 pub use record::{ExitPolicy, Infra, Owner, PodOptions, PodRecord, PodState};
 pub use status::{Member, PodStatus, View, look, members, status_of};
 pub(crate) use status::{has_running_members, held_networks, process_on_network};
+
+/// Journals what is done to a pod.
+fn note(store: &Store, id: &str, name: &str, action: Action) {
+    Journal::of(store.paths()).note(&[Event::of_pod(id, name, action)]);
+}
 
 /// Why something cannot be done with a pod.
 #[derive(Debug, Error)]

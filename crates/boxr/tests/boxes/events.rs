@@ -1,4 +1,4 @@
-//! What happens to boxes, images, volumes and networks, as `boxr events` tells it.
+//! What happens to boxes, images, volumes, networks and pods, as `boxr events` tells it.
 
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +12,8 @@ pub const TESTS: &[Test] = &[
     test!(a_follower_hears_of_what_is_to_come),
     test!(what_happens_to_a_container_its_image_and_its_volume, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_happens_to_networks, Need::Root),
+    test!(what_happens_to_pods_is_told_in_podmans_words, Need::UserNamespaces),
+    test!(a_pod_that_ends_with_its_last_member_tells_of_it_once, Need::UserNamespaces),
     test!(health_is_told_and_its_checks_are_not, Need::Tool(Tool::Busybox), OVERLAY),
     test!(an_end_that_no_monitor_saw_is_told_by_the_next_command),
     test!(a_journal_that_cannot_be_written_stops_nothing),
@@ -215,6 +217,72 @@ fn what_happens_to_networks(t: &Sandbox) {
     ];
     assert_eq!(told(t, "{{.Action}} {{.Network}}", &["type=network"]), words);
     assert_eq!(told(t, "{{.Action}}", &[&format!("network={id}")]), ["create", "destroy"]);
+}
+
+const PODS: &[&str] = &["type=pod"];
+
+/// Makes a pod with a member, and gives the ids of both.
+#[track_caller]
+fn pod(t: &Sandbox, name: &str, flags: &[&str]) -> (String, String) {
+    let id = t.boxr(["pod", "create", "--network", "none", "--name", name]).args(flags).run().ok().word();
+    let member = t.detached("one", ["--pod", name, "--", "sleep", "1000"]);
+    (id, member)
+}
+
+fn what_happens_to_pods_is_told_in_podmans_words(t: &Sandbox) {
+    let (id, member) = pod(t, "web", &["--label", "tier=front"]);
+    for act in [
+        &["start"][..],
+        &["pause"],
+        &["unpause"],
+        &["kill", "-s", "WINCH"],
+        &["restart", "-t", "0"],
+        &["kill"],
+    ] {
+        t.boxr(["pod"]).args(act).arg("web").run().ok();
+    }
+    // Nothing is left that could be stopped.
+    t.boxr(["pod", "stop", "web"]).run().ok();
+    t.boxr(["pod", "rm", "web"]).run().ok();
+    // A pod without anything of its own is stopped with its members.
+    let bare = t.boxr(["pod", "create", "--infra=false", "--name", "bare"]).run().ok().word();
+    t.detached("two", ["--pod", "bare", "--network", "none", "--", "sleep", "1000"]);
+    t.boxr(["pod", "stop", "-t", "0", "bare"]).run().ok();
+    t.boxr(["pod", "rm", "bare"]).run().ok();
+    let words = ["create", "start", "pause", "unpause", "kill", "stop", "start", "kill", "remove"];
+    assert_eq!(told(t, "{{.Action}}", &["pod=web"]), words);
+    assert_eq!(
+        told(t, "{{.Status}} {{.Name}}", &[&format!("pod={}", &bare[..12])]),
+        ["create bare", "stop bare", "remove bare"]
+    );
+    assert_eq!(told(t, "{{.Type}} {{.ID}}", &["type=pod", "event=pause"]), [format!("pod {id}")]);
+    // podman's word for the end of both.
+    assert_eq!(
+        told(t, "{{.Type}} {{.ID}}", &["event=remove", "type=pod", "type=container"])[..2],
+        [format!("container {member}"), format!("pod {id}")]
+    );
+    assert_eq!(told(t, "{{.Actor.Attributes.pod_id}}", &["container=one", "event=create"]), [id.as_str()]);
+    let line = t.boxr(["events", "--no-stream", "-f", "pod=web", "-f", "event=create"]).run().ok().text();
+    assert!(line.ends_with(&format!("Z pod create {id} (image=, name=web)\n")), "{line}");
+    t.assert_nothing_left();
+}
+
+fn a_pod_that_ends_with_its_last_member_tells_of_it_once(t: &Sandbox) {
+    let ends = ["--exit-policy", "stop"];
+    pod(t, "one-by-one", &ends);
+    t.boxr(["kill", "one"]).run().ok();
+    let words = |count| {
+        wait_until("the end is told", || told(t, "{{.Action}}", PODS).len() >= count);
+        told(t, "{{.Action}}", PODS)
+    };
+    assert_eq!(words(2), ["create", "stop"]);
+    t.boxr(["pod", "rm", "-f", "one-by-one"]).run().ok();
+    // The one who stops it and its last member's monitor are at it together.
+    pod(t, "together", &ends);
+    t.boxr(["pod", "stop", "-t", "0", "together"]).run().ok();
+    t.boxr(["pod", "rm", "together"]).run().ok();
+    assert_eq!(words(6), ["create", "stop", "remove", "create", "stop", "remove"]);
+    t.assert_nothing_left();
 }
 
 fn health_is_told_and_its_checks_are_not(t: &Sandbox) {

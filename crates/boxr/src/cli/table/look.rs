@@ -149,8 +149,8 @@ pub(super) static STATS: Command = Command {
 pub(super) static EVENTS: Command = Command {
     usage: &["events [FLAGS]"],
     about: &[
-        "Prints what happens to boxes, images, volumes and networks, in docker's words, until it is ended. Without --since and \
-            --until that is what happens from now on.",
+        "Prints what happens to boxes, images, volumes and networks, in docker's words, and to pods, in podman's, until it \
+            is ended. Without --since and --until that is what happens from now on.",
         "Whichever boxr makes a thing happen appends it to a journal, which keeps the last 4 to 8 MiB. Boxes of host \
             commands in the foreground are not journaled, nor are their ends: they are to cost nothing.",
     ],
@@ -158,7 +158,7 @@ pub(super) static EVENTS: Command = Command {
         Flag::value("since", "TIME", "Begin with what happened then: a time, or 10m for ten minutes ago"),
         Flag::value("until", "TIME", "End with what happens then"),
         Flag::value("filter", "KEY=VALUE", "Only events that match").short('f').repeat().doc(
-            "Keys: container, event, image, label, network, scope, type, volume. Several of one key are alternatives, \
+            "Keys: container, event, image, label, network, pod, scope, type, volume. Several of one key are alternatives, \
             labels must all match.",
         ),
         Flag::value("format", "FORMAT", "json, or a template such as '{{.Type}} {{.Action}} {{.Actor.ID}}'"),

@@ -1,11 +1,12 @@
-//! `--filter` of `events`, as docker has it: several of one key are alternatives, different keys must all match.
+//! `--filter` of `events`, as docker has it, and podman's `pod`: several of one key are alternatives, different keys must
+//! all match.
 
 use boxr_engine::events::{Action, Event, Kind};
 
 use crate::report::Report;
 
-const KEYS: [&str; 9] =
-    ["container", "daemon", "event", "image", "label", "network", "scope", "type", "volume"];
+const KEYS: [&str; 10] =
+    ["container", "daemon", "event", "image", "label", "network", "pod", "scope", "type", "volume"];
 
 /// What is left of the events.
 #[derive(Debug, Default)]
@@ -37,6 +38,7 @@ impl Filters {
             match key {
                 "container" => filters.things.push((Kind::Container, value.to_owned())),
                 "network" => filters.things.push((Kind::Network, value.to_owned())),
+                "pod" => filters.things.push((Kind::Pod, value.to_owned())),
                 "volume" => filters.things.push((Kind::Volume, value.to_owned())),
                 "event" => filters.add_event(value),
                 "image" => filters.images.push(value.to_owned()),
@@ -96,7 +98,7 @@ fn is_of_image(event: &Event, wanted: &str) -> bool {
     let name = match event.kind {
         Kind::Container => event.attributes.get("image"),
         Kind::Image => event.attributes.get("name"),
-        Kind::Network | Kind::Volume => return false,
+        Kind::Network | Kind::Pod | Kind::Volume => return false,
     };
     let own = [Some(&event.id).filter(|_| event.kind == Kind::Image), name];
     own.into_iter().flatten().any(|own| own == wanted || without_tag(own) == wanted)
@@ -150,6 +152,19 @@ mod tests {
             accepts(&["event=health_status"], &check) && accepts(&["event=health_status: healthy"], &check)
         );
         assert!(!accepts(&["event=health_status: unhealthy"], &check));
+        let removed = Event::of_pod("4567", "web", Action::Remove);
+        for (filters, expected) in [
+            (&["type=pod", "event=remove"][..], true),
+            (&["pod=web"], true),
+            (&["pod=45", "pod=db"], true),
+            (&["pod=we"], false),
+            (&["container=web"], false),
+            (&["event=destroy"], false),
+            (&["image=web"], false),
+        ] {
+            assert_eq!(accepts(filters, &removed), expected, "{filters:?}");
+        }
+        assert!(!accepts(&["pod=web"], &die));
         for wrong in ["container", "nmae=x", "type=planet"] {
             assert!(Filters::read([wrong].into_iter()).is_err(), "{wrong}");
         }

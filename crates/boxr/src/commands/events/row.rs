@@ -1,4 +1,5 @@
-//! How an event is shown: docker's line, docker's JSON, and fields for templates, with podman's beside docker's.
+//! How an event is shown: docker's line, whose form podman's has too, docker's JSON, and fields for templates, with podman's
+//! beside docker's.
 
 use std::borrow::Cow;
 
@@ -31,10 +32,10 @@ pub(super) fn json(event: &Event) -> Value {
         "time": event.time / 1_000_000_000,
         "timeNano": event.time,
     });
-    if matches!(event.kind, Kind::Container | Kind::Image) {
+    if matches!(event.kind, Kind::Container | Kind::Image | Kind::Pod) {
         all["status"] = event.action.clone().into();
         all["id"] = event.id.clone().into();
-        if let Some(image) = event.attributes.get("image") {
+        if let Some(image) = event.attributes.get("image").filter(|image| !image.is_empty()) {
             all["from"] = image.clone().into();
         }
     }
@@ -51,7 +52,7 @@ impl Row {
     pub(super) fn new(event: &Event) -> Self {
         let attribute = |key: &str| event.attributes.get(key).cloned().unwrap_or_default();
         let name = match event.kind {
-            Kind::Container | Kind::Network => attribute("name"),
+            Kind::Container | Kind::Network | Kind::Pod => attribute("name"),
             Kind::Image | Kind::Volume => event.id.clone(),
         };
         let exit: Option<i64> = event.attributes.get("exitCode").and_then(|text| text.parse().ok());

@@ -1,6 +1,6 @@
 //! What is done with pods and all of their members.
 
-use boxr_engine::lifecycle::{self, StopTerms, remove::Force};
+use boxr_engine::lifecycle::{StopTerms, remove::Force};
 use boxr_engine::outcome::EngineError;
 use boxr_engine::pod::{self, Outcome};
 use boxr_engine::store::{PodDir, Store, StoreError};
@@ -92,35 +92,13 @@ fn grace(invocation: &Invocation) -> Result<StopTerms, Report> {
     Ok(StopTerms { grace: seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)), signal: None })
 }
 
-/// Does something with the members of a pod that `wanted` accepts.
-fn members(
-    store: &Store,
-    dir: &PodDir,
-    wanted: impl Fn(&str) -> bool,
-    action: impl FnMut(&boxr_engine::store::BoxDir) -> Result<(), EngineError>,
-) -> Result<Outcome, EngineError> {
-    let again = store.resolve_pod(dir.id().as_str())?;
-    let record = again.read_record()?;
-    let state = again.read_state()?.ok_or_else(|| StoreError::NoPod { wanted: record.name.clone() })?;
-    let view = pod::look(store.here(), (again, record, state), &pod::members(store)?);
-    pod::each_member(store, &view, wanted, action)
-}
-
 /// Carries out `boxr pod kill`.
 ///
 /// # Errors
 /// A signal that there is not.
 pub fn kill(invocation: Invocation) -> Result<u8, Report> {
     let number = signal(&invocation)?.unwrap_or(Signal::KILL.as_raw());
-    each(&invocation, FAILED, |store, dir| {
-        let runs = |word: &str| matches!(word, "running" | "paused");
-        let failed = members(store, dir, runs, |member| lifecycle::kill(member, number))?;
-        if failed.is_empty() && number == Signal::KILL.as_raw() {
-            // Nobody is left in it.
-            return pod::stop(store, dir, StopTerms { grace: Some(0), signal: None });
-        }
-        Ok(failed)
-    })
+    each(&invocation, FAILED, |store, dir| pod::kill(store, dir, number))
 }
 
 /// Carries out `boxr pod pause`.
@@ -128,7 +106,7 @@ pub fn kill(invocation: Invocation) -> Result<u8, Report> {
 /// # Errors
 /// The store cannot be opened.
 pub fn pause(invocation: Invocation) -> Result<u8, Report> {
-    each(&invocation, FAILED, |store, dir| members(store, dir, |word| word == "running", lifecycle::pause))
+    each(&invocation, FAILED, pod::pause)
 }
 
 /// Carries out `boxr pod unpause`.
@@ -136,7 +114,7 @@ pub fn pause(invocation: Invocation) -> Result<u8, Report> {
 /// # Errors
 /// The store cannot be opened.
 pub fn unpause(invocation: Invocation) -> Result<u8, Report> {
-    each(&invocation, FAILED, |store, dir| members(store, dir, |word| word == "paused", lifecycle::unpause))
+    each(&invocation, FAILED, pod::unpause)
 }
 
 /// Carries out `boxr pod rm`.
