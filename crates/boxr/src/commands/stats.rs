@@ -39,6 +39,7 @@ pub(super) const HEADERS: &[Header] = &[
     ("CID", "CID"),
     ("CPU", "CPU %"),
     ("Mem", "MEM %"),
+    ("MemUsageBytes", "MEM USAGE / LIMIT"),
     ("PIDS", "PIDS"),
 ];
 
@@ -182,7 +183,7 @@ impl Row<'_> {
                 let share = self.before.zip(self.now).and_then(|(before, now)| cpu_percent(before, now));
                 or_unknown(share.map(size::percent))
             }
-            "MemUsage" => {
+            "MemUsage" | "MemUsageBytes" => {
                 let used = self.now.and_then(|now| now.memory).map(size::binary);
                 let limit = self.now.and_then(|now| now.memory_limit).map(size::binary);
                 format!("{} / {}", or_unknown(used), or_unknown(limit))

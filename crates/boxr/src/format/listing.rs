@@ -21,7 +21,10 @@ pub struct Listing {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
+    /// An object per line, as docker's.
     Json,
+    /// All objects in an array, as podman's.
+    Array,
     Table,
     Lines,
 }
@@ -54,6 +57,13 @@ impl Listing {
         Self { heading: false, ..self }
     }
 
+    /// With podman's `json`: one array instead of docker's objects.
+    #[must_use]
+    pub fn in_one_array(self) -> Self {
+        let style = if self.style == Style::Json { Style::Array } else { self.style };
+        Self { style, ..self }
+    }
+
     /// Whether the field will be read: whether a costly one is worth making.
     pub fn wants(&self, field: &str) -> bool {
         self.template.as_ref().is_some_and(|template| template.mentions(field))
@@ -71,6 +81,10 @@ impl Listing {
         if let (Style::Table, true, Some(template)) = (self.style, self.heading, &self.template) {
             template.render_header(&Headers(self.headers), &mut text)?;
             text.push('\n');
+        }
+        if self.style == Style::Array {
+            let all: Vec<String> = objects.into_iter().map(|object| object.all().to_string()).collect();
+            return Ok(format!("[{}]\n", all.join(",\n")));
         }
         for object in objects {
             match &self.template {

@@ -96,10 +96,11 @@ fn members_share_a_network_a_name_and_ipc(t: &Sandbox) {
         .prints(&format!("two {0} web\none {0} web\n", &id[..12]));
     t.boxr(["ps", "--pod"]).run().ok().shows("PODNAME");
     t.boxr(["pod", "top", "web"]).run().ok().shows("sleep 1000");
-    t.boxr(["pod", "stats", "--no-stream", "--format", "{{.Pod}} {{.Name}}", "web"])
-        .run()
-        .ok()
-        .prints(&format!("{0} one\n{0} two\n", &id[..12]));
+    let stats = |format| t.boxr(["pod", "stats", "--no-stream", "--format", format, "web"]).run().ok();
+    stats("{{.Pod}} {{.Name}}").prints(&format!("{0} one\n{0} two\n", &id[..12]));
+    let all: serde_json::Value = serde_json::from_str(&stats("json").text()).unwrap();
+    let names: Vec<_> = all.as_array().unwrap().iter().map(|member| member["Name"].as_str()).collect();
+    assert_eq!(names, [Some("one"), Some("two")]);
     remove(t, "web");
 }
 
@@ -231,16 +232,19 @@ fn the_last_member_takes_the_pod_down_where_it_is_told_to(t: &Sandbox) {
 
 fn what_members_wrote_is_shown(t: &Sandbox) {
     create(t, "web", &[]);
-    for name in ["one", "two"] {
-        t.run(["-d", "--pod", "web", "--name", name, "--", "echo", name]).run().ok();
+    let ids = ["one", "two"].map(|name| {
+        let id = t.run(["-d", "--pod", "web", "--name", name, "--", "echo", name]).run().ok().word();
         t.boxr(["wait", name]).run().ok();
-    }
-    t.boxr(["pod", "logs", "web"]).run().ok().prints("one\ntwo\n");
+        id[..12].to_owned()
+    });
+    // As with podman, one sees whose a line is.
+    let all = format!("{} one\n{} two\n", ids[0], ids[1]);
+    t.boxr(["pod", "logs", "web"]).run().ok().prints(&all);
     t.boxr(["pod", "logs", "--names", "web"]).run().ok().prints("one one\ntwo two\n");
     t.boxr(["pod", "logs", "-c", "two", "web"]).run().ok().prints("two\n");
     let mut lines = t.boxr(["pod", "logs", "-f", "web"]).run().ok().lines();
-    lines.sort_unstable();
-    assert_eq!(lines, ["one", "two"]);
+    lines.sort_unstable_by_key(|line| line.rsplit(' ').next().map(str::to_owned));
+    assert_eq!(lines, all.lines().collect::<Vec<_>>());
     remove(t, "web");
 }
 

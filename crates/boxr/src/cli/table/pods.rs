@@ -235,11 +235,14 @@ static STATS: Command = Command {
 
 static LOGS: Command = Command {
     usage: &["pod logs [FLAGS] POD"],
-    about: &["Prints what the members of a pod have written."],
+    about: &[
+        "Prints what the members of a pod have written, member by member. Before each line stands the short id of the one \
+            whose it is, unless only one is asked for.",
+    ],
     args: &[Arg::one("POD", Complete::Nothing)],
     flags: &[&[
         Flag::value("container", "CONTAINER", "Only this member").short('c').complete(Complete::Container),
-        Flag::switch("names", "Put the member's name before each line").short('n'),
+        Flag::switch("names", "Put the member's name before each line, instead of its id").short('n'),
         Flag::switch("follow", "Go on until all members have ended").short('f'),
         Flag::value("tail", "N", "Only the last N lines of each (default all)"),
         Flag::value("since", "TIME", "Only what came after: a time, or 10m for ten minutes ago"),

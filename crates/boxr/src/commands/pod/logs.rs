@@ -13,6 +13,17 @@ use crate::cli::Invocation;
 use crate::commands::logs::{follow, query};
 use crate::report::Report;
 
+/// What stands before each line, as with podman.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    /// There is one container only.
+    Nothing,
+    /// The short id of the member.
+    Id,
+    /// Its name.
+    Name,
+}
+
 /// Carries out `boxr pod logs`: member by member; with `--follow` as it comes.
 ///
 /// # Errors
@@ -30,12 +41,17 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             return Err(Report::new(format!("box {wanted} is no member of pod {name}")).status(125));
         }
     }
-    let names = invocation.switch("names");
+    let several = invocation.value("container").is_none() && view.members.len() > 1;
+    let mark = match invocation.switch("names") {
+        true => Mark::Name,
+        false if several => Mark::Id,
+        false => Mark::Nothing,
+    };
     if invocation.switch("follow") && members.len() > 1 {
-        return follow_all(&store, &members, &query, names);
+        return follow_all(&store, &members, &query, mark);
     }
     for (name, dir) in &members {
-        if let Err(error) = show(&store, (name, dir), &query, names, invocation.switch("follow")) {
+        if let Err(error) = show(&store, (name, dir), &query, mark, invocation.switch("follow")) {
             return ended(error);
         }
     }
@@ -50,12 +66,12 @@ fn ended(error: LogError) -> Result<u8, Report> {
 }
 
 /// A process for each, as each waits for another log.
-fn follow_all(store: &Store, members: &[(String, BoxDir)], query: &Query, names: bool) -> Result<u8, Report> {
+fn follow_all(store: &Store, members: &[(String, BoxDir)], query: &Query, mark: Mark) -> Result<u8, Report> {
     let failed = |errno: rustix::io::Errno| Report::new(format!("cannot follow several logs: {errno}"));
     let mut children = Vec::new();
     for (name, dir) in members {
         match clone3(0, None, Parent::Caller).map_err(failed)? {
-            Cloned::Child => exit_now(u8::from(show(store, (name, dir), query, names, true).is_err())),
+            Cloned::Child => exit_now(u8::from(show(store, (name, dir), query, mark, true).is_err())),
             Cloned::Parent { pidfd, .. } => children.push(pidfd),
         }
     }
@@ -69,7 +85,7 @@ fn show(
     store: &Store,
     (name, dir): (&str, &BoxDir),
     query: &Query,
-    names: bool,
+    mark: Mark,
     follows: bool,
 ) -> Result<(), LogError> {
     // One without a log has written nothing that boxr keeps.
@@ -84,25 +100,30 @@ fn show(
         stdout: BufWriter::with_capacity(1 << 16, io::stdout()),
         stderr: BufWriter::with_capacity(1 << 16, io::stderr()),
     };
-    let mut sink = Named { split, name: names.then(|| format!("{name} ")), begun: [false; 2] };
+    let before = match mark {
+        Mark::Nothing => None,
+        Mark::Id => Some(format!("{} ", dir.id().short())),
+        Mark::Name => Some(format!("{name} ")),
+    };
+    let mut sink = Marked { split, before, begun: [false; 2] };
     if follows { follow(store, dir, place, query, &mut sink) } else { read(place, query, &mut sink) }
 }
 
-/// A sink that puts a name before each line.
-struct Named<O, E> {
+/// A sink that puts something before each line.
+struct Marked<O, E> {
     split: Split<O, E>,
-    name: Option<String>,
+    before: Option<String>,
     /// Whether a line of stdout, or of stderr, has begun and not ended.
     begun: [bool; 2],
 }
 
-impl<O: Write, E: Write> Sink for Named<O, E> {
+impl<O: Write, E: Write> Sink for Marked<O, E> {
     fn take(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
-        let Some(name) = &self.name else { return self.split.take(stream, bytes) };
+        let Some(before) = &self.before else { return self.split.take(stream, bytes) };
         let begun = &mut self.begun[usize::from(stream == Stream::Stderr)];
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             if !*begun {
-                self.split.take(stream, name.as_bytes())?;
+                self.split.take(stream, before.as_bytes())?;
             }
             self.split.take(stream, line)?;
             *begun = !line.ends_with(b"\n");

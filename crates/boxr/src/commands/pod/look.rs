@@ -7,7 +7,7 @@ use crate::boxes;
 use crate::cli::Invocation;
 use crate::commands::{stats as figures, top as columns};
 use crate::format::listing::Listing;
-use crate::report::Report;
+use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr pod top`.
 ///
@@ -34,7 +34,7 @@ const STANDARD: &str =
 /// # Errors
 /// A value or template that cannot be used; no such pod.
 pub fn stats(invocation: Invocation) -> Result<u8, Report> {
-    let listing = Listing::new(invocation.value("format"), STANDARD, figures::HEADERS)?;
+    let listing = Listing::new(invocation.value("format"), STANDARD, figures::HEADERS)?.in_one_array();
     let store = boxes::open_store(&invocation.globals)?;
     let views = match invocation.positionals() {
         [] => super::views(&store)?,
@@ -46,6 +46,10 @@ pub fn stats(invocation: Invocation) -> Result<u8, Report> {
             views
         }
     };
-    let ids = views.iter().flat_map(View::boxes).map(|state| state.id.clone()).collect();
+    let ids: Vec<String> = views.iter().flat_map(View::boxes).map(|state| state.id.clone()).collect();
+    if ids.is_empty() {
+        write_stdout(&listing.render([])?)?;
+        return Ok(0);
+    }
     figures::watch(&invocation, &listing, &store, (0, Some(ids)))
 }
