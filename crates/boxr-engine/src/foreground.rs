@@ -98,7 +98,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
         network::hosts_of(&request.options),
     )?;
     let above = network.above(store)?;
-    let around = network.surroundings(&request.options);
+    let around = network.surroundings(store, &request.options)?;
     let filters = request.options.sandbox.as_ref().map(|_| store.paths().state.join("filters"));
     let pod = network.take_side();
     let manner =

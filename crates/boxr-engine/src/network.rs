@@ -5,6 +5,7 @@
 //! ended, and with its directory: whoever removes a box whose boxr was killed gives back what it had.
 
 mod follow;
+pub(crate) mod links;
 mod ports;
 mod realm;
 mod resolver;
@@ -30,6 +31,7 @@ use crate::prepare::PrepareError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Lock, Store, Wait};
 
+pub use links::LinkError;
 pub use ports::{PortChange, change_ports};
 
 /// The networks of a store's user.
@@ -162,19 +164,25 @@ impl Reserved<'_> {
         self.pod.as_mut().map(pod::Joined::take_side).unwrap_or_default()
     }
 
-    /// What a container of an image is told of its network.
-    pub fn surroundings(&self, options: &BoxOptions) -> Surroundings {
+    /// What a container of an image is told of its network, and of those that it links to.
+    ///
+    /// # Errors
+    /// [`EngineError::Link`]
+    pub fn surroundings(&self, store: &Store, options: &BoxOptions) -> Result<Surroundings, EngineError> {
         if options.container.is_none() {
-            return Surroundings::default();
+            return Ok(Surroundings::default());
         }
         let shared = self.pod.as_ref().and_then(|pod| pod.surroundings(options));
-        match (shared, self.own.as_ref()) {
+        let own = self.own.as_ref().map(Reservation::attachment);
+        let mut around = match (shared, own) {
             (Some(shared), None) => shared,
             (Some(Surroundings { hostname, .. }), Some(own)) => {
-                Surroundings { hostname, ..surroundings_of(Some(own.attachment())) }
+                Surroundings { hostname, ..surroundings_of(Some(own)) }
             }
-            (None, own) => surroundings_of(own.map(Reservation::attachment)),
-        }
+            (None, own) => surroundings_of(own),
+        };
+        around.hosts.extend(links::hosts(store, options, own)?);
+        Ok(around)
     }
 
     /// The options of the box, with what it has of its pod, and files of its own about names where it has a network of
@@ -329,7 +337,7 @@ pub fn explain_container(
 /// # Errors
 /// Its network is another's; what [`Networks::reserve_more`] refuses.
 pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), EngineError> {
-    change(dir, |lock, options| {
+    change(store, dir, |lock, options| {
         let networks = networks(store.paths());
         // By the name, which the record keeps.
         let wanted = NetworkUse { name: networks.find(&wanted.name)?.name, ..wanted };
@@ -388,7 +396,7 @@ fn is_attached(networks: &Networks, dir: &BoxDir, network: &str) -> Result<bool,
 /// # Errors
 /// It is not on it; what could not be taken, after the rest was.
 pub fn disconnect(store: &Store, dir: &BoxDir, network: &str) -> Result<(), EngineError> {
-    change(dir, |lock, options| {
+    change(store, dir, |lock, options| {
         let networks = networks(store.paths());
         let name = networks.find(network)?.name;
         let was_listed = is_listed(options, &name);
@@ -421,6 +429,7 @@ fn note(store: &Store, state: &State, action: Action, network: &str) {
 
 /// Changes the networks of a box, under its lock; what it starts from is written last.
 fn change(
+    store: &Store,
     dir: &BoxDir,
     how: impl FnOnce(&Lock<'_>, &mut BoxOptions) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
@@ -435,8 +444,10 @@ fn change(
     let before = networks.attachment(dir.id().as_str())?;
     how(&lock, &mut record.options)?;
     let after = networks.attachment(dir.id().as_str())?;
-    if running(&lock.read_state()?).is_some() {
+    let state = lock.read_state()?;
+    if running(&state).is_some() {
         follow::follow(dir, &record.options, before.as_ref(), after.as_ref())?;
+        links::tell(store, dir, &state.name);
     }
     Ok(lock.replace_record(&record)?)
 }

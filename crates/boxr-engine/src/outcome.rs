@@ -85,6 +85,14 @@ pub enum EngineError {
         /// Its name or id.
         wanted: String,
     },
+    /// A container that another is to know by a name cannot be known.
+    #[error("--link {wanted}: {why}")]
+    Link {
+        /// Its name or id.
+        wanted: String,
+        /// Why.
+        why: crate::network::LinkError,
+    },
     /// Files did not get into the box, or out of it.
     #[error("cannot copy {way} box {name}: {reason}")]
     Copy {

@@ -15,7 +15,7 @@ mod time;
 mod words;
 
 pub use cgroup::{cpuset, milli_cpus, size};
-pub use container::{address, device, device_rule, host, resolver_word};
+pub use container::{address, device, device_rule, host, link, resolver_word};
 pub use ids::{Id, UserSpec, extent, group, user};
 pub use mount::{mount, mount_maps, mounts, tmpfs, volume};
 pub use namespace::{mode, mode_list, mode_text};

@@ -98,6 +98,7 @@ pub(super) fn needs_network(raw: &RawRun) -> Option<&'static str> {
         (raw.ip6.is_some(), "--ip6"),
         (raw.mac_address.is_some(), "--mac-address"),
         (!raw.network_alias.is_empty(), "--network-alias"),
+        (!raw.container.links.is_empty(), "--link"),
     ];
     said.into_iter().find(|(said, _)| *said).map(|(_, flag)| flag)
 }

@@ -82,6 +82,7 @@ pub fn resolve_pod(
             servers: container.dns.clone(),
             search: container.dns_search.clone(),
             options: container.dns_options.clone(),
+            ..Naming::default()
         },
         users,
         own_range,

@@ -48,7 +48,9 @@ use thiserror::Error;
 pub use changes::changes;
 pub use files::{ContainerFiles, is_stale};
 pub use naming::Surroundings;
-pub use options::{Accounts, ContainerOptions, Device, DeviceRule, ImageRoot, Naming, Seccomp, SystemdMode};
+pub use options::{
+    Accounts, ContainerOptions, Device, DeviceRule, ImageRoot, Link, Naming, Seccomp, SystemdMode,
+};
 pub use quota::LayerLimits;
 pub use said::{ImageVolume, Said, SaidHealth};
 pub use tree::tree;

@@ -160,6 +160,9 @@ pub struct DeviceRule {
 pub struct Naming {
     /// Name and address of more lines of /etc/hosts.
     pub hosts: Vec<(String, String)>,
+    /// Other containers that it knows by names of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     /// The container has the /etc/hosts of its image.
     pub keeps_hosts: bool,
     /// Name servers in place of the host's.
@@ -168,4 +171,13 @@ pub struct Naming {
     pub search: Vec<String>,
     /// Options of resolv.conf(5), in place of the host's.
     pub options: Vec<String>,
+}
+
+/// Another container on one of its networks, in its /etc/hosts (`--link`, docker-run(1)).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The other's name or id as it was said; its id from the creation on.
+    pub container: String,
+    /// How it is called here.
+    pub alias: String,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::options::{Accounts, ContainerOptions, Device, DeviceRule, Seccomp};
+use super::options::{Accounts, ContainerOptions, Device, DeviceRule, Link, Seccomp};
 use super::quota::LayerLimits;
 use super::userns::UserIdsWord;
 use crate::config::ConfigError;
@@ -31,6 +31,7 @@ pub struct Said {
     pub sysctls: Vec<(String, String)>,
     pub shm_size: Option<u64>,
     pub hosts: Vec<(String, String)>,
+    pub links: Vec<Link>,
     pub no_hosts: Option<bool>,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
@@ -84,7 +85,7 @@ impl Said {
         overlay! {
             file, flags: entrypoint privileged userns userns_chown seccomp apparmor open_system_paths shm_size no_hosts image_volume
             seccomp_of_image;
-            devices secrets cdi volumes_from device_rules sysctls hosts dns dns_search dns_options chroot_dirs
+            devices secrets cdi volumes_from device_rules sysctls hosts links dns dns_search dns_options chroot_dirs
         }
         file.layer = file.layer.overlaid_by(flags.layer);
         let (mut accounts, said) = (file.accounts, flags.accounts);
@@ -122,6 +123,7 @@ impl Said {
             (!self.layer.is_empty(), "--storage-opt"),
             (self.seccomp_of_image.is_some(), "--seccomp-policy"),
             (!self.hosts.is_empty(), "--add-host"),
+            (!self.links.is_empty(), "--link"),
             (self.no_hosts == Some(true), "--no-hosts"),
         ];
         match said.iter().find(|(said, _)| *said) {
@@ -137,10 +139,13 @@ impl Said {
     /// # Errors
     /// What excludes each other.
     pub fn apply(self, options: &mut ContainerOptions) -> Result<(), ConfigError> {
-        if self.no_hosts == Some(true) && !self.hosts.is_empty() {
+        let lines = [(!self.hosts.is_empty(), "--add-host"), (!self.links.is_empty(), "--link")];
+        if self.no_hosts == Some(true)
+            && let Some((_, other)) = lines.iter().find(|(said, _)| *said)
+        {
             return Err(ConfigError::Conflict {
                 one: "--no-hosts".to_owned(),
-                other: "--add-host".to_owned(),
+                other: (*other).to_owned(),
                 why: "one leaves /etc/hosts as it is in the image",
                 remedy: "",
             });
@@ -160,6 +165,7 @@ impl Said {
         options.chroot_dirs = self.chroot_dirs;
         options.layer = self.layer;
         options.naming.hosts = self.hosts;
+        options.naming.links = self.links;
         options.naming.keeps_hosts = self.no_hosts.unwrap_or(false);
         options.naming.servers = self.dns;
         options.naming.search = self.dns_search;

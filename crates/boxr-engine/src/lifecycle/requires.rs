@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::{StartMode, running, start::start_chained};
 use crate::id::Id;
+use crate::network::links;
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::store::{BoxDir, Store, StoreError};
@@ -20,15 +21,15 @@ use crate::store::{BoxDir, Store, StoreError};
 /// The directory of the notes, below a box's data directory.
 const NOTES: &str = "required-by";
 
-/// Puts ids in the place of the names that were said.
+/// Puts ids in the place of the names that were said, here and with `--link`.
 ///
 /// # Errors
-/// [`EngineError::Required`] for one that is not there.
+/// [`EngineError::Required`] or [`EngineError::Link`] for one that is not there.
 pub(crate) fn resolve(store: &Store, options: &mut BoxOptions) -> Result<(), EngineError> {
     for wanted in &mut options.requires {
         *wanted = find(store, wanted)?.id().as_str().to_owned();
     }
-    Ok(())
+    links::resolve(store, options)
 }
 
 fn find(store: &Store, wanted: &str) -> Result<BoxDir, EngineError> {
@@ -38,25 +39,31 @@ fn find(store: &Store, wanted: &str) -> Result<BoxDir, EngineError> {
     })
 }
 
-/// Notes with each box that the new box `id` requires that it does.
+/// Notes with each box that the new box `id` requires, or links to, that it does.
 ///
 /// # Errors
 /// One was removed meanwhile; the note cannot be written.
 pub(crate) fn note(store: &Store, options: &BoxOptions, id: &Id) -> Result<(), EngineError> {
     for wanted in &options.requires {
-        let notes = find(store, wanted)?.make_data()?.join(NOTES);
-        let failed = |error: std::io::Error| {
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            EngineError::system(format!("write in {}", notes.display()), errno)
-        };
-        // The directory above is there, unless the box is being removed.
-        match std::fs::create_dir(&notes) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
-            _ => {}
-        }
-        std::fs::File::create(notes.join(id.as_str())).map_err(failed)?;
+        note_with(&find(store, wanted)?, NOTES, id)?;
         find(store, wanted)?;
     }
+    links::note(store, options, id)
+}
+
+/// Notes box `id` in a directory of the box `with`.
+pub(crate) fn note_with(with: &BoxDir, directory: &str, id: &Id) -> Result<(), EngineError> {
+    let notes = with.make_data()?.join(directory);
+    let failed = |error: std::io::Error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        EngineError::system(format!("write in {}", notes.display()), errno)
+    };
+    // The directory above is there, unless the box is being removed.
+    match std::fs::create_dir(&notes) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    std::fs::File::create(notes.join(id.as_str())).map_err(failed)?;
     Ok(())
 }
 
@@ -65,7 +72,12 @@ pub(crate) fn note(store: &Store, options: &BoxOptions, id: &Id) -> Result<(), E
 /// # Errors
 /// The notes cannot be read.
 pub fn dependents(store: &Store, dir: &BoxDir) -> Result<Vec<BoxDir>, StoreError> {
-    let Some(notes) = dir.data_path()?.map(|data| data.join(NOTES)) else { return Ok(Vec::new()) };
+    noted(store, dir, NOTES)
+}
+
+/// The boxes that are noted in a directory of this one, and are there.
+pub(crate) fn noted(store: &Store, dir: &BoxDir, directory: &str) -> Result<Vec<BoxDir>, StoreError> {
+    let Some(notes) = dir.data_path()?.map(|data| data.join(directory)) else { return Ok(Vec::new()) };
     let entries = match std::fs::read_dir(&notes) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| unread(&notes, &error))?,

@@ -97,7 +97,7 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
         network::hosts_of(request.options),
     )?;
     let above = network.above(request.store)?;
-    let around = network.surroundings(request.options);
+    let around = network.surroundings(request.store, request.options)?;
     let manner = Manner {
         streams: ends,
         monitored: true,
@@ -248,6 +248,9 @@ fn launch(
     let terms = Terms::of(request.options, &request.state.name);
     match settle(&mut request, &mut running, streams, &terms, &namespaces) {
         Ok(streams) => {
+            if request.state.networked {
+                network::links::tell(request.store, &dir, &request.state.name);
+            }
             // Before anybody hears that it runs, and may do something else to it.
             if request.state.journaled {
                 request.events.extend(events::of_start(&request.state, request.options));

@@ -5,10 +5,12 @@
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, Write};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use boxr_network::Attachment;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::image::{ContainerFiles, naming};
@@ -47,10 +49,8 @@ pub(super) fn follow(
     after: Option<&Attachment>,
 ) -> Result<(), EngineError> {
     let (before, after) = (Known::of(before), Known::of(after));
-    let place = match ContainerFiles::of(dir, options)? {
-        Some(files) => files.data,
-        None => dir.path(),
-    };
+    let place = place(dir, options)?;
+    let _held = hold(options, &place)?;
     change(&place.join("hosts"), |text| hosts(text, &before, &after))?;
     let said = options.container.as_ref().map_or(&options.network.dns, |container| &container.naming.servers);
     if said.is_empty() && options.network.dns.is_empty() {
@@ -59,19 +59,56 @@ pub(super) fn follow(
     Ok(())
 }
 
+/// Changes /etc/hosts of a box.
+///
+/// # Errors
+/// It cannot be read or written.
+pub(super) fn change_hosts(
+    dir: &BoxDir,
+    options: &BoxOptions,
+    how: impl FnOnce(&str) -> String,
+) -> Result<(), EngineError> {
+    let place = place(dir, options)?;
+    let _held = hold(options, &place)?;
+    change(&place.join("hosts"), how)
+}
+
+/// Where the files are.
+fn place(dir: &BoxDir, options: &BoxOptions) -> Result<PathBuf, EngineError> {
+    Ok(ContainerFiles::of(dir, options)?.map_or_else(|| dir.path(), |files| files.data))
+}
+
+/// The lock of a container's files: others that start change them too (`--link`), and none waits for its box.
+fn hold(options: &BoxOptions, place: &Path) -> Result<Option<OwnedFd>, EngineError> {
+    if options.container.is_none() {
+        return Ok(None);
+    }
+    let failed = |errno| EngineError::File { path: place.display().to_string(), errno };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(place, flags, Mode::empty()).map_err(failed)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&fd, FlockOperation::LockExclusive)).map_err(failed)?;
+    Ok(Some(fd))
+}
+
+/// The box writes the file too: more is not read of it than names can be.
+const LONGEST: u64 = 16 << 20;
+
 /// A file that is not there belongs to a box without one of its own.
 fn change(path: &Path, how: impl FnOnce(&str) -> String) -> Result<(), EngineError> {
     let failed = |error: std::io::Error| EngineError::File {
         path: path.display().to_string(),
         errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
     };
-    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
     let mut file = match OpenOptions::new().read(true).write(true).custom_flags(no_follow).open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         file => file.map_err(failed)?,
     };
+    if file.metadata().map_err(failed)?.len() > LONGEST {
+        return Err(failed(Errno::FBIG.into()));
+    }
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
+    (&mut file).take(LONGEST).read_to_string(&mut text).map_err(failed)?;
     let changed = how(&text);
     if changed == text {
         return Ok(());

@@ -30,7 +30,7 @@ pub fn change_ports(
 ) -> Result<Vec<Published>, EngineError> {
     let networks = networks(store.paths());
     let mut changed = Vec::new();
-    change(dir, |lock, options| {
+    change(store, dir, |lock, options| {
         let kept = &options.network.publish;
         let kept: Vec<PortSpec> = match how {
             PortChange::Add => [kept.as_slice(), specs].concat(),

@@ -78,14 +78,6 @@ pub enum UsageError {
     },
 }
 
-/// Whether a flag is one of docker's that a later version is to have.
-fn is_later(flag: &str) -> bool {
-    match flag.strip_prefix("--") {
-        Some(long) => super::table::LATER_FLAGS.contains(&long),
-        None => matches!(flag, "-p" | "-P"),
-    }
-}
-
 /// ", and so is --all"
 fn or_switch(unless: Option<&str>) -> String {
     unless.map_or(String::new(), |switch| format!(", and so is --{switch}"))
@@ -120,12 +112,7 @@ impl UsageError {
             Some(command) => format!("boxr {}", command.name),
             None => "boxr".to_owned(),
         };
-        let runs = command.is_some_and(|command| ["run", "create", "exec"].contains(&command.name));
         let report = match self {
-            Self::UnknownFlag { flag, .. } if runs && is_later(flag) => {
-                Report::new(format!("{called}: {flag} is not in this version"))
-                    .detail("docker has this flag, and a later boxr is to have it")
-            }
             Self::UnknownFlag { nearest: Some(nearest), .. } => {
                 Report::new(format!("{called}: {self}")).detail(format!("the nearest flag is {nearest}"))
             }

@@ -24,7 +24,7 @@ use super::flag::{Complete, Flag};
 
 pub use besides::BESIDES;
 pub use limits::{AT_START, LIMITS};
-pub use run::{LATER as LATER_FLAGS, RUN, SETTINGS};
+pub use run::{RUN, SETTINGS};
 pub use sandbox::SANDBOX;
 
 /// Flags of boxr itself, valid before and after a command.

@@ -34,6 +34,7 @@ impl Explain for EngineError {
             | Self::Copy { .. }
             | Self::Required { .. }
             | Self::Debug { .. } => Report::new(self.to_string()),
+            Self::Link { wanted, why } => Report::new(self.to_string()).suggest(why.remedy(wanted)),
             Self::Wrong { name, is } => wrong(name, is),
             Self::Attempt(error) => error.report(),
             Self::File { path, errno } => Report::new(format!("cannot write {path}: {}", errno_text(*errno))),

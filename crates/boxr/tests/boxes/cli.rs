@@ -36,7 +36,6 @@ fn mistakes_are_named_and_nothing_is_printed(t: &Sandbox) {
         (&["rnu", "--", "sh"][..], "the nearest command is run"),
         (&["run", "--hostnam", "x", "--", "sh"], "the nearest flag is --hostname"),
         (&["run", "-read-only", "--", "sh"], "the nearest flag is --read-only"),
-        (&["run", "--link", "x", "--", "sh"], "--link is not in this version"),
         (&["ps", "-x"], "unknown flag -x"),
         (&["ps", "extra"], "unexpected argument extra"),
         (&["run", "-m"], "-m needs a value"),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::config::value::{Base, Invalid, clean};
-use crate::image::{Device, DeviceRule};
+use crate::image::{Device, DeviceRule, Link};
 
 /// `HOST[:CONTAINER][:ACCESS]`; access is made of `r`, `w` and `m`.
 pub fn device(text: &str, base: &Base) -> Result<Device, Invalid> {
@@ -58,6 +58,17 @@ pub fn host(text: &str) -> Result<(String, String), Invalid> {
         self::address(address).map_err(|error| Invalid::new(text, error.why))?;
     }
     Ok((name.to_owned(), address.to_owned()))
+}
+
+/// `NAME[:ALIAS]` of another container.
+pub fn link(text: &str) -> Result<Link, Invalid> {
+    let (container, alias) = text.split_once(':').unwrap_or((text, text));
+    if container.is_empty() {
+        return Err(Invalid::new(text, "the name of the container is missing"));
+    }
+    // A part that is missing or one too many is no host name either.
+    let alias = super::hostname(alias).map_err(|error| Invalid::new(text, error.why))?;
+    Ok(Link { container: container.to_owned(), alias })
 }
 
 /// An IPv4 or IPv6 address.

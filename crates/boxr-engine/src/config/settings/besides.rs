@@ -47,6 +47,9 @@ pub(super) static SETTINGS: &[Setting] = &[
         }
         add(&mut raw.requires, names)
     }),
+    same("link", "NAME or NAME:ALIAS of another container", E("[\"db:store\"]"), |raw, node, _| {
+        add(&mut raw.container.links, node.each(|node| grammar::link(node.text()?))?)
+    }),
     same("read-only-tmpfs", BOOL, E("true"), |raw, node, _| put(&mut raw.read_only_tmpfs, node.boolean()?)),
     same("conmon-pidfile", FILE, E("\"/run/monitor.pid\""), |raw, node, base| {
         put(&mut raw.monitor_pidfile, base.absolute(node.text()?)?)

@@ -73,9 +73,6 @@ pub(super) static CREATE: Command = Command {
     ..Command::new("create", Section::Life, "Make a box without starting it", commands::create::run)
 };
 
-/// Flags of docker's run that a later version is to have.
-pub static LATER: &[&str] = &["link"];
-
 pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a TOML or JSON file")
     .short('f')
     .complete(Complete::File)
@@ -306,6 +303,14 @@ pub static SETTINGS: &[Flag] = &[
         .complete(Complete::File),
     Flag::value("shm-size", "SIZE", "Size of /dev/shm (default 64m)").group(FILES),
     Flag::value("add-host", "NAME:ADDRESS", "Add a line to /etc/hosts").group(NAMES).repeat(),
+    Flag::value("link", "NAME[:ALIAS]", "Name another container in /etc/hosts; sets no variables")
+        .group(NAMES)
+        .repeat()
+        .complete(Complete::Container)
+        .doc(
+            "A running container on a network of this one's: ALIAS, its name and its short id are in /etc/hosts, also when it \
+                starts again with another address. No variables of the environment tell of it, unlike docker's.",
+        ),
     Flag::switch("no-hosts", "Leave /etc/hosts as it is in the image").group(NAMES),
     Flag::value("dns", "ADDRESS", "Name servers in place of the host's").group(NAMES).repeat(),
     Flag::value("dns-search", "DOMAIN", "Domains that names are looked up in; . is none")
