@@ -97,6 +97,16 @@ pub enum Error {
         /// The address.
         address: IpAddr,
     },
+    /// An address of the network's that no computer has.
+    #[error(
+        "network {network}: address {address} is the first or the last of its subnet, which nobody can have"
+    )]
+    AddressNobodys {
+        /// The network.
+        network: String,
+        /// The address.
+        address: IpAddr,
+    },
     /// A port that is taken.
     #[error("port {port} is in use{}", owner.as_ref().map(|owner| format!(" by {owner}")).unwrap_or_default())]
     PortTaken {

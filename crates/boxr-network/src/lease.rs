@@ -56,7 +56,11 @@ impl Networks {
         let Some(address) = wanted else { return self.take_any(network, pool, id, is_alive) };
         let taken = |owner: String| Error::AddressTaken { network: name.clone(), address, owner };
         if !pool.subnet.is_host(address) {
-            return Err(Error::AddressOutside { network: name.clone(), address });
+            let network = name.clone();
+            return Err(match pool.subnet.contains(address) {
+                true => Error::AddressNobodys { network, address },
+                false => Error::AddressOutside { network, address },
+            });
         }
         if pool.gateway == Some(address) {
             return Err(taken("the network itself, as its gateway".to_owned()));

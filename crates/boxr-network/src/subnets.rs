@@ -1,13 +1,40 @@
 //! Which subnets, gateways and ranges a new network gets: those that were asked for, if they go together, and free
 //! ones for the rest.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::Subnet;
 use crate::definition::{Definition, Driver, Pool};
 use crate::error::Error;
 use crate::link::Links;
 use crate::networks::{CreateRequest, random};
+
+/// What no container can have an address of, and why.
+const NOBODYS: [(IpAddr, u8, &str); 5] = [
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8, "addresses of 0.0.0.0/8 are nobody's (RFC 1122)"),
+    (
+        IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)),
+        8,
+        "addresses of 127.0.0.0/8 are each computer's own (RFC 1122)",
+    ),
+    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4, "addresses of 224.0.0.0/4 are groups' (RFC 1112)"),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)),
+        10,
+        "addresses of fe80::/10 are each link's own (RFC 4291)",
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)),
+        8,
+        "addresses of ff00::/8 are groups' (RFC 4291)",
+    ),
+];
+
+/// Why no container can have an address of this subnet, or of a part of it.
+fn reserved(subnet: &Subnet) -> Option<&'static str> {
+    let is_in = |base, prefix| Subnet::of(base, prefix).is_some_and(|other| other.overlaps(subnet));
+    NOBODYS.into_iter().find(|(base, prefix, _)| is_in(*base, *prefix)).map(|(_, _, why)| why)
+}
 
 /// Subnets of which no address is in use.
 pub(crate) struct Chooser {
@@ -45,6 +72,9 @@ impl Chooser {
                     &subnet.to_string(),
                     "it has no room for a gateway and a container, or is everything",
                 ));
+            }
+            if let Some(why) = reserved(subnet) {
+                return Err(Error::invalid("subnet", &subnet.to_string(), why));
             }
             if let Some(other) = self.conflict(subnet) {
                 return Err(Error::Overlap { subnet: *subnet, other: other.to_owned() });
@@ -159,6 +189,12 @@ mod tests {
         for (subnets, gateways, ranges) in [
             (vec!["10.5.0.0/16", "10.5.9.0/24"], vec![], vec![]),
             (vec!["10.5.0.0/31"], vec![], vec![]),
+            (vec!["0.1.0.0/24"], vec![], vec![]),
+            (vec!["127.5.0.0/24"], vec![], vec![]),
+            (vec!["224.0.0.0/24"], vec![], vec![]),
+            (vec!["128.0.0.0/1"], vec![], vec![]),
+            (vec!["fe80::/64"], vec![], vec![]),
+            (vec!["ff05::/64"], vec![], vec![]),
             (vec!["10.5.0.0/16"], vec!["10.6.0.1"], vec![]),
             (vec!["10.5.0.0/16"], vec!["10.5.0.0"], vec![]),
             (vec!["10.5.0.0/16"], vec!["10.5.0.1", "10.5.0.2"], vec![]),

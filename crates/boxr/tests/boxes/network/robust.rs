@@ -148,6 +148,8 @@ fn a_full_or_senseless_network_starts_nothing(t: &Sandbox) {
     lab.boxr(t, second).run().exits(125).blames("all addresses of 10.5.0.0/30 are in use");
     let taken = ["run", "--network", "tiny", "--ip", "10.5.0.2", "--", "true"];
     lab.boxr(t, taken).run().exits(125).blames("10.5.0.2 is in use by container");
+    let nobodys = ["run", "--network", "tiny", "--ip", "10.5.0.3", "--", "true"];
+    lab.boxr(t, nobodys).run().exits(125).blames("10.5.0.3 is the first or the last of its subnet");
     lab.boxr(t, ["ps", "-a", "--format", "{{.Names}}"]).run().ok().prints("one\n");
     // The port that it had for a moment is free.
     lab.boxr(t, ["run", "-p", "8080:80", "--", "true"]).run().ok();
@@ -156,6 +158,8 @@ fn a_full_or_senseless_network_starts_nothing(t: &Sandbox) {
         (vec!["--ipv6", "-o", "mtu=1200"], "IPv6 needs 1280"),
         (vec!["--subnet", "10.5.0.0/29"], "overlaps"),
         (vec!["--subnet", "192.0.2.0/25"], "route"),
+        (vec!["--subnet", "224.0.0.0/24"], "groups"),
+        (vec!["--subnet", "fe80::/64"], "each link's own"),
     ] {
         lab.boxr(t, ["network", "create"]).args(&flags).arg("no").run().exits(1).blames(told);
     }
