@@ -21,6 +21,13 @@ pub(crate) fn path(choice: &CgroupChoice, id: &str, host: &Host) -> Option<PathB
     }
 }
 
+/// A path without a directory that boxes share, for one that starts and ends often: with version 1 making that directory
+/// and removing it again costs as much as the box's own, in each hierarchy. `None` with version 2 alone, where
+/// the shared one is made where controllers are handed down.
+pub(crate) fn of_one(id: &str, host: &Host) -> Option<PathBuf> {
+    (host.layout() != Layout::Unified).then(|| PathBuf::from(format!("boxr-{id}")))
+}
+
 /// The place that the path is.
 ///
 /// # Errors

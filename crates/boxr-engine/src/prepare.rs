@@ -313,7 +313,8 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
         return Ok(CgroupPlan::Inherit);
     }
     let host = boxr_cgroup::Host::detect()?;
-    let path = place::path(&options.cgroup, id, &host);
+    let own = options.sandbox.is_some() && !said && within.is_none();
+    let path = place::path(&options.cgroup, id, &host).or_else(|| place::of_one(id, &host).filter(|_| own));
     let mut resources = limited.then(|| resources::of(&options.limits)).transpose()?;
     if let (true, Some(resources)) = (guarded, &mut resources) {
         let rules = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
@@ -321,8 +322,9 @@ fn cgroup(options: &BoxOptions, spec: &Spec, id: &str, manner: &Manner) -> Resul
     }
     let request = boxr_cgroup::Request {
         resources: resources.as_ref(),
-        // Without limits it is a convenience: such a box can also be paused by signals.
-        need: if limited || said { Need::Required } else { Need::IfPossible },
+        // Without limits it is a convenience: such a box can also be paused by signals. A sandbox's limits can be kept
+        // otherwise, so that what stands in the way has to show now.
+        need: if (limited || said) && !own { Need::Required } else { Need::IfPossible },
         within: within.map(|(name, location)| boxr_cgroup::Within { name, location }),
         devices: if guarded { DeviceDefaults::Container } else { DeviceDefaults::None },
         place: place::of(&options.cgroup, path.as_deref(), id)?,

@@ -52,7 +52,9 @@ struct Lookup<'a> {
 
 impl Lookup<'_> {
     fn user(&self, spec: &UserSpec, extra: Vec<u32>) -> Result<User, ConfigError> {
-        let passwd = if *self.root == Root::Host { table(PASSWD) } else { Vec::new() };
+        // Who is said by numbers alone need not be there.
+        let is_known = matches!((&spec.user, &spec.group), (Id::Number(_), Some(_)));
+        let passwd = if *self.root == Root::Host && !is_known { table(PASSWD) } else { Vec::new() };
         let entry = passwd.iter().find(|fields| match &spec.user {
             Id::Number(uid) => field_number(fields, 2) == Some(*uid),
             Id::Name(name) => fields.first() == Some(name),

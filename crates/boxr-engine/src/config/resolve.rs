@@ -2,7 +2,7 @@
 
 mod lifetime;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use boxr_sys::namespace::NamespaceKind;
@@ -485,12 +485,11 @@ fn check_mounts(raw: &RawRun, namespaces: &Namespaces) -> Result<(), ConfigError
     for (said, flag) in about {
         needs_new(namespaces, NamespaceKind::Mount, said, flag, "it would change the mounts of another")?;
     }
-    for (index, mount) in raw.mounts.iter().enumerate() {
-        if raw.mounts[..index].iter().any(|other| other.destination == mount.destination) {
-            return Err(ConfigError::RepeatedMount { destination: mount.destination.clone() });
-        }
+    let mut places = BTreeSet::new();
+    match raw.mounts.iter().find(|mount| !places.insert(mount.destination.as_path())) {
+        Some(mount) => Err(ConfigError::RepeatedMount { destination: mount.destination.clone() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 pub(super) fn id_mapping(raw: &RawRun) -> IdMapping {

@@ -174,16 +174,14 @@ impl Files {
     fn protect(&mut self, secrets: &Secrets, allowed: &[PathBuf]) {
         let roots: Vec<PathBuf> = self.view.writable().map(Path::to_owned).collect();
         for root in roots.iter().filter(|root| root.is_dir()) {
-            let mut candidates: Vec<PathBuf> = secrets.protected.iter().map(|path| root.join(path)).collect();
-            let mut there = present::of(&candidates);
-            let of_repository = repository::runs_from(root);
-            there.extend(of_repository.iter().cloned());
-            candidates.extend(of_repository);
-            for path in candidates {
+            let known: Vec<PathBuf> = secrets.protected.iter().map(|path| root.join(&**path)).collect();
+            let there = present::of(&known);
+            let of_repository = repository::runs_from(root).into_iter().map(|path| (path, true));
+            for (path, is_there) in known.into_iter().zip(there).chain(of_repository) {
                 if allowed.contains(&path) || lies_in(&path, allowed.iter().filter(|dir| *dir != root)) {
                     continue;
                 }
-                match Some(&path).filter(|path| there.contains(*path)).and_then(|path| present::real(path)) {
+                match is_there.then(|| present::real(&path)).flatten() {
                     Some(real) if self.view.sight(&real) == Sight::Writable => {
                         self.protect_one(root, &path, &real)
                     }
@@ -218,15 +216,17 @@ impl Files {
     ) -> Result<(), SandboxError> {
         let whole = secrets.hidden.iter().map(|path| match path.strip_prefix("~/") {
             Some(below) => home.join(below),
-            None => PathBuf::from(path),
+            None => PathBuf::from(&**path),
         });
         let candidates: Vec<PathBuf> = whole.filter(|path| self.view.shows(path)).collect();
-        let mut hidden: Vec<PathBuf> =
-            present::of(&candidates).iter().filter_map(|path| present::real(path)).collect();
+        let found = candidates.iter().zip(present::of(&candidates)).filter(|(_, there)| *there);
+        let mut hidden: Vec<PathBuf> = found.filter_map(|(path, _)| present::real(path)).collect();
         hidden.extend(self.by_other_names(&hidden, directory)?);
         hidden.extend(sockets::shown(&self.view).map_err(|error| {
             SandboxError::refused("sockets", format!("/proc/net/unix cannot be read: {error}"), "")
         })?);
+        hidden.sort_unstable();
+        hidden.dedup();
         hidden.retain(|path| !allowed.contains(path) && self.view.shows(path) && is_within_reach(path));
         for path in &said.hide {
             let real = resolved("--hide", path, &self.view)?;

@@ -90,10 +90,9 @@ impl SandboxOptions {
 
     /// What a person is to know when the command has ended, a line each.
     pub fn afterwards(&self) -> Vec<String> {
-        let there = present::of(&self.watched);
-        let appeared = self.watched.iter().filter(|path| there.contains(*path));
+        let appeared = self.watched.iter().zip(present::of(&self.watched)).filter(|(_, there)| *there);
         appeared
-            .map(|path| {
+            .map(|(path, _)| {
                 format!("{} was made in the sandbox: look at it before the host uses it", path.display())
             })
             .collect()

@@ -321,8 +321,8 @@ fn without_secrets(said: &Said, raw: &RawRun, secrets: &Secrets, caller: &Caller
         said.allow_env.iter().any(|pattern| secrets::matches(pattern, name))
             || raw.env.iter().any(|(known, value)| known == name && value.is_none())
     };
-    let mut caller = caller.clone();
-    caller.env.retain(|(name, _)| is_passed(name) || !secrets.removes(name));
+    let (mut caller, removals) = (caller.clone(), secrets.removals());
+    caller.env.retain(|(name, _)| is_passed(name) || !removals.have(name));
     caller
 }
 

@@ -10,7 +10,6 @@ use oci_spec::runtime::{
 };
 
 use super::Sockets;
-use crate::image::Seccomp;
 
 /// Not there in a sandbox.
 const REFUSED: [&str; 6] =
@@ -40,15 +39,7 @@ const EACCES: u32 = 13;
 /// # Errors
 /// Never, unless boxr's own profile is wrong.
 pub(super) fn profile(sockets: Sockets) -> Result<LinuxSeccomp, String> {
-    let profile = crate::image::seccomp::of(&Seccomp::Default, &[])?;
-    let mut profile = profile.ok_or("there is no default profile")?;
-    let mut calls = profile.syscalls().clone().unwrap_or_default();
-    for call in &mut calls {
-        let mut names = call.names().clone();
-        names.retain(|name| !REFUSED.contains(&name.as_str()) && !COMPARED.contains(&name.as_str()));
-        call.set_names(names);
-    }
-    calls.retain(|call| !call.names().is_empty());
+    let mut calls = Vec::new();
     let refusals: [(&str, usize, &[u64], u32); 4] = [
         ("ioctl", 1, &TERMINAL, EIO),
         ("ptrace", 0, &TRACING, EACCES),
@@ -62,8 +53,8 @@ pub(super) fn profile(sockets: Sockets) -> Result<LinuxSeccomp, String> {
         let same = compared(0, LinuxSeccompOperator::ScmpCmpMaskedEq, LOW_HALF, *domain)?;
         calls.push(entry("socket", same, LinuxSeccompAction::ScmpActAllow, None));
     }
-    profile.set_syscalls(Some(calls));
-    Ok(profile)
+    let is_left_out = |name: &str| REFUSED.contains(&name) || COMPARED.contains(&name);
+    Ok(crate::image::seccomp::stricter(is_left_out, calls))
 }
 
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`, and what tells of the network (`AF_NETLINK`). Of others some are in no network

@@ -1,5 +1,6 @@
 //! What is kept from a command: the lists of `secrets.txt`, and what the machine's and the person's files add.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The lists that boxr comes with.
@@ -11,11 +12,11 @@ const SYSTEM: &str = "/etc/boxr/sandbox.conf";
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     /// Paths that are hidden, absolute or with `~/` for the home directory.
-    pub hidden: Vec<String>,
+    pub hidden: Vec<Cow<'static, str>>,
     /// Patterns of variables that are removed.
-    pub variables: Vec<String>,
+    pub variables: Vec<Cow<'static, str>>,
     /// Paths below a writable directory that stay read-only.
-    pub protected: Vec<String>,
+    pub protected: Vec<Cow<'static, str>>,
 }
 
 /// A line of a file that is none of its kind.
@@ -37,11 +38,11 @@ impl Secrets {
     /// A file that is not of this form: it is not known what it was to hide.
     pub fn load(config: Option<&Path>) -> Result<Self, BadLine> {
         let mut secrets = Self::default();
-        secrets.add(Path::new("secrets.txt"), SHIPPED)?;
+        secrets.add(Path::new("secrets.txt"), SHIPPED, Cow::Borrowed)?;
         let own = config.map(|dir| dir.join("boxr/sandbox.conf"));
         for file in std::iter::once(PathBuf::from(SYSTEM)).chain(own) {
             match std::fs::read_to_string(&file) {
-                Ok(text) => secrets.add(&file, &text)?,
+                Ok(text) => secrets.add(&file, &text, |line| Cow::Owned(line.to_owned()))?,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(BadLine { file, line: 0, text: error.to_string() }),
             }
@@ -49,7 +50,12 @@ impl Secrets {
         Ok(secrets)
     }
 
-    fn add(&mut self, file: &Path, text: &str) -> Result<(), BadLine> {
+    fn add<'t>(
+        &mut self,
+        file: &Path,
+        text: &'t str,
+        keep: impl Fn(&'t str) -> Cow<'static, str>,
+    ) -> Result<(), BadLine> {
         let mut list = None;
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -62,11 +68,11 @@ impl Secrets {
                 ("[variables]", list) => *list = Some(1),
                 ("[protected]", list) => *list = Some(2),
                 (path, Some(0)) if path.starts_with('/') || path.starts_with("~/") => {
-                    self.hidden.push(path.to_owned());
+                    self.hidden.push(keep(path));
                 }
-                (pattern, Some(1)) => self.variables.push(pattern.to_owned()),
+                (pattern, Some(1)) => self.variables.push(keep(pattern)),
                 (path, Some(2)) if !path.starts_with('/') && !path.split('/').any(|part| part == "..") => {
-                    self.protected.push(path.to_owned());
+                    self.protected.push(keep(path));
                 }
                 _ => return Err(bad()),
             }
@@ -74,10 +80,29 @@ impl Secrets {
         Ok(())
     }
 
-    /// Whether a variable of this name is removed.
-    pub fn removes(&self, name: &str) -> bool {
-        self.variables.iter().any(|pattern| matches(pattern, name))
+    /// What is removed of the environment.
+    pub fn removals(&self) -> Removals<'_> {
+        Removals(self.variables.iter().map(|pattern| (letters(pattern), &**pattern)).collect())
     }
+}
+
+/// Patterns of variables, each with the letters in it.
+#[derive(Debug)]
+pub(super) struct Removals<'s>(Vec<(u64, &'s str)>);
+
+impl Removals<'_> {
+    /// Whether a variable of this name is removed.
+    pub fn have(&self, name: &str) -> bool {
+        let has = letters(name);
+        self.0.iter().any(|(needs, pattern)| needs & !has == 0 && matches(pattern, name))
+    }
+}
+
+/// A bit for each letter in `text`, upper and lower case alike: a name that lacks one of a pattern's is not as it says.
+/// Which letters share a bit is no matter.
+fn letters(text: &str) -> u64 {
+    let bit = |letter: u8| if letter == b'*' { 0 } else { 1 << (letter.to_ascii_uppercase() % 64) };
+    text.bytes().fold(0, |bits, letter| bits | bit(letter))
 }
 
 /// Whether `name` is as `pattern` says, where `*` stands for any letters; upper and lower case are the same.
@@ -115,10 +140,10 @@ mod tests {
         for name in
             ["GITHUB_TOKEN", "aws_secret_access_key", "NPM_CONFIG__AUTH", "SSH_AUTH_SOCK", "https_proxy"]
         {
-            assert!(secrets.removes(name), "{name}");
+            assert!(secrets.removals().have(name), "{name}");
         }
         for name in ["PATH", "HOME", "LANG", "TERM", "CARGO_HOME", "EDITOR", "AUTHOR"] {
-            assert!(!secrets.removes(name), "{name}");
+            assert!(!secrets.removals().have(name), "{name}");
         }
     }
 
@@ -128,6 +153,7 @@ mod tests {
             [("*", ""), ("A*", "a"), ("*_KEY*", "X_key_2"), ("*ab*ac", "abaabac"), ("A**B", "ab"), ("", "")]
         {
             assert!(matches(pattern, name), "{pattern} {name}");
+            assert_eq!(letters(pattern) & !letters(name), 0, "{pattern} {name}");
         }
         for (pattern, name) in [("", "a"), ("A", ""), ("A*B", "abc"), ("*_KEY", "KEY"), ("*ab*ac", "abaab")] {
             assert!(!matches(pattern, name), "{pattern} {name}");
@@ -139,7 +165,10 @@ mod tests {
         for text in
             ["~/.ssh", "[hidden]\nrelative", "[protected]\n/absolute", "[protected]\na/../b", "[hiden]\n/x"]
         {
-            assert!(Secrets::default().add(Path::new("x"), text).is_err(), "{text}");
+            assert!(
+                Secrets::default().add(Path::new("x"), text, |line| Cow::Owned(line.to_owned())).is_err(),
+                "{text}"
+            );
         }
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("boxr")).unwrap();
@@ -149,6 +178,9 @@ mod tests {
         )
         .unwrap();
         let secrets = Secrets::load(Some(dir.path())).unwrap();
-        assert!(secrets.hidden.contains(&"~/own # not a comment".to_owned()) && secrets.removes("OWN_X"));
+        assert!(
+            secrets.hidden.contains(&Cow::Borrowed("~/own # not a comment"))
+                && secrets.removals().have("OWN_X")
+        );
     }
 }

@@ -24,7 +24,8 @@ pub(super) struct View {
 impl View {
     /// Says how `path` and what is below it are seen, unless something further down says otherwise.
     pub fn set(&mut self, path: &Path, sight: Sight) {
-        self.parts.retain(|(known, _)| known != path);
+        // By their letters, as `holds` has it.
+        self.parts.retain(|(known, _)| known.as_os_str() != path.as_os_str());
         self.parts.push((path.to_owned(), sight));
     }
 

@@ -3,7 +3,7 @@
 mod calls;
 mod profile;
 
-use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction};
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSyscall};
 
 use self::profile::Place;
 use super::options::Seccomp;
@@ -21,13 +21,25 @@ pub(crate) fn of(chosen: &Seccomp, capabilities: &[&str]) -> Result<Option<Linux
     }
 }
 
+/// The default of a container without capabilities, with `others` for the calls of which `is_left_out` is true.
+pub(crate) fn stricter(is_left_out: impl Fn(&str) -> bool, others: Vec<LinuxSyscall>) -> LinuxSeccomp {
+    let place = Place { capabilities: &[], processor: processor(), kernel: kernel() };
+    let entries = calls::entries().into_iter().filter_map(|entry| entry.without(&is_left_out));
+    profile_of(&place, entries.filter_map(|entry| entry.into_spec(&place)).chain(others).collect())
+}
+
 fn default_profile(place: &Place<'_>) -> LinuxSeccomp {
+    let entries = calls::entries().into_iter();
+    profile_of(place, entries.filter_map(|entry| entry.into_spec(place)).collect())
+}
+
+fn profile_of(place: &Place<'_>, calls: Vec<LinuxSyscall>) -> LinuxSeccomp {
     let mut seccomp = LinuxSeccomp::default();
     seccomp
         .set_default_action(LinuxSeccompAction::ScmpActErrno)
         .set_default_errno_ret(Some(1))
         .set_architectures(Some(architectures(place.processor)))
-        .set_syscalls(Some(calls::entries().iter().filter_map(|entry| entry.to_spec(place)).collect()))
+        .set_syscalls(Some(calls))
         .set_flags(None)
         .set_listener_path(None)
         .set_listener_metadata(None);

@@ -59,6 +59,12 @@ impl Entry {
         self
     }
 
+    /// The same without names for which `is_left_out`; `None` where none is left.
+    pub fn without(mut self, is_left_out: impl Fn(&str) -> bool) -> Option<Self> {
+        self.names.retain(|name| !is_left_out(name));
+        (!self.names.is_empty()).then_some(self)
+    }
+
     /// What it depends on.
     #[cfg(test)]
     pub fn capabilities(&self) -> Vec<String> {
@@ -67,7 +73,7 @@ impl Entry {
     }
 
     /// As the specification words it; `None` where it does not count.
-    pub fn to_spec(&self, place: &Place<'_>) -> Option<LinuxSyscall> {
+    pub fn into_spec(self, place: &Place<'_>) -> Option<LinuxSyscall> {
         if !place.meets(&self.condition) {
             return None;
         }
@@ -76,7 +82,7 @@ impl Entry {
             Some(comparison) => Some(vec![comparison.to_spec()?]),
             None => None,
         };
-        call.set_names(self.names.clone()).set_args(args);
+        call.set_names(self.names).set_args(args);
         match self.verdict {
             Verdict::Allow => call.set_action(LinuxSeccompAction::ScmpActAllow).set_errno_ret(None),
             Verdict::Fails(number) => {
