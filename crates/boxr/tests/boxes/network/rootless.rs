@@ -15,6 +15,16 @@ pub const TESTS: &[Test] = &[
     test!(the_helper_of_a_killed_boxr_is_ended, ROOT, NET, PASTA, SETPRIV),
     test!(what_a_user_cannot_have_is_named, ROOT, NET, PASTA, SETPRIV),
     test!(a_container_with_other_ids_has_networks, ROOT, NET, BUSYBOX, PASTA, SETPRIV, NEWUIDMAP, SHARED),
+    test!(
+        a_users_link_leads_where_networks_are_shared,
+        ROOT,
+        NET,
+        BUSYBOX,
+        PASTA,
+        SETPRIV,
+        NEWUIDMAP,
+        SHARED
+    ),
 ];
 
 const NEWUIDMAP: Need = Need::Tool(Tool::Newuidmap);
@@ -152,6 +162,47 @@ fn a_container_with_other_ids_has_networks(t: &Sandbox) {
     lab.boxr_as_user(t, &home, ["rmi", "bb"]).run().ok();
     server.signal(Signal::TERM);
     server.finish();
+    assert_nothing_left(&home);
+    lab.end(t);
+}
+
+fn a_users_link_leads_where_networks_are_shared(t: &Sandbox) {
+    let lab = Lab::for_users();
+    lab.give_ids(t);
+    let home = lab.home(t);
+    let (root, archive) = (t.rootfs("image"), t.path("image.tar"));
+    Cmd::new("tar").args(["-C", &root, "-cf", archive.to_str().unwrap(), "."]).run().ok();
+    lab.boxr_as_user(t, &home, ["import", archive.to_str().unwrap(), "bb"]).run().ok();
+    lab.boxr_as_user(t, &home, ["network", "create", "blue"]).run().ok();
+    let start = |name: &str, flags: &[&str]| {
+        let run = lab.boxr_as_user(t, &home, ["run", "-d", "--name", name]).args(flags);
+        run.args(["bb", "sleep", "1000"]).run()
+    };
+    start("alone", &["--network", "bridge"]).ok();
+    start("web", &["--network", "bridge", "--link", "alone"]).exits(125).blames("do not reach each other");
+    start("web", &["--network", "blue", "--link", "alone"])
+        .exits(125)
+        .blames("none of this container's networks");
+    start("db", &["--network", "blue"]).ok();
+    // Whose root is the caller, and whose root is nobody that he is.
+    start("web", &["--network", "blue", "--link", "db:store"]).ok();
+    start("strange", &["--network", "blue", "--link", "db:store", "--userns", "nomap"]).ok();
+    for restarts in [false, true] {
+        if restarts {
+            lab.boxr_as_user(t, &home, ["restart", "-t", "0", "db"]).run().ok();
+        }
+        let template = "{{.NetworkSettings.Networks.blue.IPAddress}}";
+        let address = lab.boxr_as_user(t, &home, ["inspect", "-f", template, "db"]).run().ok().word();
+        for name in ["web", "strange"] {
+            let cat = ["exec", name, "cat", "/etc/hosts"];
+            let hosts = lab.boxr_as_user(t, &home, cat).run().ok().text();
+            assert!(hosts.contains(&format!("{address}\tstore ")), "{hosts}");
+            assert_eq!(hosts.matches("store").count(), 1, "{hosts}");
+        }
+    }
+    lab.boxr_as_user(t, &home, ["rm", "-f", "strange", "web", "db", "alone"]).run().ok();
+    lab.boxr_as_user(t, &home, ["network", "rm", "blue"]).run().ok();
+    lab.boxr_as_user(t, &home, ["rmi", "bb"]).run().ok();
     assert_nothing_left(&home);
     lab.end(t);
 }
