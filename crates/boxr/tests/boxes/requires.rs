@@ -54,17 +54,17 @@ fn who_is_not_there_is_not_required(t: &Sandbox) {
     t.boxr(create).run().exits(125).blames("--requires nobody: no such box");
     t.run(["--requires", "nobody", "--", "true"]).run().exits(125).blames("no such box");
     t.run(["--requires", "a,,b", "--", "true"]).run().exits(125).blames("a name is missing");
-    // Required, but of those that go with their end.
-    t.boxr(["run", "-d", "--rm", "--name", "a", "--", "sleep", "1000"]).run().ok();
-    t.boxr(["create", "--name", "b", "--requires", "a", "--", "true"]).run().ok();
-    t.boxr(["stop", "-t", "0", "a"]).run().ok();
-    boxr_testing::wait_until("it has gone", || !t.boxr(["inspect", "a"]).run().status.success());
+    // No name that could begin an id. Required, but of those that go with their end.
+    t.boxr(["run", "-d", "--rm", "--name", "one", "--", "sleep", "1000"]).run().ok();
+    t.boxr(["create", "--name", "b", "--requires", "one", "--", "true"]).run().ok();
+    t.boxr(["stop", "-t", "0", "one"]).run().ok();
+    boxr_testing::wait_until("it has gone", || !t.boxr(["inspect", "one"]).run().status.success());
     t.boxr(["start", "b"]).run().exits(1).blames("no such box");
     t.boxr(["rm", "b"]).run().ok();
     // One that does not start keeps others from it, and is what the error is about.
-    t.boxr(["create", "--name", "a", "--", "/no/such/program"]).run().ok();
-    t.run(["--rm", "--requires", "a", "--", "true"]).run().exits(127).blames("/no/such/program");
-    t.remove(["a"]);
+    t.boxr(["create", "--name", "one", "--", "/no/such/program"]).run().ok();
+    t.run(["--rm", "--requires", "one", "--", "true"]).run().exits(127).blames("/no/such/program");
+    t.remove(["one"]);
     nothing_left(t);
 }
 
