@@ -287,7 +287,12 @@ fn limits(raw: &mut RawRun, said: &Said) -> Limits {
 /// Namespaces and rights.
 fn confine(raw: &mut RawRun, caller: &Caller, network: &Network) {
     for kind in NamespaceKind::ALL {
-        let shared = kind == NamespaceKind::Network && *network == Network::Hosts;
+        let shared = match kind {
+            NamespaceKind::Network => *network == Network::Hosts,
+            // Kernels without it (CONFIG_TIME_NS) take nothing from a sandbox: it bounds no right.
+            NamespaceKind::Time => !Path::new("/proc/self/ns/time").exists(),
+            _ => false,
+        };
         raw.set_namespace(kind, if shared { NamespaceMode::Host } else { NamespaceMode::New });
     }
     let ids = caller.ids();

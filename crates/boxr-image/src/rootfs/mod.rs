@@ -87,6 +87,9 @@ impl Overlay<'_> {
         let lower = self.lower()?;
         match self.mount_upon(&lower, self.changes.map(open_changes).transpose()?) {
             Err(RootfsError { errno: Errno::INVAL, .. }) if self.shifted_by.is_some() => {
+                // The attempt may have left its mark.
+                let marked = self.changes.filter(|_| self.options.contains(&VOLATILE));
+                marked.map_or(Ok(()), forget_volatile)?;
                 attached::mount(self, &lower)
             }
             mounted => mounted,
