@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
     test!(senseless_limits_are_named),
     test!(processes_that_are_entered_are_limited_too, Need::Controller(Controller::Pids)),
     test!(limits_are_changed_while_it_runs, MEMORY, Need::Controller(Controller::Pids)),
+    test!(a_later_limit_leaves_no_group, MEMORY, Need::Controller(Controller::Pids)),
     test!(what_cannot_be_changed_is_said),
     test!(memory_is_left_to_a_box, MEMORY),
     test!(what_one_version_lacks_is_named, MEMORY),
@@ -78,6 +79,19 @@ fn limits_are_changed_while_it_runs(t: &Sandbox) {
     t.boxr(["restart", "-t", "0", "limited"]).run().ok();
     assert_eq!((memory(), tasks()), ("100663296".to_owned(), "20".to_owned()));
     t.remove(["limited"]);
+}
+
+/// On version 1 it is a further group, which boxr in the foreground learns of from the box's state.
+fn a_later_limit_leaves_no_group(t: &Sandbox) {
+    let args = ["--name", "limited", "--memory", "64m", "--", "sh", "-c", "echo up; exec sleep 1000"];
+    let mut running = t.run(args).spawn();
+    running.expect("up");
+    t.boxr(["update", "--pids-limit", "20", "limited"]).run().ok();
+    let made = ["memory", "pids"].map(|controller| group(t, "limited", controller));
+    assert!(made.iter().all(|group| group.is_dir()), "{made:?}");
+    t.boxr(["kill", "limited"]).run().ok();
+    running.finish().exits(137);
+    assert!(!made.iter().any(|group| group.exists()), "{made:?}");
 }
 
 fn memory_is_left_to_a_box(t: &Sandbox) {
