@@ -5,20 +5,21 @@
 //! is rolled back whole.
 
 mod helped;
+mod host;
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::{MacAddress, Subnet};
+use crate::address::MacAddress;
 use crate::attachment::{Attachment, Endpoint, short};
 use crate::definition::{Definition, Driver};
 use crate::error::{Collected, Error};
 use crate::files::{self, Lock, Sharing};
 use crate::firewall::Firewall;
 use crate::helper::{self, Helper};
-use crate::host_side::{self, HostLoopback, HostSide};
+use crate::host_side::{HostLoopback, HostSide};
 use crate::link::Links;
 use crate::networks::{IsAlive, Networks};
 use crate::port::PortSpec;
@@ -126,7 +127,7 @@ impl Networks {
         self.detach(request.id)?;
         match request.means {
             Means::Helper => return self.reserve_help(attachment, request, is_alive),
-            Means::Kernel => check_no_loopback(request.networks)?,
+            Means::Kernel => host::check_no_loopback(request.networks)?,
             Means::Realm => {}
         }
         let attachment = Attachment { realm: request.means == Means::Realm, ..attachment };
@@ -147,14 +148,25 @@ impl Networks {
         Ok(reservation)
     }
 
-    /// What others have published; what dead ones had is given back.
-    pub(crate) fn others(&self, id: &str, is_alive: &IsAlive<'_>) -> Result<Vec<Attachment>, Error> {
+    /// What others have published; what dead ones had of the `wanted` ports is given back. Whether the rest of them live
+    /// is not asked: that takes several files of each.
+    pub(crate) fn others(
+        &self,
+        id: &str,
+        wanted: &[PortSpec],
+        is_alive: &IsAlive<'_>,
+    ) -> Result<Vec<Attachment>, Error> {
         let mut others = Vec::new();
         for other in self.attachments()? {
             if other.id == id || other.published.is_empty() {
                 continue;
             }
-            if is_alive(&other.id) { others.push(other) } else { self.detach(&other.id)? }
+            let has = |spec: &PortSpec| other.published.iter().any(|port| spec.asks_for(port));
+            if !wanted.iter().any(has) || is_alive(&other.id) {
+                others.push(other);
+            } else {
+                self.detach(&other.id)?;
+            }
         }
         Ok(others)
     }
@@ -345,51 +357,7 @@ impl Networks {
     }
 }
 
-/// Root's containers are on bridges, and what is behind a bridge is not the loopback interface.
-fn check_no_loopback(networks: &[NetworkUse]) -> Result<(), Error> {
-    match networks.iter().find(|network| network.host_loopback.is_some()) {
-        Some(network) => Err(Error::Unsupported {
-            network: network.name.clone(),
-            why: "only a helper without root leads to the host's loopback interface; as root let the service listen \
-                  on the network's gateway, which host.containers.internal stands for"
-                .to_owned(),
-        }),
-        None => Ok(()),
-    }
-}
-
 impl Reservation<'_> {
-    /// Where a container on networks of the user's realm reaches the host.
-    fn look_for_host(&mut self, uses: &[NetworkUse]) -> Result<(), Error> {
-        let asked = uses.iter().zip(&self.attachment.endpoints);
-        let asked = asked.filter_map(|(wanted, endpoint)| Some((wanted.host_loopback?, endpoint))).next();
-        let Some((loopback, asked)) = asked else {
-            let leads_out = self.attachment.endpoints.iter().any(|endpoint| !endpoint.internal);
-            self.attachment.host = leads_out.then(host_side::address_of_host).flatten();
-            return Ok(());
-        };
-        let unsupported =
-            |why: &str| Error::Unsupported { network: asked.network.clone(), why: why.to_owned() };
-        if asked.internal {
-            return Err(unsupported("nothing leads out of it, nor to the host's loopback interface"));
-        }
-        let side = loopback.side();
-        let is_in = |endpoint: &Endpoint| {
-            let subnets =
-                endpoint.addresses.iter().filter_map(|(address, prefix)| Subnet::of(*address, *prefix));
-            subnets.into_iter().any(|subnet| subnet.contains(side.at.into()))
-        };
-        if self.attachment.endpoints.iter().any(is_in) {
-            return Err(unsupported(&format!(
-                "the host's loopback interface cannot be at {}: that is a subnet's of the container",
-                side.at
-            )));
-        }
-        self.attachment.host = Some(side.at.into());
-        self.attachment.host_loopback = Some(loopback);
-        Ok(())
-    }
-
     fn add(&mut self, network: Definition, wanted: &NetworkUse, is_alive: &IsAlive<'_>) -> Result<(), Error> {
         let name = network.name.clone();
         let unsupported = |why: &str| Error::Unsupported { network: name.clone(), why: why.to_owned() };
@@ -498,7 +466,7 @@ impl Reservation<'_> {
             });
         };
         let ipv6 = self.attachment.has_ipv6_ports(endpoint);
-        let others = self.networks.others(&self.attachment.id, is_alive)?;
+        let others = self.networks.others(&self.attachment.id, ports, is_alive)?;
         let (published, holds) = publish::take(ports, network.options.host_ip, ipv6, &others)?;
         self.attachment.published = published;
         self.holds = holds;

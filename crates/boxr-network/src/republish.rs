@@ -84,7 +84,7 @@ impl Networks {
         }
         let host_ip = self.find(&endpoint.network)?.options.host_ip;
         let ipv6 = before.has_ipv6_ports(endpoint);
-        let mut others = self.others(container.id, is_alive)?;
+        let mut others = self.others(container.id, specs, is_alive)?;
         others.push(before.clone());
         let (more, holds) = publish::take(specs, host_ip, ipv6, &others)?;
         drop(holds);

@@ -3,8 +3,8 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use boxr_runtime::passing;
 use boxr_runtime::terminal::copy_size;
+use boxr_sys::passing;
 use oci_spec::runtime::Process;
 use rustix::io::Errno;
 use rustix::termios::{Winsize, isatty, tcsetwinsize};

@@ -4,12 +4,12 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use boxr_sys::passing;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, State};
 use rustix::process::Pid;
 use serde_json::json;
 
 use crate::error::{At, Error, Step, StepError};
-use crate::passing;
 
 /// Where it listens, and what it is told.
 #[derive(Clone, Debug)]

@@ -16,7 +16,6 @@ pub mod intel_rdt;
 pub mod namespaces;
 mod net_devices;
 pub mod own_binary;
-pub mod passing;
 pub mod paths;
 pub mod plan;
 pub mod process;

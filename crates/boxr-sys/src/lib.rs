@@ -23,6 +23,7 @@ pub mod musl;
 pub mod namespace;
 pub mod netlink;
 pub mod nsfs;
+pub mod passing;
 pub mod personality;
 pub mod pidfd;
 pub mod quota;

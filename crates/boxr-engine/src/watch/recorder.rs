@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::passing;
 use boxr_sys::pidfd;
 use boxr_sys::seccomp_listener::{Answer, receive, respond, take_turns};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix, SocketFlags,
-    SocketType, accept_with, bind, listen, recvmsg, socket_with,
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -153,19 +152,7 @@ impl Work {
             return Ok(None);
         }
         let connection = accept_with(&self.listening, SocketFlags::CLOEXEC)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut bytes = [0u8; 4096];
-        let mut parts = [std::io::IoSliceMut::new(&mut bytes)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        rustix::io::retry_on_intr(|| recvmsg(&connection, &mut parts, &mut control, flags))?;
-        let mut found = None;
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(fds) = message {
-                found = fds.into_iter().next();
-            }
-        }
-        Ok(found)
+        Ok(passing::receive(&connection, &mut [0u8; 4096], RecvFlags::empty())?.1)
     }
 
     /// Answers until nobody has the filter any more.

@@ -4,20 +4,16 @@
 //! shifts ids is attached nowhere yet. So a process with a mount namespace of its own attaches all of them, upon each
 //! other, mounts the overlay, hands it out and ends; overlayfs keeps clones of what it lies upon.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::namespace::NamespaceKind;
+use boxr_sys::passing;
 use boxr_sys::pidfd::reap;
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 
 use super::{Overlay, RootfsError, attach, clone_tree, failed, open_changes};
 
@@ -30,8 +26,8 @@ pub(super) fn mount(overlay: &Overlay<'_>, lower: &[OwnedFd]) -> Result<OwnedFd,
     let worker = match clone3(NamespaceKind::Mount.clone_flag(), None, Parent::Caller).map_err(&said)? {
         Cloned::Child => {
             let told = match here(overlay, lower, changes.as_ref()) {
-                Ok(mount) => send(&theirs, 0, Some(mount.as_fd())),
-                Err(error) => send(&theirs, error.errno.raw_os_error(), None),
+                Ok(mount) => passing::send(&theirs, &0i32.to_ne_bytes(), Some(mount.as_fd())),
+                Err(error) => passing::send(&theirs, &error.errno.raw_os_error().to_ne_bytes(), None),
             };
             exit_now(u8::from(told.is_err()))
         }
@@ -50,32 +46,10 @@ fn here(overlay: &Overlay<'_>, lower: &[OwnedFd], changes: Option<&OwnedFd>) -> 
     overlay.mount_upon(lower, changes.map(|changes| open_changes(changes.as_fd())).transpose()?)
 }
 
-fn send(socket: &OwnedFd, errno: i32, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = fd.map(|fd| [fd]);
-    if let Some(fds) = &fds
-        && !control.push(SendAncillaryMessage::ScmRights(fds))
-    {
-        return Err(Errno::NOBUFS);
-    }
-    let word = errno.to_ne_bytes();
-    sendmsg(socket, &[IoSlice::new(&word)], &mut control, SendFlags::NOSIGNAL).map(drop)
-}
-
 fn receive(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut word = [0; 4];
-    rustix::io::retry_on_intr(|| {
-        recvmsg(socket, &mut [IoSliceMut::new(&mut word)], &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    let errno = i32::from_ne_bytes(word);
-    let fds = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    match (fds, errno) {
+    let (_, fd) = passing::receive(socket, &mut word, RecvFlags::empty())?;
+    match (fd, i32::from_ne_bytes(word)) {
         (Some(mount), _) => Ok(mount),
         // It was ended.
         (None, 0) => Err(Errno::IO),

@@ -40,7 +40,7 @@ impl Networks {
             help: Some(Help { helper, mac, host, has_ipv6 }),
             realm: None,
         };
-        let others = self.others(&reservation.attachment.id, is_alive)?;
+        let others = self.others(&reservation.attachment.id, request.ports, is_alive)?;
         // Found free and let go again: the helper binds them itself, while the first process, a copy of this
         // one, would still hold them.
         let (published, _) = publish::take(request.ports, None, has_ipv6, &others)?;

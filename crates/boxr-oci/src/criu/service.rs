@@ -10,17 +10,14 @@
 //!  | hangs up                             |   ends
 //! ```
 
-use std::io::{IoSliceMut, Write};
-use std::mem::MaybeUninit;
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use boxr_sys::passing;
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
-    recvmsg, send, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::error::Error;
 use super::rpc::{Feature, Request, Response, Version};
@@ -194,7 +191,7 @@ impl Service {
     fn receive(&mut self, name: &'static str) -> Result<(Response, Option<OwnedFd>), Error> {
         let Some(socket) = &self.socket else { return Err(Error::Malformed { request: name }) };
         let mut buffer = vec![0; LONGEST];
-        match receive(socket, &mut buffer) {
+        match passing::receive(socket, &mut buffer, RecvFlags::TRUNC) {
             Ok((0, _)) | Err(Errno::CONNRESET) => Err(self.lost(name)),
             Ok((length, fd)) => {
                 let response = buffer.get(..length).and_then(|message| Response::decode(message).ok());
@@ -238,19 +235,4 @@ fn event(response: Response, fd: Option<OwnedFd>) -> Option<Event> {
         "status-ready" => Event::StatusReady,
         _ => Event::Other(script),
     })
-}
-
-/// One packet, and the descriptor that came with it. The length is that of the packet, also where it is
-/// longer than the buffer.
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::TRUNC;
-    let received =
-        rustix::io::retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags))?;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    Ok((received.bytes, fd))
 }

@@ -1,18 +1,13 @@
 //! The messages between parent and first process, over one `SOCK_SEQPACKET` pair.
 
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use boxr_sys::passing;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
-    accept_with, recvmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, accept_with, socketpair};
 
 use crate::error::{Failure, Step, StepError};
 use crate::hooks::{HookError, HookKind};
-use crate::passing;
 
 /// One end of the pair.
 #[derive(Debug)]
@@ -95,7 +90,7 @@ impl Channel {
     /// Waits for [`ToChild::Prepared`], and for the root where one comes with it.
     pub fn await_prepared(&self) -> Result<Option<OwnedFd>, Errno> {
         let mut byte = [0];
-        match receive(&self.0, &mut byte)? {
+        match passing::receive(&self.0, &mut byte, RecvFlags::empty())? {
             (1, root) if byte[0] == ToChild::Prepared as u8 => Ok(root),
             (0, _) => Err(Errno::PIPE),
             _ => Err(Errno::PROTO),
@@ -110,7 +105,7 @@ impl Channel {
     /// Waits for one particular word of the parent.
     pub fn await_word(&self, expected: ToChild) -> Result<(), Errno> {
         let mut byte = [0];
-        match receive(&self.0, &mut byte)? {
+        match passing::receive(&self.0, &mut byte, RecvFlags::empty())? {
             (1, None) if byte[0] == expected as u8 => Ok(()),
             (0, _) => Err(Errno::PIPE),
             _ => Err(Errno::PROTO),
@@ -186,7 +181,7 @@ impl Channel {
     pub fn next(&self) -> Result<FromChild, Errno> {
         let mut buffer = [0u8; SIZE];
         let (length, fd) = loop {
-            match receive(&self.0, &mut buffer) {
+            match passing::receive(&self.0, &mut buffer, RecvFlags::empty()) {
                 // The other side ended with a word of ours unread. The kernel says so once, and
                 // before what that side had sent, which comes next.
                 Err(Errno::CONNRESET) => {}
@@ -258,22 +253,6 @@ fn decode_hook(kind: u8, index: u8, text: &[u8]) -> Result<HookError, Errno> {
     let end = text.iter().position(|byte| *byte == 0).ok_or(Errno::PROTO)?;
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(HookError { kind, index, path: words(&text[..end]), why: words(&text[end + 1..]) })
-}
-
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let result = loop {
-        match recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    Ok((result.bytes, fd))
 }
 
 #[cfg(test)]

@@ -5,15 +5,14 @@
 //! tools over their root, and changes places with it by pivot_root(2), so that the old root is at /target with all
 //! that is mounted in it. Then it sends a descriptor of the namespace out, and ends.
 
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use boxr_runtime::passing;
 use boxr_runtime::rootfs::beneath::{self, Shape};
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::mount::{Change, Propagation, set_attributes};
 use boxr_sys::namespace::{NamespaceKind, unshare};
+use boxr_sys::passing;
 use boxr_sys::pidfd::reap;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -21,10 +20,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
-    socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::tools::{Tools, tmpfs};
@@ -270,15 +266,7 @@ fn write(tools: &OwnedFd, path: &str, bytes: &[u8]) -> Result<(), Errno> {
 /// One word of the other side, and a descriptor if it comes with one.
 fn hear(socket: &OwnedFd) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
     let mut word = vec![0u8; LONGEST];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(socket, &mut [std::io::IoSliceMut::new(&mut word)], &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    word.truncate(received.bytes);
+    let (length, fd) = passing::receive(socket, &mut word, RecvFlags::empty())?;
+    word.truncate(length);
     Ok((word, fd))
 }

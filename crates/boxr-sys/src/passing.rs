@@ -1,14 +1,15 @@
 //! Bytes and a descriptor over unix sockets (unix(7), `SCM_RIGHTS`).
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, sendmsg, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg, sendmsg,
+    socket_with,
 };
 
 /// A connection to the stream socket at `path`, close-on-exec.
@@ -48,4 +49,27 @@ pub fn send_whole(socket: impl AsFd, message: &[u8], fd: BorrowedFd<'_>) -> Resu
         sent += send(&socket, &message[sent..], None)?;
     }
     Ok(())
+}
+
+/// One message, or what a stream has, into `buffer`, and the descriptor that came with it, close-on-exec. With
+/// [`RecvFlags::TRUNC`] the length is that of the packet, also where it is longer than the buffer.
+///
+/// # Errors
+/// recvmsg(2).
+pub fn receive(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::io::retry_on_intr(|| {
+        recvmsg(socket.as_fd(), &mut [IoSliceMut::new(buffer)], &mut control, flags)
+    })?;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((received.bytes, fd))
 }
