@@ -78,7 +78,12 @@ pub(crate) fn write(path: &Path, value: &str) -> Result<()> {
 
 /// Whether this process may write `path`, by its effective ids.
 pub(crate) fn writable(path: &Path) -> bool {
-    rustix::fs::accessat(rustix::fs::CWD, path, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    write_access(path).is_ok()
+}
+
+/// [`writable`], with the reason of a no.
+pub(crate) fn write_access(path: &Path) -> std::result::Result<(), Errno> {
+    rustix::fs::accessat(rustix::fs::CWD, path, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS)
 }
 
 /// Whether `path` exists.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::controller::Controller;
 use crate::error::{Absence, Error, Result};
 use crate::host::{Hierarchy, Host, Layout};
@@ -106,7 +108,7 @@ impl Host {
     /// Whether a v1 hierarchy is joined that no limit needs: who must have a cgroup hears what stands
     /// in the way, who may go without goes without.
     fn usable(&self, controller: Controller, request: &Request<'_>, relative: &Path) -> bool {
-        let writable = |hierarchy| file::writable(nearest(&legacy_base(hierarchy, request).join(relative)));
+        let writable = |hierarchy| may_make(&legacy_base(hierarchy, request).join(relative)).is_ok();
         request.need == Need::Required || self.legacy.get(&controller).is_some_and(writable)
     }
 
@@ -139,7 +141,7 @@ impl Host {
         let hierarchy = self.legacy.get(&controller).ok_or(Error::NotMounted)?;
         let base = legacy_base(hierarchy, request);
         let branch = branch(base, relative, request);
-        if optional(request) && !file::writable(nearest(&branch.leaf)) {
+        if optional(request) && may_make(&branch.leaf).is_err() {
             return Err(refused_legacy(controller, base, &plan.settings));
         }
         plan.location.legacy.insert(controller.legacy_name().into(), branch.leaf.clone());
@@ -179,9 +181,18 @@ fn legacy_base<'a>(hierarchy: &'a Hierarchy, request: &Request<'_>) -> &'a Path 
     }
 }
 
-/// `path`, or the nearest directory above it that exists.
-fn nearest(path: &Path) -> &Path {
-    path.ancestors().find(|path| file::exists(path)).unwrap_or(path)
+/// Whether this process may write `path` or, where that is missing, the nearest directory above it; else which one
+/// it may not. Each is asked once: a directory that boxes share may go with the last of them at any moment, which is
+/// no refusal.
+fn may_make(path: &Path) -> std::result::Result<(), &Path> {
+    for place in path.ancestors() {
+        match file::write_access(place) {
+            Ok(()) => return Ok(()),
+            Err(Errno::NOENT | Errno::NODEV) => {}
+            Err(_) => return Err(place),
+        }
+    }
+    Err(path)
 }
 
 /// Remembers the directory that boxes share, to be removed with the last of them.
@@ -233,12 +244,10 @@ fn explicit_base(
 /// Whether the caller may make `leaf` and put a process of its own there (cgroups(7), "Cgroups
 /// delegation": write permission on the common ancestor's `cgroup.procs` too).
 fn reachable(unified: &Hierarchy, leaf: &Path) -> Result<()> {
-    let place = nearest(leaf);
+    let refused = |directory: &Path| Error::NotDelegated { directory: directory.to_path_buf() };
+    may_make(leaf).map_err(refused)?;
     let common = leaf.ancestors().find(|path| unified.own.starts_with(path)).unwrap_or(&unified.mount);
-    if file::writable(place) && file::writable(&common.join("cgroup.procs")) {
-        return Ok(());
-    }
-    Err(Error::NotDelegated { directory: place.to_path_buf() })
+    if file::writable(&common.join("cgroup.procs")) { Ok(()) } else { Err(refused(common)) }
 }
 
 /// A v1 directory that is not ours: names the option, if one needs it.
