@@ -30,7 +30,7 @@ t 0 run --rm --pid host bb sh -c '[ $$ -gt 1 ] && echo host'
 t 0 run --rm --device /dev/null:/dev/mynull bb sh -c 'echo x > /dev/mynull && echo written'
 echo through | run --rm --interactive bb cat || failed=1
 
-t 0 run --detach --name one bb sh -c 'trap "echo term; exit 3" TERM; echo started; while :; do sleep 0.05; done'
+t 0 run --detach --name one bb sh -c 'sleep 1000 & trap "echo term; exit 3" TERM; echo started; wait'
 until_so sh -c '/usr/bin/docker --host unix:///run/d.sock logs one | grep started'
 t 4 docker exec one sh -c 'id -u; exit 4'
 t 126 docker exec one nosuch

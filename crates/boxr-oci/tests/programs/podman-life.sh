@@ -5,7 +5,7 @@ start() { podman run --detach --cgroup-parent="/$GROUP" "$@"; }
 podman import --quiet "$IMAGE" bb >/dev/null || exit 1
 says() { podman logs "$1" 2>&1 | grep -q "$2"; }
 
-t 0 start --name c bb sh -c 'trap "echo term; exit 3" TERM; echo started; while :; do sleep 0.05; done'
+t 0 start --name c bb sh -c 'sleep 1000 & trap "echo term; exit 3" TERM; echo started; wait'
 until_so says c started
 t 0 podman exec c echo hi
 t 9 podman exec c sh -c 'exit 9'

@@ -42,7 +42,14 @@ impl Ahead {
             if id_shift.is_none() && !(shifted && own_root && !links.copy) {
                 continue;
             }
-            let Some(tree) = clone_if_allowed(mount)? else { continue };
+            let Some(tree) = clone_if_allowed(mount)? else {
+                if id_shift.is_some() {
+                    return Err(
+                        StepError::new(Step::MountAttributes, with_other_ids(mount), Errno::PERM).into()
+                    );
+                }
+                continue;
+            };
             if let Some(shift) = id_shift {
                 show_other_ids(&tree, mount, shift, plan, &mut namespaces)?;
             }
@@ -203,8 +210,11 @@ pub(super) fn show_through(
     users: BorrowedFd<'_>,
 ) -> Result<(), StepError> {
     let change = Change { set: attr::IDMAP, user_namespace: Some(users), ..Change::default() };
-    let what = || format!("{} (idmap)", mount.destination.display());
-    set_attributes(tree.as_fd(), c"", recursive, &change).at(Step::MountAttributes, what())
+    set_attributes(tree.as_fd(), c"", recursive, &change).at(Step::MountAttributes, with_other_ids(mount))
+}
+
+fn with_other_ids(mount: &MountPlan) -> String {
+    format!("{} (idmap)", mount.destination.display())
 }
 
 /// A user namespace for its maps only; one for all mounts with the same.

@@ -43,8 +43,10 @@ pub enum UsageError {
     /// A command of docker's that a later version of boxr is to have.
     #[error("{word} is not in this version")]
     LaterCommand {
-        /// As it was written.
-        word: String,
+        /// What it is called.
+        word: &'static str,
+        /// What does it until then.
+        instead: &'static str,
     },
     /// Too few positional arguments.
     #[error("{name} is missing{}", or_switch(*unless))]
@@ -122,8 +124,7 @@ impl UsageError {
                     .suggest(format!("boxr {nearest} --help"))
                     .suggest("boxr --help");
             }
-            Self::LaterCommand { .. } => Report::new(format!("{called}: {self}"))
-                .detail("this version runs commands of the host, without images"),
+            Self::LaterCommand { instead, .. } => Report::new(format!("{called}: {self}")).detail(*instead),
             Self::MissingArgument { .. } | Self::ExtraArgument { .. } | Self::Instead { .. } => {
                 let report = Report::new(format!("{called}: {self}"));
                 match command.and_then(|command| command.usage.first()) {

@@ -108,8 +108,19 @@ pub static COMMANDS: &[&Command] = &[
     &system::VERSION,
 ];
 
-/// Commands of docker's that a later version is to have.
-static LATER: &[&str] = &["build", "compose", "cri", "search"];
+/// Commands of docker's that a later version is to have, each with what does it until then.
+static LATER: &[(&str, &str)] = &[
+    (
+        "build",
+        "buildah and BuildKit build images with boxr-oci as their runtime; boxr pull and boxr load take them",
+    ),
+    (
+        "compose",
+        "containers find each other by name on one network (boxr network create), or share a pod (boxr pod create)",
+    ),
+    ("cri", "containerd and CRI-O serve Kubernetes with boxr-oci as their runtime"),
+    ("search", "registries have a search on their websites; boxr pull takes any name that is found there"),
+];
 
 /// The command that `word` calls after the word `group`.
 ///
@@ -143,8 +154,8 @@ pub fn find(word: &str) -> Result<&'static Command, UsageError> {
     if let Some(command) = COMMANDS.iter().find(|command| command.is_called(word)) {
         return Ok(command);
     }
-    if LATER.contains(&word) {
-        return Err(UsageError::LaterCommand { word: word.to_owned() });
+    if let Some((word, instead)) = LATER.iter().find(|(later, _)| *later == word) {
+        return Err(UsageError::LaterCommand { word, instead });
     }
     let visible = COMMANDS.iter().filter(|command| !command.hidden);
     let words =

@@ -180,9 +180,9 @@ impl Explain for StepError {
                 };
                 report.suggest("boxr run --pid host -- COMMAND")
             }
-            (Step::MountAttributes, Errno::INVAL | Errno::PERM) if self.object.ends_with("(idmap)") => report
-                .detail("its filesystem cannot show its files with the container's ids, so nobody there would own them")
-                .suggest("boxr run --userns host IMAGE"),
+            (Step::MountAttributes, Errno::INVAL | Errno::PERM) if self.object.ends_with("(idmap)") => {
+                ids_refused(report, self.errno)
+            }
             (Step::MountTarget, Errno::NOENT) => report.detail(
                 "on the host's file tree boxr creates no mount targets; make it first, or use --rootfs",
             ),
@@ -199,6 +199,20 @@ impl Explain for StepError {
             _ => report,
         }
     }
+}
+
+/// A mount that the kernel does not show with other ids.
+fn ids_refused(report: Report, errno: Errno) -> Report {
+    if errno == Errno::PERM && !rustix::process::geteuid().is_root() {
+        return report
+            .detail("only root of the host may show files with other ids")
+            .detail("without idmap you own in the box what you own here");
+    }
+    report
+        .detail(
+            "its filesystem cannot show its files with the container's ids, so nobody there would own them",
+        )
+        .suggest("boxr run --userns host IMAGE")
 }
 
 /// What overlayfs may refuse, and why that most likely is.

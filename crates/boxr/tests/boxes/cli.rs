@@ -45,6 +45,7 @@ fn mistakes_are_named_and_nothing_is_printed(t: &Sandbox) {
         (&["rename", "web"], "NAME is missing"),
         (&["completion", "tcsh"], "bash, zsh and fish"),
         (&["help", "frobnicate"], "unknown command frobnicate"),
+        (&["build", "."], "buildah and BuildKit"),
     ] {
         t.boxr(words).run().exits(125).prints("").blames("error: ").blames(told).blames("try: ");
     }

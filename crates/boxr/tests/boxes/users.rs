@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     test!(userns_host_without_privilege_says_why, Need::Unprivileged),
     test!(maps_that_the_helper_refuses_are_named, Need::Unprivileged, Need::SubordinateIds),
     test!(an_unmapped_user_is_refused, Need::Unprivileged),
+    test!(other_owners_of_a_bind_are_refused, Need::Unprivileged),
     test!(root_becomes_another_user, Need::Root),
     test!(groups_are_what_was_asked_for, Need::Root),
     test!(root_makes_a_user_namespace, Need::Root, Need::UserNamespaces),
@@ -89,6 +90,17 @@ fn maps_that_the_helper_refuses_are_named(t: &Sandbox) {
 
 fn an_unmapped_user_is_refused(t: &Sandbox) {
     t.run(["--user", "70000", "--", "true"]).run().exits(125).blames("70000");
+    t.assert_nothing_left();
+}
+
+/// Only root of the host may show them; a mount without them would look as if it had them.
+fn other_owners_of_a_bind_are_refused(t: &Sandbox) {
+    let volume = format!("{}:/mnt:idmap", t.path("").display());
+    t.run(["-v", &volume, "--", "true"])
+        .run()
+        .exits(125)
+        .blames("/mnt (idmap)")
+        .blames("only root of the host");
     t.assert_nothing_left();
 }
 
