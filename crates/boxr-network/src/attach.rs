@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::MacAddress;
 use crate::attachment::{Attachment, Endpoint, short};
+use crate::claims::Asker;
 use crate::definition::{Definition, Driver};
 use crate::error::{Collected, Error};
 use crate::files::{self, Lock, Sharing};
@@ -144,31 +145,8 @@ impl Networks {
             // Found free and let go again: the helper binds them.
             reservation.holds.clear();
         }
-        self.note(&reservation.attachment)?;
+        self.note_with_ports(&reservation.attachment, is_alive)?;
         Ok(reservation)
-    }
-
-    /// What others have published; what dead ones had of the `wanted` ports is given back. Whether the rest of them live
-    /// is not asked: that takes several files of each.
-    pub(crate) fn others(
-        &self,
-        id: &str,
-        wanted: &[PortSpec],
-        is_alive: &IsAlive<'_>,
-    ) -> Result<Vec<Attachment>, Error> {
-        let mut others = Vec::new();
-        for other in self.attachments()? {
-            if other.id == id || other.published.is_empty() {
-                continue;
-            }
-            let has = |spec: &PortSpec| other.published.iter().any(|port| spec.asks_for(port));
-            if !wanted.iter().any(has) || is_alive(&other.id) {
-                others.push(other);
-            } else {
-                self.detach(&other.id)?;
-            }
-        }
-        Ok(others)
     }
 
     /// The same for one more network of a container that runs.
@@ -286,6 +264,7 @@ impl Networks {
             );
         }
         collected.take(self.leave(id, &attachment.endpoints, how));
+        collected.take(self.give_back_ports(&attachment.published, id));
         if attachment.reserving {
             collected.take(self.give_back_strays(id, &[]));
         }
@@ -466,8 +445,8 @@ impl Reservation<'_> {
             });
         };
         let ipv6 = self.attachment.has_ipv6_ports(endpoint);
-        let others = self.networks.others(&self.attachment.id, ports, is_alive)?;
-        let (published, holds) = publish::take(ports, network.options.host_ip, ipv6, &others)?;
+        let asker = Asker { networks: self.networks, id: &self.attachment.id, is_alive };
+        let (published, holds) = publish::take(ports, network.options.host_ip, ipv6, &asker)?;
         self.attachment.published = published;
         self.holds = holds;
         Ok(())

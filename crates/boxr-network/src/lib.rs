@@ -12,6 +12,7 @@ mod address;
 mod attach;
 mod attachment;
 mod bridge;
+mod claims;
 mod definition;
 mod devices;
 mod error;

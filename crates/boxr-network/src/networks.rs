@@ -7,6 +7,7 @@
 //!         leases/ADDRESS -> ID       whoever makes this symlink has the address
 //!         last4, last6 -> ADDRESS    the address that was given last: a hint
 //!     boxes/ID.json                  what a container has of all this
+//!     ports/8080.tcp/ADDRESS -> ID   whose a published port is ([`crate::claims`])
 //! ```
 //!
 //! A lease is made before the record of its container, and goes before it. What a killed boxr leaves belongs to an
@@ -284,6 +285,7 @@ impl Networks {
     /// A directory cannot be read, or a file not be removed.
     pub fn sweep(&self) -> Result<(), Error> {
         files::sweep(&self.data)?;
+        self.sweep_ports()?;
         files::sweep(&self.boxes())
     }
 

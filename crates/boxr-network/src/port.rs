@@ -109,12 +109,6 @@ impl PortSpec {
         Self { ip: None, host: None, container, protocol }
     }
 
-    /// Whether it names the number of a published port. One on any free port names none.
-    pub(crate) fn asks_for(&self, port: &Published) -> bool {
-        self.protocol == port.protocol
-            && self.host.is_some_and(|host| (host.first..=host.last).contains(&port.host))
-    }
-
     /// What each port of the container's may be on the host.
     pub fn pairs(&self) -> Vec<(HostPort, u16)> {
         let choose = self.host.filter(|host| host.count() > self.container.count());

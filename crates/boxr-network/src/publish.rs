@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with};
 
-use crate::attachment::{Attachment, short};
+use crate::claims::Asker;
 use crate::error::Error;
 use crate::port::{HostPort, PortSpec, Protocol, Published};
 
@@ -24,7 +24,7 @@ pub(crate) fn take(
     specs: &[PortSpec],
     default_ip: Option<IpAddr>,
     ipv6: bool,
-    others: &[Attachment],
+    asker: &Asker<'_>,
 ) -> Result<(Vec<Published>, Holds), Error> {
     let (mut published, mut holds) = (Vec::new(), Holds::new());
     for spec in specs {
@@ -37,7 +37,7 @@ pub(crate) fn take(
             ));
         }
         for (host, container) in spec.pairs() {
-            let taker = Taker { ip, ipv6, protocol: spec.protocol, others };
+            let taker = Taker { ip, ipv6, protocol: spec.protocol, asker };
             let (host, sockets) = taker.take(host)?;
             holds.extend(sockets);
             published.push(Published { ip, host, container, protocol: spec.protocol });
@@ -67,7 +67,7 @@ struct Taker<'a> {
     ip: Option<IpAddr>,
     ipv6: bool,
     protocol: Protocol,
-    others: &'a [Attachment],
+    asker: &'a Asker<'a>,
 }
 
 impl Taker<'_> {
@@ -107,10 +107,10 @@ impl Taker<'_> {
         }
     }
 
-    fn bind(&self, port: u16) -> Result<(u16, Holds), Error> {
-        let (mut port, mut holds) = (port, Holds::new());
-        if let Some(owner) = self.published_by(port) {
-            return Err(self.taken(&port.to_string(), Some(owner)));
+    fn bind(&self, wanted: u16) -> Result<(u16, Holds), Error> {
+        let (mut port, mut holds) = (wanted, Holds::new());
+        if port != 0 {
+            self.check_published(port)?;
         }
         for ip in self.addresses() {
             match hold(ip, port, self.protocol) {
@@ -132,40 +132,33 @@ impl Taker<'_> {
                 }
             }
         }
-        // Sent on before any socket would get it: what another container has is no better than a socket.
-        match self.published_by(port) {
-            Some(owner) => Err(self.taken(&port.to_string(), Some(owner))),
-            None => Ok((port, holds)),
+        if wanted == 0 {
+            self.check_published(port)?;
         }
+        Ok((port, holds))
     }
 
-    fn published_by(&self, port: u16) -> Option<String> {
-        let meets = |published: &Published| {
-            published.host == port && published.protocol == self.protocol && overlap(published.ip, self.ip)
-        };
-        let other = self.others.iter().find(|other| other.published.iter().any(meets))?;
-        Some(format!("container {} ({})", other.name, short(&other.id)))
+    /// Sent on before any socket would get it: what another container has is no better than a socket.
+    fn check_published(&self, port: u16) -> Result<(), Error> {
+        match self.asker.owner(self.ip, port, self.protocol)? {
+            Some(owner) => Err(self.taken(&port.to_string(), Some(owner))),
+            None => Ok(()),
+        }
     }
 
     fn taken(&self, port: &str, owner: Option<String>) -> Error {
-        let ip = match self.ip {
-            Some(IpAddr::V6(ip)) => format!("[{ip}]:"),
-            Some(IpAddr::V4(ip)) => format!("{ip}:"),
-            None => String::new(),
-        };
-        Error::PortTaken { port: format!("{ip}{port}/{}", self.protocol.name()), owner }
+        Error::PortTaken { port: words(self.ip, port, self.protocol), owner }
     }
 }
 
-/// Whether two addresses of the host's, `None` being all, can be meant by one packet.
-fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => {
-            one == other
-                || one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified())
-        }
-        _ => true,
-    }
+/// A port as people say it: `127.0.0.1:8080/tcp`.
+pub(crate) fn words(ip: Option<IpAddr>, port: &str, protocol: Protocol) -> String {
+    let ip = match ip {
+        Some(IpAddr::V6(ip)) => format!("[{ip}]:"),
+        Some(IpAddr::V4(ip)) => format!("{ip}:"),
+        None => String::new(),
+    };
+    format!("{ip}{port}/{}", protocol.name())
 }
 
 /// Binds a port, or any free one for 0, and says which.
@@ -219,12 +212,18 @@ mod tests {
         assert_eq!(inode_of(line, 8081, Protocol::Tcp), None);
     }
 
+    fn take_one(spec: &str) -> Result<(Vec<Published>, Holds), Error> {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = crate::networks::Networks::new(dir.path(), dir.path());
+        let asker = Asker { networks: &networks, id: "new", is_alive: &|_| true };
+        take(&[spec.parse().unwrap()], None, false, &asker)
+    }
+
     #[test]
     fn a_port_that_is_in_use_names_its_owner() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let spec: PortSpec = format!("127.0.0.1:{port}:80").parse().unwrap();
-        let told = take(&[spec], None, false, &[]).unwrap_err().to_string();
+        let told = take_one(&format!("127.0.0.1:{port}:80")).unwrap_err().to_string();
         let pid = std::process::id();
         assert!(
             told.contains(&format!("127.0.0.1:{port}/tcp")) && told.contains(&format!("process {pid}")),
@@ -234,8 +233,7 @@ mod tests {
 
     #[test]
     fn a_held_port_is_nobody_elses() {
-        let spec: PortSpec = "127.0.0.1::80".parse().unwrap();
-        let (published, holds) = take(&[spec], None, false, &[]).unwrap();
+        let (published, holds) = take_one("127.0.0.1::80").unwrap();
         let address = (Ipv4Addr::LOCALHOST, published[0].host);
         assert!(std::net::TcpListener::bind(address).is_err());
         drop(holds);

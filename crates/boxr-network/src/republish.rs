@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::attach::check_users_ports;
 use crate::attachment::{Attachment, short};
+use crate::claims::Asker;
 use crate::error::{Collected, Error};
 use crate::firewall::Firewall;
 use crate::helper;
@@ -84,24 +85,23 @@ impl Networks {
         }
         let host_ip = self.find(&endpoint.network)?.options.host_ip;
         let ipv6 = before.has_ipv6_ports(endpoint);
-        let mut others = self.others(container.id, specs, is_alive)?;
-        others.push(before.clone());
-        let (more, holds) = publish::take(specs, host_ip, ipv6, &others)?;
+        let asker = Asker { networks: self, id: container.id, is_alive };
+        let (more, holds) = publish::take(specs, host_ip, ipv6, &asker)?;
         drop(holds);
         let after = Attachment { published: [&before.published[..], &more].concat(), ..before.clone() };
         self.note(&after)?;
         let only = Attachment { published: more.clone(), ..before.clone() };
-        let done = if before.realm {
-            self.lead_ports_again(&after, container)
-        } else {
-            Firewall::open().and_then(|mut firewall| {
+        let done = self.claim_ports(&asker, &more).and_then(|()| match before.realm {
+            true => self.lead_ports_again(&after, container),
+            false => Firewall::open().and_then(|mut firewall| {
                 let taken = firewall.publish(&only.forwards())?;
                 taken.map_err(|_| Error::PortTaken { port: specs_text(specs), owner: None })
-            })
-        };
+            }),
+        });
         match done {
             Ok(()) => Ok(more),
             Err(error) => {
+                self.give_back_ports(&more, container.id)?;
                 self.note(&before)?;
                 if before.realm {
                     self.lead_ports_again(&before, container)?;
@@ -138,6 +138,7 @@ impl Networks {
             collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&only.forwards())));
         }
         collected.finish()?;
+        self.give_back_ports(&gone, container.id)?;
         self.note(&after)?;
         Ok(gone)
     }

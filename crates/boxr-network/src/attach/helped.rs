@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{AttachRequest, Help, NetworkUse, Reservation};
 use crate::attachment::Attachment;
+use crate::claims::Asker;
 use crate::error::Error;
 use crate::helper::{self, Helper, Task, Wanted};
 use crate::host_side::{self, HostLoopback, HostSide};
@@ -40,12 +41,12 @@ impl Networks {
             help: Some(Help { helper, mac, host, has_ipv6 }),
             realm: None,
         };
-        let others = self.others(&reservation.attachment.id, request.ports, is_alive)?;
+        let asker = Asker { networks: self, id: request.id, is_alive };
         // Found free and let go again: the helper binds them itself, while the first process, a copy of this
         // one, would still hold them.
-        let (published, _) = publish::take(request.ports, None, has_ipv6, &others)?;
+        let (published, _) = publish::take(request.ports, None, has_ipv6, &asker)?;
         reservation.attachment.published = published;
-        self.note(&reservation.attachment)?;
+        self.note_with_ports(&reservation.attachment, is_alive)?;
         Ok(reservation)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! It is a fork of boxr that holds the lock of `nets/NAME/resolver` for as long as it lives, so that there is one. It
 //! has a standby, which holds the same sockets: when one is killed the other goes on, and what was asked meanwhile waits
-//! in the sockets. It hears from the kernel when leases and records change, and ends with the last lease, under the network's lock:
+//! in the sockets. It hears from the kernel which records change and when leases go, and ends with the last one, under the network's lock:
 //! whoever takes a lease after that finds the lock free. One that was killed is started again by the next start on
 //! the network and by `boxr network reload`.
 
@@ -129,7 +129,7 @@ impl Networks {
         memory::release_program().unwrap_or_default();
         let mut lock = Some(lock);
         server.run(|server, event| match event {
-            Event::Changed => self.is_deserted(&network.name, &mut lock, server),
+            Event::Fewer => self.is_deserted(&network.name, &mut lock, server),
             Event::Alone => {
                 // Without one it goes on all the same.
                 let standby = self.fork_standby(&network.name, &mut lock, server);

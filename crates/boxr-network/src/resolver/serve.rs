@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -66,8 +67,8 @@ pub(super) struct Server {
 /// What the resolver has to do something about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A container has come or gone.
-    Changed,
+    /// A lease is gone.
+    Fewer,
     /// There is no standby.
     Alone,
 }
@@ -84,10 +85,10 @@ impl Server {
             streams.push(TcpListener::bind((gateway, PORT)).map_err(errno)?);
         }
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let changes =
-            inotify::WatchFlags::CREATE | inotify::WatchFlags::DELETE | inotify::WatchFlags::MOVED_TO;
-        inotify::add_watch(&watch, networks.leases_of(&network.name), changes)?;
-        inotify::add_watch(&watch, networks.boxes(), changes)?;
+        // Records come by a rename; a lease that comes has one soon.
+        let (gone, come) = (inotify::WatchFlags::DELETE, inotify::WatchFlags::MOVED_TO);
+        inotify::add_watch(&watch, networks.leases_of(&network.name), gone)?;
+        inotify::add_watch(&watch, networks.boxes(), gone | come)?;
         let names = Names::read(networks, &network.name).unwrap_or_default();
         Ok(Self {
             networks: networks.clone(),
@@ -113,7 +114,7 @@ impl Server {
             // What the one before had under way was its own.
             self.pending.clear();
             self.connections.clear();
-            self.look_again();
+            self.read_all();
         }
         self.standby = standby;
     }
@@ -147,11 +148,8 @@ impl Server {
             }
             let ready = self.wait()?;
             let mut ready = ready.into_iter();
-            if ready.next() == Some(true) {
-                self.look_again();
-                if is_over(&mut self, Event::Changed) {
-                    return Ok(());
-                }
+            if ready.next() == Some(true) && self.take_changes() && is_over(&mut self, Event::Fewer) {
+                return Ok(());
             }
             for socket in 0..self.datagrams.len() {
                 if ready.next() == Some(true) {
@@ -197,10 +195,33 @@ impl Server {
         Ok(ready)
     }
 
-    fn look_again(&mut self) {
-        let mut buffer = [0u8; 4096];
-        while rustix::io::read(&self.watch, &mut buffer).is_ok_and(|count| count > 0) {}
-        // What cannot be read now stays as it was known.
+    /// Looks at the records that have changed, and says whether a lease may be gone.
+    fn take_changes(&mut self) -> bool {
+        let (mut changed, mut fewer, mut lost) = (Vec::new(), false, false);
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.watch, &mut buffer);
+        while let Ok(event) = events.next() {
+            let name = event.file_name().and_then(|name| name.to_str().ok());
+            match name.and_then(|name| name.strip_suffix(".json")) {
+                Some(id) => changed.push(id.to_owned()),
+                None => fewer = true,
+            }
+            lost |= event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW);
+        }
+        // A start writes its record twice.
+        changed.sort_unstable();
+        changed.dedup();
+        for id in changed.iter().filter(|_| !lost) {
+            // What cannot be read now stays as it was known.
+            self.names.follow(&self.networks, &self.network.name, id).unwrap_or_default();
+        }
+        if lost {
+            self.read_all();
+        }
+        fewer
+    }
+
+    fn read_all(&mut self) {
         if let Ok(names) = Names::read(&self.networks, &self.network.name) {
             self.names = names;
         }

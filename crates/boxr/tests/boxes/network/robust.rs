@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     test!(after_a_reboot_addresses_are_free_and_boxes_start_again, ROOT, NET, BUSYBOX),
     test!(the_namespace_of_a_box_that_has_ended_is_not_joined, ROOT, NET),
     test!(a_port_of_sctp_is_published, ROOT, NET, Need::Tool(Tool::Nft)),
+    test!(a_start_with_a_port_looks_at_no_other_box, ROOT, NET, Need::Tool(Tool::Strace)),
     test!(
         a_first_process_that_failed_before_its_network_came_says_why,
         ROOT,
@@ -175,6 +176,12 @@ fn a_full_or_senseless_network_starts_nothing(t: &Sandbox) {
 #[track_caller]
 fn kill_all_of(t: &Sandbox, lab: &Lab, name: &str) {
     let first = lab.boxr(t, ["inspect", "-f", "{{.State.Pid}}", name]).run().ok().word();
+    kill_monitors(&first, |_| true);
+}
+
+/// Kills the monitor of a first process, and what there is of its children that is meant.
+#[track_caller]
+fn kill_monitors(first: &str, is_meant: impl Fn(&str) -> bool) {
     let stat = std::fs::read_to_string(format!("/proc/{first}/stat")).unwrap();
     let monitor = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().to_owned();
     let state = |pid: &str| {
@@ -185,10 +192,49 @@ fn kill_all_of(t: &Sandbox, lab: &Lab, name: &str) {
     Cmd::new("kill").args(["-STOP", &monitor]).run().ok();
     wait_until("it has stopped", || state(&monitor) == 'T');
     let children = std::fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).unwrap();
-    for pid in children.split_whitespace().chain([monitor.as_str()]) {
+    for pid in children.split_whitespace().filter(|pid| is_meant(pid)).chain([monitor.as_str()]) {
         Cmd::new("kill").args(["-9", pid]).run().ok();
         wait_until("it has ended", || matches!(state(pid), 'Z' | 'X'));
     }
+}
+
+fn a_start_with_a_port_looks_at_no_other_box(t: &Sandbox) {
+    let lab = Lab::new();
+    let run = |name: &str, port: &str| {
+        lab.boxr(t, ["run", "-d", "--name", name, "-p", port, "--", "sleep", "1000"]).run().ok().word()
+    };
+    let all = run("all", "8080:80");
+    let one = run("one", "127.0.0.1:8081:80");
+    let start = |port: &str| {
+        let trace = t.path("trace");
+        let strace = lab.on_host("strace").args(["-f", "-qq", "-o"]).arg(&trace).arg("--").arg(t.program());
+        let out = strace.args(t.globals()).args(["run", "-p", port, "--", "true"]).run();
+        let text = std::fs::read_to_string(&trace).unwrap();
+        (out, text.contains(&all), text.contains(&one))
+    };
+    let reads = |port: &str| {
+        let (out, all, one) = start(port);
+        out.ok();
+        (all, one)
+    };
+    assert_eq!(reads("8082:80"), (false, false));
+    assert_eq!(reads("80"), (false, false));
+    // On another address it has that port's owner alone to look at.
+    assert!(!reads("127.0.0.2:8081:80").0);
+    let (out, _, other) = start("8080:80");
+    out.exits(125).blames("container all");
+    assert!(!other);
+    lab.boxr(t, ["run", "-p", "8081:80", "--", "true"]).run().exits(125).blames("container one");
+    // Nobody holds it, and yet packets to it are the box's.
+    let first = lab.boxr(t, ["inspect", "-f", "{{.State.Pid}}", "all"]).run().ok().word();
+    kill_monitors(&first, |pid| pid != first);
+    lab.boxr(t, ["run", "-p", "8080:80", "--", "true"]).run().exits(125).blames("container all");
+    // Nobody's any more.
+    kill_all_of(t, &lab, "one");
+    lab.boxr(t, ["run", "-p", "8081:80", "--", "true"]).run().ok();
+    lab.boxr(t, ["rm", "-f", "--all"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
 }
 
 fn after_a_reboot_addresses_are_free_and_boxes_start_again(t: &Sandbox) {
