@@ -168,7 +168,8 @@ pub(super) fn launch(
         keep_groups: options.user.is_none(),
         keep_user: options.user.is_none(),
         trace: false,
-        confinement: Default::default(),
+        confinement: crate::sandbox::spec::of_entry(options, how.preserve_fds)
+            .map_err(crate::prepare::PrepareError::from)?,
         oci: crate::prepare::oci_extras(options, place.files.as_ref())
             .map_err(crate::prepare::PrepareError::from)?,
     };

@@ -42,7 +42,7 @@ pub(crate) fn apply(
         return Ok(None);
     }
     refuse_contradictions(raw, purpose)?;
-    let reopened = look_at_descriptors(raw)?;
+    let reopened = look_at_descriptors(raw.preserve_fds.unwrap_or(0))?;
     let home = surroundings::home(caller)?;
     let config = surroundings::configuration(caller, &home);
     let secrets = Secrets::load(Some(&config)).map_err(SandboxError::from)?;
@@ -242,9 +242,9 @@ fn refuse_contradictions(raw: &RawRun, purpose: Purpose) -> Result<(), ConfigErr
 
 /// What is open already leads around every mount: a directory to all that is above it and below; a file to itself,
 /// opened for writing by its name in /proc/self/fd, though it was given for reading. Files that are to be opened anew.
-fn look_at_descriptors(raw: &RawRun) -> Result<Vec<i32>, SandboxError> {
+pub(super) fn look_at_descriptors(preserved: u32) -> Result<Vec<i32>, SandboxError> {
     let names = ["standard input", "standard output", "standard error"];
-    let count = 3 + raw.preserve_fds.unwrap_or(0);
+    let count = preserved.saturating_add(3);
     let mut given_for_reading = Vec::new();
     for number in 0..i32::try_from(count).unwrap_or(i32::MAX) {
         match boxr_sys::fd::opened(number) {

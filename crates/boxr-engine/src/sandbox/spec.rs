@@ -3,6 +3,7 @@
 use boxr_runtime::plan::Confinement;
 use oci_spec::runtime::{LinuxSeccomp, Spec};
 
+use super::preset::look_at_descriptors;
 use super::proxy::PORT;
 use super::seccomp;
 use super::{LandlockOptions, SandboxError, SandboxOptions};
@@ -25,6 +26,22 @@ pub(crate) fn confinement(options: &BoxOptions) -> Confinement {
         reopened: sandbox.reopened.clone(),
         landlock: sandbox.landlock.as_ref().map(LandlockOptions::plan),
     }
+}
+
+/// What the runtime does for a process that enters a sandbox, with as many descriptors from 3 on as are `preserved`:
+/// what Landlock takes is not the namespaces', which it joins.
+///
+/// # Errors
+/// A descriptor that would lead out.
+pub(crate) fn of_entry(options: &BoxOptions, preserved: u32) -> Result<Confinement, SandboxError> {
+    let Some(sandbox) = &options.sandbox else { return Ok(Confinement::default()) };
+    let given = look_at_descriptors(preserved)?;
+    let has_own_tree = !sandbox.landlock.as_ref().is_some_and(|landlock| landlock.files);
+    Ok(Confinement {
+        listener: None,
+        reopened: if has_own_tree { given } else { Vec::new() },
+        landlock: sandbox.landlock.as_ref().map(LandlockOptions::plan),
+    })
 }
 
 /// Completes the specification.

@@ -44,7 +44,12 @@ pub(crate) type BeforeEntering<'a> = &'a dyn Fn() -> Result<(), Failure>;
 /// The step and path that the kernel refused, and what `before_entering` returned.
 pub(crate) fn set_up(plan: &Plan, ahead: &Ahead, before_entering: BeforeEntering<'_>) -> Result<(), Failure> {
     match &plan.root {
-        RootPlan::Unchanged => before_entering(),
+        RootPlan::Unchanged => {
+            if !plan.confinement.reopened.is_empty() {
+                reopen::all(open_directory(Path::new("/"))?.as_fd(), plan)?;
+            }
+            before_entering()
+        }
         RootPlan::Chroot { path } => {
             before_entering()?;
             Ok(pivot::chroot(open_directory(path)?.as_fd(), path)?)

@@ -7,6 +7,7 @@ use super::{USERNS, sandbox};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(attack_a_file_that_is_given_for_reading_is_not_written, USERNS),
+    test!(attack_a_file_that_exec_is_given_for_reading_is_not_written, USERNS),
     test!(a_file_without_a_name_is_read_all_the_same, USERNS),
     #[cfg(target_arch = "x86_64")]
     test!(attack_the_command_does_not_outlive_boxr, USERNS),
@@ -44,6 +45,28 @@ fn attack_a_file_that_is_given_for_reading_is_not_written(t: &Sandbox) {
     );
     t.surrounded(Cmd::new("sh")).args(["-c", &line]).cwd(t.path("project")).run().ok();
     assert!(std::fs::read_to_string(&file).unwrap().ends_with("said\nmore\n"));
+    t.assert_nothing_left();
+}
+
+/// The same of one that enters a sandbox.
+fn attack_a_file_that_exec_is_given_for_reading_is_not_written(t: &Sandbox) {
+    let file = t.file("given", "first\nsecond\n");
+    let mut running = sandbox(t, &["--name", "it"], "echo up; read end").spawn();
+    running.expect("up");
+    let words = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
+    let exec = |redirection: &str, script: &str| {
+        let boxr = format!("{} {words} exec -i", t.program().display());
+        let line = format!("read -r line; exec {boxr} {redirection} it sh -c '{script}'");
+        t.surrounded(Cmd::new("sh")).args(["-c", &format!("{{ {line}; }} <{file}")]).run()
+    };
+    let out = exec("", "cat; echo evil >>/proc/self/fd/0; chmod 777 /proc/self/fd/0; : >/dev/stdin");
+    assert_eq!(out.text(), "second\n", "it goes on where the caller was: {}", out.story());
+    let out = exec(&format!("--preserve-fds 1 3<{file}"), "echo evil >>/proc/self/fd/3; cat <&3");
+    assert_eq!(out.text(), "first\nsecond\n", "{}", out.story());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "first\nsecond\n");
+    exec("--preserve-fds 1 3</", "ls /proc/self/fd/3/").exits(125).blames("descriptor 3 is a directory");
+    running.write("end\n");
+    running.finish().ok();
     t.assert_nothing_left();
 }
 

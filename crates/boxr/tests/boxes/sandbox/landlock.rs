@@ -10,6 +10,7 @@ pub const TESTS: &[Test] = &[
     test!(landlock_is_taken_where_user_namespaces_are_forbidden, Need::Kernel(6, 12), Need::UserNamespaces),
     test!(what_landlock_cannot_give_is_refused_by_name, Need::Kernel(6, 12)),
     test!(attack_sockets_signals_and_processes_are_out_of_reach_of_landlock, Need::Kernel(6, 12)),
+    test!(attack_who_enters_it_has_its_rules, Need::Kernel(6, 12)),
     test!(attack_daemons_end_without_a_pid_namespace, Need::Kernel(6, 12)),
 ];
 
@@ -104,5 +105,22 @@ fn attack_sockets_signals_and_processes_are_out_of_reach_of_landlock(t: &Sandbox
 fn attack_daemons_end_without_a_pid_namespace(t: &Sandbox) {
     let script = "setsid sh -c 'sleep 1000 & setsid sleep 1000 & while :; do sleep 0.01; echo >alive; done' >/dev/null 2>&1 </dev/null & while ! [ -e alive ]; do sleep 0.01; done; echo left";
     sandbox(t, &[], script).run().ok().prints("left\n");
+    t.assert_nothing_left();
+}
+
+/// Landlock's rules are no namespace that could be joined: who enters takes them on. So it is with the scope of
+/// abstract sockets where a sandbox shares the host's network.
+fn attack_who_enters_it_has_its_rules(t: &Sandbox) {
+    let outside = t.path("outside");
+    let mut running = sandbox(t, &["--name", "it"], "echo up; read end").spawn();
+    running.expect("up");
+    let script = format!("echo made >file; cat file; echo x >{}", outside.display());
+    let out = t.boxr(["exec", "it", "sh", "-c", &script]).run();
+    assert_eq!(out.text(), "made\n", "{}", out.story());
+    assert!(out.errors().contains("Permission denied"), "{}", out.story());
+    t.boxr(["exec", "--privileged", "it", "sh", "-c", &script]).run().prints("made\n");
+    assert!(!outside.exists());
+    running.write("end\n");
+    running.finish().ok();
     t.assert_nothing_left();
 }

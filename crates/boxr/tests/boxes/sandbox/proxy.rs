@@ -101,6 +101,12 @@ fn all_of_the_network_is_the_hosts_without_its_abstract_sockets(t: &Sandbox) {
         t.run(["--sandbox"]).args(flags).args(["--", "sh", "-c", &script]).cwd(t.path("project")).run()
     };
     run(&["--allow-net"]).ok().prints("hello: hi\nrefused\n");
+    let waits = ["--sandbox", "--allow-net", "--name", "it", "--", "sh", "-c", "echo up; read end"];
+    let mut running = t.run(waits).cwd(t.path("project")).spawn();
+    running.expect("up");
+    t.boxr(["exec", "it", "sh", "-c", &script]).run().ok().prints("hello: hi\nrefused\n");
+    running.write("end\n");
+    running.finish().ok();
     server.signal(rustix::process::Signal::KILL);
     server.finish();
 }
