@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::events::{self, Action, Event, Journal};
 use crate::id::Id;
+use crate::image::mounted::MountedFiles;
 use crate::image::{self, ContainerFiles};
 use crate::join::{FindBox, JoinError};
 use crate::lifecycle::requires;
@@ -83,6 +84,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let leftovers = Leftovers::of(&request.options)?;
     crate::secret::attach(&claim, &mut request.options)?;
     let files = ContainerFiles::of(&claim, &request.options)?;
+    let mounted = MountedFiles::of(&claim, &request.options)?;
     let (master, streams) = streams(&request.options)?;
     let told = request.timing || request.status.is_some();
     let volumes = crate::volume::find(&request.options, store.paths()).map_err(PrepareError::from)?;
@@ -101,8 +103,18 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let around = network.surroundings(store, &request.options)?;
     let filters = request.options.sandbox.as_ref().map(|_| store.paths().state.join("filters"));
     let pod = network.take_side();
-    let manner =
-        Manner { streams, monitored: false, trace: told, files, filters, volumes, around, above, pod };
+    let manner = Manner {
+        streams,
+        monitored: false,
+        trace: told,
+        files,
+        mounted,
+        filters,
+        volumes,
+        around,
+        above,
+        pod,
+    };
     let options = network.with_files(&claim, &request.options)?;
     let (plan, _) = prepare::prepare(&options, &name, claim.id().as_str(), manner, &find)?;
     drop(options);

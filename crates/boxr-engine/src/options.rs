@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use boxr_network::{NetworkUse, PortSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::image::mounted::MountedImage;
 use crate::image::{ContainerOptions, ImageRoot};
 use crate::notify::SdNotify;
 use crate::sandbox::SandboxOptions;
@@ -320,6 +321,9 @@ pub struct BoxOptions {
     /// What containers of images have besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<ContainerOptions>>,
+    /// Images that are mounted in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<MountedImage>,
     /// The text of a profile of system calls, for a command of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<String>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use boxr_cgroup::{Accounting, DeviceDefaults, Need};
 use boxr_runtime::hooks::Hooks;
-use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, RootMaker, RootSource, StartedBy};
+use boxr_runtime::plan::{CgroupPlan, Extras, Home, OciExtras, StartedBy, TreeMaker, TreeSource};
 use boxr_runtime::stdio::Stdio;
 use boxr_runtime::{Plan, capabilities};
 use boxr_sys::namespace::NamespaceKind;
@@ -15,6 +15,7 @@ use rustix::process::{getegid, geteuid};
 use thiserror::Error;
 
 use crate::image::Surroundings;
+use crate::image::mounted::MountedFiles;
 use crate::image::rootfs::DeviceNodes;
 use crate::image::settle::settle;
 use crate::image::{self, ContainerFiles, ImageError};
@@ -91,6 +92,8 @@ pub struct Manner {
     pub trace: bool,
     /// Where a container of an image has its files; `None` where only the plan is wanted.
     pub files: Option<ContainerFiles>,
+    /// Where it has what it needs of images that are mounted in it; `None` where there are none, or only the plan is wanted.
+    pub mounted: Option<MountedFiles>,
     /// Where a sandbox's compiled filter of system calls is kept for the next one.
     pub filters: Option<PathBuf>,
     /// Where its volumes are.
@@ -175,7 +178,8 @@ pub fn prepare(
         }
         cgroup => cgroup?,
     };
-    let root_source = root_source(options, &spec, &manner, privileged)?;
+    let by = maker(options, manner.files.as_ref(), privileged);
+    let root_source = root_source(options, &spec, &manner, by)?;
     let mut oci = oci_extras(options, manner.files.as_ref())?;
     if let (Some(files), Some(container)) = (&manner.files, &options.container) {
         oci.private_files = secret::files(&files.data, container)?;
@@ -189,6 +193,7 @@ pub fn prepare(
         map_writer,
         above: manner.above,
         root_source,
+        trees: image::mounted::trees(options, manner.mounted.as_ref(), by),
         cgroup,
         stdio: stdio(manner.streams),
         preserve_fds: options.preserve_fds,
@@ -225,8 +230,8 @@ fn root_source(
     options: &BoxOptions,
     spec: &Spec,
     manner: &Manner,
-    privileged: bool,
-) -> Result<Option<RootSource>, ImageError> {
+    by: TreeMaker,
+) -> Result<Option<TreeSource>, ImageError> {
     if let Some(attempt) = &options.attempt {
         return Ok(Some(crate::attempt::source(attempt)));
     }
@@ -235,12 +240,16 @@ fn root_source(
         true => DeviceNodes::Refused,
         false => DeviceNodes::Usable,
     };
-    let by = match privileged {
-        true => RootMaker::Outside,
-        false if image::unmapped::is(options) => RootMaker::Above,
-        false => RootMaker::Inside,
-    };
     image::rootfs::source(image, options, files, by, nodes).map(Some)
+}
+
+/// Who mounts the layers of images.
+fn maker(options: &BoxOptions, files: Option<&ContainerFiles>, privileged: bool) -> TreeMaker {
+    match privileged {
+        true => TreeMaker::Outside,
+        false if files.is_some() && image::unmapped::is(options) => TreeMaker::Above,
+        false => TreeMaker::Inside,
+    }
 }
 
 /// What an image leaves to be found out in the container.

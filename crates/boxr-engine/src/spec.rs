@@ -16,6 +16,7 @@ use oci_spec::runtime::{
 use thiserror::Error;
 
 use crate::config::grammar;
+use crate::image::mounted;
 use crate::options::{
     BoxOptions, CapabilityChange, IdExtent, IdMapping, JoinTarget, MountOption, NamespaceMode, Propagation,
     Root,
@@ -426,6 +427,9 @@ pub(crate) fn mount(kind: &str, source: &str, destination: &str, options: &[&str
 pub(crate) fn asked_mount(option: &MountOption, options: &BoxOptions, volumes: &Places) -> Mount {
     if option.kind == volume::KIND {
         return volume::bind(option, volumes, options);
+    }
+    if option.kind == mounted::KIND {
+        return mounted::mount(option, options);
     }
     let mut mount = Mount::default();
     mount.set_typ(Some(option.kind.clone())).set_destination(option.destination.clone());

@@ -215,6 +215,7 @@ impl Creation {
             map_writer: map_writer(spec)?,
             above: None,
             root_source: None,
+            trees: Vec::new(),
             cgroup: cgroup(globals, &self.id, spec)?,
             stdio: if wants_terminal(spec) { Stdio::TerminalInside } else { Stdio::Inherit },
             preserve_fds: self.descriptors.count(),

@@ -28,7 +28,7 @@ mod tree;
 
 use std::path::PathBuf;
 
-use boxr_runtime::plan::{RootMaker, RootSource};
+use boxr_runtime::plan::{TreeMaker, TreeSource};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -142,6 +142,6 @@ pub(crate) fn make(dir: &BoxDir, options: &mut BoxOptions) -> Result<(), EngineE
 }
 
 /// The source of a try's tree. The first process makes it, so that the host never sees its mounts.
-pub(crate) fn source(attempt: &Attempt) -> RootSource {
-    RootSource { by: RootMaker::Inside, tree: Box::new(tree::Tree::new(attempt.clone())) }
+pub(crate) fn source(attempt: &Attempt) -> TreeSource {
+    TreeSource { by: TreeMaker::Inside, tree: Box::new(tree::Tree::new(attempt.clone())) }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use boxr_image::rootfs::Overlay;
 use boxr_image::unpack::Form;
 use boxr_runtime::error::{Step, StepError};
-use boxr_runtime::plan::MakeRoot;
+use boxr_runtime::plan::MakeTree;
 use boxr_sys::mount::{Change, attr, set_attributes};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
 use rustix::io::Errno;
@@ -44,7 +44,7 @@ impl Tree {
     }
 }
 
-impl MakeRoot for Tree {
+impl MakeTree for Tree {
     fn make(&self, _shifted_by: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
         let data = open_dir(CWD, &self.attempt.data).map_err(|errno| failed(&self.attempt.data, errno))?;
         let form = Form::of(data.as_fd()).map_err(|errno| failed(&self.attempt.data, errno))?;

@@ -9,6 +9,7 @@ mod ids;
 mod mount;
 mod namespace;
 mod network;
+mod part;
 mod signal;
 mod terminal;
 mod time;

@@ -8,6 +8,7 @@ use boxr_network::{MacAddress, NetworkUse, PortSpec};
 
 use super::grammar::{Id, UserSpec};
 use crate::config::overlay::overlay;
+use crate::image::mounted::MountedImage;
 use crate::image::{Image, Said, SystemdMode};
 use crate::notify::SdNotify;
 use crate::options::{
@@ -42,6 +43,8 @@ pub struct RawRun {
     pub args: Option<Vec<String>>,
     /// The image that was named, once it was found.
     pub image: Option<Box<Image>>,
+    /// Those that are mounted, once they were found.
+    pub mounted: Vec<MountedImage>,
     /// The pod that was named, once it was found.
     pub pod: Option<Box<PodSaid>>,
     pub container: Said,
@@ -208,7 +211,7 @@ impl RawRun {
             detach_keys publish_all ip ip6 mac_address env_host http_proxy unset_all_env personality init_path
             read_only_tmpfs monitor_pidfile signal_proxy log_driver log_path log_tag systemd cgroup_mode cgroup_parent;
             publish expose network_alias unset_env annotations attach requires
-            env env_files env_merge labels label_files mounts group_add cap_add cap_drop ulimits notes
+            env env_files env_merge labels label_files mounts mounted group_add cap_add cap_drop ulimits notes
         }
         file
     }

@@ -12,6 +12,7 @@ use super::error::ConfigError;
 use super::grammar::{self, mode_text};
 use super::raw::{RawRun, Stream};
 use super::{environment, identity, systemd, text_file};
+use crate::image::mounted;
 use crate::image::userns::{self, Facts};
 use crate::image::{ContainerOptions, Image, ImageVolume, Seccomp, UserIdsWord, defaults};
 use crate::notify::SdNotify;
@@ -164,6 +165,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
     add_scratch(&mut raw);
     check_mounts(&raw, &namespaces)?;
     let attach = attached(&raw, detach)?;
+    let images = mounted::those_of(std::mem::take(&mut raw.mounted), &raw.mounts);
     let options = BoxOptions {
         network,
         env: told_by(environment::whole(&raw, image, caller)?, sdnotify),
@@ -222,6 +224,7 @@ pub fn resolve(mut raw: RawRun, purpose: Purpose, caller: &Caller) -> Result<Res
         pidfile: raw.pidfile,
         pod: raw.pod.map(|pod| crate::pod::Membership { id: pod.id }),
         container,
+        images,
         sandbox: sandbox.as_ref().map(|sandbox| Box::new(sandbox.options.clone())),
         attempt: None,
         seccomp: filter,

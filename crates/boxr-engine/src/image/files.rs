@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use boxr_image::store::Store as Images;
 use rustix::io::Errno;
 
-use super::{ImageError, ImageRoot, keep, quota, ranges, store_path, userns};
+use super::{ImageError, ImageRoot, keep, mounted, quota, ranges, store_path, userns};
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::paths::Paths;
@@ -37,40 +37,58 @@ impl ContainerFiles {
     }
 }
 
-/// Makes what a new container has of its own, if it is of an image. From then on the image stays.
+/// Makes what a new box has of its own beside images, of which it is or which it has mounted. From then on they stay.
 ///
 /// # Errors
 /// The image has gone; the directories cannot be made. What was made goes with the box's directory.
 pub(crate) fn make(dir: &BoxDir, options: &mut BoxOptions) -> Result<(), EngineError> {
-    let Some(image) = options.root.image() else { return Ok(()) };
+    if options.root.image().is_none() && options.images.is_empty() {
+        return Ok(());
+    }
     // In this order: a hold without such a directory is of nobody (`is_stale`).
     let data = dir.make_data()?;
     let images = Images::open(&store_path(dir.paths())).map_err(ImageError::from)?;
-    images.hold(dir.id().as_str(), &image.manifest).map_err(ImageError::from)?;
-    make_dir(&data.join("work"), 0o700)?;
-    let upper = data.join("upper");
-    make_dir(&upper, mode_of_root(&images, image))?;
-    if let Some(container) = &options.container {
-        quota::limit(&dir.paths().data, &data, dir.id().as_str(), container.layer)?;
-    }
+    let id = dir.id().as_str();
     if options.container.as_ref().is_some_and(|container| container.user_ids.mode == "auto") {
-        let highest = highest_id(&images, image)?;
-        options.id_mapping = ranges::claim(&dir.paths().data, &data, dir.id().as_str(), highest)?;
+        let highest = highest_id(&images, options)?;
+        options.id_mapping = ranges::claim(&dir.paths().data, &data, id, highest)?;
+    }
+    let mut written = Vec::new();
+    if let Some(image) = options.root.image() {
+        images.hold(id, &image.manifest).map_err(ImageError::from)?;
+        written.push((data.clone(), image));
+    }
+    if !options.images.is_empty() {
+        written.extend(mounted::hold(id, &data, &images, options)?);
+    }
+    for (changes, image) in &written {
+        make_dir(&changes.join("work"), 0o700)?;
+        make_dir(&changes.join("upper"), mode_of_root(&images, image))?;
+    }
+    if let Some(container) = &options.container {
+        let written = written.iter().map(|(changes, _)| changes.as_path());
+        quota::limit(&dir.paths().data, (&data, id), written, container.layer)?;
     }
     if let Some(shift) = keep::shift_of(options) {
-        keep::lay(&images, image, shift, &upper)?;
+        let mounted = options.images.iter().map(|mounted| &mounted.image);
+        let all: Vec<&ImageRoot> = options.root.image().into_iter().chain(mounted).collect();
+        let uppers: Vec<PathBuf> = written.iter().map(|(changes, _)| changes.join("upper")).collect();
+        keep::lay(&images, &all, shift, &uppers)?;
     }
     match userns::root_of(&options.id_mapping) {
-        // It is the container's root directory, and the container's root owns it.
-        Some((uid, gid)) if rustix::process::geteuid().is_root() => Ok(give(&upper, uid, gid)?),
+        // They are root directories, and the container's root owns them.
+        Some((uid, gid)) if rustix::process::geteuid().is_root() => {
+            Ok(written.iter().try_for_each(|(changes, _)| give(&changes.join("upper"), uid, gid))?)
+        }
         _ => Ok(()),
     }
 }
 
-/// The highest id that a file of the image has.
-fn highest_id(images: &Images, image: &ImageRoot) -> Result<u32, ImageError> {
+/// The highest id that a file of the box's images has.
+fn highest_id(images: &Images, options: &BoxOptions) -> Result<u32, ImageError> {
+    let mounted = options.images.iter().map(|mounted| &mounted.image);
     let mut highest = 0;
-    for layer in &image.layers {
+    for layer in options.root.image().into_iter().chain(mounted).flat_map(|image| &image.layers) {
         highest = images.layer(layer)?.map_or(highest, |layer| highest.max(layer.info.highest_id));
     }
     Ok(highest)
@@ -90,7 +108,7 @@ fn mode_of_root(images: &Images, image: &ImageRoot) -> u32 {
     found.map_or(0o755, |found| found.mode() & 0o7777)
 }
 
-fn make_dir(path: &Path, mode: u32) -> Result<(), ImageError> {
+pub(super) fn make_dir(path: &Path, mode: u32) -> Result<(), ImageError> {
     let made = std::fs::DirBuilder::new().mode(0o700).create(path);
     made.and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(mode))).map_err(|error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
@@ -100,5 +118,6 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), ImageError> {
 
 /// Whether `holder` looks like a container that is gone: one that was killed while it was made or removed.
 pub fn is_stale(paths: &Paths, holder: &str) -> bool {
+    let holder = mounted::box_of(holder);
     crate::id::Id::parse(holder).is_some() && !paths.data.join("containers").join(holder).exists()
 }

@@ -150,30 +150,34 @@ pub(crate) fn owners(shift: &Shift) -> PackedIds {
     PackedIds { users: of(&shift.users), groups: of(&shift.groups) }
 }
 
-/// Makes the layers that a new container needs, and gives it its directory of changes.
+/// Makes the layers that a new container needs of `all` its images, and gives it its directories of changes.
 ///
 /// # Errors
 /// A file's owner would be nobody; the disk is full; the ids cannot be had.
 pub(crate) fn lay(
     images: &Images,
-    image: &ImageRoot,
+    all: &[&ImageRoot],
     shift: &Shift,
-    upper: &std::path::Path,
+    uppers: &[std::path::PathBuf],
 ) -> Result<(), ImageError> {
     // The first process, who would make it otherwise, is somebody else.
     images.empty_dir()?;
     let mut missing = Vec::new();
-    for layer in &image.layers {
-        if !images.has_shifted(layer, shift)? {
-            missing.push(layer);
+    for image in all {
+        let known = missing.len();
+        for layer in &image.layers {
+            if !missing.contains(&layer) && !images.has_shifted(layer, shift)? {
+                missing.push(layer);
+            }
         }
-    }
-    if !missing.is_empty() {
-        let how = match shift.contents {
-            Contents::Shared => "owners of its files are laid out",
-            Contents::Copied => "its files are copied",
-        };
-        tell(&format!("{}: {how} for these ids, once ({} layers)", image.name, missing.len()));
+        if missing.len() > known {
+            let how = match shift.contents {
+                Contents::Shared => "owners of its files are laid out",
+                Contents::Copied => "its files are copied",
+            };
+            let count = missing.len() - known;
+            tell(&format!("{}: {how} for these ids, once ({count} layers)", image.name));
+        }
     }
     let root = |extents: &[Extent]| extents.iter().find(|one| one.from == 0).map(|one| one.to);
     let root = root(&shift.users).zip(root(&shift.groups));
@@ -183,8 +187,10 @@ pub(crate) fn lay(
         }
         let Some((uid, gid)) = root else { return Ok(()) };
         let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-        chownat(CWD, upper, Some(uid), Some(gid), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| format!("cannot give {} its owner: {errno}", upper.display()))
+        uppers.iter().try_for_each(|upper| {
+            chownat(CWD, upper, Some(uid), Some(gid), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|errno| format!("cannot give {} its owner: {errno}", upper.display()))
+        })
     });
     done.map_err(ImageError::Owners)
 }

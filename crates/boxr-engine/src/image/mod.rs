@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! DATA/images/               the store (boxr_image::store)
-//!     holds/ID               -> the manifest of the image that container ID uses
+//!     holds/ID               -> the manifest of the image that container ID uses (others that it has: [`mounted`])
 //! DATA/containers/ID/
 //!     upper/                 what the container has changed
 //!     work/                  overlayfs' own
@@ -21,6 +21,7 @@ mod devices;
 pub(crate) mod files;
 pub(crate) mod healthcheck;
 pub(crate) mod keep;
+pub mod mounted;
 pub mod naming;
 mod numbers;
 mod options;

@@ -51,11 +51,16 @@ impl LayerLimits {
     }
 }
 
-/// Limits a new container, whose data directory `own` has its empty directories already.
+/// Limits a new container, whose data directory is `own`: `written` are its directories of changes, all empty.
 ///
 /// # Errors
 /// [`ImageError::Quota`] where the filesystem counts no projects.
-pub(super) fn limit(data: &Path, own: &Path, id: &str, limits: LayerLimits) -> Result<(), ImageError> {
+pub(super) fn limit<'w>(
+    data: &Path,
+    (own, id): (&Path, &str),
+    mut written: impl Iterator<Item = &'w Path>,
+    limits: LayerLimits,
+) -> Result<(), ImageError> {
     if limits.is_empty() {
         return Ok(());
     }
@@ -79,10 +84,10 @@ pub(super) fn limit(data: &Path, own: &Path, id: &str, limits: LayerLimits) -> R
         symlink(number.to_string(), own.join(NOTE)).map_err(|error| numbers.failed(&error))?;
         let LayerLimits { size: bytes, inodes } = limits;
         quota::limit(dir.as_fd(), project, Limits { bytes, inodes }).map_err(failed)?;
-        return ["work", "upper"].into_iter().try_for_each(|name| {
-            let dir = open_dir(&own.join(name)).map_err(failed)?;
-            quota::join(dir.as_fd(), project).map_err(failed)
-        });
+        let join = |dir: &Path| open_dir(dir).and_then(|dir| quota::join(dir.as_fd(), project));
+        return written
+            .try_for_each(|changes| join(&changes.join("work")).and_then(|()| join(&changes.join("upper"))))
+            .map_err(failed);
     }
     Err(ImageError::NoProject)
 }

@@ -9,7 +9,7 @@ use boxr_image::shift::{Contents, Shift};
 use boxr_image::store::{Store as Images, StoreError};
 use boxr_image::unpack::Form;
 use boxr_runtime::error::{Step, StepError};
-use boxr_runtime::plan::{MakeRoot, RootMaker, RootSource};
+use boxr_runtime::plan::{MakeTree, TreeMaker, TreeSource};
 use boxr_sys::mount::{Change, attr, set_attributes};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -21,10 +21,11 @@ use crate::options::{BoxOptions, IdExtent, IdMapping, Retention};
 
 /// What a root filesystem is laid from.
 #[derive(Debug)]
-struct Layers {
+pub(super) struct Layers {
     images: PathBuf,
     layers: Vec<Digest>,
-    data: PathBuf,
+    /// Where changes go; nothing can be changed where there is none.
+    changes: Option<PathBuf>,
     name: String,
     nodes: DeviceNodes,
     /// Of an ordinary user's container with other ids than his layers have.
@@ -78,48 +79,60 @@ pub(crate) fn source(
     image: &ImageRoot,
     options: &BoxOptions,
     files: &ContainerFiles,
-    by: RootMaker,
+    by: TreeMaker,
     nodes: DeviceNodes,
-) -> Result<RootSource, ImageError> {
+) -> Result<TreeSource, ImageError> {
     form(&files.data)?;
     let layers = Layers {
         images: files.images.clone(),
         layers: image.layers.clone(),
-        data: files.data.clone(),
+        changes: Some(files.data.clone()),
         name: image.name.clone(),
         nodes,
         shift: keep::shift_of(options).cloned(),
-        entry: if by == RootMaker::Inside { entry(options) } else { None },
+        entry: if by == TreeMaker::Inside { entry(options) } else { None },
         retention: options.retention,
         below: Below::of(image, options),
     };
-    Ok(RootSource { by, tree: Box::new(layers) })
+    Ok(TreeSource { by, tree: Box::new(layers) })
 }
 
-impl MakeRoot for Layers {
+impl MakeTree for Layers {
     fn make(&self, shifted_by: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
         let failed = |errno| StepError::new(Step::RootTree, &self.name, errno);
         let images = Images::open(&self.images).map_err(|error| failed(errno_of(&error)))?;
         let layers = self.open_all(&images).map_err(|error| failed(errno_of(&error)))?;
         let lowest = layers.first().ok_or_else(|| failed(Errno::NOENT))?;
-        let data = open_dir(&self.data).map_err(failed)?;
-        let form = Form::of(data.as_fd()).map_err(failed)?;
+        let changes = self.changes.as_deref().map(open_dir).transpose().map_err(failed)?;
+        // An overlay that nothing can be changed of wants a second layer.
+        let empty = match changes {
+            Some(_) => None,
+            None => Some(images.empty_dir().map_err(|error| failed(errno_of(&error)))?),
+        };
+        let form = match &changes {
+            Some(changes) => Form::of(changes.as_fd()),
+            None => open_dir(&self.images).and_then(|dir| Form::of(dir.as_fd())),
+        };
+        let form = form.map_err(failed)?;
         let shares = self.shift.as_ref().is_some_and(|shift| shift.contents == Contents::Shared);
         let found = if shares { Some(images.open_data()) } else { None };
         let found = found.transpose().map_err(|error| failed(errno_of(&error)))?;
+        let is_volatile = self.retention == Retention::Ephemeral && changes.is_some();
         let overlay = Overlay {
             layers: &layers,
-            empty: lowest.as_fd(),
-            changes: Some(data.as_fd()),
+            empty: empty.as_ref().unwrap_or(lowest).as_fd(),
+            changes: changes.as_ref().map(AsFd::as_fd),
             data: found.as_ref().map(AsFd::as_fd),
             form,
             shifted_by: if self.shift.is_some() { None } else { shifted_by },
-            options: if self.retention == Retention::Ephemeral { &[VOLATILE] } else { &[] },
+            options: if is_volatile { &[VOLATILE] } else { &[] },
         };
-        let mounted = match self.retention {
+        let mounted = match (self.retention, &changes) {
             // A restart lays them anew.
-            Retention::Ephemeral => forget_volatile(data.as_fd()).and_then(|()| overlay.mount()),
-            Retention::Kept => overlay.mount(),
+            (Retention::Ephemeral, Some(changes)) => {
+                forget_volatile(changes.as_fd()).and_then(|()| overlay.mount())
+            }
+            _ => overlay.mount(),
         };
         let mount = mounted.map_err(|error| {
             let what = format!("{} (cannot {})", self.name, error.action);
@@ -139,6 +152,31 @@ impl MakeRoot for Layers {
 }
 
 impl Layers {
+    /// Of an image that is mounted in a box, which may be of another.
+    pub(super) fn mounted(
+        image: &ImageRoot,
+        options: &BoxOptions,
+        images: PathBuf,
+        changes: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            images,
+            layers: image.layers.clone(),
+            changes,
+            name: image.name.clone(),
+            nodes: DeviceNodes::Refused,
+            shift: keep::shift_of(options).cloned(),
+            entry: None,
+            retention: options.retention,
+            below: Below::Nothing,
+        }
+    }
+
+    /// What its image is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// All that lies below the changes, the lowest first: the places for mounts, then the layers.
     fn open_all(&self, images: &Images) -> Result<Vec<OwnedFd>, StoreError> {
         let mut opened = Vec::with_capacity(self.layers.len() + 1);

@@ -2,7 +2,7 @@
 //!
 //! All that such a container is made of is the caller's, and closed to everybody in it. So its user namespace is made
 //! below one that has all of the caller's ids ([`crate::own_ids`]), and the process between them, root of the upper one,
-//! mounts the layers and opens what is bound ([`RootMaker::Above`](boxr_runtime::plan::RootMaker)).
+//! mounts the layers and opens what is bound ([`TreeMaker::Above`](boxr_runtime::plan::TreeMaker)).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};

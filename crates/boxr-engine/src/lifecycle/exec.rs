@@ -156,6 +156,7 @@ pub(super) fn launch(
         map_writer: Writer::FirstProcess,
         above: None,
         root_source: None,
+        trees: Vec::new(),
         cgroup: place.cgroup.clone().map_or(CgroupPlan::Inherit, CgroupPlan::Existing),
         stdio,
         preserve_fds: how.preserve_fds,

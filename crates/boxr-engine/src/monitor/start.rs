@@ -19,6 +19,7 @@ use crate::foreground::{
     find_box, namespaces, now, remove_files_for_caller, wants_terminal, write_files_for_caller,
 };
 use crate::image::ContainerFiles;
+use crate::image::mounted::MountedFiles;
 use crate::logs::{Log, WhoLogs};
 use crate::network::{self, Reserved};
 use crate::options::{BoxOptions, LogDriver};
@@ -103,6 +104,7 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
         monitored: true,
         trace: request.status.is_some(),
         files,
+        mounted: MountedFiles::of(request.dir, request.options)?,
         filters: None,
         volumes,
         around,

@@ -102,6 +102,7 @@ pub(super) fn plan(
         map_writer,
         above,
         root_source: None,
+        trees: Vec::new(),
         cgroup,
         stdio: Stdio::Inherit,
         preserve_fds: 0,

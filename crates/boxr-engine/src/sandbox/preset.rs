@@ -203,6 +203,12 @@ fn refuse_contradictions(raw: &RawRun, purpose: Purpose) -> Result<(), ConfigErr
     let said = [
         (raw.rootfs.is_some(), "--rootfs", "it has the host's file tree", ""),
         (raw.share.is_some(), "--share", "it shares no namespace", ""),
+        (
+            raw.mounts.iter().any(|mount| mount.kind == crate::image::mounted::KIND),
+            "--mount type=image",
+            "it has files of the host, at their own places, and none of an image",
+            "boxr image mount IMAGE as root, and --allow PATH:ro of the directory that it prints",
+        ),
         (binds, "-v", "files are given at their own places", "--allow PATH or --allow PATH:ro"),
         (
             is(raw.detach, true),

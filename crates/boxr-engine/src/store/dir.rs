@@ -311,6 +311,14 @@ impl BoxDir {
         let path_c = std::ffi::CString::new(path.clone().into_os_string().into_vec()).unwrap_or_default();
         let ids = Claimed::of_leaving(&path, &self.path()).map_err(failed)?;
         let project = Project::of(&path);
+        let images = crate::image::store_path(&self.0.store.paths);
+        let let_go = |holder: &str| {
+            let hold = boxr_image::store::hold_file(&images, holder);
+            files::remove_file(rustix::fs::CWD, &hold).map_err(failed)
+        };
+        // Before the notes of them; nobody starts it without its record.
+        let mounted = crate::image::mounted::holders(self.0.id.as_str(), &path);
+        mounted.iter().try_for_each(|holder| let_go(holder))?;
         files::remove_tree_of_user(rustix::fs::CWD, &path_c).map_err(failed)?;
         if let Some(ids) = ids {
             ids.release(&self.0.store.paths.data, self.0.id.as_str(), &self.path()).map_err(failed)?;
@@ -319,9 +327,7 @@ impl BoxDir {
             project.release(&self.0.store.paths.data, self.0.id.as_str()).map_err(failed)?;
         }
         // Last: who is killed before leaves a hold that is seen to be nobody's.
-        let images = crate::image::store_path(&self.0.store.paths);
-        let hold = boxr_image::store::hold_file(&images, self.0.id.as_str());
-        files::remove_file(rustix::fs::CWD, &hold).map_err(failed)?;
+        let_go(self.0.id.as_str())?;
         files::remove_file(self.dir_fd(), "data").map_err(|errno| self.error("remove", "data", errno))
     }
 }

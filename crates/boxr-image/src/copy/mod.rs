@@ -15,6 +15,7 @@ mod tests;
 use rustix::io::Errno;
 
 pub use lay::{Laid, Owners, lay};
+pub(crate) use place::open_within;
 pub use place::{Base, Into, Source, Target};
 pub use send::send;
 

@@ -91,17 +91,30 @@ pub struct Into {
     pub renamed: Option<Vec<u8>>,
 }
 
+/// Opens `path` as if the directory `root` were `/` (openat2(2), `RESOLVE_IN_ROOT`), and never by a magic link of procfs.
+///
+/// # Errors
+/// openat2(2)
+pub(crate) fn open_within(
+    root: BorrowedFd<'_>,
+    path: impl rustix::path::Arg + Copy,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = 0;
+    loop {
+        match fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), within) {
+            Err(Errno::AGAIN) if tries < MOST_TRIES => tries += 1,
+            opened => return opened,
+        }
+    }
+}
+
 impl Base {
     fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        let flags = flags | OFlags::CLOEXEC;
-        let Self::Root(root) = self else { return fs::openat(CWD, path, flags, Mode::empty()) };
-        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let mut tries = 0;
-        loop {
-            match fs::openat2(root, path, flags, Mode::empty(), within) {
-                Err(Errno::AGAIN) if tries < MOST_TRIES => tries += 1,
-                opened => return opened,
-            }
+        match self {
+            Self::Root(root) => open_within(root.as_fd(), path, flags),
+            _ => fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty()),
         }
     }
 

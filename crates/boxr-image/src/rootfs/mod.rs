@@ -12,6 +12,7 @@
 mod attached;
 mod changes;
 mod lookup;
+mod part;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -25,6 +26,7 @@ use rustix::mount::{
 
 pub use changes::{Change as TreeChange, Kind as ChangeKind, changes};
 pub use lookup::Stack;
+pub use part::part;
 
 use crate::unpack::Form;
 

@@ -125,6 +125,7 @@ fn plan(
         map_writer: Writer::FirstProcess,
         above: None,
         root_source: None,
+        trees: Vec::new(),
         cgroup: cgroup(state, words)?,
         stdio: if process.terminal().unwrap_or(false) { Stdio::TerminalInside } else { Stdio::Inherit },
         preserve_fds: descriptors.count(),

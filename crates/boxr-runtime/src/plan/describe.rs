@@ -187,6 +187,7 @@ fn describe_mount(mount: &MountPlan) -> String {
             format!("{} (bind{})", path.display(), if *recursive { ", with all below" } else { "" })
         }
         MountSource::Filesystem { kind, .. } => format!("new {kind}"),
+        MountSource::Tree { of, .. } => of.clone(),
         MountSource::Cgroups => "the container's cgroups".to_owned(),
         MountSource::Remount { .. } if mount.destination == Path::new("/") => "all that is there".to_owned(),
         MountSource::Remount { .. } => "what is there, anew".to_owned(),

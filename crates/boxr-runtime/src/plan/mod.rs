@@ -28,9 +28,9 @@ pub use confinement::{Confinement, LandlockPlan};
 pub use mount::{Cover, IdShift, MountPlan, MountSource, holds};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{
-    COPY_UP, INODE, Links, MountAttributes, NO_LINKS, SHARED, SUBPATH, names as mount_option_names,
+    COPY_UP, INODE, Links, MountAttributes, NO_LINKS, SHARED, SUBPATH, TREE, names as mount_option_names,
 };
-pub use root::{MakeRoot, RootEntry, RootMaker, RootPlan, RootPropagation, RootSource};
+pub use root::{MakeTree, MountTree, RootEntry, RootPlan, RootPropagation, TreeMaker, TreeSource};
 pub use seccomp::SeccompPlan;
 pub(crate) use spec::binds;
 pub use spec::{Extras, Home, IMPLEMENTED_VERSION, OciExtras};
@@ -51,7 +51,9 @@ pub struct Plan {
     pub root: RootPlan,
     /// What makes the tree of a [`RootPlan::Directory`], whose path is then only where it is put; or the tree that
     /// takes the place of a [`RootPlan::HostTree`], with all its mounts, which is on top of `/` already.
-    pub root_source: Option<RootSource>,
+    pub root_source: Option<TreeSource>,
+    /// What makes trees that are mounted ([`MountSource::Tree`]).
+    pub trees: Vec<TreeSource>,
     /// Mounts, in order.
     pub mounts: Vec<MountPlan>,
     /// Device nodes beneath a root of its own.
@@ -115,9 +117,9 @@ impl Plan {
         self.makes(NamespaceKind::User) && self.joins(NamespaceKind::User)
     }
 
-    /// Whether its tree is made from the user namespace above its own ([`RootMaker::Above`]).
+    /// Whether its tree is made from the user namespace above its own ([`TreeMaker::Above`]).
     pub fn is_laid_from_above(&self) -> bool {
-        self.nests() && self.root_source.as_ref().is_some_and(|source| source.by == RootMaker::Above)
+        self.nests() && self.root_source.as_ref().is_some_and(|source| source.by == TreeMaker::Above)
     }
 
     /// Whether a namespace of `kind` is joined.

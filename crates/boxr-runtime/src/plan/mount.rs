@@ -85,6 +85,13 @@ pub enum MountSource {
         /// A change counter of inodes (`MS_I_VERSION` of mount(2)).
         inode_versions: bool,
     },
+    /// What is made at every start, as [`super::Plan::trees`] has it.
+    Tree {
+        /// Its number there.
+        number: usize,
+        /// What it is of, in words.
+        of: String,
+    },
     /// The container's own cgroups, in the versions that the host has.
     Cgroups,
     /// What is mounted there already gets other attributes and parameters.

@@ -55,6 +55,9 @@ pub const COPY_UP: &str = "x-boxr.copy-up";
 /// not lead out of.
 pub const SUBPATH: &str = "x-boxr.subpath=";
 
+/// boxr's own type of a mount: what a [`super::MountTree`] makes for its destination. The source says in words what it is of.
+pub const TREE: &str = "x-boxr.tree";
+
 /// boxr's own option of a mount: its source and its destination are what the paths say, with no symbolic link on the
 /// way. Whoever made the plan has resolved them; a link that somebody puts there meanwhile is an error.
 pub const NO_LINKS: &str = "x-boxr.no-links";

@@ -72,33 +72,42 @@ pub enum RootEntry {
     MoveAndChroot,
 }
 
-/// Makes the tree that becomes a container's root, where it is not a directory of the host's as it is.
-pub trait MakeRoot: std::fmt::Debug {
-    /// A mount that is nowhere yet. Its ids are shifted by the maps of the user namespace `shifted_by`.
+/// Makes a tree that is no directory of the host's as it is: a container's root, or what is mounted in it.
+pub trait MakeTree: std::fmt::Debug {
+    /// A mount that is nowhere yet; of a part of a tree, of a single file perhaps. Its ids are shifted by the maps of the user namespace `shifted_by`.
     ///
     /// # Errors
     /// The step that the kernel refused.
     fn make(&self, shifted_by: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError>;
 }
 
-/// Who makes the tree of a root.
+/// Who makes a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RootMaker {
+pub enum TreeMaker {
     /// boxr, with its privilege over the host, before there is a first process. Where the container has new
     /// id maps, the tree's ids are shifted by them.
     Outside,
-    /// The first process, as root of the container's user namespace.
+    /// The first process, as root of the container's user namespace, in mounts of its own.
     Inside,
     /// The process that makes the first one, as root of the user namespace above the container's, in mounts of its own:
     /// who owns the tree has no id in the container. It opens all that is bound too.
     Above,
 }
 
-/// Where a root comes from that is made at every start.
+/// Where a tree comes from that is made at every start.
 #[derive(Debug)]
-pub struct RootSource {
+pub struct TreeSource {
     /// By whom.
-    pub by: RootMaker,
+    pub by: TreeMaker,
     /// How.
-    pub tree: Box<dyn MakeRoot>,
+    pub tree: Box<dyn MakeTree>,
+}
+
+/// A tree that is mounted in the box.
+#[derive(Debug)]
+pub struct MountTree {
+    /// The destination of the mount of type [`super::TREE`] that it is for.
+    pub destination: PathBuf,
+    /// Where it comes from.
+    pub source: TreeSource,
 }

@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use super::mounts::clone_source;
 use crate::error::{At, Error, Step, StepError};
 use crate::idmap::{Extent, IdMap, Writer};
-use crate::plan::{IdShift, MountPlan, MountSource, Plan, RootMaker, RootPlan, RootPropagation, RootSource};
+use crate::plan::{IdShift, MountPlan, MountSource, Plan, RootPlan, RootPropagation, TreeMaker, TreeSource};
 use crate::process::holder;
 
 /// Detached trees, made ahead of their use.
@@ -38,6 +38,9 @@ impl Ahead {
         let own_root = matches!(plan.root, RootPlan::Directory { .. });
         let mut namespaces = Vec::new();
         for (index, mount) in plan.mounts.iter().enumerate() {
+            if let Some(source) = tree_of(plan, mount, TreeMaker::Outside) {
+                ahead.sources.push((index, made(source, plan, &mut namespaces)?));
+            }
             let MountSource::Bind { links, id_shift, .. } = &mount.source else { continue };
             if id_shift.is_none() && !(shifted && own_root && !links.copy) {
                 continue;
@@ -60,9 +63,9 @@ impl Ahead {
         }
         ahead.root = match (&plan.root, &plan.root_source) {
             (RootPlan::Directory { .. }, Some(source)) => match source.by {
-                RootMaker::Outside if comes_later(plan) => None,
-                RootMaker::Outside => Some(made_root(source, plan, &mut namespaces)?),
-                RootMaker::Inside | RootMaker::Above => None,
+                TreeMaker::Outside if comes_later(plan) => None,
+                TreeMaker::Outside => Some(made(source, plan, &mut namespaces)?),
+                TreeMaker::Inside | TreeMaker::Above => None,
             },
             (RootPlan::Directory { path, .. }, None) if shifted => clone_root(path)?,
             _ => None,
@@ -79,6 +82,9 @@ impl Ahead {
         unshare(NamespaceKind::Mount).at(Step::Unshare, "mount (above the container's)")?;
         let mut ahead = Self::default();
         for (index, mount) in plan.mounts.iter().enumerate() {
+            if let Some(source) = tree_of(plan, mount, TreeMaker::Above) {
+                ahead.sources.push((index, source.tree.make(None)?));
+            }
             let MountSource::Bind { links, .. } = &mount.source else { continue };
             if !links.copy {
                 let tree = clone_source(mount)?;
@@ -115,7 +121,7 @@ impl Ahead {
     ///
     /// # Errors
     /// The mount whose source cannot be opened.
-    pub fn keep_peers(plan: &Plan) -> Result<Vec<(usize, OwnedFd)>, StepError> {
+    fn keep_peers(plan: &Plan) -> Result<Vec<(usize, OwnedFd)>, StepError> {
         let RootPlan::Directory { propagation: RootPropagation::Set(Propagation::Shared, _), .. } = plan.root
         else {
             return Ok(Vec::new());
@@ -126,6 +132,20 @@ impl Ahead {
             .filter(|(_, mount)| shared(mount) && matches!(mount.source, MountSource::Bind { .. }))
             .map(|(index, mount)| Ok((index, clone_source(mount)?)))
             .collect()
+    }
+
+    /// What the first process opens before anything covers the host's tree: such peers, and trees that it makes itself.
+    ///
+    /// # Errors
+    /// The mount whose source cannot be opened or made.
+    pub fn from_inside(plan: &Plan) -> Result<Vec<(usize, OwnedFd)>, StepError> {
+        let mut sources = Self::keep_peers(plan)?;
+        for (index, mount) in plan.mounts.iter().enumerate() {
+            if let Some(source) = tree_of(plan, mount, TreeMaker::Inside) {
+                sources.push((index, source.tree.make(None)?));
+            }
+        }
+        Ok(sources)
     }
 
     /// The tree for the mount with this number.
@@ -139,9 +159,15 @@ impl Ahead {
     }
 }
 
+/// What makes the tree that is mounted, where `by` does.
+fn tree_of<'p>(plan: &'p Plan, mount: &MountPlan, by: TreeMaker) -> Option<&'p TreeSource> {
+    let MountSource::Tree { number, .. } = mount.source else { return None };
+    plan.trees.get(number).filter(|source| source.by == by)
+}
+
 /// Whether the root is made when the first process is there and has its maps.
 fn comes_later(plan: &Plan) -> bool {
-    let by_boxr = plan.root_source.as_ref().is_some_and(|source| source.by == RootMaker::Outside);
+    let by_boxr = plan.root_source.as_ref().is_some_and(|source| source.by == TreeMaker::Outside);
     let mapped = plan.idmap.as_ref().is_some_and(|map| map.writer != Writer::FirstProcess);
     by_boxr && mapped && plan.joined.is_empty() && plan.makes(NamespaceKind::User)
 }
@@ -154,8 +180,8 @@ fn clone_if_allowed(mount: &MountPlan) -> Result<Option<OwnedFd>, StepError> {
     }
 }
 
-/// A root that is made for the container, in its ids.
-fn made_root(source: &RootSource, plan: &Plan, made: &mut Vec<(Maps, OwnedFd)>) -> Result<OwnedFd, Error> {
+/// A tree that is made for the container, in its ids.
+fn made(source: &TreeSource, plan: &Plan, made: &mut Vec<(Maps, OwnedFd)>) -> Result<OwnedFd, Error> {
     let maps = plan.idmap.as_ref().map(|map| (map.uids.clone(), map.gids.clone()));
     let joined = plan.joined.iter().find(|(kind, _)| *kind == NamespaceKind::User);
     let shifted_by = match maps {

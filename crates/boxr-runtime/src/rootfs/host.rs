@@ -9,12 +9,12 @@ use rustix::mount::MountFlags;
 use super::mounts::{self, Tree};
 use super::scratch::Scratch;
 use super::target::MissingTarget;
-use super::{devices, masks, open_directory, reopen};
+use super::{Sources, devices, masks, open_directory, reopen};
 use crate::error::{At, Step, StepError};
 use crate::plan::{MountPlan, MountSource, Plan, holds};
 
 /// The caller's own tree: targets must exist, since making them would change the host.
-pub(super) fn set_up(plan: &Plan, read_only: bool) -> Result<(), StepError> {
+pub(super) fn set_up(plan: &Plan, sources: &Sources<'_>, read_only: bool) -> Result<(), StepError> {
     if let (false, [only]) = (read_only, plan.mounts.as_slice()) {
         // The common box: one system call instead of six.
         if is_plain_proc(only) {
@@ -25,7 +25,8 @@ pub(super) fn set_up(plan: &Plan, read_only: bool) -> Result<(), StepError> {
         return Ok(());
     }
     let root = open_directory(Path::new("/"))?;
-    let mut upon = Upon { plan, root: root.as_fd(), trees: Vec::with_capacity(plan.mounts.len()) };
+    let trees = Vec::with_capacity(plan.mounts.len());
+    let mut upon = Upon { plan, root: root.as_fd(), sources, trees };
     upon.open_sources()?;
     if read_only {
         let change = Change { set: attr::RDONLY, ..Change::default() };
@@ -47,6 +48,7 @@ pub(super) fn set_up(plan: &Plan, read_only: bool) -> Result<(), StepError> {
 struct Upon<'a> {
     plan: &'a Plan,
     root: BorrowedFd<'a>,
+    sources: &'a Sources<'a>,
     /// What is mounted, by the number of the mount; of a bind before it is mounted, too.
     trees: Vec<Option<Scratch>>,
 }
@@ -84,7 +86,8 @@ impl Upon<'_> {
         if let Some(Some(first)) = self.twin_of(index).and_then(|twin| self.trees.get(twin)) {
             return mounts::repeat(tree, mount, first.as_fd());
         }
-        let source = self.trees.get(index).and_then(Option::as_ref).map(AsFd::as_fd);
+        let cloned = self.trees.get(index).and_then(Option::as_ref).map(AsFd::as_fd);
+        let source = cloned.or_else(|| self.sources.get(index));
         if let Some(made) = mounts::make(tree, mount, source)? {
             self.trees[index] = Some(made);
         }

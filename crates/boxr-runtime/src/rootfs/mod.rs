@@ -60,18 +60,19 @@ pub(crate) fn set_up(plan: &Plan, ahead: &Ahead, before_entering: BeforeEntering
                 RootPropagation::Unchanged => {}
                 RootPropagation::Set(propagation, _) => set_propagation(*propagation, true)?,
             }
+            let sources = Sources { ahead, own: Ahead::from_inside(plan)? };
             if let Some(source) = &plan.root_source {
                 let root = source.tree.make(None)?;
                 pivot::enter(root.as_fd(), Path::new("/"))?;
             }
-            host::set_up(plan, *read_only)?;
+            host::set_up(plan, &sources, *read_only)?;
             before_entering()
         }
         RootPlan::Directory { path, propagation, read_only, entry } => {
-            let peers = Ahead::keep_peers(plan)?;
+            let own = Ahead::from_inside(plan)?;
             // Until the host's tree is out of reach nothing that is mounted here may travel to it.
             set_propagation(before_root(*propagation), true)?;
-            let builder = Builder { plan, ahead, peers: &peers, path };
+            let builder = Builder { plan, sources: &Sources { ahead, own }, path };
             let root = builder.build(*propagation)?;
             before_entering()?;
             if *read_only {
@@ -116,17 +117,30 @@ fn set_propagation(propagation: Propagation, recursive: bool) -> Result<(), Step
 /// What a root of the container's own is built from.
 struct Builder<'a> {
     plan: &'a Plan,
-    ahead: &'a Ahead,
-    /// Sources that stay peers of the host's mounts, by the number of their mount.
-    peers: &'a [(usize, OwnedFd)],
+    sources: &'a Sources<'a>,
     path: &'a Path,
+}
+
+/// Trees that were opened or made before the first mount.
+struct Sources<'a> {
+    ahead: &'a Ahead,
+    /// By this process, with the number of their mount.
+    own: Vec<(usize, OwnedFd)>,
+}
+
+impl Sources<'_> {
+    /// For the mount with this number.
+    fn get(&self, index: usize) -> Option<BorrowedFd<'_>> {
+        let own = self.own.iter().find(|(of, _)| *of == index).map(|(_, tree)| tree.as_fd());
+        own.or_else(|| self.ahead.source(index))
+    }
 }
 
 impl Builder<'_> {
     /// The whole tree, at its place in the host's.
     fn build(&self, propagation: RootPropagation) -> Result<Root<'_>, StepError> {
         let (plan, path) = (self.plan, self.path);
-        let root = match self.ahead.root() {
+        let root = match self.sources.ahead.root() {
             Some(root) => Root::Ahead(root),
             None => Root::Own(self.own_root()?.into()),
         };
@@ -138,7 +152,7 @@ impl Builder<'_> {
         pivot::attach_root(root.as_fd(), path)?;
         let tree = Tree { plan, root: root.as_fd(), missing: MissingTarget::Create };
         for (index, mount) in plan.mounts.iter().enumerate() {
-            mounts::make(tree, mount, self.source(index))?;
+            mounts::make(tree, mount, self.sources.get(index))?;
         }
         private::lay(root.as_fd(), &plan.private_files)?;
         devices::create(root.as_fd(), plan)?;
@@ -152,11 +166,6 @@ impl Builder<'_> {
             Some(source) => source.tree.make(None),
             None => clone_root(self.path),
         }
-    }
-
-    fn source(&self, index: usize) -> Option<BorrowedFd<'_>> {
-        let peer = self.peers.iter().find(|(of, _)| *of == index).map(|(_, tree)| tree.as_fd());
-        peer.or_else(|| self.ahead.source(index))
     }
 }
 

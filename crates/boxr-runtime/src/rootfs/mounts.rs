@@ -80,6 +80,10 @@ pub(super) fn make(
                 None => bind(tree.root, tree.missing, mount, Scratch::from(clone_source(mount)?).as_fd())?,
             }
         }
+        MountSource::Tree { of, .. } => {
+            let made = ahead.ok_or_else(|| StepError::new(Step::MountSource, of, Errno::NOENT))?;
+            bind(tree.root, tree.missing, mount, made)?;
+        }
         MountSource::Filesystem { .. } => return mount_new(tree, mount),
         MountSource::Cgroups => cgroups::mount(tree, mount)?,
         MountSource::Remount { parameters } => remount(tree, mount, parameters)?,

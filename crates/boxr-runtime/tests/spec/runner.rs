@@ -36,6 +36,7 @@ fn run(words: &[String]) -> Result<Ended, Error> {
         map_writer: if privileged { Writer::Boxr } else { Writer::FirstProcess },
         above: None,
         root_source: None,
+        trees: Vec::new(),
         cgroup: CgroupPlan::Inherit,
         stdio: if terminal { Stdio::TerminalInside } else { Stdio::Inherit },
         preserve_fds: 0,

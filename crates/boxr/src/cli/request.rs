@@ -109,6 +109,14 @@ fn resolve(
     };
     let mut words = std::mem::take(&mut invocation.matches.positionals);
     let mut raw = said(&invocation, caller)?;
+    let from_file = request.file.as_ref().map(|file| {
+        config::read(Path::new(file), &caller.directory).map_err(|error| file_failed(file, &error))
+    });
+    let from_file = from_file.transpose()?;
+    if raw.sandbox.sandbox.is_none() {
+        let mounts = from_file.iter().flat_map(|file| &file.mounts).chain(&raw.mounts);
+        raw.mounted = wanted::find_mounted(&invocation, mounts)?;
+    }
     if let Some(image) = image {
         words.remove(0);
         raw.image = Some(Box::new(image));
@@ -119,9 +127,8 @@ fn resolve(
         false => None,
     };
     raw.args = (!words.is_empty()).then_some(words);
-    if let Some(file) = &request.file {
-        let read = config::read(Path::new(file), &caller.directory);
-        raw = read.map_err(|error| file_failed(file, &error))?.overlaid_by(raw);
+    if let Some(file) = from_file {
+        raw = file.overlaid_by(raw);
     }
     if purpose == Purpose::Create {
         raw.detach = None;

@@ -21,6 +21,7 @@ pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Resul
         monitored: request.detach,
         trace: false,
         files: None,
+        mounted: None,
         filters: None,
         volumes: Places::new(),
         around: Default::default(),

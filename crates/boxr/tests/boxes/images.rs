@@ -2,6 +2,7 @@
 
 pub mod archives;
 pub mod compare;
+pub mod mounted;
 pub mod push;
 pub mod transfer;
 

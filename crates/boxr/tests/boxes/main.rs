@@ -127,6 +127,7 @@ fn main() -> std::process::ExitCode {
         images::TESTS,
         images::compare::TESTS,
         images::archives::TESTS,
+        images::mounted::TESTS,
         images::push::TESTS,
         images::transfer::TESTS,
         system::TESTS,

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::glob;
+use super::part;
 use crate::config::value::{Base, Invalid, Node, Value, clean};
+use crate::image::mounted;
 use crate::options::{IdExtent, MountOption};
 use crate::volume::owners::GIVE;
 use crate::volume::{self, VolumeName};
@@ -84,8 +86,11 @@ pub fn mounts(node: &Node, base: &Base) -> Result<Vec<MountOption>, Invalid> {
 struct Draft {
     kind: Option<String>,
     source: Option<String>,
+    /// The source was said before, and otherwise.
+    earlier_source: Option<String>,
     destination: Option<PathBuf>,
     options: Vec<String>,
+    subpath: Option<String>,
     shallow: bool,
 }
 
@@ -94,7 +99,7 @@ impl Draft {
         match (key, value) {
             ("type", Some(kind)) => self.kind(kind),
             ("src" | "source", Some(source)) => {
-                self.source = Some(source.to_owned());
+                self.earlier_source = self.source.replace(source.to_owned());
                 Ok(())
             }
             // For Docker Desktop, and the only driver.
@@ -106,7 +111,10 @@ impl Draft {
             },
             ("idmap", None) => self.option("idmap"),
             ("idmap", Some(maps)) => self.option(&format!("idmap={maps}")),
-            ("subpath" | "volume-subpath", Some(path)) => self.subpath(path),
+            ("subpath" | "volume-subpath" | "image-subpath", Some(path)) => {
+                self.subpath = Some(path.to_owned());
+                Ok(())
+            }
             ("volume-opt", Some(pair)) if pair.contains('=') => {
                 self.options.push(format!("{}{pair}", volume::OPTION));
                 Ok(())
@@ -117,7 +125,7 @@ impl Draft {
                 Ok(())
             }
             ("ro" | "readonly", value) => self.switch(key, value, "ro", "rw"),
-            ("rw", None) => self.option("rw"),
+            ("rw" | "readwrite", value) => self.switch(key, value, "rw", "ro"),
             ("bind-nonrecursive", value) => {
                 self.shallow =
                     truth(value.unwrap_or("true")).ok_or_else(|| Invalid::new(key, "true or false"))?;
@@ -152,28 +160,12 @@ impl Draft {
     }
 
     fn kind(&mut self, kind: &str) -> Result<(), Invalid> {
-        if ![volume::KIND, glob::KIND].contains(&kind) && !KINDS.contains(&kind) {
-            let kinds = KINDS.join(", ");
-            return Err(Invalid::new(
-                kind,
-                format!("type is one of {}, {kinds}, {}", volume::KIND, glob::KIND),
-            ));
+        const OWN: [&str; 3] = [volume::KIND, mounted::KIND, glob::KIND];
+        if !OWN.contains(&kind) && !KINDS.contains(&kind) {
+            let kinds = [&OWN[..], &KINDS[..]].concat().join(", ");
+            return Err(Invalid::new(kind, format!("type is one of {kinds}")));
         }
         self.kind = Some(kind.to_owned());
-        Ok(())
-    }
-
-    /// docker's `volume-subpath`, podman's `subpath`.
-    fn subpath(&mut self, path: &str) -> Result<(), Invalid> {
-        use std::path::Component;
-        let is_below = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-        if path.is_empty() || !is_below {
-            return Err(Invalid::new(
-                path,
-                "subpath is a relative path without .., below the top of the volume",
-            ));
-        }
-        self.options.push(format!("{}{path}", volume::SUBPATH));
         Ok(())
     }
 
@@ -206,12 +198,17 @@ impl Draft {
         let kind = self.kind.unwrap_or_else(|| "bind".to_owned());
         let same_place = || (kind == glob::KIND).then(|| PathBuf::from("/"));
         let destination = self.destination.or_else(same_place).ok_or("dst is missing: where in the box")?;
-        let has_subpath = self.options.iter().any(|option| option.starts_with(volume::SUBPATH));
+        if kind == mounted::KIND {
+            return part::image(self.source, self.earlier_source, destination, self.options, self.subpath);
+        }
         if kind != volume::KIND && self.options.iter().any(|option| option.starts_with(volume::OPTION)) {
             return Err("volume-opt is for volumes".to_owned());
         }
-        if has_subpath && (kind != volume::KIND || self.source.is_none()) {
-            return Err("subpath is for volumes that have a name".to_owned());
+        if let Some(path) = &self.subpath {
+            if kind != volume::KIND || self.source.is_none() {
+                return Err("subpath is for volumes that have a name, and for images".to_owned());
+            }
+            self.options.push(part::below("volume", path)?);
         }
         let owned = |option: &String| option == GIVE || option.starts_with("idmap");
         if !["bind", glob::KIND, volume::KIND].contains(&kind.as_str())

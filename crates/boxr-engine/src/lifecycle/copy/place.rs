@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use boxr_image::copy::Base;
 use boxr_image::shift::Extent as Shifted;
 use boxr_runtime::idmap::{Extent, IdMap, Writer};
-use boxr_runtime::plan::{RootMaker, RootSource};
+use boxr_runtime::plan::{TreeMaker, TreeSource};
 use boxr_runtime::process::holder;
 use boxr_runtime::rootfs::Binds;
 use boxr_sys::namespace::{NamespaceKind, unshare};
@@ -55,7 +55,7 @@ pub(super) struct Stopped {
 #[derive(Debug)]
 enum Tree {
     Directory(PathBuf),
-    Layers(RootSource),
+    Layers(TreeSource),
 }
 
 impl Place {
@@ -146,7 +146,7 @@ impl Stopped {
                     image,
                     options,
                     &files,
-                    RootMaker::Outside,
+                    TreeMaker::Outside,
                     DeviceNodes::Refused,
                 )?)
             }

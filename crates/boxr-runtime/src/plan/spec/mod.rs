@@ -27,8 +27,8 @@ use oci_spec::runtime::{Linux, LinuxSeccomp, Process, Spec, State};
 use self::mounts::Surroundings;
 use self::namespaces::{Maps, MountNamespace, UserNamespace};
 use super::{
-    CgroupPlan, Confinement, Plan, PrivateFile, ProcessPlan, RootEntry, RootPlan, RootSource, SeccompPlan,
-    StartedBy,
+    CgroupPlan, Confinement, MountTree, Plan, PrivateFile, ProcessPlan, RootEntry, RootPlan, SeccompPlan,
+    StartedBy, TreeSource,
 };
 use crate::error::Error;
 use crate::hooks::Hooks;
@@ -48,7 +48,9 @@ pub struct Extras {
     /// The user namespace below which a new one is made, where that is not the caller's.
     pub above: Option<OwnedFd>,
     /// What makes the root's tree; `None` takes the directory of the specification.
-    pub root_source: Option<RootSource>,
+    pub root_source: Option<TreeSource>,
+    /// Trees that are made at every start, for mounts of the specification.
+    pub trees: Vec<MountTree>,
     /// cgroup.
     pub cgroup: CgroupPlan,
     /// Standard descriptors.
@@ -146,7 +148,10 @@ impl Plan {
         };
         let root = root::root(spec.root().as_ref(), linux, mount, extras.oci.root_entry)?;
         let list = spec.mounts().as_deref().unwrap_or_default();
-        let surroundings = Surroundings { root: &root, user, context: labels::mount_context(spec, linux)? };
+        let (places, trees): (Vec<_>, Vec<_>) =
+            extras.trees.into_iter().map(|tree| (tree.destination, tree.source)).unzip();
+        let context = labels::mount_context(spec, linux)?;
+        let surroundings = Surroundings { root: &root, user, context, trees: &places };
         let mounts = mounts::mounts(list, &surroundings)?;
         refuse_without_mounts(linux, &root)?;
         let process = spec
@@ -192,6 +197,7 @@ impl Plan {
             process,
             root,
             root_source: extras.root_source,
+            trees,
             new,
             joined,
             cgroup: extras.cgroup,
@@ -232,6 +238,7 @@ impl Plan {
             expected_map: None,
             root: RootPlan::Unchanged,
             root_source: None,
+            trees: Vec::new(),
             mounts: Vec::new(),
             devices: Vec::new(),
             masked: Vec::new(),

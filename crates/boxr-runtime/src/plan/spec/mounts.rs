@@ -1,11 +1,11 @@
 //! `mounts`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
 use super::super::mount_options::Parsed;
-use super::super::{COPY_UP, Cover, IdShift, MountPlan, MountSource, RootPlan, mount_options};
+use super::super::{COPY_UP, Cover, IdShift, MountPlan, MountSource, RootPlan, TREE, mount_options};
 use super::clean;
 use super::namespaces::{UserNamespace, extents};
 use crate::error::Error;
@@ -17,6 +17,8 @@ pub(super) struct Surroundings<'a> {
     pub user: UserNamespace,
     /// Attribute and label that filesystems are mounted with (SELinux).
     pub context: Option<(String, String)>,
+    /// Where trees are mounted that are made at every start, by their numbers.
+    pub trees: &'a [PathBuf],
 }
 
 pub(super) fn mounts(list: &[Mount], surroundings: &Surroundings<'_>) -> Result<Vec<MountPlan>, Error> {
@@ -29,7 +31,7 @@ pub(super) fn mounts(list: &[Mount], surroundings: &Surroundings<'_>) -> Result<
 /// Binds alone, of a container with a root of its own.
 pub(crate) fn binds(list: &[Mount], own_users: bool) -> Result<Vec<MountPlan>, Error> {
     let user = if own_users { UserNamespace::New } else { UserNamespace::Callers };
-    let surroundings = Surroundings { root: &RootPlan::Unchanged, user, context: None };
+    let surroundings = Surroundings { root: &RootPlan::Unchanged, user, context: None, trees: &[] };
     list.iter().enumerate().map(|(index, mount)| mount_plan(index, mount, &surroundings)).collect()
 }
 
@@ -63,6 +65,9 @@ fn source(
     parsed: Parsed,
     surroundings: &Surroundings<'_>,
 ) -> Result<MountSource, Error> {
+    if mount.typ().as_deref() == Some(TREE) {
+        return tree(field, mount, surroundings.trees);
+    }
     let kind = mount.typ().clone().filter(|kind| !kind.is_empty()).unwrap_or_else(|| "none".to_owned());
     let id_shift = id_shift(field, mount, parsed.idmap, surroundings.user)?;
     let bind = parsed.bind.or((kind == "bind").then_some(false));
@@ -108,6 +113,15 @@ fn source(
         parameters,
         inode_versions: parsed.inode_versions,
     })
+}
+
+/// Only who makes the plan can have something made for it.
+fn tree(field: &dyn Fn(&str) -> String, mount: &Mount, trees: &[PathBuf]) -> Result<MountSource, Error> {
+    let number = trees.iter().position(|place| place == mount.destination());
+    let number =
+        number.ok_or_else(|| Error::field(field("type"), format!("{TREE}: nothing is made for it")))?;
+    let of = mount.source().as_ref().map(|of| of.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(MountSource::Tree { number, of })
 }
 
 /// Filesystems whose files the policy labels by itself.
@@ -164,7 +178,7 @@ fn check_place(field: &str, destination: &Path, source: &MountSource) -> Result<
         MountSource::Bind { path, .. } => path == Path::new("/proc"),
         // Nothing new comes there.
         MountSource::Remount { .. } => return Ok(()),
-        MountSource::Cgroups => false,
+        MountSource::Cgroups | MountSource::Tree { .. } => false,
     };
     let covers = destination == Path::new("/proc") && !is_proc;
     let inside = destination.starts_with("/proc") && destination != Path::new("/proc");

@@ -271,10 +271,11 @@ pub static SETTINGS: &[Flag] = &[
             bind, nosuid, nodev, noexec, private, rprivate, shared, rshared, slave, rslave, nocopy.",
         ),
     Flag::value("mount", "type=T,src=S,dst=D,...", "Mount something into the box").group(FILES).repeat().doc(
-        "Types: bind, volume, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src \
-            (source), dst (destination, target), readonly (ro), bind-propagation, \
-            bind-nonrecursive, volume-nocopy, tmpfs-size, tmpfs-mode. A value with a comma is put in \
-            double quotes.",
+        "Types: bind, volume, image, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src \
+            (source), dst (destination, target), readonly (ro), rw, bind-propagation, \
+            bind-nonrecursive, volume-nocopy, subpath, tmpfs-size, tmpfs-mode. A value with a comma is put in \
+            double quotes. An image is fetched as --pull says, and read-only unless rw is said; what is \
+            written then lasts as long as the box.",
     ),
     Flag::value("tmpfs", "DST[:OPTS]", "Mount a tmpfs into the box")
         .group(FILES)

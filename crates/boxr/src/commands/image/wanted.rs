@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use boxr_engine::image::mounted::{self, MountedImage};
 use boxr_engine::image::{Image, ImageRoot};
+use boxr_engine::options::MountOption;
 use boxr_image::oci::{ImageConfig, LONGEST_CONFIG, Platform};
 use boxr_image::store::{ImageRecord, Store};
 
@@ -57,6 +59,31 @@ pub fn find(invocation: &Invocation, word: &str) -> Result<Image, Report> {
     }
     pull(invocation, word)?;
     here(&store, invocation, word).map(|(image, _)| image).map_err(|report| report.status(125))
+}
+
+/// The images that are mounted by `mounts`, fetched if they have to be.
+///
+/// # Errors
+/// As [`find`], about the mount.
+pub fn find_mounted<'m>(
+    invocation: &Invocation,
+    mounts: impl Iterator<Item = &'m MountOption>,
+) -> Result<Vec<MountedImage>, Report> {
+    let mut found: Vec<MountedImage> = Vec::new();
+    for mount in mounts.filter(|mount| mount.kind == mounted::KIND) {
+        let Some(word) = &mount.source else { continue };
+        let known = found.iter().find(|one| one.image.name == *word).map(|one| one.image.clone());
+        // By the word it is found again among the mounts.
+        let image = match known {
+            Some(image) => image,
+            None => ImageRoot { name: word.clone(), ..find(invocation, word)?.root },
+        };
+        let one = MountedImage { destination: mount.destination.clone(), image };
+        if !found.contains(&one) {
+            found.push(one);
+        }
+    }
+    Ok(found)
 }
 
 fn fits(config: &ImageConfig, wanted: Option<&Platform>) -> bool {

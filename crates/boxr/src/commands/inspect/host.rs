@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use boxr_engine::config::grammar::mode_text;
+use boxr_engine::image::mounted;
 use boxr_engine::image::{Device, DeviceRule, LayerLimits, Naming};
 use boxr_engine::options::{BoxOptions, DeviceFigure, MountOption, NamespaceMode, Restart, Retention};
 use boxr_engine::volume;
@@ -26,6 +27,14 @@ pub(super) fn mounts(options: &BoxOptions, data: Option<&Path>) -> Vec<Value> {
                 "RW": !mount.options.iter().any(|option| option == "ro"),
                 "Propagation": propagation(mount),
             });
+            if let (mounted::KIND, Some(view)) = (mount.kind.as_str(), view.as_object_mut()) {
+                // podman's, whose image volumes have neither.
+                view.insert("Mode".to_owned(), json!(""));
+                view.insert("Propagation".to_owned(), json!(""));
+                if let Some(path) = mount.options.iter().find_map(|word| word.strip_prefix(volume::SUBPATH)) {
+                    view.insert("SubPath".to_owned(), json!(path));
+                }
+            }
             if let (volume::KIND, Some(name), Some(view)) =
                 (mount.kind.as_str(), &mount.source, view.as_object_mut())
             {

@@ -92,7 +92,8 @@ fn facts(invocation: &Invocation) -> Result<Facts, Report> {
     let images: Images = images::open_store_with_ids(globals)?;
     let mut held: HashMap<Digest, usize> = HashMap::new();
     for (holder, manifest) in images.holds()? {
-        if known.iter().any(|known| known.state.id == holder) {
+        let id = boxr_engine::image::mounted::box_of(&holder);
+        if known.iter().any(|known| known.state.id == id) {
             *held.entry(manifest).or_default() += 1;
         }
     }

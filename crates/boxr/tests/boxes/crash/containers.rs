@@ -72,13 +72,14 @@ impl<'t> World<'t> {
         self.t.surrounded(self.on_host(self.t.program())).args(self.t.globals()).args(args)
     }
 
-    /// The words of a container that has a volume, an address and a port.
+    /// The words of a container that has a volume, an image, an address and a port.
     fn run(&self, flags: &[&str]) -> Vec<String> {
         let network: &[&str] = match self.lab {
             Some(_) => &["--network", "bridge", "-p", "127.0.0.1:8080:80"],
             None => &["--network", "none"],
         };
-        let words = ["run", "--name", VICTIM, "-v", "data:/data"];
+        let mount = format!("type=image,src={},dst=/image,rw", self.image);
+        let words = ["run", "--name", VICTIM, "-v", "data:/data", "--mount", &mount];
         let words = words.iter().chain(network).chain(flags).copied().chain([self.image.as_str()]);
         words.map(str::to_owned).collect()
     }
