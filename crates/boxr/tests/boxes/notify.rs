@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use boxr_testing::{Need, Sandbox, Test, Tool, test};
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 
 use super::containers::{OVERLAY, nothing_left, offered};
 
@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     test!(boxr_says_that_a_box_is_ready),
     test!(a_container_is_given_the_socket, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_container_is_ready_when_it_is_well, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(units_of_systemd_are_ready_when_their_boxes_are, Need::Root, Need::Systemd),
 ];
 
 struct Listener {
@@ -102,4 +103,40 @@ fn a_container_is_ready_when_it_is_well(t: &Sandbox) {
     t.boxr(["inspect", "-f", "{{.State.Health.Status}}", "it"]).run().ok().prints("healthy\n");
     t.remove(["it"]);
     nothing_left(t);
+}
+
+/// Type=notify, in the foreground and with a monitor that stays as the unit's main process.
+fn units_of_systemd_are_ready_when_their_boxes_are(t: &Sandbox) {
+    // systemd does not see this test's mounts.
+    let here = format!("nsenter --mount=/proc/{}/ns/mnt --", std::process::id());
+    let words = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
+    let boxr = format!("{} {words}", t.program().display());
+    let systemctl = |words: &[&str]| Cmd::new("systemctl").args(words).run();
+    let script = "trap 'exit 3' TERM; sleep 1000 & wait";
+    for (name, detach) in [("fore", "--keep"), ("back", "-d")] {
+        let unit = format!("boxr-test-{}-{name}.service", std::process::id());
+        let run = format!("exec {boxr} run {detach} --name {name} --sdnotify=conmon -- sh -c \"{script}\"");
+        Cmd::new("systemd-run")
+            .args([&format!("--unit={unit}"), "-pType=notify", "-pNotifyAccess=all", "-pTimeoutStartSec=60"])
+            .args([&format!("-pExecStop={here} {boxr} stop {name}")])
+            .args(here.split(' '))
+            .args(["sh", "-c", &run])
+            .run()
+            .ok();
+        // It has returned because the unit has said that it is ready.
+        t.boxr(["inspect", "-f", "{{.State.Status}}", name]).run().ok().prints("running\n");
+        systemctl(&["is-active", &unit]).ok().prints("active\n");
+        let main = systemctl(&["show", "-p", "MainPID", "--value", &unit]).ok().word();
+        let comm = std::fs::read_to_string(format!("/proc/{main}/comm")).unwrap();
+        assert!(comm.starts_with("boxr"), "{name}: {comm}");
+        systemctl(&["stop", &unit]).ok();
+        t.boxr(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name])
+            .run()
+            .ok()
+            .prints("exited 3\n");
+        t.remove([name]);
+        // What ended with 3 has failed.
+        systemctl(&["reset-failed", &unit]);
+    }
+    t.assert_nothing_left();
 }
