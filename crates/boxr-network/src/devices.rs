@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::firewall::Firewall;
 use crate::helper::{self, Ends, PORTS6, Task};
 use crate::host_side::{self, HostLoopback};
-use crate::link::{Device, Links};
+use crate::link::{Device, Links, OwnIpv6};
 use crate::networks::Networks;
 use crate::realm::Realm;
 
@@ -43,6 +43,11 @@ impl Networks {
                 mtu: network.options.mtu.or(attachment.realm.then_some(REALM_MTU)),
                 addresses: endpoint.addresses.clone(),
                 gateways: if has_way_out { Vec::new() } else { endpoint.gateways.clone() },
+                // Behind a macvlan device there may be a router that gives it one.
+                own_ipv6: match network.driver {
+                    Driver::Bridge if endpoint.address(true).is_none() => OwnIpv6::None,
+                    _ => OwnIpv6::Made,
+                },
             };
             has_way_out |= !endpoint.gateways.is_empty();
             self.make_device(&network, endpoint, &device, &mut outside, &mut firewall, namespace)?;

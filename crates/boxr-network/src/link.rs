@@ -70,6 +70,17 @@ pub(crate) struct Device {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Default routes.
     pub gateways: Vec<IpAddr>,
+    /// Its addresses of IPv6 that nobody gave it.
+    pub own_ipv6: OwnIpv6,
+}
+
+/// Whether the kernel makes a device addresses of IPv6 by itself: on its link, and of what routers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnIpv6 {
+    /// It does.
+    Made,
+    /// It does not. Each such address is announced with some ten packets, which a bridge passes to all of its ports.
+    None,
 }
 
 /// What there is of a device.
@@ -163,7 +174,7 @@ impl Links {
         device: &Device,
         namespace: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        let mut body = Body::new(&link(0, UP, UP))
+        let mut body = Body::new(&link(0, 0, 0))
             .with_text(attribute::NAME, outside)
             .with(attribute::MASTER, &bridge.to_ne_bytes());
         if let Some(mtu) = device.mtu {
@@ -178,15 +189,13 @@ impl Links {
                 })
             })
         });
-        match self.0.ask(message::NEW_LINK, CREATE_NEW, &body) {
+        match self.make_port(outside, &body) {
             // Of the container's last start: the kernel has not come to taking its namespace down.
             Err(Errno::EXIST) => {
                 self.remove(outside)?;
-                self.0.ask(message::NEW_LINK, CREATE_NEW, &body).map_err(failed)?;
+                self.make_port(outside, &body).map_err(failed)?;
             }
-            done => {
-                done.map_err(failed)?;
-            }
+            done => done.map_err(failed)?,
         }
         if !crate::sysctl::bridges_are_filtered() {
             return Ok(());
@@ -201,6 +210,20 @@ impl Links {
             },
         );
         self.0.ask(message::NEW_LINK, 0, &body).map(|_| ()).map_err(failed)
+    }
+
+    /// Makes the port of a bridge, which needs no address, and sets it up.
+    fn make_port(&mut self, name: &str, body: &Body) -> Result<(), Errno> {
+        let named = |flags| Body::new(&link(0, flags, flags)).with_text(attribute::NAME, name);
+        let change = |body| Request { kind: message::NEW_LINK, flags: 0, body };
+        let up = change(named(UP));
+        let made = Request { kind: message::NEW_LINK, flags: CREATE_NEW, body: body.clone() };
+        match self.0.ask_all(&[made, change(without_own_ipv6(named(0))), up.clone()]) {
+            // A kernel without IPv6.
+            Err(Refused { index: Some(1), .. }) => self.0.ask_all(&[up]),
+            done => done,
+        }
+        .map_err(|Refused { errno, .. }| errno)
     }
 
     /// Makes a macvlan device of `parent` in `namespace`.
@@ -235,6 +258,11 @@ impl Links {
 
     /// Gives a device addresses, and the namespace default routes through it; sets `lo` up as well.
     pub(crate) fn configure(&mut self, index: u32, device: &Device) -> Result<(), Error> {
+        if device.own_ipv6 == OwnIpv6::None {
+            let body = without_own_ipv6(Body::new(&link(index, 0, 0)));
+            // Refused where there is no IPv6.
+            self.0.ask(message::NEW_LINK, 0, &body).unwrap_or_default();
+        }
         let mut requests = vec![
             Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(1, UP, UP)) },
             Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(index, UP, UP)) },
@@ -280,10 +308,7 @@ impl Links {
     ) -> Result<(), Error> {
         let missing = || Error::system("find the device", name, Errno::NODEV);
         let index = self.index(name)?.ok_or_else(missing)?;
-        let no_own = Body::new(&link(index, 0, 0)).with_nested(attribute::FAMILIES, |families| {
-            families
-                .with_nested(attribute::INET6, |inet6| inet6.with(attribute::GENERATION, &[NO_GENERATION]))
-        });
+        let no_own = without_own_ipv6(Body::new(&link(index, 0, 0)));
         let requests = [
             Request { kind: message::NEW_LINK, flags: 0, body: no_own },
             add_address(index, near.into(), 64),
@@ -357,6 +382,12 @@ fn inside(body: Body, device: &Device, namespace: BorrowedFd<'_>) -> Body {
         body = body.with(attribute::MTU, &mtu.to_ne_bytes());
     }
     body
+}
+
+fn without_own_ipv6(body: Body) -> Body {
+    body.with_nested(attribute::FAMILIES, |families| {
+        families.with_nested(attribute::INET6, |inet6| inet6.with(attribute::GENERATION, &[NO_GENERATION]))
+    })
 }
 
 /// `struct ifinfomsg`.

@@ -247,9 +247,11 @@ impl Netlink {
         }
         let first = self.sequence + 1;
         let mut bytes = Vec::with_capacity(1024);
-        for request in requests {
+        for (index, request) in requests.iter().enumerate() {
             self.sequence += 1;
-            let flags = REQUEST | ACKNOWLEDGE | request.flags;
+            // A refusal is told of anyway.
+            let last = if index + 1 == requests.len() { ACKNOWLEDGE } else { 0 };
+            let flags = REQUEST | last | request.flags;
             append(&mut bytes, request.kind, flags, self.sequence, &request.body.0);
         }
         send(&self.socket, &bytes, SendFlags::empty())?;

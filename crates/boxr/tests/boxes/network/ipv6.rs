@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     test!(a_users_port_is_reached_by_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_users_port_can_be_on_one_address_of_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(without_ipv6_there_are_no_ports_of_it, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(a_network_without_ipv6_is_told_nothing_of_it, ROOT, NET),
 ];
 
 /// The host's address, and the client's on the internet.
@@ -103,5 +104,28 @@ fn without_ipv6_there_are_no_ports_of_it(t: &Sandbox) {
     }
     boxr(&["network", "rm", "shop"]).run().ok();
     assert_nothing_left(&home);
+    lab.end(t);
+}
+
+fn a_network_without_ipv6_is_told_nothing_of_it(t: &Sandbox) {
+    let lab = Lab::new();
+    lab.boxr(t, ["network", "create", "four"]).run().ok();
+    lab.boxr(t, ["network", "create", "--ipv6", "six"]).run().ok();
+    // Each address that the kernel makes by itself is announced to all on the bridge.
+    for (network, ipv6) in [("four", false), ("six", true)] {
+        let run = ["run", "-d", "--name", "it", "--network", network, "--", "sleep", "1000"];
+        lab.boxr(t, run).run().ok();
+        let inside = lab.boxr(t, ["exec", "it", "cat", "/proc/net/if_inet6"]).run().ok().text();
+        assert_eq!(
+            inside.lines().any(|line| line.starts_with("fe80") && line.ends_with("eth0")),
+            ipv6,
+            "{inside}"
+        );
+        let outside = lab.on_host("cat").arg("/proc/net/if_inet6").run().ok().text();
+        assert!(!outside.contains(" bx"), "{outside}");
+        lab.boxr(t, ["rm", "-f", "it"]).run().ok();
+    }
+    lab.boxr(t, ["network", "rm", "four", "six"]).run().ok();
+    super::assert_no_network_left(t, &lab);
     lab.end(t);
 }
