@@ -2,7 +2,9 @@
 //! user's on the host; where it is not installed, slirp4netns(1) for a container on the default network.
 //!
 //! It runs beside the container and knows nothing of its end, so whoever ends the container ends it. It is found by
-//! the file in which it wrote its pid, and is believed to be ours only if that file stands on its command line.
+//! the file in which it wrote its pid, and is believed to be ours only if that file stands on its command line. The file
+//! is made, empty, before the helper starts: where whoever started it was killed, one that has not written its pid yet is
+//! looked for among all processes.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -204,6 +206,9 @@ impl Helper {
 
 /// Starts pasta; when this returns the network is there, and it runs on by itself.
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
+    // Of a start that was cut short.
+    end(wanted.pid_file)?;
+    fs::File::create(wanted.pid_file).map_err(files::failed("make", wanted.pid_file))?;
     let mut command = Command::new(program);
     command.args(["-T", "none", "-U", "none"]).args(wanted.flags());
     for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
@@ -221,10 +226,12 @@ pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     }
     command.arg("--pid").arg(wanted.pid_file).arg(wanted.pid.to_string()).stdin(Stdio::null());
     let failed = |told: String| Error::Helper { program: PROGRAM.to_owned(), told };
-    let output = command.output().map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
+    let output = command.output().map_err(|error| failed(error.to_string()));
+    if output.as_ref().is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
+    files::remove(wanted.pid_file)?;
+    let output = output?;
     let said = String::from_utf8_lossy(&output.stderr);
     // It says what it does before it says what it cannot do.
     let reason = said.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains("syslog"));
@@ -237,26 +244,53 @@ fn spec(port: &Published) -> String {
     format!("{address}{}:{}", port.host, port.container)
 }
 
-/// Ends the helper that wrote this file, if it runs.
+/// Ends the helper that wrote this file, or was about to, if it runs.
 pub(crate) fn end(pid_file: &Path) -> Result<(), Error> {
     let Ok(text) = fs::read_to_string(pid_file) else { return Ok(()) };
-    if let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) {
-        let ended = match pidfd_open(pid, PidfdFlags::empty()) {
-            Err(Errno::SRCH) => Ok(()),
-            // Held before it is looked at: the number cannot become another's in between.
-            // It is the first process of a pid namespace of its own, which no other signal ends.
-            Ok(held) if is_ours(pid, pid_file) => match pidfd_send_signal(held.as_fd(), Signal::KILL) {
-                Err(Errno::SRCH) => Ok(()),
-                // Its ports are free when it has ended.
-                done => done.and_then(|()| wait_for_end(held.as_fd())).and_then(|()| reap(pid)),
-            },
-            Ok(_) => Ok(()),
-            Err(errno) => Err(errno),
-        };
-        ended.map_err(|errno| Error::system("end", format!("the helper, process {pid}"), errno))?;
-    }
+    let ended = match text.trim().parse().ok().and_then(Pid::from_raw) {
+        Some(pid) => end_process(pid, pid_file).map_err(|errno| (pid, errno)),
+        // It goes into the background by a copy of itself, so there may be another one.
+        None => (0..4).try_for_each(|_| {
+            let mut all = under_way(pid_file).into_iter();
+            all.try_for_each(|pid| end_process(pid, pid_file).map_err(|errno| (pid, errno)))
+        }),
+    };
+    ended.map_err(|(pid, errno)| Error::system("end", format!("the helper, process {pid}"), errno))?;
     files::remove(&slirp4netns::socket(pid_file))?;
     files::remove(pid_file)
+}
+
+fn end_process(pid: Pid, pid_file: &Path) -> Result<(), Errno> {
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => Ok(()),
+        // Held before it is looked at: the number cannot become another's in between.
+        // It is the first process of a pid namespace of its own, which no other signal ends.
+        Ok(held) if is_ours(pid, pid_file) => match pidfd_send_signal(held.as_fd(), Signal::KILL) {
+            Err(Errno::SRCH) => Ok(()),
+            // Its ports are free when it has ended.
+            done => done.and_then(|()| wait_for_end(held.as_fd())).and_then(|()| reap(pid)),
+        },
+        Ok(_) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Each pasta that was told to write its pid to this file.
+fn under_way(pid_file: &Path) -> Vec<Pid> {
+    use std::os::unix::ffi::OsStrExt;
+    let is_pasta = |word: &[u8]| {
+        let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        name.starts_with(PROGRAM.as_bytes())
+    };
+    let is_meant = |pid: &Pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        // The first word is an interpreter's, where it is a script.
+        words.clone().take(2).any(is_pasta) && words.any(|word| word == pid_file.as_os_str().as_bytes())
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter(is_meant).collect()
 }
 
 /// slirp4netns is a child of the boxr that started it, which may be the one that ends it.

@@ -197,12 +197,19 @@ impl Networks {
     /// No user namespace is to be had; no helper, where one is needed.
     pub(crate) fn ensure_realm(&self, owner: Owner<'_>) -> Result<Realm, Error> {
         let _alone = self.lock_realm()?;
-        let realm = match self.realm()? {
-            Some(realm) => realm,
-            None => self.restore_realm(owner)?,
+        let look = || match self.realm()? {
+            Some(realm) => Ok(realm),
+            None => self.restore_realm(owner),
         };
-        self.ensure_outside(&realm)?;
-        Ok(realm)
+        let realm = look()?;
+        match self.ensure_outside(&realm) {
+            // The keeper, by which the helper finds the realm, was killed meanwhile.
+            Err(_) if self.realm()?.is_none() => {
+                let realm = look()?;
+                self.ensure_outside(&realm).map(|()| realm)
+            }
+            done => done.map(|()| realm),
+        }
     }
 
     /// What was killed of the realm is there again, where containers need it.
@@ -324,6 +331,8 @@ impl Networks {
             return Ok(());
         }
         self.clear_realm()?;
+        // Of a writer that was killed.
+        files::sweep(&self.realm_dir())?;
         files::remove_dir(&self.realm_dir())
     }
 

@@ -20,7 +20,7 @@ pub const NEIGHBOUR: &str = "192.0.2.1";
 pub const HOST: &str = "192.0.2.2";
 
 /// An ordinary user, whom /etc/passwd does not know and who has one id, unless [`Lab::give_ids`] is asked.
-const USER: u32 = 12345;
+pub const USER: u32 = 12345;
 
 /// Two network namespaces, each held by a process.
 #[derive(Debug)]

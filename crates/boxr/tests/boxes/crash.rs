@@ -37,7 +37,7 @@ pub fn strace(t: &Sandbox, flags: &[&str], args: &[&str]) -> Cmd {
 }
 
 /// The same where `start` starts it.
-fn strace_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args: &[&str]) -> Cmd {
+pub fn strace_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args: &[&str]) -> Cmd {
     let to = t.path("trace");
     let cmd = start("strace").args(["-qq", "-o", to.to_str().unwrap()]).args(flags);
     cmd.arg("--").arg(t.program()).args(t.globals()).args(args)
@@ -46,7 +46,13 @@ fn strace_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args: &[&
 /// The system calls that a command makes, one process's as strace(1) counts them for an injection.
 #[track_caller]
 pub fn steps(t: &Sandbox, flags: &[&str], args: &[&str]) -> Vec<Step> {
-    strace(t, flags, args).run().ok();
+    steps_in(t, &|program| t.surrounded(Cmd::new(program)), flags, args)
+}
+
+/// The same where `start` starts it.
+#[track_caller]
+pub fn steps_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args: &[&str]) -> Vec<Step> {
+    strace_in(t, start, flags, args).run().ok();
     steps_of_trace(t)
 }
 

@@ -67,6 +67,7 @@ fn main() -> std::process::ExitCode {
         network::ROOTLESS,
         network::SHARED,
         network::SLIRP,
+        network::SUDDEN,
         network::REALM,
         network::ROBUST,
         network::BESIDE,

@@ -14,6 +14,7 @@ mod robust;
 mod rootless;
 mod shared;
 mod slirp;
+mod sudden;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, leaks, test, wait_until};
@@ -50,6 +51,7 @@ pub use rootless::TESTS as ROOTLESS;
 pub use rootless::assert_nothing_left as assert_no_helper_left;
 pub use shared::TESTS as SHARED;
 pub use slirp::TESTS as SLIRP;
+pub use sudden::TESTS as SUDDEN;
 
 const ROOT: Need = Need::Root;
 const NET: Need = Need::Networks;

@@ -1,0 +1,154 @@
+//! Sudden death around the network namespace of a user's own networks: of boxr at its calls, of the process that comes to
+//! hold it, and of one that holds it already.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use boxr_testing::lab::{Lab, USER};
+use boxr_testing::processes::descendants;
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
+use rustix::process::getppid;
+
+use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
+use super::{NET, ROOT};
+use crate::crash::{Walk, steps_in, strace_in};
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[
+    test!(boxr_killed_at_calls_of_a_users_start_leaves_no_realm, ROOT, NET, PASTA, SETPRIV, STRACE; deadline 600),
+    test!(a_keeper_killed_at_each_of_its_calls_leaves_no_realm, ROOT, NET, SETPRIV, STRACE; deadline 600),
+    test!(a_keeper_that_is_killed_before_its_helper_starts_is_replaced, ROOT, NET, PASTA, SETPRIV),
+];
+
+const STRACE: Need = Need::Tool(Tool::Strace);
+/// So many calls of a walk are taken at most; `BOXR_WALK=all` takes all.
+const MOST: usize = 40;
+
+struct User<'t> {
+    t: &'t Sandbox,
+    lab: Lab,
+    home: PathBuf,
+}
+
+impl<'t> User<'t> {
+    #[track_caller]
+    fn new(t: &'t Sandbox) -> Self {
+        let lab = Lab::for_users();
+        let home = lab.home(t);
+        // strace(1) writes it as the user.
+        std::fs::write(t.path("trace"), "").unwrap();
+        std::fs::set_permissions(t.path("trace"), std::fs::Permissions::from_mode(0o666)).unwrap();
+        Self { t, lab, home }
+    }
+
+    fn boxr(&self, args: &[&str]) -> Cmd {
+        self.lab.boxr_as_user(self.t, &self.home, args)
+    }
+
+    /// Starts another program as the user.
+    fn start(&self, program: &str) -> Cmd {
+        let user = USER.to_string();
+        let ids = ["--reuid", &user, "--regid", &user, "--clear-groups", program];
+        self.lab.on_host("setpriv").args(ids).env("HOME", &self.home).env("XDG_RUNTIME_DIR", &self.home)
+    }
+
+    /// The words of a command line with the user's directories.
+    fn words(&self, args: &[&str]) -> Vec<String> {
+        let home = |name: &str| self.home.join(name).display().to_string();
+        let dirs = ["--state".to_owned(), home("state"), "--root".to_owned(), home("root")];
+        dirs.into_iter().chain(args.iter().map(|word| (*word).to_owned())).collect()
+    }
+
+    /// Whatever was killed: boxes are listed and removed, and nothing is left of them.
+    #[track_caller]
+    fn clean_up(&self) {
+        self.boxr(&["ps", "-a"]).run().ok();
+        self.boxr(&["rm", "--force", "--all"]).run().ok();
+        // Every command about networks looks after them; this one sweeps up what killed writers have left as well.
+        self.boxr(&["network", "prune", "-f"]).run().ok();
+        assert_nothing_left(&self.home);
+        assert!(!self.home.join("state/network/realm").exists());
+        let keepers =
+            || descendants(getppid().unwrap()).iter().filter(|one| one.comm == "boxr-realm").count();
+        wait_until("no keeper is left", || keepers() == 0);
+    }
+
+    #[track_caller]
+    fn make_network(&self, flags: &[&str]) {
+        self.boxr(&["network", "create"]).args(flags).arg("shop").run().ok();
+    }
+
+    #[track_caller]
+    fn end(self) {
+        self.clean_up();
+        self.lab.end(self.t);
+    }
+}
+
+fn boxr_killed_at_calls_of_a_users_start_leaves_no_realm(t: &Sandbox) {
+    let user = User::new(t);
+    let words = user.words(&[
+        "run",
+        "-d",
+        "--name",
+        "victim",
+        "--network",
+        "shop",
+        "-p",
+        "8080:80",
+        "--",
+        "sleep",
+        "1000",
+    ]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let most = if std::env::var_os("BOXR_WALK").is_some() { usize::MAX } else { MOST };
+    let start = |program: &str| user.start(program);
+    Walk { t, start: &start, most }.of(&words, || user.make_network(&[]), || user.clean_up());
+    user.end();
+}
+
+fn a_keeper_killed_at_each_of_its_calls_leaves_no_realm(t: &Sandbox) {
+    let user = User::new(t);
+    let words = user.words(&["run", "--network", "shop", "--", "true"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let start = |program: &str| user.start(program);
+    // Without a helper, which does not like to be traced.
+    let make = || user.make_network(&["--internal"]);
+    let steps = |flags: &[&str]| {
+        make();
+        let steps = steps_in(t, &start, flags, &words);
+        user.clean_up();
+        steps
+    };
+    let parents: BTreeSet<String> = steps(&[]).into_iter().map(|(name, _)| name).collect();
+    let own: BTreeSet<_> = steps(&["-f"]).into_iter().filter(|(name, _)| !parents.contains(name)).collect();
+    assert!(own.iter().any(|(name, _)| name == "setsid"), "{own:?}");
+    for (name, count) in own {
+        let inject = format!("inject={name}:signal=KILL:when={count}");
+        make();
+        strace_in(t, &start, &["-f", "-e", &inject], &words).run();
+        eprintln!("killed at {name} {count}");
+        user.clean_up();
+    }
+    user.end();
+}
+
+fn a_keeper_that_is_killed_before_its_helper_starts_is_replaced(t: &Sandbox) {
+    let user = User::new(t);
+    user.make_network(&[]);
+    // Beside the user's files: it notes that it was there.
+    let bin = user.home.join("bin");
+    user.start("mkdir").arg(&bin).run().ok();
+    let fake = bin.join("pasta");
+    let script = "#!/bin/sh\nfor keeper; do :; done\n\
+                  mkdir \"$HOME/once\" 2>/dev/null && kill -9 \"$keeper\"\nPATH=/usr/bin:/bin:/usr/local/bin exec pasta \"$@\"\n";
+    std::fs::write(&fake, script).unwrap();
+    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
+    let run = ["run", "-d", "--name", "it", "--network", "shop", "--", "sleep", "1000"];
+    user.boxr(&run).env("PATH", &path).run().ok();
+    assert!(user.home.join("once").exists());
+    user.boxr(&["exec", "it", "cat", "/proc/net/route"]).run().ok().shows("eth0");
+    user.end();
+}
