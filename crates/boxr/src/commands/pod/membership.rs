@@ -9,6 +9,7 @@ use boxr_sys::namespace::NamespaceKind;
 use super::create;
 use crate::boxes;
 use crate::cli::Invocation;
+use crate::protect;
 use crate::report::Report;
 
 /// A pod that a command line has made.
@@ -38,6 +39,10 @@ pub fn say(invocation: &Invocation, raw: &mut RawRun) -> Result<Option<NewPod>, 
             if invocation.command.name == "run" && invocation.switch("dry-run") {
                 return Err(Report::new(format!("boxr run: --dry-run makes no pod: --pod {word}"))
                     .suggest(format!("boxr pod create {name}")));
+            }
+            if invocation.command.name == "run" {
+                // Beginning anew after this, boxr would make another one.
+                protect::now()?;
             }
             let name = (!name.is_empty()).then(|| name.to_owned());
             let record = create::make(&store, name, create::of_new(&of_pod(raw))?)?;

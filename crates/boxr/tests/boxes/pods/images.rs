@@ -9,6 +9,7 @@ use crate::containers::{OVERLAY, nothing_left, offered};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(containers_are_members_too, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(a_container_of_an_image_that_is_there_brings_its_pod, Need::Tool(Tool::Busybox), OVERLAY),
     test!(
         members_find_themselves_and_are_found,
         Need::Root,
@@ -52,6 +53,21 @@ fn containers_are_members_too(t: &Sandbox) {
     t.boxr(["restart", "-t", "0", "one"]).run().ok();
     t.boxr(["exec", "one", "hostname"]).run().ok().prints("blue\n");
     t.boxr(["pod", "rm", "-f", "web"]).run().ok();
+    nothing_left(t);
+}
+
+fn a_container_of_an_image_that_is_there_brings_its_pod(t: &Sandbox) {
+    let (_server, image) = offered(t, "{}");
+    t.boxr(["pull", "-q", &image]).run().ok();
+    t.run(["--pod", "new:web", "--network", "none", "--name", "one", &image, "hostname"])
+        .run()
+        .ok()
+        .prints("web\n");
+    t.boxr(["pod", "ps", "--format", "{{.Name}}"]).run().ok().prints("web\n");
+    t.boxr(["pod", "rm", "-f", "web"]).run().ok();
+    t.run(["-d", "--pod", "new:", "--network", "none", "--name", "one", &image, "sleep", "1000"]).run().ok();
+    let name = t.boxr(["pod", "ps", "--format", "{{.Name}}"]).run().ok().word();
+    t.boxr(["pod", "rm", "-f", &name]).run().ok();
     nothing_left(t);
 }
 
