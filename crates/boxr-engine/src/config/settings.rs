@@ -381,9 +381,12 @@ static SETTINGS: &[Setting] = &[
         ip if ip.is_ipv6() => put(&mut raw.ip6, ip),
         _ => Err(node.invalid("not an address of IPv6")),
     }),
-    same("mac-address", "six pairs of hexadecimal digits", E("\"02:42:0a:58:00:09\""), |raw, node, _| {
-        put(&mut raw.mac_address, parsed(node.text()?)?)
-    }),
+    same(
+        "mac-address",
+        "six pairs of hexadecimal digits, the first of them even",
+        E("\"02:42:0a:58:00:09\""),
+        |raw, node, _| put(&mut raw.mac_address, parsed(node.text()?)?),
+    ),
     same("network-alias", "a host name", E("[\"db\"]"), |raw, node, _| {
         add(&mut raw.network_alias, node.each(|node| grammar::hostname(node.text()?))?)
     }),

@@ -32,14 +32,14 @@ impl Firewall {
         let failed = |errno| Error::Firewall { what: format!("boxr's rules in {CHAIN}"), errno };
         for family in FAMILIES {
             let chain = Body::new(&family).with_text(1, TABLE).with_text(3, CHAIN);
-            match self.0.ask_tables(message::GET_CHAIN, 0, &chain) {
+            match self.ask(message::GET_CHAIN, 0, &chain) {
                 Ok(_) => {}
-                // docker has it for IPv4, whatever else it has.
-                Err(Errno::NOENT) => return Ok(()),
+                // docker has it for IPv4, whatever else it has. What nf_tables is missing for is told of later.
+                Err(Errno::NOENT | Errno::OPNOTSUPP) => return Ok(()),
                 Err(errno) => return Err(failed(errno)),
             }
             let rules = Body::new(&family).with_text(1, TABLE).with_text(2, CHAIN);
-            let all = self.0.ask_tables(message::GET_RULE, DUMP, &rules).map_err(failed)?;
+            let all = self.ask(message::GET_RULE, DUMP, &rules).map_err(failed)?;
             if all.iter().any(is_boxrs) {
                 continue;
             }

@@ -86,7 +86,7 @@ fn family(message: &Message) -> &'static str {
 
 impl Firewall {
     fn dump(&mut self, kind: u16) -> Result<Vec<Message>, Error> {
-        match self.0.ask_tables(kind, DUMP, &Body::new(&[0; FIXED])) {
+        match self.ask(kind, DUMP, &Body::new(&[0; FIXED])) {
             Ok(all) => Ok(all),
             Err(Errno::NOENT) => Ok(Vec::new()),
             Err(errno) => Err(Error::Firewall { what: "a list of rules".to_owned(), errno }),

@@ -12,7 +12,7 @@ mod expression;
 mod foreign;
 mod table;
 
-use boxr_sys::netlink::{Body, Netlink, Refused, Request};
+use boxr_sys::netlink::{Body, Message, Netlink, Refused, Request};
 use rustix::io::Errno;
 
 use crate::address::Subnet;
@@ -86,13 +86,22 @@ impl Firewall {
         }
     }
 
+    /// Asks nf_tables for something.
+    fn ask(&mut self, kind: u16, flags: u16, body: &Body) -> Result<Vec<Message>, Errno> {
+        self.0.ask_tables(kind, flags, body).map_err(|errno| match errno {
+            // Every question is invalid to nfnetlink where it is there without nf_tables, and every transaction not supported.
+            Errno::INVAL => Errno::OPNOTSUPP,
+            errno => errno,
+        })
+    }
+
     /// Whether the table is there and knows the bridge: a look, before every start.
     pub(crate) fn knows(&mut self, bridge: &str) -> Result<bool, Error> {
         self.finds(&Element::bridge(bridge), || format!("bridge {bridge}"))
     }
 
     fn finds(&mut self, element: &Element, what: impl Fn() -> String) -> Result<bool, Error> {
-        match self.0.ask_tables(message::GET_ELEMENT, 0, &element.only(Body::new(&INET))) {
+        match self.ask(message::GET_ELEMENT, 0, &element.only(Body::new(&INET))) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(Error::Firewall { what: what(), errno }),
