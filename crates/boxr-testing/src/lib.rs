@@ -12,6 +12,7 @@
 
 pub mod bad;
 pub mod command;
+pub mod guard;
 pub mod images;
 pub mod lab;
 pub mod leaks;

@@ -29,7 +29,8 @@ impl Podman {
     /// `None` where it does not run a container here, which is said.
     pub fn find(bench: &Bench, image: &str) -> Option<Self> {
         for runtime in ["crun", "runc"] {
-            let dir = |name: &str| bench.dir.path().join("podman").join(name).display().to_string();
+            let dir =
+                |name: &str| bench.dir.path().join(super::guard::PODMAN).join(name).display().to_string();
             let globals = ["--runtime", runtime, "--storage-driver", "overlay", "--root", &dir("root")]
                 .into_iter()
                 .chain(["--runroot", &dir("run"), "--tmpdir", &dir("tmp")])
@@ -50,6 +51,21 @@ impl Podman {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("podman");
         command.args(&self.globals).args(args);
+        command
+    }
+
+    /// For pods, whose first container has limits that root without CAP_SYS_RESOURCE cannot set, unless others are
+    /// the default.
+    pub fn for_pods(&self, bench: &Bench, args: &[&str]) -> Command {
+        let file = bench.dir.path().join("containers.conf");
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(1024);
+        let limits =
+            format!("[containers]\ndefault_ulimits = [\"nofile={files}:{files}\", \"nproc=1024:1024\"]\n");
+        let mut command = self.command(args);
+        // Without the file podman says what it cannot do.
+        if std::fs::write(&file, limits).is_ok() {
+            command.env("CONTAINERS_CONF", file);
+        }
         command
     }
 

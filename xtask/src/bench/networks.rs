@@ -1,9 +1,10 @@
 //! Networks: what a bridge adds to a start, a hundred containers on one, traffic beside a bridge that was made by hand,
-//! names beside aardvark-dns and dnsmasq.
+//! names beside aardvark-dns and dnsmasq, pods beside podman's.
 //!
 //! All of it in a network namespace of its own.
 
 mod names;
+mod pods;
 mod traffic;
 
 use std::process::Command;
@@ -40,6 +41,7 @@ pub fn run(bench: &Bench, report: &mut Report) -> Outcome {
     let image = server.put("small", "1", &small(bench)?);
     bench.ask(&["pull", "--quiet", &image])?;
     starts(bench, &image, report)?;
+    pods::measure(bench, &image, report)?;
     bench.ask(&["network", "create", "--subnet", "10.90.0.0/16", NETWORK])?;
     let done = hundred(bench, &image, report)
         .and_then(|()| traffic::measure(bench, &image, report))
