@@ -46,7 +46,7 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Type and bytes by path.
-    pub(super) content: BTreeMap<String, (String, Vec<u8>)>,
+    pub(super) content: BTreeMap<String, (String, Arc<[u8]>)>,
     auth: Auth,
     faults: VecDeque<(String, Fault)>,
     log: Vec<String>,
@@ -113,7 +113,7 @@ impl Server {
         self.put_manifest(repository, &image.digest(), MANIFEST, &image.manifest);
         for blob in image.layers.iter().map(|layer| &layer.blob).chain([&image.config]) {
             let path = format!("/v2/{repository}/blobs/{}", digest(blob));
-            self.state().content.insert(path, ("application/octet-stream".into(), blob.clone()));
+            self.state().content.insert(path, ("application/octet-stream".into(), blob.as_slice().into()));
         }
     }
 
@@ -121,18 +121,18 @@ impl Server {
     pub fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) {
         for version in [tag.to_owned(), digest(bytes)] {
             let path = format!("/v2/{repository}/manifests/{version}");
-            self.state().content.insert(path, (media_type.to_owned(), bytes.to_vec()));
+            self.state().content.insert(path, (media_type.to_owned(), bytes.into()));
         }
     }
 
     /// What is there under this path: `/v2/REPOSITORY/blobs/DIGEST` or `/v2/REPOSITORY/manifests/VERSION`.
     pub fn content(&self, path: &str) -> Option<Vec<u8>> {
-        self.state().content.get(path).map(|(_, bytes)| bytes.clone())
+        self.state().content.get(path).map(|(_, bytes)| bytes.to_vec())
     }
 
     /// Puts a file there, which is none of an image, and gives its address.
     pub fn put_file(&self, path: &str, bytes: &[u8]) -> String {
-        self.state().content.insert(path.to_owned(), ("application/octet-stream".into(), bytes.to_vec()));
+        self.state().content.insert(path.to_owned(), ("application/octet-stream".into(), bytes.into()));
         format!("http://{}{path}", self.address)
     }
 
@@ -232,7 +232,7 @@ fn answer(request: &Request, stream: &TcpStream, shared: &Shared, address: Socke
     state.log.push(format!("{} {}{range}", request.method, request.path));
     let at = state.faults.iter().position(|(part, _)| request.path.contains(part.as_str()));
     let fault = at.and_then(|at| state.faults.remove(at)).map(|(_, fault)| fault);
-    let mut reply = match &fault {
+    let reply = match &fault {
         Some(Fault::Close) => return false,
         Some(Fault::Garbage) => {
             send(stream, b"SSH-2.0-OpenSSH\r\n");
@@ -251,15 +251,13 @@ fn answer(request: &Request, stream: &TcpStream, shared: &Shared, address: Socke
         },
     };
     drop(state);
-    if request.method == "HEAD" {
-        reply.body.clear();
-    }
-    let mut bytes = reply.head.into_bytes();
-    bytes.extend(reply.body);
+    let body = if request.method == "HEAD" { &[] } else { &reply.body[reply.from..] };
+    // Head and body together, as far as they are short: what is sent after something short waits for an answer (tcp(7),
+    // TCP_NODELAY). The rest is not copied, or a benchmark would measure that.
+    let together = |length: usize| [reply.head.as_bytes(), &body[..length]].concat();
     match fault {
         Some(Fault::CutAfter(length) | Fault::StallAfter(length)) => {
-            let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-            send(stream, &bytes[..bytes.len().min(head + length)]);
+            send(stream, &together(length.min(body.len())));
             if matches!(fault, Some(Fault::StallAfter(_))) {
                 shared.state.lock().unwrap().stalls += 1;
                 shared.stalled.notify_all();
@@ -269,20 +267,29 @@ fn answer(request: &Request, stream: &TcpStream, shared: &Shared, address: Socke
             }
             false
         }
-        _ => send(stream, &bytes),
+        _ => {
+            let short = body.len().min(64 * 1024);
+            send(stream, &together(short)) && send(stream, &body[short..])
+        }
     }
 }
 
 pub(super) struct Reply {
     head: String,
-    body: Vec<u8>,
+    body: Arc<[u8]>,
+    /// Where in it the answer begins.
+    from: usize,
 }
 
 impl Reply {
     /// `headers` end with a line break each.
     pub(super) fn new(status: u16, headers: &str, body: &[u8]) -> Self {
-        let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
-        Self { head, body: body.to_vec() }
+        Self::of(status, headers, body.into(), 0)
+    }
+
+    fn of(status: u16, headers: &str, body: Arc<[u8]>, from: usize) -> Self {
+        let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len() - from);
+        Self { head, body, from }
     }
 }
 
@@ -327,16 +334,16 @@ fn content(state: &State, request: &Request, fault: Option<&Fault>) -> Reply {
             br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,
         );
     };
-    let bytes = if let Some(Fault::Body(other)) = fault { other } else { bytes };
+    let bytes = if let Some(Fault::Body(other)) = fault { other.as_slice().into() } else { bytes.clone() };
     let type_header = format!("content-type: {media_type}\r\n");
     let range = request.headers.get("range").filter(|_| fault != Some(&Fault::NoRanges));
     let from = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     match from {
         Some(from) if from < bytes.len() => {
             let range = format!("content-range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len());
-            Reply::new(206, &format!("{type_header}{range}"), &bytes[from..])
+            Reply::of(206, &format!("{type_header}{range}"), bytes, from)
         }
         Some(_) => Reply::new(416, "", b"{}"),
-        None => Reply::new(200, &type_header, bytes),
+        None => Reply::of(200, &type_header, bytes, 0),
     }
 }

@@ -69,7 +69,7 @@ fn end(state: &mut State, path: &str, said: &str) -> Reply {
     let repository = path.split("/blobs/").next().unwrap_or_default();
     state
         .content
-        .insert(format!("{repository}/blobs/{said}"), ("application/octet-stream".to_owned(), bytes));
+        .insert(format!("{repository}/blobs/{said}"), ("application/octet-stream".to_owned(), bytes.into()));
     Reply::new(201, "", b"")
 }
 
@@ -84,7 +84,8 @@ fn manifest(state: &mut State, path: &str, request: &Request) -> Reply {
         let body = format!(r#"{{"errors":[{{"code":"MANIFEST_BLOB_UNKNOWN","message":"no {missing}"}}]}}"#);
         return Reply::new(400, "", body.as_bytes());
     }
-    let found = (request.headers.get("content-type").cloned().unwrap_or_default(), request.body.clone());
+    let found =
+        (request.headers.get("content-type").cloned().unwrap_or_default(), request.body.as_slice().into());
     let digest = digest(&request.body);
     for name in [path.to_owned(), format!("{repository}/manifests/{digest}")] {
         state.content.insert(name, found.clone());
