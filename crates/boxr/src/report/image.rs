@@ -116,9 +116,17 @@ impl Explain for PullError {
         match self {
             Self::Registry(error) => error.report(),
             Self::Store(error) => error.report(),
-            Self::Unpack { digest, source: UnpackError::System { action, name, errno } } => Report::new(
-                format!("layer {}: cannot {action} {name:?}: {}", digest.short(), errno_text(*errno)),
-            ),
+            Self::Unpack { digest, source: UnpackError::System { action, name, errno } } => {
+                let reason = errno_text(*errno);
+                let report =
+                    Report::new(format!("layer {}: cannot {action} {name:?}: {reason}", digest.short()));
+                match *errno {
+                    Errno::NOSPC | Errno::DQUOT => {
+                        report.suggest("boxr system df").suggest("boxr image prune")
+                    }
+                    _ => report,
+                }
+            }
             other => told(other),
         }
     }

@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     test!(all_tags_are_pulled),
     test!(a_password_is_kept_and_used),
     test!(a_killed_pull_is_continued),
+    test!(a_pull_on_a_full_disk_leaves_nothing_half_done, Need::UserNamespaces),
     test!(a_damaged_store_is_mended),
     test!(images_that_nobody_uses_are_pruned),
     test!(a_terminal_shows_bars),
@@ -241,6 +242,35 @@ fn a_killed_pull_is_continued(t: &Sandbox) {
     let ranged = server.log().into_iter().filter(|line| line.contains(&blob)).collect::<Vec<_>>();
     assert!(ranged.len() == 1 && ranged[0].contains("bytes="), "{ranged:?}");
     t.boxr(["store", "verify"]).run().ok().shows("all is well");
+}
+
+fn a_pull_on_a_full_disk_leaves_nothing_half_done(t: &Sandbox) {
+    let (server, boxr) = (Server::start(), t.program().to_str().unwrap());
+    let files: Vec<_> = (0..3).map(|number| (format!("dir{number}/file"), vec![number; 6000])).collect();
+    let files: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+    let layers = vec![Layer::of_files(&files, Packing::None), Layer::of_files(&files[..1], Packing::Gzip)];
+    let name = server.put("app", "1", &Image::new("amd64", CONFIG, layers));
+    // A page more each time, then an inode more, until all fits. What there is of the image is whole; with space it is pulled.
+    let script = format!(
+        "mkdir small; b='{boxr} --state state --root small/root'
+         pull() {{ $b pull -q --platform linux/amd64 {name}; }}
+         for least in size=%dk,nr_inodes=900:4:4 size=9m,nr_inodes=%d:13:1; do
+           at=${{least#*:}}; step=${{at#*:}}; at=${{at%:*}}; full=0
+           until mount -t tmpfs -o $(printf ${{least%%:*}} $at) none small; pull >/dev/null; do
+             full=$((full + 1)); at=$((at + step)); [ $full -lt 200 ] || exit 1
+             mount -o remount,size=9m,nr_inodes=900 small
+             $b store verify >/dev/null || echo damaged by $at
+             pull >/dev/null && $b store verify >/dev/null || echo no pull after $at
+             ls -d small/root/images/staging/* small/root/images/ingest/* small/root/images/leases/* 2>/dev/null
+             umount small
+           done
+           umount small; [ $full -gt 15 ] && echo tried
+         done"
+    );
+    let flags = if rustix::process::geteuid().is_root() { "host" } else { "new" };
+    let out = t.run(["--userns", flags, "--", "sh", "-c", &script]).run();
+    assert_eq!(out.text(), "tried\ntried\n", "{}", out.story());
+    out.blames("cannot write").blames("ENOSPC").blames("boxr image prune").blames("boxr system df");
 }
 
 fn a_damaged_store_is_mended(t: &Sandbox) {
