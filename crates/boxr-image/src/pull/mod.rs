@@ -192,7 +192,8 @@ impl Pull<'_> {
             }
         }
         let given_up = AtomicBool::new(false);
-        let done = side_by_side(&once, &given_up, |layer| layer::fetch(self, fetched, layer, &given_up))?;
+        let fetch = |layer: &&ImageLayer| layer::fetch(self, fetched, layer, &given_up);
+        let done = self.store.writing_much(|| side_by_side(&once, &given_up, fetch))?;
         Ok(done.into_iter().fold(LeftOut::default(), LeftOut::plus))
     }
 }

@@ -215,6 +215,7 @@ impl BlobWriter<'_> {
         }
         append(&mut self.file, &ingest_path(&self.digest), bytes)
             .map_err(|errno| self.error("write", errno))?;
+        self.store.flusher.wrote(bytes.len());
         self.hasher.update(bytes);
         (self.position, self.left) = (position, 0);
         Ok(())

@@ -160,10 +160,8 @@ impl Root {
     }
 
     /// Makes everything written to the filesystem so far last (syncfs(2)).
-    pub(super) fn sync_all(&self) -> Result<(), StoreError> {
-        before(Change::SyncAll)
-            .and_then(|()| fs::syncfs(&self.fd))
-            .map_err(|errno| self.error("write to the disk", "", errno))
+    pub(super) fn sync_all(&self) -> Result<(), Errno> {
+        before(Change::SyncAll).and_then(|()| fs::syncfs(&self.fd))
     }
 
     /// Writes a small file, which does not last yet.

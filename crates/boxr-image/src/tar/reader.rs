@@ -1,6 +1,6 @@
 //! Reading an archive from its beginning to its end.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use super::header::{Entry, Header};
 use super::number::decimal;
@@ -87,6 +87,40 @@ impl<R: Read> Archive<R> {
         Ok(read)
     }
 
+    /// What is at hand of the present entry's data, uncopied; nothing at its end. [`Archive::consume`] goes on.
+    ///
+    /// # Errors
+    /// The archive cannot be read, or ends here.
+    pub fn data(&mut self) -> Result<&[u8], TarError>
+    where
+        R: BufRead,
+    {
+        if self.left == 0 {
+            return Ok(&[]);
+        }
+        loop {
+            match self.from.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok([]) => return Err(TarError::CutShort),
+                Err(error) => return Err(error.into()),
+                Ok(_) => break,
+            }
+        }
+        // It is there: nothing is read again.
+        let at_hand = self.from.fill_buf()?;
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(at_hand.len());
+        Ok(&at_hand[..most])
+    }
+
+    /// Goes beyond so many bytes of what [`Archive::data`] gave.
+    pub fn consume(&mut self, bytes: usize)
+    where
+        R: BufRead,
+    {
+        self.from.consume(bytes);
+        self.left -= (bytes as u64).min(self.left);
+    }
+
     fn finish(
         &mut self,
         header: &Header<'_>,
@@ -134,6 +168,9 @@ impl<R: Read> Archive<R> {
     fn skip(&mut self) -> Result<(), TarError> {
         let length = self.left.checked_add(self.padding).ok_or(TarError::CutShort)?;
         (self.left, self.padding) = (0, 0);
+        if length == 0 {
+            return Ok(());
+        }
         let skipped = io::copy(&mut (&mut self.from).take(length), &mut io::sink())?;
         if skipped == length { Ok(()) } else { Err(TarError::CutShort) }
     }

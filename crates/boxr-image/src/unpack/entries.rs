@@ -1,6 +1,6 @@
 //! Entry after entry.
 
-use std::io::Read;
+use std::io::BufRead;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
@@ -10,7 +10,7 @@ use super::error::shown;
 use super::metadata::{Giver, Metadata};
 use super::names::{Meaning, Path};
 use super::tree::{Found, Tree, look};
-use super::{BUFFER, Form, How, LeftOut, Limits, UnpackError};
+use super::{Form, How, LeftOut, Limits, UnpackError};
 use crate::store::LayerInfo;
 use crate::tar::{Archive, Entry, Kind, Segment};
 
@@ -20,7 +20,6 @@ pub(super) struct Unpacker<'r> {
     form: Form,
     limits: Limits,
     info: LayerInfo,
-    buffer: Vec<u8>,
 }
 
 impl<'r> Unpacker<'r> {
@@ -31,12 +30,11 @@ impl<'r> Unpacker<'r> {
             form: how.form,
             limits: how.limits,
             info: LayerInfo::default(),
-            buffer: vec![0; BUFFER],
         })
     }
 
     /// All entries of the archive.
-    pub(super) fn run(&mut self, from: impl Read) -> Result<(), UnpackError> {
+    pub(super) fn run(&mut self, from: impl BufRead) -> Result<(), UnpackError> {
         let mut archive = Archive::new(from);
         while let Some(entry) = archive.next_entry()? {
             self.info.entries += 1;
@@ -68,7 +66,7 @@ impl<'r> Unpacker<'r> {
         &mut self,
         path: &Path,
         entry: &Entry,
-        archive: &mut Archive<impl Read>,
+        archive: &mut Archive<impl BufRead>,
     ) -> Result<(), UnpackError> {
         let metadata = Metadata::of(entry);
         if entry.kind == Kind::Directory {
@@ -126,20 +124,21 @@ impl<'r> Unpacker<'r> {
         &mut self,
         file: &OwnedFd,
         entry: &Entry,
-        archive: &mut Archive<impl Read>,
+        archive: &mut Archive<impl BufRead>,
     ) -> Result<(), UnpackError> {
         let failed = |errno| UnpackError::system("write", &entry.name, errno);
         let whole = [Segment { offset: 0, length: entry.size }];
         for segment in entry.segments.as_deref().unwrap_or(&whole) {
             let mut written = 0;
             while written < segment.length {
-                let most = usize::try_from(segment.length - written).unwrap_or(BUFFER).min(BUFFER);
-                let read = archive.read_data(&mut self.buffer[..most])?;
-                if read == 0 {
+                let data = archive.data()?;
+                let most = usize::try_from(segment.length - written).unwrap_or(usize::MAX).min(data.len());
+                if most == 0 {
                     return Err(crate::tar::TarError::CutShort.into());
                 }
-                write_all_at(file, &self.buffer[..read], segment.offset + written).map_err(failed)?;
-                written += read as u64;
+                write_all_at(file, &data[..most], segment.offset + written).map_err(failed)?;
+                archive.consume(most);
+                written += most as u64;
             }
             self.info.size += segment.length;
         }
