@@ -175,7 +175,7 @@ static SETTINGS: &[Setting] = &[
     both(
         "mounts",
         "mount",
-        "type=bind|tmpfs|proc|sysfs|mqueue|devpts|cgroup,src=S,dst=D,... or, in a file, \
+        "type=bind|volume|image|tmpfs|glob|proc|sysfs|mqueue|devpts|cgroup,src=S,dst=D,... or, in a file, \
             a table of these keys",
         D("[]"),
         |raw, node, base| add(&mut raw.mounts, node.each(|node| grammar::mounts(node, base))?.concat()),
