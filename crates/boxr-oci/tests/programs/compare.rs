@@ -218,10 +218,17 @@ pub fn same_story_apart(t: &Sandbox, script: &str) {
 #[track_caller]
 fn compare(t: &Sandbox, script: &str, place: Place) {
     let ours = Stage::boxr(t);
-    let theirs = Stage::new(t, "runc", Tool::Runc.path().unwrap());
+    let mut theirs = Stage::new(t, "runc", Tool::Runc.path().unwrap());
     let running = theirs.start(t, script, place);
     let out = ours.start(t, script, place).finish();
-    let peer = running.finish();
+    let mut peer = running.finish();
+    // On a busy machine podman fails with runc at times, and what it tells then is no measure of anybody.
+    for again in ["runc-2", "runc-3"] {
+        if !peer.status.success() {
+            theirs = Stage::new(t, again, Tool::Runc.path().unwrap());
+            peer = theirs.start(t, script, place).finish();
+        }
+    }
     // First ours: what fails with both of them is still to be seen.
     let (told, expected) = (ours.story(&out), theirs.story(&peer));
     assert!(out.status.success(), "{told}\nstderr: {}\nand with runc: {expected}", out.errors());

@@ -62,7 +62,8 @@ t 1 ctr task exec --exec-id e b nosuch
 t 0 ctr task pause b
 ctr task ls | awk '{print $1, $3}'
 t 0 ctr task resume b
-ctr task ps b | head -n 1
+# As wide as the pids are.
+ctr task ps b | head -n 1 | tr -s ' '
 t 0 sh -c 'command ctr --address /run/c.sock task metrics b | grep -c .'
 t 0 ctr task kill --signal TERM b
 until_so sh -c 'ctr --address /run/c.sock task ls | grep STOPPED'
