@@ -8,11 +8,11 @@ use boxr_engine::image::store_path;
 use boxr_engine::own_ids;
 use boxr_engine::paths::Paths;
 use boxr_image::digest::Digest;
-use boxr_image::oci::{ImageConfig, LONGEST_CONFIG, Platform};
+use boxr_image::oci::{ImageConfig, LONGEST_CONFIG, Platform, Platforms};
 use boxr_image::reference::{DOCKER_HUB, Reference};
 use boxr_image::registry::credentials::{Credential, Store as Credentials};
 use boxr_image::registry::{Client, Options, Registries, TlsVerify};
-use boxr_image::store::{ImageRecord, Name, Store};
+use boxr_image::store::{ImageIndex, ImageRecord, Name, Store};
 use boxr_image::unpack::{Form, How, Limits, Ownership};
 use serde_json::Value;
 
@@ -118,6 +118,35 @@ pub fn said_platform(invocation: &Invocation) -> Result<Option<Platform>, Report
             Ok(Some(text.parse()?))
         }
     }
+}
+
+/// What `--all-platforms` says.
+pub fn platforms(invocation: &Invocation) -> Platforms {
+    match invocation.switch("all-platforms") {
+        true => Platforms::All,
+        false => Platforms::One,
+    }
+}
+
+/// The index of an image with the images of other platforms, as `name` stood for it.
+///
+/// # Errors
+/// It is not here, or there are several.
+pub fn index<'r>(record: &'r ImageRecord, name: Option<&Reference>) -> Result<&'r ImageIndex, Report> {
+    let word = name.map_or_else(|| record.config.short().to_owned(), Reference::familiar);
+    record.index(name).ok_or_else(|| {
+        let what = match record.indexes.as_slice() {
+            [] => "is here for one platform only",
+            _ => "is one of several indexes, and has that name in none of them",
+        };
+        let report = Report::new(format!("--all-platforms: image {word} {what}")).status(1);
+        let others = record.indexes.iter().filter_map(|index| index.name.as_ref());
+        let others: Vec<&Reference> =
+            if record.indexes.is_empty() { name.into_iter().collect() } else { others.collect() };
+        others.iter().fold(report, |report, name| {
+            report.suggest(format!("boxr pull --all-platforms {}", name.familiar()))
+        })
+    })
 }
 
 /// How layers are unpacked here.

@@ -119,7 +119,8 @@ impl Import<'_> {
         let bytes = serde_json::to_vec(&manifest(&layers, described)).map_err(encoded)?;
         lease.add([&Digest::of(&config), &Digest::of(&bytes)])?;
         let (config, manifest) = (self.store.put_blob(&config)?, self.store.put_blob(&bytes)?);
-        let record = ImageRecord { manifest, config, layers, sources: Vec::new(), added: now() };
+        let record =
+            ImageRecord { manifest, config, layers, sources: Vec::new(), indexes: Vec::new(), added: now() };
         Ok((self.store.put_image(record, self.name.as_slice())?, left_out))
     }
 

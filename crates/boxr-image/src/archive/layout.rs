@@ -8,11 +8,13 @@ use super::{ArchiveError, refused};
 use crate::digest::Digest;
 use crate::oci::ImageConfig;
 use crate::oci::media_type::{OCI_CONFIG, OCI_MANIFEST};
+use crate::oci::whole::{Excess, Read, Whole};
 use crate::oci::{
     Descriptor, Document, Index, Kind, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, MediaType, Platform,
+    Platforms,
 };
 use crate::reference::Reference;
-use crate::store::ImageLayer;
+use crate::store::{ImageIndex, ImageLayer};
 
 /// What makes a directory a layout.
 pub(super) const MARK: &str = "oci-layout";
@@ -33,7 +35,11 @@ pub(super) fn blob_name(digest: &Digest) -> String {
 }
 
 /// What is to be taken from a layout.
-pub(super) fn plan(contents: &mut Contents<'_>, platform: &Platform) -> Result<Vec<Plan>, ArchiveError> {
+pub(super) fn plan(
+    contents: &mut Contents<'_>,
+    platform: &Platform,
+    platforms: Platforms,
+) -> Result<Vec<Plan>, ArchiveError> {
     let mark = contents.read(MARK, 4096)?;
     let version: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(&mark).map_err(|error| refused(MARK, error.to_string()))?;
@@ -48,9 +54,15 @@ pub(super) fn plan(contents: &mut Contents<'_>, platform: &Platform) -> Result<V
     let images = index.manifests.iter().filter(|image| is_image(image));
     let mut plans: Vec<Plan> = Vec::new();
     for descriptor in images {
-        let plan = plan_image(contents, descriptor, platform)?;
+        let mut plan = plan_image(contents, descriptor, platform)?;
+        if platforms == Platforms::All && plan.manifest != descriptor.digest {
+            plan.indexes.push(whole(contents, descriptor, plan.names.first().cloned())?);
+        }
         match plans.iter_mut().find(|known| known.manifest == plan.manifest) {
-            Some(known) => known.names.extend(plan.names),
+            Some(known) => {
+                known.names.extend(plan.names);
+                known.indexes.extend(plan.indexes);
+            }
             None => plans.push(plan),
         }
     }
@@ -80,6 +92,29 @@ fn plan_image(
         }
     }
     Err(refused(blob_name(&descriptor.digest), "is in indexes in indexes without end"))
+}
+
+/// The index with all that it names, which is to be in the layout.
+fn whole(
+    contents: &mut Contents<'_>,
+    root: &Descriptor,
+    name: Option<Reference>,
+) -> Result<ImageIndex, ArchiveError> {
+    let root = Descriptor { platform: None, annotations: BTreeMap::new(), ..root.clone() };
+    let digest = root.digest.clone();
+    let found = Whole::of(root, &mut |one: &Descriptor| {
+        let bytes = blob(contents, one, LONGEST_MANIFEST)?;
+        let failed = |source| ArchiveError::Document { name: blob_name(&one.digest), source };
+        Read::of(&bytes, Some(&one.media_type)).map_err(failed)
+    })?;
+    found.blobs.iter().try_for_each(|blob| check_blob(contents, blob))?;
+    Ok(ImageIndex::new(digest, name, found))
+}
+
+impl From<Excess> for ArchiveError {
+    fn from(error: Excess) -> Self {
+        refused(INDEX, error.to_string())
+    }
 }
 
 fn of_manifest(
@@ -144,13 +179,22 @@ fn name(descriptor: &Descriptor) -> Result<Option<Reference>, ArchiveError> {
 
 /// The descriptor of an image in an index, by one of its names or without.
 pub(super) fn describe(manifest: &[u8], name: Option<&Reference>) -> Descriptor {
-    let mut descriptor = Descriptor::new(OCI_MANIFEST, &Digest::of(manifest), manifest.len() as u64);
-    if let Some(name) = name {
-        for key in [FULL_NAME, REF_NAME] {
-            descriptor.annotations.insert(key.to_owned(), name.to_string());
-        }
-    }
-    descriptor
+    let descriptor = Descriptor::new(OCI_MANIFEST, &Digest::of(manifest), manifest.len() as u64);
+    Descriptor { annotations: named(name), ..descriptor }
+}
+
+/// The same of an index.
+pub(super) fn describe_index(index: &ImageIndex, name: Option<&Reference>) -> Option<Descriptor> {
+    let root = index.documents.last()?;
+    Some(Descriptor { platform: None, annotations: named(name), ..root.clone() })
+}
+
+/// A name as the other tools look for it.
+fn named(name: Option<&Reference>) -> BTreeMap<String, String> {
+    let keys = [FULL_NAME, REF_NAME].into_iter();
+    name.into_iter()
+        .flat_map(|name| keys.clone().map(move |key| (key.to_owned(), name.to_string())))
+        .collect()
 }
 
 fn is_oci(manifest: &Manifest) -> bool {

@@ -8,11 +8,11 @@ use std::sync::atomic::AtomicBool;
 use super::contents::Contents;
 use super::{ArchiveError, docker, layout};
 use crate::digest::Digest;
-use crate::oci::Platform;
+use crate::oci::{Platform, Platforms};
 use crate::pull::{Event, Progress, PullError, now, unpack_blob, verify_blob};
 use crate::reference::Reference;
 use crate::side_by_side::side_by_side;
-use crate::store::{ImageLayer, ImageRecord, Lease, Spool, Store, Unpack, Wait, Which};
+use crate::store::{ImageIndex, ImageLayer, ImageRecord, Lease, Spool, Store, Unpack, Wait, Which};
 use crate::unpack::{How, LeftOut};
 
 /// Where images come from.
@@ -41,6 +41,8 @@ pub struct Load<'a> {
     pub how: How,
     /// Which image of an index is wanted.
     pub platform: &'a Platform,
+    /// Whether the others are taken as well, with the index; only that one is unpacked.
+    pub platforms: Platforms,
     /// Who hears of it.
     pub progress: &'a dyn Progress,
 }
@@ -69,6 +71,8 @@ pub(super) struct Plan {
     config: Digest,
     layers: Vec<ImageLayer>,
     pub(super) names: Vec<Reference>,
+    /// Indexes that it is one of, all of which is wanted.
+    pub(super) indexes: Vec<ImageIndex>,
     /// It is here already.
     known: Option<ImageRecord>,
 }
@@ -80,7 +84,15 @@ impl Plan {
         layers: Vec<ImageLayer>,
         names: Vec<Reference>,
     ) -> Self {
-        Self { manifest: Digest::of(&manifest), bytes: manifest, config, layers, names, known: None }
+        Self {
+            manifest: Digest::of(&manifest),
+            bytes: manifest,
+            config,
+            layers,
+            names,
+            indexes: Vec::new(),
+            known: None,
+        }
     }
 
     pub(super) fn known(record: ImageRecord, names: Vec<Reference>) -> Self {
@@ -91,13 +103,15 @@ impl Plan {
             config,
             layers: record.layers.clone(),
             names,
+            indexes: Vec::new(),
             known: Some(record),
         }
     }
 
     fn content(&self) -> impl Iterator<Item = &Digest> {
         let layers = self.layers.iter().flat_map(|layer| [&layer.blob, &layer.diff_id]);
-        layers.chain([&self.manifest, &self.config])
+        let indexes = self.indexes.iter().flat_map(ImageIndex::content);
+        layers.chain([&self.manifest, &self.config]).chain(indexes)
     }
 }
 
@@ -123,7 +137,7 @@ impl Load<'_> {
             Source::Directory(dir) => Contents::of_directory(&spool, dir),
         };
         let plans = if contents.has(layout::MARK)? {
-            layout::plan(&mut contents, self.platform)?
+            layout::plan(&mut contents, self.platform, self.platforms)?
         } else if contents.has(docker::MANIFEST)? {
             docker::plan(&mut contents, self.store)?
         } else {
@@ -137,6 +151,7 @@ impl Load<'_> {
                 config: plan.config,
                 layers: plan.layers,
                 sources: Vec::new(),
+                indexes: plan.indexes,
                 added: now(),
             });
             let image = self.store.put_image(record, &plan.names)?;

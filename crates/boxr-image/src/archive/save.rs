@@ -9,9 +9,9 @@ use super::layout::{self, blob_name};
 use super::{ArchiveError, docker};
 use crate::digest::{Digest, Hasher};
 use crate::oci::media_type::OCI_INDEX;
-use crate::oci::{Descriptor, Document, Index, LONGEST_CONFIG, LONGEST_MANIFEST, MediaType};
+use crate::oci::{Descriptor, Document, Index, LONGEST_CONFIG, LONGEST_MANIFEST, MediaType, Platforms};
 use crate::reference::Reference;
-use crate::store::{ImageLayer, ImageRecord, Store, StoreError};
+use crate::store::{ImageIndex, ImageLayer, ImageRecord, Store, StoreError};
 use crate::tar::{Entry, Kind, Writer};
 use crate::unpack::Decompressor;
 
@@ -36,6 +36,8 @@ pub struct Save<'a> {
     pub images: Vec<(ImageRecord, Vec<Reference>)>,
     /// What is written.
     pub format: Format,
+    /// Whether those of other platforms are written, too, with their index: OCI layouts alone have room for them.
+    pub platforms: Platforms,
 }
 
 /// Takes the files of an archive.
@@ -105,11 +107,25 @@ impl Save<'_> {
         let lease = self.store.lease()?;
         let layers = self.images.iter().flat_map(|(image, _)| &image.layers).map(|layer| &layer.blob);
         let documents = self.images.iter().flat_map(|(image, _)| [&image.manifest, &image.config]);
-        lease.add(layers.chain(documents))?;
+        let indexes = self.images.iter().flat_map(|image| self.indexes(image));
+        lease.add(layers.chain(documents).chain(indexes.flat_map(|(_, index)| index.content())))?;
         match self.format {
             Format::Docker => self.docker(sink),
             Format::Oci => self.layout(sink),
         }
+    }
+
+    /// The indexes that are written for an image, by its names.
+    fn indexes<'r>(
+        &self,
+        (image, names): &'r (ImageRecord, Vec<Reference>),
+    ) -> Vec<(Option<&'r Reference>, &'r ImageIndex)> {
+        let mut all: Vec<Option<&Reference>> = names.iter().map(Some).collect();
+        if all.is_empty() {
+            all.push(None);
+        }
+        all.retain(|_| self.platforms == Platforms::All);
+        all.into_iter().filter_map(|name| Some((name, image.index(name)?))).collect()
     }
 
     fn docker(&self, sink: &mut dyn Sink) -> Result<(), ArchiveError> {
@@ -166,7 +182,13 @@ impl Save<'_> {
     fn layout(&self, sink: &mut dyn Sink) -> Result<(), ArchiveError> {
         add_bytes(sink, layout::MARK, layout::VERSION)?;
         let (mut index, mut manifests) = (Vec::new(), Vec::new());
-        for (image, names) in &self.images {
+        for saved @ (image, names) in &self.images {
+            let indexes = self.indexes(saved);
+            if !indexes.is_empty() {
+                index.extend(indexes.iter().filter_map(|(name, whole)| layout::describe_index(whole, *name)));
+                manifests.push(self.store.read_blob(&image.manifest, LONGEST_MANIFEST)?);
+                continue;
+            }
             let bytes = self.store.read_blob(&image.manifest, LONGEST_MANIFEST)?;
             let failed = |source| ArchiveError::Document { name: image.manifest.to_string(), source };
             let manifest = match Document::parse(&bytes, None).map_err(failed)? {
@@ -194,12 +216,22 @@ impl Save<'_> {
             }
             for blob in image.layers.iter().map(|layer| &layer.blob).chain([&image.config]) {
                 if written.insert(blob.clone()) {
-                    let (file, size) = self.store.open_blob(blob)?;
-                    add_verified(sink, &blob_name(blob), size, file, blob)?;
+                    self.blob(sink, blob)?;
                 }
             }
         }
+        let indexes = self.images.iter().flat_map(|image| self.indexes(image));
+        for blob in indexes.flat_map(|(_, index)| index.content()) {
+            if written.insert(blob.clone()) {
+                self.blob(sink, blob)?;
+            }
+        }
         Ok(())
+    }
+
+    fn blob(&self, sink: &mut dyn Sink, blob: &Digest) -> Result<(), ArchiveError> {
+        let (file, size) = self.store.open_blob(blob)?;
+        add_verified(sink, &blob_name(blob), size, file, blob)
     }
 }
 

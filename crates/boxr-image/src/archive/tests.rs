@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use boxr_testing::images::{Image, Layer, Packing, digest};
 
 use super::*;
-use crate::oci::Platform;
+use crate::oci::{Platform, Platforms};
 use crate::pull::Silent;
 use crate::reference::Reference;
 use crate::store::{Plan, Store, Which, everything, with_plan};
@@ -46,7 +46,9 @@ impl World {
             (store.named(&name).unwrap().unwrap(), vec![name])
         });
         let mut tar = Tar::new(Vec::new());
-        Save { store: &store, images: images.collect(), format }.run(&mut tar).unwrap();
+        Save { store: &store, images: images.collect(), format, platforms: Platforms::One }
+            .run(&mut tar)
+            .unwrap();
         tar.finish().unwrap()
     }
 
@@ -71,7 +73,7 @@ fn load_into(store: &Store, from: Source<'_>) -> Result<Vec<Loaded>, ArchiveErro
     let ownership = if form == Form::Trusted { Ownership::Kept } else { Ownership::Squashed };
     let how = How { form, ownership, limits: Limits::default() };
     let platform: Platform = "linux/amd64".parse().unwrap();
-    Load { store, how, platform: &platform, progress: &Silent }.run(from)
+    Load { store, how, platform: &platform, platforms: Platforms::One, progress: &Silent }.run(from)
 }
 
 fn image(seed: &str) -> Image {
@@ -173,7 +175,9 @@ fn archives_come_packed_and_as_directories() {
     let (store, saved) = (world.store(), dir.path().join("saved"));
     std::fs::create_dir(&saved).unwrap();
     let images = vec![(loaded[0].image.clone(), loaded[0].names.clone())];
-    Save { store: &store, images, format: Format::Oci }.run(&mut Directory(saved.clone())).unwrap();
+    Save { store: &store, images, format: Format::Oci, platforms: Platforms::One }
+        .run(&mut Directory(saved.clone()))
+        .unwrap();
     let other = World::new();
     other.load(Source::Directory(std::fs::File::open(saved).unwrap().into())).unwrap();
     assert_eq!(other.names(), ["localhost/app:2"]);
@@ -338,7 +342,8 @@ fn a_damaged_blob_is_not_saved() {
     bytes[600] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     for format in [Format::Docker, Format::Oci] {
-        let save = Save { store: &store, images: vec![(record.clone(), vec![])], format };
+        let save =
+            Save { store: &store, images: vec![(record.clone(), vec![])], format, platforms: Platforms::One };
         assert!(matches!(save.run(&mut Tar::new(Vec::new())), Err(ArchiveError::Store(_))));
     }
 }

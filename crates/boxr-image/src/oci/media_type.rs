@@ -51,6 +51,11 @@ pub(crate) fn layer_of(compression: Compression) -> &'static str {
 }
 
 impl MediaType {
+    /// Whether it is of a layer that registries need not have: its manifest says where else it is to be had.
+    pub(crate) fn is_kept_elsewhere(&self) -> bool {
+        self.0.contains(".nondistributable.") || self.0.contains(".foreign.")
+    }
+
     /// What it stands for. Parameters after a semicolon do not matter.
     pub fn kind(&self) -> Kind {
         match self.0.split(';').next().unwrap_or_default().trim() {

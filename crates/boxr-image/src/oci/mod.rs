@@ -6,12 +6,14 @@ mod config;
 mod manifest;
 pub(crate) mod media_type;
 mod platform;
+pub(crate) mod whole;
 
 pub use change::ChangeError;
 pub use config::{Config, History, ImageConfig, RootFs};
 pub use manifest::{Descriptor, Document, DocumentError, Index, Manifest};
 pub use media_type::{Compression, Kind, MediaType};
 pub use platform::{Platform, PlatformError};
+pub use whole::Platforms;
 
 /// The longest manifest or index that is read, in bytes. Docker's registry refuses longer ones too.
 pub const LONGEST_MANIFEST: u64 = 4 << 20;

@@ -4,6 +4,7 @@
 //! What a cancelled pull leaves is continued by the next one, and verified as a whole. Two pulls at
 //! once, in this process or in two, fetch and unpack what they share once: see [`crate::store`].
 
+mod index;
 mod layer;
 mod progress;
 mod repair;
@@ -18,11 +19,11 @@ pub use progress::{Event, Progress, Silent};
 pub use repair::{Repaired, repair};
 
 use crate::digest::Digest;
-use crate::oci::{Descriptor, ImageConfig, Kind, LONGEST_CONFIG, Platform};
+use crate::oci::{Descriptor, ImageConfig, Kind, LONGEST_CONFIG, Platform, Platforms};
 use crate::reference::Reference;
 use crate::registry::{Client, Fetched, RegistryError};
 use crate::side_by_side::side_by_side;
-use crate::store::{ImageLayer, ImageRecord, Lease, Store, StoreError};
+use crate::store::{ImageIndex, ImageLayer, ImageRecord, Lease, Store, StoreError};
 use crate::unpack::{How, LeftOut, UnpackError};
 
 /// An image was not fetched.
@@ -76,6 +77,8 @@ pub struct Pull<'a> {
     pub reference: &'a Reference,
     /// What it is to run on.
     pub platform: &'a Platform,
+    /// Whether those for other platforms are to be here, too, with their index.
+    pub platforms: Platforms,
     /// How layers are unpacked.
     pub how: How,
     /// Who hears of it.
@@ -119,11 +122,14 @@ impl Pull<'_> {
         let config = self.config(&fetched)?;
         let layers = self.layers(&fetched, &config, &lease)?;
         let left_out = self.fetch_layers(&fetched, &layers)?;
+        let is_whole = self.platforms == Platforms::All && fetched.source != fetched.digest;
+        let index = is_whole.then(|| index::fetch(self, &fetched, &lease)).transpose()?;
         let image = ImageRecord {
             manifest: fetched.digest.clone(),
             config: manifest.config.digest.clone(),
             layers,
             sources: vec![self.reference.with_digest(fetched.source.clone())],
+            indexes: index.into_iter().collect(),
             added: now(),
         };
         let name = self.reference.without_digest();
@@ -131,7 +137,9 @@ impl Pull<'_> {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(known), Some(name)) => {
+                let is_known = |index: &ImageIndex| known.indexes.contains(index);
                 self.store.named(name)?.is_none_or(|named| named.manifest != known.manifest)
+                    || !image.indexes.iter().all(is_known)
             }
         };
         let image = self.store.put_image(image, name.as_slice())?;

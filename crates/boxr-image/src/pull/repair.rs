@@ -1,7 +1,9 @@
 //! Mending a store: only what is damaged is fetched again.
 
+use std::sync::atomic::AtomicBool;
+
 use super::stream::fetch_into;
-use super::{PullError, layer};
+use super::{PullError, Silent, layer};
 use crate::digest::Digest;
 use crate::reference::Reference;
 use crate::registry::{Client, Endpoint};
@@ -41,12 +43,13 @@ fn mend_blob(store: &Store, client: &Client, digest: &Digest) -> Result<(), Pull
         let Some(size) = size_in(store, &image, digest)? else { continue };
         for source in &image.sources {
             for endpoint in places(client, source)? {
-                let outcome = if image.manifest == *digest {
+                let is_document = image.manifest == *digest || document_of(&image, digest);
+                let outcome = if is_document {
                     mend_manifest(store, client, &endpoint, digest)
                 } else {
                     let mut blob = store.replace_blob(digest, size)?;
                     blob.restart()?;
-                    fetch_into(client, &endpoint, blob)
+                    fetch_into((client, &endpoint), blob, &AtomicBool::new(false), &Silent)
                 };
                 match outcome {
                     Ok(()) => return Ok(()),
@@ -64,7 +67,7 @@ fn mend_manifest(
     endpoint: &Endpoint,
     digest: &Digest,
 ) -> Result<(), PullError> {
-    let bytes = client.manifest_bytes(endpoint, digest)?;
+    let bytes = client.any_document(endpoint, digest)?.0;
     let mut blob = store.replace_blob(digest, bytes.len() as u64)?;
     blob.restart()?;
     blob.write(&bytes)?;
@@ -85,6 +88,11 @@ fn readable_images(store: &Store) -> Result<Vec<ImageRecord>, PullError> {
     }
 }
 
+/// Whether it is a manifest of an index that the image is one of, or that index.
+fn document_of(image: &ImageRecord, digest: &Digest) -> bool {
+    image.indexes.iter().flat_map(|index| &index.documents).any(|document| document.digest == *digest)
+}
+
 /// How long the blob should be, if the image has it.
 fn size_in(store: &Store, image: &ImageRecord, digest: &Digest) -> Result<Option<u64>, PullError> {
     if let Some(layer) = image.layers.iter().find(|layer| layer.blob == *digest) {
@@ -92,6 +100,10 @@ fn size_in(store: &Store, image: &ImageRecord, digest: &Digest) -> Result<Option
     }
     if image.manifest == *digest {
         return Ok(Some(0));
+    }
+    let mut others = image.indexes.iter().flat_map(|index| index.documents.iter().chain(&index.blobs));
+    if let Some(other) = others.find(|other| other.digest == *digest) {
+        return Ok(Some(other.size));
     }
     if image.config != *digest {
         return Ok(None);

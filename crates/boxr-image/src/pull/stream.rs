@@ -124,12 +124,12 @@ impl Read for Stream<'_> {
 
 /// A blob that is written for its own sake.
 pub(super) fn fetch_into(
-    client: &Client,
-    endpoint: &Endpoint,
+    (client, endpoint): (&Client, &Endpoint),
     blob: BlobWriter<'_>,
+    given_up: &AtomicBool,
+    progress: &dyn Progress,
 ) -> Result<(), PullError> {
-    let never = AtomicBool::new(false);
-    let mut stream = Stream::new(client, endpoint, blob, &never, &super::Silent);
+    let mut stream = Stream::new(client, endpoint, blob, given_up, progress);
     let read = io::copy(&mut stream, &mut io::sink());
     let (blob, failure) = stream.end();
     match (failure, read) {

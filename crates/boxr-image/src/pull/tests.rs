@@ -62,7 +62,16 @@ impl World {
         let (client, reference) = (self.client(), Reference::parse(name).unwrap());
         let platform = "linux/amd64".parse().unwrap();
         let how = self.how();
-        Pull { store, client: &client, reference: &reference, platform: &platform, how, progress }.run()
+        Pull {
+            store,
+            client: &client,
+            reference: &reference,
+            platform: &platform,
+            platforms: Platforms::One,
+            how,
+            progress,
+        }
+        .run()
     }
 
     fn pull(&self, name: &str) -> Result<Pulled, PullError> {

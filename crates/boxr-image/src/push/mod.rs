@@ -19,7 +19,7 @@ use crate::pull::{Event, Progress};
 use crate::reference::Reference;
 use crate::registry::{Client, Content, Endpoint, RegistryError, Sent};
 use crate::side_by_side::side_by_side;
-use crate::store::{ImageRecord, Spool, Store, StoreError};
+use crate::store::{ImageIndex, ImageRecord, Spool, Store, StoreError};
 use pack::Packed;
 
 /// An image was not pushed.
@@ -98,8 +98,7 @@ impl Push<'_> {
             Document::Manifest(manifest) => manifest,
             Document::Index(_) => return Err(unusable("it is an index".to_owned())),
         };
-        let spool = self.store.spool()?;
-        let endpoint = self.endpoint()?;
+        let (spool, endpoint) = (self.store.spool()?, self.endpoint()?);
         let mut once: Vec<&Descriptor> = Vec::new();
         for blob in manifest.layers.iter().chain([&manifest.config]) {
             if !once.iter().any(|known| known.digest == blob.digest) {
@@ -113,15 +112,49 @@ impl Push<'_> {
         let bytes = pack::replace(bytes, &packed).map_err(|error| unusable(error.to_string()))?;
         let media_type = manifest.media_type.map_or_else(|| OCI_MANIFEST.to_owned(), |known| known.0);
         let digest = Digest::of(&bytes);
-        let version = match (self.reference.digest(), self.reference.tag()) {
+        self.client.send_manifest(&endpoint, &self.version(&digest), &media_type, &bytes)?;
+        self.note(digest, bytes.len() as u64)
+    }
+
+    /// Pushes `index`, which the image is one of, with all that it names, as it is.
+    ///
+    /// # Errors
+    /// As [`Push::run`].
+    pub fn run_whole(&self, index: &ImageIndex) -> Result<Pushed, PushError> {
+        let lease = self.store.lease()?;
+        lease.add(index.content())?;
+        let (spool, endpoint) = (self.store.spool()?, self.endpoint()?);
+        let given_up = Arc::new(AtomicBool::new(false));
+        let work = Work { push: self, endpoint: &endpoint, spool: &spool, given_up: &given_up };
+        side_by_side(&index.blobs, &given_up, |blob| work.as_it_is(blob))?;
+        let mut size = 0;
+        for document in &index.documents {
+            let bytes = self.store.read_blob(&document.digest, LONGEST_MANIFEST)?;
+            size = bytes.len() as u64;
+            // A registry may want what a document names before it.
+            let version = match document.digest == index.digest {
+                true => self.version(&document.digest),
+                false => document.digest.to_string(),
+            };
+            self.client.send_manifest(&endpoint, &version, &document.media_type.0, &bytes)?;
+        }
+        self.note(index.digest.clone(), size)
+    }
+
+    /// What the registry is to call it.
+    fn version(&self, digest: &Digest) -> String {
+        match (self.reference.digest(), self.reference.tag()) {
             (Some(_), None) => digest.to_string(),
             (_, Some(tag)) => tag.to_owned(),
             (None, None) => self.reference.version(),
-        };
-        self.client.send_manifest(&endpoint, &version, &media_type, &bytes)?;
+        }
+    }
+
+    /// Notes that the registry has it.
+    fn note(&self, digest: Digest, size: u64) -> Result<Pushed, PushError> {
         let source = self.reference.with_digest(digest.clone());
-        self.store.put_image(ImageRecord { sources: vec![source], ..record.clone() }, &[])?;
-        Ok(Pushed { digest, size: bytes.len() as u64 })
+        self.store.put_image(ImageRecord { sources: vec![source], ..self.image.clone() }, &[])?;
+        Ok(Pushed { digest, size })
     }
 
     /// The registry itself: mirrors are for pulling.
@@ -157,9 +190,7 @@ impl Work<'_> {
     fn blob(&self, blob: &Descriptor) -> Result<Option<Packed>, PushError> {
         let Push { store, progress, .. } = *self.push;
         if !pack::is_plain(blob) {
-            let open = || Ok(store.open_blob(&blob.digest)?.0);
-            self.send(blob, &blob.digest, blob.size, &open)?;
-            return Ok(None);
+            return self.as_it_is(blob).map(|()| None);
         }
         progress.layer(&blob.digest, Event::Packing);
         let (file, _) = store.open_blob(&blob.digest)?;
@@ -167,6 +198,11 @@ impl Work<'_> {
         let open = || self.spool.open(&packed.spooled);
         self.send(blob, &packed.spooled.digest, packed.spooled.size, &open)?;
         Ok(Some(packed))
+    }
+
+    fn as_it_is(&self, blob: &Descriptor) -> Result<(), PushError> {
+        let open = || Ok(self.push.store.open_blob(&blob.digest)?.0);
+        self.send(blob, &blob.digest, blob.size, &open)
     }
 
     fn send(

@@ -7,7 +7,7 @@ use boxr_testing::images::{Auth, Fault, Image, Layer, Packing, Server, digest};
 
 use super::*;
 use crate::archive::{Load, Source};
-use crate::oci::Platform;
+use crate::oci::{Platform, Platforms};
 use crate::pull::Silent;
 use crate::registry::credentials::Credential;
 use crate::registry::{Options, Patience};
@@ -43,7 +43,8 @@ impl World {
         let how = How { form, ownership, limits: Limits::default() };
         let platform: Platform = "linux/amd64".parse().unwrap();
         let from = Source::Directory(std::fs::File::open(layout.path()).unwrap().into());
-        let load = Load { store: &store, how, platform: &platform, progress: &Silent };
+        let load =
+            Load { store: &store, how, platform: &platform, platforms: Platforms::One, progress: &Silent };
         let record = load.run(from).unwrap().remove(0).image;
         Self { server: Server::start(), dir, record }
     }

@@ -8,7 +8,7 @@ use super::http::{Response, answer, header, read_all};
 use super::session::{Ask, Session, start_of};
 use super::{Endpoint, Options, RegistryError};
 use crate::digest::{Digest, Hasher};
-use crate::oci::{Document, LONGEST_MANIFEST, Manifest, MediaType, Platform};
+use crate::oci::{Document, LONGEST_MANIFEST, Manifest, MediaType, Platform, whole};
 use crate::reference::Reference;
 
 /// What is asked for when an image is.
@@ -121,9 +121,26 @@ impl Client {
         version: &str,
         expected: Option<&Digest>,
     ) -> Result<Raw, RegistryError> {
+        let (url, bytes, media_type, said) = self.document_bytes(endpoint, version, expected.is_some())?;
+        if let Some(expected) = expected.or(said.as_ref()) {
+            verify(&url, &bytes, expected)?;
+        }
+        let document = Document::parse(&bytes, media_type.as_ref()).map_err(|source| {
+            RegistryError::Document { what: what(endpoint, version, expected.is_some()), source }
+        })?;
+        let digest = expected.cloned().unwrap_or_else(|| Digest::of(&bytes));
+        Ok(Raw { bytes, digest, document })
+    }
+
+    /// Where it was, its bytes, what they are and which digest they have, as far as that is said.
+    fn document_bytes(
+        &self,
+        endpoint: &Endpoint,
+        version: &str,
+        is_digest: bool,
+    ) -> Result<Told, RegistryError> {
         let path = format!("/v2/{}/manifests/{version}", endpoint.repository);
-        let separator = if expected.is_some() { '@' } else { ':' };
-        let what = format!("{}{separator}{version}", endpoint.repository);
+        let what = what(endpoint, version, is_digest);
         let headers = [("accept", ACCEPT)];
         let ask = Ask {
             method: "GET",
@@ -138,24 +155,27 @@ impl Client {
             let said: Option<Digest> =
                 header(&response, "docker-content-digest").and_then(|text| text.parse().ok());
             let bytes = read_all(url, response, LONGEST_MANIFEST)?;
-            Ok((url.to_owned(), media_type, said, bytes))
+            Ok((url.to_owned(), bytes, media_type, said))
         };
-        let (url, media_type, said, bytes) = self.session(endpoint).ask(&self.options, ask, read)?;
-        if let Some(expected) = expected.or(said.as_ref()) {
-            verify(&url, &bytes, expected)?;
-        }
-        let document = Document::parse(&bytes, media_type.as_ref())
-            .map_err(|source| RegistryError::Document { what, source })?;
-        let digest = expected.cloned().unwrap_or_else(|| Digest::of(&bytes));
-        Ok(Raw { bytes, digest, document })
+        self.session(endpoint).ask(&self.options, ask, read)
     }
 
-    /// The manifest with this digest, as it comes and verified.
+    /// The manifest, index or whatever else that an index names with this digest, verified.
     ///
     /// # Errors
-    /// It is not there, or is something else.
-    pub fn manifest_bytes(&self, endpoint: &Endpoint, digest: &Digest) -> Result<Vec<u8>, RegistryError> {
-        self.document(endpoint, &digest.to_string(), Some(digest)).map(|raw| raw.bytes)
+    /// It is not there, or contradicts itself.
+    pub(crate) fn any_document(
+        &self,
+        endpoint: &Endpoint,
+        digest: &Digest,
+    ) -> Result<(Vec<u8>, whole::Read), RegistryError> {
+        let version = digest.to_string();
+        let (url, bytes, media_type, _) = self.document_bytes(endpoint, &version, true)?;
+        verify(&url, &bytes, digest)?;
+        match whole::Read::of(&bytes, media_type.as_ref()) {
+            Ok(read) => Ok((bytes, read)),
+            Err(source) => Err(RegistryError::Document { what: what(endpoint, &version, true), source }),
+        }
     }
 
     /// Content of at most `limit` bytes, verified.
@@ -238,6 +258,14 @@ impl Client {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.entry(key).or_insert_with_key(|key| Arc::new(Session::new(key))).clone()
     }
+}
+
+type Told = (String, Vec<u8>, Option<MediaType>, Option<Digest>);
+
+/// What a document is called to people.
+fn what(endpoint: &Endpoint, version: &str, is_digest: bool) -> String {
+    let separator = if is_digest { '@' } else { ':' };
+    format!("{}{separator}{version}", endpoint.repository)
 }
 
 fn verify(url: &str, bytes: &[u8], expected: &Digest) -> Result<(), RegistryError> {

@@ -8,7 +8,8 @@
 //!     fs/                        its files, as overlayfs takes them
 //!     layer.json                 how much that is
 //! ROOT/shifted/sha256.HEX.MAP/   a layer with other owners, for containers with such ids; goes with the layer
-//! ROOT/images/sha256.HEX         an image, by the digest of its manifest: all content it needs
+//! ROOT/images/sha256.HEX         an image, by the digest of its manifest: all content it needs, and that of indexes
+//!                                that were fetched whole for it
 //! ROOT/names/HEX                 a name and the image it stands for, by the digest of the name
 //! ROOT/holds/NAME                an image that a container uses
 //! ROOT/leases/HEX                locked by a running operation: content that it uses
@@ -36,6 +37,7 @@ mod blobs;
 mod error;
 mod files;
 mod flush;
+mod indexes;
 mod layers;
 mod leases;
 mod lock;
@@ -57,6 +59,7 @@ use rustix::fs::FlockOperation;
 
 pub use blobs::{BlobWriter, Ingest};
 pub use error::StoreError;
+pub use indexes::ImageIndex;
 pub use layers::{Layer, LayerInfo, LayerWriter, Unpack};
 pub use leases::Lease;
 pub use lock::Wait;

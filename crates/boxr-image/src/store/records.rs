@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
+use super::{ImageIndex, Store, StoreError};
 use crate::digest::Digest;
 use crate::link;
 use crate::reference::Reference;
@@ -35,6 +35,9 @@ pub struct ImageRecord {
     /// The names with a digest under which registries gave it out.
     #[serde(default)]
     pub sources: Vec<Reference>,
+    /// Indexes that it is one of and that are here whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<ImageIndex>,
     /// When it came, nanoseconds since 1970 UTC.
     pub added: i64,
 }
@@ -82,6 +85,7 @@ impl Store {
             let more = known.sources.into_iter().filter(|source| !image.sources.contains(source));
             image.sources.splice(0..0, more.collect::<Vec<_>>());
             image.added = known.added;
+            image.keep_indexes(known.indexes);
         }
         self.write_json(&image_path(&image.manifest), &image)?;
         for reference in names {
@@ -91,8 +95,7 @@ impl Store {
     }
 
     fn check_content(&self, image: &ImageRecord) -> Result<(), StoreError> {
-        let blobs = image.layers.iter().map(|layer| &layer.blob).chain([&image.manifest, &image.config]);
-        for digest in blobs {
+        for digest in image.blobs() {
             if !self.has_blob(digest)? {
                 return Err(StoreError::Missing(digest.clone()));
             }

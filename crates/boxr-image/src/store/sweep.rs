@@ -60,10 +60,8 @@ impl Store {
     pub(super) fn live(&self) -> Result<HashSet<Digest>, StoreError> {
         let mut live: HashSet<Digest> = self.leased()?.into_iter().collect();
         for image in self.images()? {
-            for layer in image.layers {
-                live.extend([layer.blob, layer.diff_id]);
-            }
-            live.extend([image.manifest, image.config]);
+            live.extend(image.blobs().cloned());
+            live.extend(image.layers.into_iter().map(|layer| layer.diff_id));
         }
         Ok(live)
     }

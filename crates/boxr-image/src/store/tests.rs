@@ -60,7 +60,7 @@ impl Sample {
             fetch(store, bytes)?;
             layers.push(ImageLayer { blob, size: bytes.len() as u64, media_type: "tar".into(), diff_id });
         }
-        let record = ImageRecord { manifest, config, layers, sources: vec![], added: 7 };
+        let record = ImageRecord { manifest, config, layers, sources: vec![], indexes: vec![], added: 7 };
         store.put_image(record, &[Reference::parse(name).unwrap()])
     }
 

@@ -96,8 +96,7 @@ impl Store {
                     continue;
                 }
             };
-            let blobs = image.layers.iter().map(|layer| &layer.blob).chain([&image.manifest, &image.config]);
-            for blob in blobs {
+            for blob in image.blobs() {
                 if !self.has_blob(blob)? {
                     report(Finding { item: Item::Blob(blob.clone()), problem: Problem::Missing });
                 }

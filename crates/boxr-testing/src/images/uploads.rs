@@ -73,13 +73,14 @@ fn end(state: &mut State, path: &str, said: &str) -> Reply {
     Reply::new(201, "", b"")
 }
 
-/// A manifest is taken when all that it needs is there.
+/// A manifest or an index is taken when all that it needs is there.
 fn manifest(state: &mut State, path: &str, request: &Request) -> Reply {
     let repository = path.split("/manifests/").next().unwrap_or_default();
     let text = String::from_utf8_lossy(&request.body);
     let mut parts = text.split("\"digest\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let of = if text.contains("\"manifests\":") { "manifests" } else { "blobs" };
     if let Some(missing) =
-        parts.find(|part| !state.content.contains_key(&format!("{repository}/blobs/{part}")))
+        parts.find(|part| !state.content.contains_key(&format!("{repository}/{of}/{part}")))
     {
         let body = format!(r#"{{"errors":[{{"code":"MANIFEST_BLOB_UNKNOWN","message":"no {missing}"}}]}}"#);
         return Reply::new(400, "", body.as_bytes());

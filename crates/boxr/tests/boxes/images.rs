@@ -3,6 +3,7 @@
 pub mod archives;
 pub mod compare;
 pub mod mounted;
+pub mod platforms;
 pub mod push;
 pub mod transfer;
 

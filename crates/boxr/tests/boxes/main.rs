@@ -129,6 +129,7 @@ fn main() -> std::process::ExitCode {
         images::compare::TESTS,
         images::archives::TESTS,
         images::mounted::TESTS,
+        images::platforms::TESTS,
         images::push::TESTS,
         images::transfer::TESTS,
         system::TESTS,

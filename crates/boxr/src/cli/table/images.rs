@@ -51,6 +51,10 @@ pub(super) static PULL: Command = Command {
         &[
             Flag::switch("quiet", "Only the name of the image").short('q'),
             Flag::switch("all-tags", "Every image that the registry has under this name").short('a'),
+            Flag::switch("all-platforms", "Its index, and the images of all platforms with it").doc(
+                "Only the one for this machine, or --platform, is unpacked and run; the others are kept as they came, \
+                    for push, save and whoever mirrors images, and go with it.",
+            ),
         ],
         PLATFORM,
         SHORT_NAMES,
@@ -74,6 +78,11 @@ pub(super) static PUSH: Command = Command {
         &[
             Flag::switch("quiet", "Only the name of the image").short('q'),
             Flag::switch("all-tags", "All images with this name, whatever their tags").short('a'),
+            Flag::switch(
+                "all-platforms",
+                "The index that was pulled with --all-platforms, with all that it names",
+            )
+            .doc("It has the digest there that it has here."),
             Flag::value("digestfile", "FILE", "Write the manifest's digest to a file")
                 .complete(Complete::File),
         ],
@@ -152,6 +161,11 @@ pub(super) static SAVE: Command = Command {
                 .doc(
                     "Layers of docker's archives are not compressed; those of OCI layouts are as they came.",
                 ),
+            Flag::switch(
+                "all-platforms",
+                "The index that was pulled with --all-platforms, with all that it names",
+            )
+            .doc("For OCI layouts; it keeps its digest."),
             Flag::switch("quiet", "As it is: nothing is said").short('q'),
             Flag::switch("multi-image-archive", "As it is: an archive may have many images").short('m'),
         ],
@@ -175,6 +189,7 @@ pub(super) static LOAD: Command = Command {
             Flag::value("input", "FILE", "Read from here rather than from stdin")
                 .short('i')
                 .complete(Complete::File),
+            Flag::switch("all-platforms", "Keep an index with the images of all its platforms"),
             Flag::switch("quiet", "No progress").short('q'),
         ],
         PLATFORM,

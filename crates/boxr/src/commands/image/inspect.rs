@@ -1,7 +1,8 @@
 //! `boxr image inspect`
 
+use boxr_image::oci::{Descriptor, Kind};
 use boxr_image::reference::Reference;
-use boxr_image::store::Store;
+use boxr_image::store::{ImageIndex, Store};
 use serde_json::{Value, json};
 
 use crate::boxes;
@@ -88,7 +89,26 @@ fn view(store: &Store, image: &Image) -> Result<Value, Report> {
     if let (Some(variant), Some(view)) = (config.platform.variant, view.as_object_mut()) {
         view.insert("Variant".to_owned(), Value::from(variant));
     }
+    if let (false, Some(view)) = (record.indexes.is_empty(), view.as_object_mut()) {
+        view.insert("Manifests".to_owned(), record.indexes.iter().flat_map(manifests).collect());
+    }
     Ok(view)
+}
+
+/// What an index that is here whole names, as docker's API has it.
+fn manifests(index: &ImageIndex) -> impl Iterator<Item = Value> {
+    let is_index = |document: &&Descriptor| document.media_type.kind() == Kind::Index;
+    index.documents.iter().filter(move |document| !is_index(document)).map(|document| {
+        let is_image = document.platform.as_ref().is_some_and(|platform| platform.os != "unknown");
+        json!({
+            "ID": document.digest,
+            "Descriptor": document,
+            "Available": true,
+            "Kind": if is_image { "image" } else { "unknown" },
+            "Platform": document.platform.as_ref().map(ToString::to_string),
+            "Index": index.digest,
+        })
+    })
 }
 
 /// What an image says of its containers, with the keys that scripts ask for also where it says nothing.

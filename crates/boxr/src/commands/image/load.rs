@@ -34,7 +34,8 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let bars = Bars::new(LOAD);
     let progress: &dyn Progress =
         if invocation.switch("quiet") || !std::io::stderr().is_terminal() { &Silent } else { &bars };
-    let load = Load { store: &store, how, platform: &platform, progress };
+    let platforms = images::platforms(&invocation);
+    let load = Load { store: &store, how, platform: &platform, platforms, progress };
     let loaded = match file {
         Some((file, true)) => load.run(Source::Directory(file.into())),
         Some((mut file, false)) => load.run(Source::Stream(&mut file)),

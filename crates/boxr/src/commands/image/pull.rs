@@ -24,6 +24,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         .map(|word| Ok((word, images::reference(&invocation, word)?)))
         .collect();
     let (wanted, platform) = (wanted?, images::platform(&invocation)?);
+    let platforms = images::platforms(&invocation);
     let client = images::client(&invocation)?;
     let wanted = match invocation.switch("all-tags") {
         true => all_tags(&client, &wanted)?,
@@ -32,8 +33,8 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store_with_ids(&invocation.globals)?;
     let how = images::how(&store)?;
     for (word, reference) in &wanted {
-        let pull =
-            Pull { store: &store, client: &client, reference, platform: &platform, how, progress: &Silent };
+        let (store, client, platform) = (&store, &client, &platform);
+        let pull = Pull { store, client, reference, platform, platforms, how, progress: &Silent };
         one(&invocation, pull, word)?;
     }
     Ok(0)

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use boxr_engine::events::Action;
+use boxr_image::oci::Platforms;
 use boxr_image::pull::{Progress, Silent};
 use boxr_image::push::Push;
 use boxr_image::reference::Reference;
@@ -27,7 +28,11 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     } else {
         vec![one(&store, &invocation)?]
     };
-    for (image, reference) in &wanted {
+    for (image, name, reference) in &wanted {
+        let index = match images::platforms(&invocation) {
+            Platforms::All => Some(images::index(image, name.as_ref())?),
+            Platforms::One => None,
+        };
         if !quiet {
             let name = format!("{}/{}", reference.registry(), reference.repository());
             say(&format!("The push refers to repository [{name}]"));
@@ -38,7 +43,11 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             (false, true) => &bars,
             (false, false) => &lines,
         };
-        let pushed = Push { store: &store, client: &client, image, reference, progress }.run();
+        let push = Push { store: &store, client: &client, image, reference, progress };
+        let pushed = match index {
+            Some(index) => push.run_whole(index),
+            None => push.run(),
+        };
         bars.finish();
         let pushed = pushed.map_err(|error| Report::from(error).status(1))?;
         if let Some(path) = invocation.value("digestfile") {
@@ -58,26 +67,32 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     Ok(0)
 }
 
-/// The image, and the name that it is to have there.
-fn one(store: &Store, invocation: &Invocation) -> Result<(ImageRecord, Reference), Report> {
+/// An image, the name that it went by here, and the one that it is to have there.
+type Wanted = (ImageRecord, Option<Reference>, Reference);
+
+fn one(store: &Store, invocation: &Invocation) -> Result<Wanted, Report> {
     let word = invocation.first();
     let (image, meant) = images::find(store, invocation, word)?;
-    let reference = match (invocation.positionals().get(1), meant) {
+    let name = match meant {
+        Meant::Name(name) => Some(name),
+        Meant::Itself => None,
+    };
+    let reference = match (invocation.positionals().get(1), &name) {
         // Podman's users write where to with the way there.
         (Some(to), _) => images::reference(invocation, to.strip_prefix("docker://").unwrap_or(to))
             .map_err(|report| report.status(1))?,
-        (None, Meant::Name(name)) => name,
-        (None, Meant::Itself) => {
+        (None, Some(name)) => name.clone(),
+        (None, None) => {
             return Err(Report::new(format!("{word} does not say where to push the image to"))
                 .suggest(format!("boxr push {word} REGISTRY/NAME:TAG"))
                 .status(1));
         }
     };
-    Ok((image.record, reference))
+    Ok((image.record, name, reference))
 }
 
 /// All images with this name, whatever their tags.
-fn all_tags(store: &Store, invocation: &Invocation) -> Result<Vec<(ImageRecord, Reference)>, Report> {
+fn all_tags(store: &Store, invocation: &Invocation) -> Result<Vec<Wanted>, Report> {
     let word = invocation.first();
     let wanted = images::reference(invocation, word)?;
     let has_tag = word.rsplit('/').next().unwrap_or_default().contains([':', '@']);
@@ -88,5 +103,5 @@ fn all_tags(store: &Store, invocation: &Invocation) -> Result<Vec<(ImageRecord, 
     if found.is_empty() {
         return Err(Report::new(format!("no such image: {word}")).suggest("boxr images").status(1));
     }
-    Ok(found)
+    Ok(found.into_iter().map(|(record, name)| (record, Some(name.clone()), name)).collect())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use boxr_engine::events::Action;
 use boxr_image::archive::{ArchiveError, Directory, Format, Save, Tar};
+use boxr_image::oci::Platforms;
 use boxr_image::reference::{DEFAULT_TAG, Reference};
 use boxr_image::store::{ImageRecord, Store};
 
@@ -43,15 +44,35 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         names.sort();
         names.dedup();
     }
+    let platforms = images::platforms(&invocation);
+    if platforms == Platforms::All {
+        check_indexes(&images, &target)?;
+    }
     let saved: Vec<(String, String)> = images.iter().map(|(record, names)| noted(record, names)).collect();
+    let save = |format| Save { store: &store, images, format, platforms };
     match target {
-        Target::Stdout(format) => to_stdout(&Save { store: &store, images, format }),
-        Target::File(path, format) => to_file(&Save { store: &store, images, format }, &path),
-        Target::Directory(path) => to_directory(&Save { store: &store, images, format: Format::Oci }, &path),
+        Target::Stdout(format) => to_stdout(&save(format)),
+        Target::File(path, format) => to_file(&save(format), &path),
+        Target::Directory(path) => to_directory(&save(Format::Oci), &path),
     }
     .map_err(|report| if report.silent { report } else { report.status(1) })?;
     saved.iter().for_each(|(id, name)| images::note(&store, Action::Save, id, name));
     Ok(0)
+}
+
+/// Whether all of them are here for all platforms, and go to where there is room for that.
+fn check_indexes(images: &[(ImageRecord, Vec<Reference>)], target: &Target) -> Result<(), Report> {
+    if let Target::Stdout(Format::Docker) | Target::File(_, Format::Docker) = target {
+        return Err(Report::new("boxr save: --all-platforms: docker's archives have images of one platform")
+            .suggest("boxr save --all-platforms --format oci-archive"));
+    }
+    for (record, names) in images {
+        if names.is_empty() {
+            images::index(record, None)?;
+        }
+        names.iter().try_for_each(|name| images::index(record, Some(name)).map(drop))?;
+    }
+    Ok(())
 }
 
 /// Id and name of an image as its event has them.

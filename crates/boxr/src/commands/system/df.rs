@@ -169,8 +169,8 @@ fn row(line: &Line) -> Value {
 /// The content that an image needs.
 fn parts(image: &Image) -> impl Iterator<Item = &Digest> {
     let record = &image.record;
-    let layers = record.layers.iter().flat_map(|layer| [&layer.blob, &layer.diff_id]);
-    layers.chain([&record.manifest, &record.config]).collect::<HashSet<_>>().into_iter()
+    let layers = record.layers.iter().map(|layer| &layer.diff_id);
+    layers.chain(record.blobs()).collect::<HashSet<_>>().into_iter()
 }
 
 /// Everything one by one, under docker's keys.
