@@ -135,15 +135,18 @@ pub fn platforms(invocation: &Invocation) -> Platforms {
 pub fn index<'r>(record: &'r ImageRecord, name: Option<&Reference>) -> Result<&'r ImageIndex, Report> {
     let word = name.map_or_else(|| record.config.short().to_owned(), Reference::familiar);
     record.index(name).ok_or_else(|| {
-        let what = match record.indexes.as_slice() {
-            [] => "is here for one platform only",
-            _ => "is one of several indexes, and has that name in none of them",
+        let is_known = record.indexes.iter().any(|index| index.name.is_some() && index.name.as_ref() == name);
+        let is_alone = is_known || !record.indexes.iter().any(ImageIndex::is_here);
+        let what = match is_alone {
+            true => "is here for one platform only",
+            false => "is one of several indexes, and has that name in none of them",
+        };
+        let names: Vec<&Reference> = match name.filter(|_| is_alone) {
+            Some(name) => vec![name],
+            None => record.indexes.iter().filter_map(|index| index.name.as_ref()).collect(),
         };
         let report = Report::new(format!("--all-platforms: image {word} {what}")).status(1);
-        let others = record.indexes.iter().filter_map(|index| index.name.as_ref());
-        let others: Vec<&Reference> =
-            if record.indexes.is_empty() { name.into_iter().collect() } else { others.collect() };
-        others.iter().fold(report, |report, name| {
+        names.iter().fold(report, |report, name| {
             report.suggest(format!("boxr pull --all-platforms {}", name.familiar()))
         })
     })

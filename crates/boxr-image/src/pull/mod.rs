@@ -122,8 +122,7 @@ impl Pull<'_> {
         let config = self.config(&fetched)?;
         let layers = self.layers(&fetched, &config, &lease)?;
         let left_out = self.fetch_layers(&fetched, &layers)?;
-        let is_whole = self.platforms == Platforms::All && fetched.source != fetched.digest;
-        let index = is_whole.then(|| index::fetch(self, &fetched, &lease)).transpose()?;
+        let index = self.index(&fetched, &lease)?;
         let image = ImageRecord {
             manifest: fetched.digest.clone(),
             config: manifest.config.digest.clone(),
@@ -139,11 +138,23 @@ impl Pull<'_> {
             (Some(known), Some(name)) => {
                 let is_known = |index: &ImageIndex| known.indexes.contains(index);
                 self.store.named(name)?.is_none_or(|named| named.manifest != known.manifest)
-                    || !image.indexes.iter().all(is_known)
+                    || image.indexes.iter().any(|index| index.is_here() && !is_known(index))
             }
         };
         let image = self.store.put_image(image, name.as_slice())?;
         Ok(Pulled { image, source: fetched.source, is_new, platform: config.platform, left_out })
+    }
+
+    /// The index that the image was chosen from.
+    fn index(&self, fetched: &Fetched, lease: &Lease<'_>) -> Result<Option<ImageIndex>, PullError> {
+        if fetched.source == fetched.digest {
+            return Ok(None);
+        }
+        let elsewhere = |name| ImageIndex::elsewhere(fetched.source.clone(), name);
+        match self.platforms {
+            Platforms::All => index::fetch(self, fetched, lease).map(Some),
+            Platforms::One => Ok(self.reference.without_digest().map(elsewhere)),
+        }
     }
 
     fn config(&self, fetched: &Fetched) -> Result<ImageConfig, PullError> {

@@ -1,4 +1,4 @@
-//! Indexes that are here whole, with the images of other platforms, which are not unpacked.
+//! Indexes of images: whether they are here whole, with the images of other platforms, which are not unpacked.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,15 +16,27 @@ pub struct ImageIndex {
     /// The name that stood for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Reference>,
-    /// Its manifests and indexes, each after those that it names: itself is the last.
+    /// Its manifests and indexes, each after those that it names: itself is the last. Empty where it is not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<Descriptor>,
     /// Their configurations and layers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blobs: Vec<Descriptor>,
 }
 
 impl ImageIndex {
     pub(crate) fn new(digest: Digest, name: Option<Reference>, whole: Whole) -> Self {
         Self { digest, name, documents: whole.documents, blobs: whole.blobs }
+    }
+
+    /// One of which only this image was fetched: so `name` stands for no other that is here.
+    pub(crate) fn elsewhere(digest: Digest, name: Reference) -> Self {
+        Self { digest, name: Some(name), documents: Vec::new(), blobs: Vec::new() }
+    }
+
+    /// Whether all that it names is here.
+    pub fn is_here(&self) -> bool {
+        !self.documents.is_empty()
     }
 
     /// All its content, by digest.
@@ -40,21 +52,26 @@ impl ImageRecord {
         own.chain(self.indexes.iter().flat_map(ImageIndex::content))
     }
 
-    /// The index that `name` stood for; without a name, or where it is a later one, the only one that there is.
+    /// The index that `name` stood for, as far as it is here; for a name that was given here, and without one, the only
+    /// index that is.
     pub fn index(&self, name: Option<&Reference>) -> Option<&ImageIndex> {
-        let named = self.indexes.iter().find(|index| index.name.is_some() && index.name.as_ref() == name);
-        named.or(match self.indexes.as_slice() {
-            [only] => Some(only),
-            _ => None,
-        })
+        match self.indexes.iter().find(|index| index.name.is_some() && index.name.as_ref() == name) {
+            Some(named) => Some(named).filter(|index| index.is_here()),
+            None => {
+                let mut here = self.indexes.iter().filter(|index| index.is_here());
+                here.next().filter(|_| here.next().is_none())
+            }
+        }
     }
 
     /// Takes over the indexes of what was known of the same image before, but for those that have been replaced.
     pub(super) fn keep_indexes(&mut self, known: Vec<ImageIndex>) {
+        let same =
+            |one: &ImageIndex, other: &ImageIndex| one.name == other.name && one.digest == other.digest;
+        // What is here whole stays so.
+        self.indexes.retain(|new| new.is_here() || !known.iter().any(|old| old.is_here() && same(old, new)));
         let is_replaced = |old: &ImageIndex| {
-            let same =
-                |new: &ImageIndex| new.name == old.name && (new.name.is_some() || new.digest == old.digest);
-            self.indexes.iter().any(same)
+            self.indexes.iter().any(|new| same(old, new) || new.name.is_some() && new.name == old.name)
         };
         let kept: Vec<ImageIndex> = known.into_iter().filter(|old| !is_replaced(old)).collect();
         self.indexes.splice(0..0, kept);

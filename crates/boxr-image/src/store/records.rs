@@ -35,7 +35,7 @@ pub struct ImageRecord {
     /// The names with a digest under which registries gave it out.
     #[serde(default)]
     pub sources: Vec<Reference>,
-    /// Indexes that it is one of and that are here whole.
+    /// Indexes that it is one of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<ImageIndex>,
     /// When it came, nanoseconds since 1970 UTC.
@@ -82,10 +82,10 @@ impl Store {
             self.root.sync_dir(dir)?;
         }
         if let Some(known) = self.image(&image.manifest)? {
+            image.keep_indexes(known.indexes);
             let more = known.sources.into_iter().filter(|source| !image.sources.contains(source));
             image.sources.splice(0..0, more.collect::<Vec<_>>());
             image.added = known.added;
-            image.keep_indexes(known.indexes);
         }
         self.write_json(&image_path(&image.manifest), &image)?;
         for reference in names {

@@ -89,7 +89,8 @@ fn view(store: &Store, image: &Image) -> Result<Value, Report> {
     if let (Some(variant), Some(view)) = (config.platform.variant, view.as_object_mut()) {
         view.insert("Variant".to_owned(), Value::from(variant));
     }
-    if let (false, Some(view)) = (record.indexes.is_empty(), view.as_object_mut()) {
+    let is_whole = record.indexes.iter().any(ImageIndex::is_here);
+    if let (true, Some(view)) = (is_whole, view.as_object_mut()) {
         view.insert("Manifests".to_owned(), record.indexes.iter().flat_map(manifests).collect());
     }
     Ok(view)

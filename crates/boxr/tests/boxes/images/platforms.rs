@@ -221,6 +221,15 @@ fn an_index_that_changes_is_pulled_again(t: &Sandbox) {
     let third = format!("{}/app:3", to.host());
     t.boxr(["tag", &name, &third]).run().ok();
     t.boxr(["push", "--all-platforms", &third]).run().exits(1).blames("one of several indexes").blames(&name);
+    // A pull of one platform learns that the name stands for another index, which is not here.
+    put(&offered.server, "1", &[offered.images[0].clone(), image("arm64", "three")]);
+    t.boxr(["pull", "-q", "--platform", "linux/amd64", &name]).run().ok();
+    t.boxr(["push", "--all-platforms", &name, &format!("{}/app:y", to.host())])
+        .run()
+        .exits(1)
+        .blames("here for one platform only");
+    // The other one's is, and a name that was given here means the only one.
+    t.boxr(["push", "--all-platforms", &third]).run().ok().shows(&offered.digest());
     clear(t);
 }
 
