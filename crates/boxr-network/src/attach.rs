@@ -344,6 +344,9 @@ impl Reservation<'_> {
             return Err(unsupported("a container that is on it is on no other"));
         }
         if self.attachment.endpoints.iter().any(|endpoint| endpoint.network == name) {
+            if self.before.is_none() {
+                return Err(unsupported("it is named twice, and a container is on a network once"));
+            }
             let container = short(&self.attachment.id).to_owned();
             return Err(Error::Connection { container, how: "already on", network: name });
         }

@@ -181,7 +181,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
         || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
         || !name.chars().all(good)
     {
-        let why = "not a name of letters, digits, _, . and -, the first a letter or a digit";
+        let why = match name.len() {
+            0..=128 => "not a name of letters, digits, _, . and -, the first a letter or a digit",
+            _ => "longer than 128 characters",
+        };
         return Err(Error::invalid("name", name, why));
     }
     Ok(())

@@ -45,7 +45,7 @@ pub(crate) struct Wanted<'a> {
     pub task: Task,
     /// Where the host is to be reached, for a container.
     pub host: Option<HostSide>,
-    /// The host's device with IPv6, for ports.
+    /// The host's device with IPv6, for ports and a realm.
     pub ipv6: Option<&'a str>,
 }
 
@@ -80,6 +80,11 @@ pub(crate) const PORTS6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
 ];
 
+/// The addresses of IPv6 of the device in the realm, and of the other end: with the host's own, as pasta would have it,
+/// containers would not reach the host by that.
+const REALM6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd62, 0x6f78, 0x7276, 0, 0, 0, 0, 2), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)];
+
 impl Ends {
     /// In a subnet that no network has: the second address is the device's own, the first the other's.
     const fn in_net(device: &'static str, third: u8) -> Self {
@@ -109,6 +114,10 @@ impl Wanted<'_> {
             // An advertisement would bring a way out, and an address that is asked for from nowhere.
             let words = ["-a", &own, "-g", &other, "--outbound-if6", outside, "--no-ra"];
             flags.extend(words.map(str::to_owned));
+        }
+        if let (Task::Realm, Some(_)) = (self.task, self.ipv6) {
+            let [own, other] = REALM6.map(|address| address.to_string());
+            flags.extend(["-a", &own, "-g", &other].map(str::to_owned));
         }
         // What comes for the other end goes to the host's loopback interface otherwise.
         if !self.host.is_some_and(|host| host.has_loopback) {

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::error::{Collected, Error, Told};
 use crate::files::{self, Existing, Lasting, Lock, Sharing};
 use crate::helper::{self, Task};
+use crate::host_side;
 use crate::link::Links;
 use crate::networks::Networks;
 
@@ -309,6 +310,7 @@ impl Networks {
         else {
             return Err(Error::system("find", "the user's network namespace", Errno::SRCH));
         };
+        let ipv6 = host_side::device_with_ipv6().filter(|_| host_side::has_way_out_by_ipv6());
         let wanted = helper::Wanted {
             pid: record.keeper,
             published: &[],
@@ -316,7 +318,7 @@ impl Networks {
             pid_file: &pid_file,
             task: Task::Realm,
             host: None,
-            ipv6: None,
+            ipv6: ipv6.as_deref(),
         };
         helper::start(&program, &wanted)
     }

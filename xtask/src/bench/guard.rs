@@ -41,6 +41,7 @@ pub fn run(words: &[String]) -> Outcome {
     if ended != Ok(Ended::Itself(0)) {
         put_away(disk.path(), memory.path());
     }
+    remove_cgroups(&cgroup_of(disk.path()));
     take_back(&handed_down);
     let closed = close(disk).and(close(memory));
     match ended? {
@@ -86,6 +87,31 @@ fn put_away(disk: &Path, memory: &Path) {
 
 fn quietly(command: &mut Command) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
+}
+
+/// The name of a cgroup for what others than boxr put into some, at the top of each hierarchy.
+pub fn cgroup() -> String {
+    places().map_or_else(|| cgroup_of(Path::new("")), |[disk, _]| cgroup_of(&disk))
+}
+
+/// Not boxr's, or tests that run meanwhile would take it for one that was left.
+fn cgroup_of(disk: &Path) -> String {
+    let name = disk.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("peers-{}", name.rsplit('-').next().unwrap_or_default())
+}
+
+/// All of this name, and below.
+fn remove_cgroups(name: &str) {
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let tops = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+    tops.map(|top| top.join(name)).filter(|top| top.is_dir()).for_each(|top| remove_cgroup(&top));
+}
+
+fn remove_cgroup(dir: &Path) {
+    let below = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    below.filter(|path| path.is_dir()).for_each(|path| remove_cgroup(&path));
+    // One with a process is not the benchmark's.
+    std::fs::remove_dir(dir).ok();
 }
 
 /// Controllers of cgroup version 2 that are handed down to the host's cgroups; podman adds some.

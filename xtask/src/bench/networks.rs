@@ -34,8 +34,10 @@ pub fn run(bench: &Bench, report: &mut Report) -> Outcome {
         return Ok(());
     }
     if std::env::var_os(APART).is_none() {
-        let script = r#"ip link set lo up && exec "$@""#;
-        return apart_from_host(bench, "networks", &["--net"], script, APART);
+        // podman keeps what it makes of namespaces in /run/netns, and finds some of it again only.
+        let script =
+            r#"ip link set lo up && mkdir -p /run/netns && mount -t tmpfs netns /run/netns && exec "$@""#;
+        return apart_from_host(bench, "networks", &["--net", "--mount"], script, APART);
     }
     let server = Server::start();
     let image = server.put("small", "1", &small(bench)?);

@@ -61,7 +61,12 @@ pub(super) fn servers() -> Vec<String> {
 }
 
 fn host() -> Resolver {
-    let mut host = Resolver::parse(&read_text(HOSTS).unwrap_or_default());
+    let text = read_text(HOSTS).unwrap_or_default();
+    let mut host = Resolver::parse(&text);
+    if !names_a_server(&text) {
+        // The helper would lead nowhere, and who asks would wait for an answer.
+        return host;
+    }
     if host.servers.is_empty()
         && let Ok(behind) = read_text(BEHIND_STUB)
     {
@@ -127,6 +132,14 @@ impl Resolver {
     }
 }
 
+/// Whether there is a name server, wherever it is.
+fn names_a_server(text: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("nameserver") && words.next().is_some()
+    })
+}
+
 fn is_elsewhere(server: &str) -> bool {
     let address = server.split('%').next().unwrap_or_default();
     address.parse::<IpAddr>().is_ok_and(|address| !address.is_loopback())
@@ -145,6 +158,12 @@ mod tests {
             resolver.text(),
             "search a b\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\noptions edns0\n"
         );
+    }
+
+    #[test]
+    fn a_server_anywhere_is_one() {
+        assert!(names_a_server("search a\n nameserver 127.0.0.53\n"));
+        assert!(!names_a_server("") && !names_a_server("# nameserver 10.0.0.1\nnameserver\nsearch a\n"));
     }
 
     #[test]

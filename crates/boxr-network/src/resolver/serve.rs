@@ -366,12 +366,14 @@ fn open(server: IpAddr) -> Option<UdpSocket> {
 }
 
 /// The host's name servers, a stub on its loopback interface too (resolv.conf(5)). From a user's realm the helper
-/// leads to the first of them.
+/// leads to the first of them, where there is one.
 fn servers(in_realm: bool) -> Vec<IpAddr> {
-    if in_realm {
-        return crate::helper::NAME_SERVER.parse().into_iter().collect();
-    }
     let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    lines.filter_map(|rest| rest.trim().parse().ok()).collect()
+    let mut servers: Vec<IpAddr> =
+        lines.filter_map(|rest| rest.trim().split('%').next()?.parse().ok()).collect();
+    if in_realm && !servers.is_empty() {
+        servers = crate::helper::NAME_SERVER.parse().into_iter().collect();
+    }
+    servers
 }

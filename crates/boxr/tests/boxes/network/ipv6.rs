@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     test!(a_users_port_can_be_on_one_address_of_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(without_ipv6_there_are_no_ports_of_it, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_network_without_ipv6_is_told_nothing_of_it, ROOT, NET),
+    test!(a_users_network_has_a_way_out_by_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
 ];
 
 /// The host's address, and the client's on the internet.
@@ -127,5 +128,32 @@ fn a_network_without_ipv6_is_told_nothing_of_it(t: &Sandbox) {
     }
     lab.boxr(t, ["network", "rm", "four", "six"]).run().ok();
     super::assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_users_network_has_a_way_out_by_ipv6(t: &Sandbox) {
+    let lab = lab();
+    let home = lab.home(t);
+    let boxr = |args: &[&str]| lab.boxr_as_user(t, &home, args);
+    let far = site(t, "far");
+    let on_internet = ["httpd", "-f", "-p", &format!("[{NEIGHBOUR6}]:80"), "-h", &far];
+    let far = lab.on_internet("busybox").args(on_internet).spawn();
+    let near = site(t, "near");
+    let near =
+        lab.on_host("busybox").args(["httpd", "-f", "-p", &format!("[{HOST6}]:8080"), "-h", &near]).spawn();
+    boxr(&["network", "create", "--ipv6", "shop"]).run().ok();
+    let fetch = |url: &str| {
+        let get = ["--", "timeout", "5", "busybox", "wget", "-q", "-O", "-", url];
+        boxr(&["run", "--network", "shop"]).args(get).run()
+    };
+    wait_until("the internet answers", || fetch(&format!("http://[{NEIGHBOUR6}]/who")).text() == "far");
+    // The host's address is the host's there.
+    wait_until("the host answers", || fetch(&format!("http://[{HOST6}]:8080/who")).text() == "near");
+    for server in [far, near] {
+        server.signal(rustix::process::Signal::TERM);
+        server.finish();
+    }
+    boxr(&["network", "rm", "shop"]).run().ok();
+    assert_nothing_left(&home);
     lab.end(t);
 }
