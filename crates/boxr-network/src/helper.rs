@@ -8,11 +8,11 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use boxr_sys::pidfd;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -277,7 +277,7 @@ fn end_process(pid: Pid, pid_file: &Path) -> Result<(), Errno> {
         Ok(held) if is_ours(pid, pid_file) => match pidfd_send_signal(held.as_fd(), Signal::KILL) {
             Err(Errno::SRCH) => Ok(()),
             // Its ports are free when it has ended.
-            done => done.and_then(|()| wait_for_end(held.as_fd())).and_then(|()| reap(pid)),
+            done => done.and_then(|()| pidfd::wait_for_end(held.as_fd())).and_then(|()| reap(pid)),
         },
         Ok(_) => Ok(()),
         Err(errno) => Err(errno),
@@ -314,13 +314,6 @@ fn reap(pid: Pid) -> Result<(), Errno> {
 pub(crate) fn is_running(pid_file: &Path) -> bool {
     let pid = fs::read_to_string(pid_file).ok().and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
     pid.is_some_and(|pid| is_ours(pid, pid_file))
-}
-
-/// Waits for the end of a process that was killed; a second is more than it takes.
-pub(crate) fn wait_for_end(process: BorrowedFd<'_>) -> Result<(), Errno> {
-    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-    let mut fds = [PollFd::from_borrowed_fd(process, PollFlags::IN)];
-    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&second))).map(|_| ())
 }
 
 fn is_ours(pid: Pid, pid_file: &Path) -> bool {

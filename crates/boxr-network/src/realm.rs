@@ -370,7 +370,7 @@ fn end(pid: i32, record: &Record) -> Result<(), Error> {
     let group = rustix::process::getpgid(Some(pid)).map_err(failed)?;
     match rustix::process::kill_process_group(group, Signal::KILL) {
         Err(Errno::SRCH) => Ok(()),
-        done => done.and_then(|()| helper::wait_for_end(held.as_fd())).map_err(failed),
+        done => done.and_then(|()| pidfd::wait_for_end(held.as_fd())).map_err(failed),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// How a process ended, as wait(2) encodes it.
@@ -66,6 +67,16 @@ pub fn exit_status(pidfd: BorrowedFd<'_>) -> Result<Option<Ended>, Errno> {
         return Err(crate::clone::last_errno());
     }
     Ok((info.mask & PIDFD_INFO_EXIT != 0).then(|| Ended::from_wait_status(info.exit_code)))
+}
+
+/// Waits for the end of a process that was killed, child or not; a second is more than it takes.
+///
+/// # Errors
+/// poll(2).
+pub fn wait_for_end(pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&second))).map(|_| ())
 }
 
 /// Waits for the end of the child behind `pidfd` and reaps it (waitid(2), `P_PIDFD`).

@@ -110,6 +110,8 @@ fn be(
 }
 
 fn sleep() -> ! {
+    // What the way here has touched again; what is left to do takes one page.
+    boxr_sys::memory::release_program().unwrap_or_default();
     loop {
         let nothing: &mut [PollFd<'_>] = &mut [];
         // It ends by nothing but SIGKILL, and there is nobody to tell of an error.

@@ -7,7 +7,7 @@ use boxr_runtime::plan::CgroupPlan;
 use boxr_runtime::process::parent::{Spawned, spawn};
 use boxr_runtime::{capabilities, namespaces};
 use boxr_sys::namespace::NamespaceKind;
-use boxr_sys::signal;
+use boxr_sys::{pidfd, signal};
 use rustix::process::Signal;
 
 use super::plan::{self, Namespacing};
@@ -360,7 +360,11 @@ fn end_processes(state: &PodState) -> Result<(), EngineError> {
         let Ok(held) = process.open() else { continue };
         match signal::send(held.as_fd(), Signal::KILL.as_raw()) {
             Ok(()) => {
-                boxr_sys::pidfd::reap(held.as_fd(), false).unwrap_or_default();
+                let failed =
+                    |errno| EngineError::system("wait for the process that keeps the pod's ports", errno);
+                // They are free when it has ended.
+                pidfd::wait_for_end(held.as_fd()).map_err(failed)?;
+                pidfd::reap(held.as_fd(), false).unwrap_or_default();
             }
             Err(rustix::io::Errno::SRCH) => {}
             Err(errno) => {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
+use boxr_sys::memory;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -218,6 +219,8 @@ impl Server {
         if lost {
             self.read_all();
         }
+        // Questions are answered by less of the program.
+        memory::release_program().unwrap_or_default();
         fewer
     }
 

@@ -314,7 +314,7 @@ fn senseless_networks_are_named(t: &Sandbox) {
         (vec!["--network", "host", "-p", "80"], "--publish"),
         (vec!["--network", "bridge:ip=192.0.2.9"], "192.0.2.9"),
         (vec!["--network", "bridge", "--ip", "10.88.0.1"], "gateway"),
-        (vec!["--network", "bridge", "--network", "bridge"], "already on"),
+        (vec!["--network", "bridge", "--network", "bridge"], "named twice"),
         (vec!["-p", "203.0.113.5:80:80"], "no device of the host"),
         (vec!["-p", "80:"], "missing"),
         (vec!["--network", "bridge", "--mac-address", "01:00:00:00:00:01"], "groups"),
