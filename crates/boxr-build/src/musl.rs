@@ -42,6 +42,11 @@ const STANDS_FOR: &[(&str, &str)] = &[
     ("readdir64", "readdir"),
     ("getrlimit64", "getrlimit"),
     ("setrlimit64", "setrlimit"),
+    // musl has these; ours begin sooner (`boxr_sys::bytes`).
+    ("memcpy", "boxr_memmove"),
+    ("memmove", "boxr_memmove"),
+    ("memcmp", "boxr_memcmp"),
+    ("bcmp", "boxr_memcmp"),
 ];
 
 /// What GCC's unwinder takes when it is there, and calls when it is not: glibc has it always.

@@ -4,6 +4,8 @@
 //! What `rustix` wraps is called through `rustix` and is not repeated here.
 
 pub mod bpf;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 pub mod clone;
 pub mod copy;
 pub mod entry;
