@@ -72,7 +72,7 @@ impl Host {
             return None;
         }
         let mount = PathBuf::from(USUAL);
-        let path = path_of(own, "");
+        let path = Own::parse(own).path("");
         let directory = own_directory(&mount, "/", path);
         let outside = directory == mount && path != "/";
         if outside || (directory != mount && !file::exists(&directory)) {
@@ -91,7 +91,7 @@ impl Host {
 
     /// As [`Host::detect`], from the text of the two files (proc_pid_mountinfo(5), cgroups(7)).
     fn from_text(mountinfo: &str, own: &str) -> Self {
-        let mut host = Self::default();
+        let (mut host, own) = (Self::default(), Own::parse(own));
         let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(Mount::parse).collect();
         for mount in mounts.iter().filter(|mount| mount.filesystem.starts_with("cgroup")) {
             if hidden(mount, &mounts) {
@@ -99,18 +99,18 @@ impl Host {
             }
             let point = PathBuf::from(unescape(mount.point));
             if mount.filesystem == "cgroup2" {
-                let own = own_directory(&point, mount.root, path_of(own, ""));
+                let own = own_directory(&point, mount.root, own.path(""));
                 host.unified.get_or_insert(Hierarchy { mount: point, own });
                 continue;
             }
             for controller in mount.options.split(',').filter_map(Controller::from_legacy_name) {
-                let own = own_directory(&point, mount.root, path_of(own, controller.legacy_name()));
+                let own = own_directory(&point, mount.root, own.path(controller.legacy_name()));
                 host.legacy.entry(controller).or_insert(Hierarchy { mount: point.clone(), own });
             }
             let is_other =
                 |option: &&str| option.starts_with("name=") && Controller::from_legacy_name(option).is_none();
             for option in mount.options.split(',').filter(is_other) {
-                let own = own_directory(&point, mount.root, path_of(own, option));
+                let own = own_directory(&point, mount.root, own.path(option));
                 let name = option.trim_start_matches("name=").to_owned();
                 host.named.entry(name).or_insert(Hierarchy { mount: point.clone(), own });
             }
@@ -138,8 +138,8 @@ impl Host {
 
 /// The fields of a mountinfo line that matter here.
 struct Mount<'a> {
-    id: &'a str,
-    parent: &'a str,
+    id: u64,
+    parent: u64,
     root: &'a str,
     point: &'a str,
     filesystem: &'a str,
@@ -149,13 +149,12 @@ struct Mount<'a> {
 
 impl<'a> Mount<'a> {
     fn parse(line: &'a str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ');
-        let (id, parent) = (left.next()?, left.next()?);
-        let (root, point) = (left.nth(1)?, left.next()?);
-        let mut right = right.split(' ');
-        let filesystem = right.next()?;
-        Some(Self { id, parent, root, point, filesystem, options: right.nth(1)? })
+        // Fields are so short that memchr(3), by which one letter alone is looked for, takes longer.
+        let mut fields = line.split([' ']);
+        let (id, parent) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (root, point) = (fields.nth(1)?, fields.next()?);
+        fields.find(|field| *field == "-")?;
+        Some(Self { id, parent, root, point, filesystem: fields.next()?, options: fields.nth(1)? })
     }
 
     /// Whether `self` was mounted over the root of `other`.
@@ -183,15 +182,26 @@ fn hidden(mount: &Mount<'_>, mounts: &[Mount<'_>]) -> bool {
     false
 }
 
-/// The path of `controller` (empty for v2) in the text of /proc/self/cgroup.
-fn path_of<'a>(own: &'a str, controller: &str) -> &'a str {
-    own.lines()
-        .find_map(|line| {
-            let mut parts = line.splitn(3, ':');
-            let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-            controllers.split(',').any(|name| name == controller).then_some(path)
-        })
-        .unwrap_or("/")
+/// The lines of /proc/self/cgroup: controllers (none for v2), and the path.
+struct Own<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Own<'a> {
+    fn parse(text: &'a str) -> Self {
+        let line = |line: &'a str| {
+            let mut parts = line.splitn(3, [':']).skip(1);
+            Some((parts.next()?, parts.next()?))
+        };
+        Self(text.lines().filter_map(line).collect())
+    }
+
+    /// The path of `controller`, empty for v2.
+    fn path(&self, controller: &str) -> &'a str {
+        let has = |controllers: &str| {
+            controllers == controller
+                || controllers.contains(',') && controllers.split(',').any(|name| name == controller)
+        };
+        self.0.iter().find(|(controllers, _)| has(controllers)).map_or("/", |(_, path)| path)
+    }
 }
 
 /// Where the cgroup `path` is below a mount of `root` at `point`. Paths outside of what is mounted

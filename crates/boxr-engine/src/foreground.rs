@@ -119,7 +119,10 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     let (plan, _) = prepare::prepare(&options, &name, claim.id().as_str(), manner, &find)?;
     drop(options);
     mark("plan");
-    let mut state = draft_state(store, &claim, &name, &request)?;
+    let mut state = draft_state(store, claim.id().as_str(), &name, &request)?;
+    if !is_recorded_meanwhile(&request.options) {
+        write_record(&claim, &request)?;
+    }
     state.networked = network.is_some();
     if let CgroupPlan::New(cgroup) = &plan.cgroup {
         // Known before it is made: a boxr that is killed in between must not leave one that
@@ -255,13 +258,23 @@ fn take_terminal(mut running: Running, master: Option<OwnedFd>) -> (Running, Opt
     (running, master.or(inside))
 }
 
-/// The record, and the state as far as it is known before there is a process. What is done here,
+/// The state as far as it is known before there is a process. What is done here,
 /// boxr does before the clone, so that the first process never has to wait for it.
-fn draft_state(store: &Store, dir: &BoxDir, name: &str, request: &RunRequest) -> Result<State, EngineError> {
-    let mut state = new_state(store, dir.id().as_str(), name, &request.options)?;
+fn draft_state(store: &Store, id: &str, name: &str, request: &RunRequest) -> Result<State, EngineError> {
+    let mut state = new_state(store, id, name, &request.options)?;
     state.supervisor = Some(ProcessRef::current()?);
-    dir.write_record(&Record { format: FORMAT, id: state.id.clone(), options: request.options.clone() })?;
     Ok(state)
+}
+
+/// Whether its record is written while its first process makes mounts, which takes longer; else before the clone, as
+/// the state is.
+fn is_recorded_meanwhile(options: &BoxOptions) -> bool {
+    options.sandbox.as_ref().is_some_and(|_| options.mounts.len() > 1)
+}
+
+fn write_record(dir: &BoxDir, request: &RunRequest) -> Result<(), EngineError> {
+    let record = Record { format: FORMAT, id: dir.id().to_string(), options: &request.options };
+    Ok(dir.write_record(&record)?)
 }
 
 /// Writes down what runs, before it does.
@@ -274,6 +287,9 @@ fn note_start(
     if let Some(master) = &spawned.terminal {
         terminal::copy_size(master.as_fd())
             .map_err(|errno| EngineError::system("set the size of the terminal", errno))?;
+    }
+    if is_recorded_meanwhile(&request.options) {
+        write_record(dir, request)?;
     }
     state.status = Status::Running;
     state.started = Some(now());

@@ -159,9 +159,14 @@ pub fn prepare(
     if let (true, Some(above), Some(files)) = (is_unmapped, &manner.above, &manner.files) {
         image::unmapped::give(above, &spec, (options, files), &manner.volumes)?;
     }
-    if let Some(sandbox) = &options.sandbox {
-        sandbox::spec::complete(&mut spec, sandbox)?;
-    }
+    let filter = match &options.sandbox {
+        // What is done by the filter besides begins from its profile.
+        Some(sandbox) if options.seccomp.is_some() || options.watch.is_some() => {
+            sandbox::spec::complete(&mut spec, sandbox, None)?
+        }
+        Some(sandbox) => sandbox::spec::complete(&mut spec, sandbox, manner.filters.as_deref())?,
+        None => None,
+    };
     if options.seccomp.is_some() || options.watch.is_some() {
         watch::complete(&mut spec, options)?;
     }
@@ -185,7 +190,7 @@ pub fn prepare(
         oci.private_files = secret::files(&files.data, container)?;
     }
     if options.sandbox.is_some() {
-        oci.filter_cache.clone_from(&manner.filters);
+        (oci.filter_cache, oci.filter) = (manner.filters.clone(), filter);
     }
     let hooks = hooks(&spec, id, &manner)?;
     let extras = Extras {

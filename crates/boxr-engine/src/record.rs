@@ -9,15 +9,16 @@ use crate::options::{BoxOptions, Retention};
 /// Version of the files on disk. A reader refuses a newer one and accepts older ones.
 pub const FORMAT: u32 = 1;
 
-/// `record.json`: what a box was made from. Written at create, and by `rename` and `update`.
+/// `record.json`: what a box was made from. Written at create, and by `rename` and `update`. To write one, a reference
+/// to the options is enough.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct Record<Options = BoxOptions> {
     /// [`FORMAT`]
     pub format: u32,
     /// 64 hexadecimal digits.
     pub id: String,
     /// The options it starts from.
-    pub options: BoxOptions,
+    pub options: Options,
 }
 
 /// How the first process of a box ended.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use boxr_cgroup::Cgroup;
+use boxr_cgroup::{Cgroup, Location};
 use boxr_runtime::process::parent::Running;
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::pidfd;
@@ -169,23 +169,16 @@ impl Supervision {
 }
 
 fn clear_up(running: Running, dir: &BoxDir, state: &State) -> Result<(), EngineError> {
-    let removed = running.cgroup.map_or(Ok(()), |cgroup| {
-        let cgroup = as_recorded(cgroup, dir)?;
-        // Without a pid namespace of its own, what the command left behind ends with it.
-        cgroup.kill()?;
-        cgroup.remove()
-    });
+    // Without a pid namespace of its own, what the command left behind ends with it.
+    let removed = running.cgroup.map_or(Ok(()), |cgroup| as_recorded(&cgroup, dir).kill_and_remove());
     crate::lifecycle::forget(dir, state)?;
     Ok(removed?)
 }
 
 /// A limit that the box was given while it ran may have put it in a further hierarchy of version 1.
-fn as_recorded(cgroup: Cgroup, dir: &BoxDir) -> boxr_cgroup::Result<Cgroup> {
+fn as_recorded(cgroup: &Cgroup, dir: &BoxDir) -> Location {
     let recorded = dir.read_state().ok().and_then(|state| state.cgroup);
-    match recorded.filter(|location| location != cgroup.location()) {
-        Some(location) => Cgroup::open(&location),
-        None => Ok(cgroup),
-    }
+    recorded.unwrap_or_else(|| cgroup.location().clone())
 }
 
 /// The person's terminal, where the command has one.

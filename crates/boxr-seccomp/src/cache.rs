@@ -48,24 +48,56 @@ const MOST_FILES: usize = 256;
 /// # Errors
 /// As [`crate::compile`]; never because of the directory.
 pub fn compile(dir: &Path, profile: &LinuxSeccomp) -> Result<(Filter, Origin), Error> {
-    let key = key(profile);
-    let path = dir.join(format!("{:016x}.bpf", of_words(&key)));
-    if let Some(filter) = read(&path, &key) {
+    with_key(dir, &key(profile), || crate::compile(profile))
+}
+
+/// The same of a profile that is always made alike, so that `name` says which it is: it is made only where the program
+/// is not there. What goes into the making has to be in the name.
+///
+/// # Errors
+/// As [`crate::compile`], and what `make` says; never because of the directory.
+pub fn compile_named<E: From<Error>>(
+    dir: &Path,
+    name: &str,
+    make: impl FnOnce() -> Result<LinuxSeccomp, E>,
+) -> Result<(Filter, Origin), E> {
+    let mut key = common();
+    key.push(NAMED);
+    key.extend(name.as_bytes());
+    with_key(dir, &key, || Ok(crate::compile(&make()?)?))
+}
+
+fn with_key<E>(
+    dir: &Path,
+    key: &[u8],
+    compile: impl FnOnce() -> Result<Filter, E>,
+) -> Result<(Filter, Origin), E> {
+    let path = dir.join(format!("{:016x}.bpf", of_words(key)));
+    if let Some(filter) = read(&path, key) {
         return Ok((filter, Origin::Stored));
     }
-    let filter = crate::compile(profile)?;
-    let origin = match write(dir, &path, &encode(&filter, &key)) {
+    let filter = compile()?;
+    let origin = match write(dir, &path, &encode(&filter, key)) {
         Ok(()) => Origin::Compiled,
         Err(error) => Origin::NotStored(error),
     };
     Ok((filter, origin))
 }
 
+/// What stands in a key where that of a profile has its default action, whose numbers are small.
+const NAMED: u8 = u8::MAX;
+
+/// What every key begins with.
+fn common() -> Vec<u8> {
+    let mut key = syscalls::BUILD.to_ne_bytes().to_vec();
+    key.extend(arch::native().map_or(0, |arch| arch as u32).to_ne_bytes());
+    key
+}
+
 /// All that a program depends on, without ambiguity.
 fn key(profile: &LinuxSeccomp) -> Vec<u8> {
-    let mut key = Vec::with_capacity(8192);
-    key.extend(syscalls::BUILD.to_ne_bytes());
-    key.extend(arch::native().map_or(0, |arch| arch as u32).to_ne_bytes());
+    let mut key = common();
+    key.reserve(8192);
     let number = |key: &mut Vec<u8>, number: u64| key.extend(number.to_ne_bytes());
     let optional = |key: &mut Vec<u8>, value: Option<u64>| {
         key.push(u8::from(value.is_some()));
@@ -235,6 +267,20 @@ mod tests {
         let (other, origin) = compile(&dir, &profile("rmdir")).unwrap();
         assert!(matches!(origin, Origin::Compiled));
         assert_ne!(first, other);
+    }
+
+    #[test]
+    fn a_profile_with_a_name_is_made_once() {
+        let top = tempfile::tempdir().unwrap();
+        let make = |call: &'static str| move || Ok::<_, Error>(profile(call));
+        let first = compile_named(top.path(), "one", make("mkdir")).unwrap().0;
+        assert_eq!(first, crate::compile(&profile("mkdir")).unwrap());
+        let (again, origin) =
+            compile_named(top.path(), "one", || panic!("made again")).map_err(|error: Error| error).unwrap();
+        assert!(matches!(origin, Origin::Stored) && again == first);
+        let (other, origin) = compile_named(top.path(), "other", make("rmdir")).unwrap();
+        assert!(matches!(origin, Origin::Compiled) && other != first);
+        assert!(matches!(compile(top.path(), &profile("mkdir")).unwrap().1, Origin::Compiled));
     }
 
     #[test]

@@ -3,8 +3,13 @@
 const START: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
-pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(START, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+pub(crate) const fn fnv1a(bytes: &[u8]) -> u64 {
+    let (mut hash, mut rest) = (START, bytes);
+    while let Some((byte, after)) = rest.split_first() {
+        hash = (hash ^ *byte as u64).wrapping_mul(PRIME);
+        rest = after;
+    }
+    hash
 }
 
 /// The same idea on words, for thousands of bytes: each step is reversible, so a change of one word is

@@ -41,6 +41,11 @@ pub use filter::{Filter, FilterFlags, Instruction};
 
 use oci_spec::runtime::{Arch, LinuxSeccomp};
 
+/// A number for the source text of what makes a profile, as part of its name for [`cache::compile_named`].
+pub const fn hash_of(source: &[u8]) -> u64 {
+    hash::fnv1a(source)
+}
+
 /// Compiles a profile for this machine.
 ///
 /// # Errors

@@ -37,6 +37,24 @@ pub fn read_text(path: impl Arg) -> Result<String, Errno> {
         .unwrap_or_else(|other| String::from_utf8_lossy(other.as_bytes()).into_owned()))
 }
 
+/// Reads a table of the kernel's that may be long, as in /proc: a short read is no end of it.
+///
+/// # Errors
+/// open(2), read(2).
+pub fn read_table(path: impl Arg) -> Result<Vec<u8>, Errno> {
+    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let (mut buffer, mut length) = (Vec::new(), 0);
+    loop {
+        buffer.resize(length + ROOM, 0);
+        match rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer[length..]))? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
 fn read_open(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     let mut length = 0;
     loop {

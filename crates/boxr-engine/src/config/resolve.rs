@@ -488,8 +488,9 @@ fn check_mounts(raw: &RawRun, namespaces: &Namespaces) -> Result<(), ConfigError
     for (said, flag) in about {
         needs_new(namespaces, NamespaceKind::Mount, said, flag, "it would change the mounts of another")?;
     }
+    // By their letters, which are compared faster than paths.
     let mut places = BTreeSet::new();
-    match raw.mounts.iter().find(|mount| !places.insert(mount.destination.as_path())) {
+    match raw.mounts.iter().find(|mount| !places.insert(mount.destination.as_os_str())) {
         Some(mount) => Err(ConfigError::RepeatedMount { destination: mount.destination.clone() }),
         None => Ok(()),
     }

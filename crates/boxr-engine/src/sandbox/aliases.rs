@@ -1,42 +1,63 @@
 //! Other ways to a directory: the same filesystem mounted in several places, as btrfs and ostree have it, or a bind mount.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use boxr_runtime::plan::holds;
+use rustix::io::Errno;
 
 use crate::nsview::mounts::unescape;
 
 const TABLE: &str = "/proc/self/mountinfo";
 
 /// A mount, as far as it matters here (proc_pid_mountinfo(5)).
-struct Mount {
+struct Mount<'t> {
     /// Device of the filesystem.
-    device: Vec<u8>,
+    device: &'t [u8],
     /// What of the filesystem is mounted.
-    root: PathBuf,
+    root: Cow<'t, [u8]>,
     /// Where.
-    place: PathBuf,
+    place: Cow<'t, [u8]>,
 }
 
-/// All mounts.
-pub(super) struct Aliases(Vec<Mount>);
-
-impl Aliases {
-    /// Those of this process's namespace.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn read() -> std::io::Result<Self> {
-        let text = std::fs::read(TABLE)?;
-        Ok(Self(text.split(|byte| *byte == b'\n').filter_map(parse).collect()))
+impl Mount<'_> {
+    fn root(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.root))
     }
 
+    fn place(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.place))
+    }
+}
+
+/// The text of the table of mounts.
+pub(super) struct Table(Vec<u8>);
+
+/// All mounts in it.
+pub(super) struct Aliases<'t>(Vec<Mount<'t>>);
+
+impl Table {
+    /// That of this process's namespace.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read() -> Result<Self, Errno> {
+        boxr_sys::file::read_table(TABLE).map(Self)
+    }
+
+    /// What it says.
+    pub fn mounts(&self) -> Aliases<'_> {
+        Aliases(self.0.split(|byte| *byte == b'\n').filter_map(parse).collect())
+    }
+}
+
+impl Aliases<'_> {
     /// Paths besides `path` itself, which is without links, that lead to it now.
     pub fn of(&self, path: &Path) -> Vec<PathBuf> {
-        let mut aliases = named(&self.0, path);
+        let mut aliases = self.named(path);
         if !aliases.is_empty() {
             let found = std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino())).ok();
             aliases.retain(|alias| {
@@ -46,31 +67,37 @@ impl Aliases {
         }
         aliases
     }
+
+    fn named(&self, directory: &Path) -> Vec<PathBuf> {
+        // Of several at one place the last is on top.
+        let around = self.0.iter().enumerate().filter(|(_, mount)| holds(mount.place(), directory));
+        let Some((own, mount)) = around.max_by_key(|(_, mount)| mount.place.len()) else {
+            return Vec::new();
+        };
+        let is_other = |(index, other): &(usize, &Mount<'_>)| *index != own && other.device == mount.device;
+        let mut others = self.0.iter().enumerate().filter(is_other).peekable();
+        // So it is with most.
+        if others.peek().is_none() {
+            return Vec::new();
+        }
+        let Ok(below) = directory.strip_prefix(mount.place()) else { return Vec::new() };
+        let inside = mount.root().join(below);
+        let aliases =
+            others.filter_map(|(_, other)| Some(other.place().join(inside.strip_prefix(other.root()).ok()?)));
+        let mut aliases: Vec<PathBuf> = aliases.filter(|path| path != directory).collect();
+        aliases.sort();
+        aliases.dedup();
+        aliases
+    }
 }
 
-fn named(mounts: &[Mount], directory: &Path) -> Vec<PathBuf> {
-    // Of several at one place the last is on top.
-    let around = mounts.iter().enumerate().filter(|(_, mount)| holds(&mount.place, directory));
-    let Some((own, mount)) = around.max_by_key(|(_, mount)| mount.place.as_os_str().len()) else {
-        return Vec::new();
-    };
-    let Ok(below) = directory.strip_prefix(&mount.place) else { return Vec::new() };
-    let inside = mount.root.join(below);
-    let others =
-        mounts.iter().enumerate().filter(|(index, other)| *index != own && other.device == mount.device);
-    let aliases =
-        others.filter_map(|(_, other)| Some(other.place.join(inside.strip_prefix(&other.root).ok()?)));
-    let mut aliases: Vec<PathBuf> = aliases.filter(|path| path != directory).collect();
-    aliases.sort();
-    aliases.dedup();
-    aliases
-}
-
-fn parse(line: &[u8]) -> Option<Mount> {
+fn parse(line: &[u8]) -> Option<Mount<'_>> {
     let mut fields = line.split(|byte| *byte == b' ').skip(2);
-    let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescape(field)));
-    let device = fields.next()?.to_vec();
-    Some(Mount { device, root: path(fields.next()?), place: path(fields.next()?) })
+    Some(Mount { device: fields.next()?, root: plain(fields.next()?), place: plain(fields.next()?) })
+}
+
+fn plain(field: &[u8]) -> Cow<'_, [u8]> {
+    if field.contains(&b'\\') { Cow::Owned(unescape(field)) } else { Cow::Borrowed(field) }
 }
 
 #[cfg(test)]
@@ -85,14 +112,10 @@ mod tests {
             4 1 0:31 / /mnt/other rw - ext4 e rw\n\
             5 1 0:30 /@home/u/work /srv/my\\040work rw - btrfs d rw\n\
             6 1 0:30 /@home/u /var/u rw - btrfs d rw\n";
-        let parsed = |text: &[u8]| text.split(|byte| *byte == b'\n').filter_map(parse).collect::<Vec<_>>();
-        let named = |text: &[u8], path| named(&parsed(text), path);
-        assert_eq!(
-            named(&text[..], Path::new("/home/u")),
-            [Path::new("/mnt/all/@home/u"), Path::new("/var/u")]
-        );
+        let named = |text: &[u8], path: &str| Table(text.to_vec()).mounts().named(Path::new(path));
+        assert_eq!(named(text, "/home/u"), [Path::new("/mnt/all/@home/u"), Path::new("/var/u")]);
         let work = [Path::new("/mnt/all/@home/u/work"), Path::new("/srv/my work"), Path::new("/var/u/work")];
-        assert_eq!(named(text, Path::new("/home/u/work")), work);
-        assert!(named(text, Path::new("/mnt/other/x")).is_empty() && named(b"", Path::new("/x")).is_empty());
+        assert_eq!(named(text, "/home/u/work"), work);
+        assert!(named(text, "/mnt/other/x").is_empty() && named(b"", "/x").is_empty());
     }
 }

@@ -1,19 +1,20 @@
 //! The file tree of a sandbox: the host's, read-only, with layers upon it from the root downwards.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use boxr_runtime::plan::{INODE, NO_LINKS, SHARED};
+use boxr_runtime::plan::{INODE, NO_LINKS, POOLED, SHARED};
+use rustix::io::Errno;
 
-use super::aliases::Aliases;
 use super::error::SandboxError;
 use super::preset::{lies_in, text};
 use super::said::{Home, Said};
 use super::secrets::Secrets;
 use super::surroundings::resolved;
 use super::view::{Sight, View};
-use super::{present, repository, sockets};
+use super::{aliases, present, repository, sockets};
 use crate::options::MountOption;
 
 /// What lies at one place.
@@ -36,10 +37,11 @@ enum Layer {
 /// All of it.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    layers: BTreeMap<PathBuf, Layer>,
+    /// By the letters of their paths, which are compared faster than paths.
+    layers: BTreeMap<OsString, Layer>,
     view: View,
     /// Device and number of what is hidden, as it was found.
-    identities: BTreeMap<PathBuf, (u64, u64)>,
+    identities: BTreeMap<OsString, (u64, u64)>,
     /// Home directories that are another directory of the host's.
     homes: Vec<(PathBuf, PathBuf)>,
     /// Protected paths that are not there.
@@ -94,7 +96,7 @@ impl Files {
             _ => Sight::Covered,
         };
         self.view.set(path, sight);
-        self.layers.insert(path.to_owned(), layer);
+        self.layers.insert(path.into(), layer);
     }
 
     fn cover(&mut self) {
@@ -174,7 +176,7 @@ impl Files {
     fn protect(&mut self, secrets: &Secrets, allowed: &[PathBuf]) {
         let roots: Vec<PathBuf> = self.view.writable().map(Path::to_owned).collect();
         for root in roots.iter().filter(|root| root.is_dir()) {
-            let known: Vec<PathBuf> = secrets.protected.iter().map(|path| root.join(&**path)).collect();
+            let known: Vec<PathBuf> = secrets.protected().map(|path| root.join(path)).collect();
             let there = present::of(&known);
             let of_repository = repository::runs_from(root).into_iter().map(|path| (path, true));
             for (path, is_there) in known.into_iter().zip(there).chain(of_repository) {
@@ -200,7 +202,7 @@ impl Files {
         // A directory above could be renamed, and another put in its place.
         let above = path.ancestors().skip(1).take_while(|dir| *dir != root);
         for dir in above.map(Path::to_owned).collect::<Vec<_>>() {
-            if !self.layers.contains_key(&dir) {
+            if !self.layers.contains_key(dir.as_os_str()) {
                 self.put(&dir, Layer::Pinned);
             }
         }
@@ -214,19 +216,19 @@ impl Files {
         (home, directory): (&Path, &Path),
         allowed: &[PathBuf],
     ) -> Result<(), SandboxError> {
-        let whole = secrets.hidden.iter().map(|path| match path.strip_prefix("~/") {
-            Some(below) => home.join(below),
-            None => PathBuf::from(&**path),
+        let home_is_seen = self.view.shows_of(home);
+        let whole = secrets.hidden().filter_map(|path| match path.strip_prefix("~/") {
+            Some(below) => home_is_seen.then(|| home.join(below)),
+            None => Some(PathBuf::from(path)),
         });
         let candidates: Vec<PathBuf> = whole.filter(|path| self.view.shows(path)).collect();
         let found = candidates.iter().zip(present::of(&candidates)).filter(|(_, there)| *there);
         let mut hidden: Vec<PathBuf> = found.filter_map(|(path, _)| present::real(path)).collect();
         hidden.extend(self.by_other_names(&hidden, directory)?);
-        hidden.extend(sockets::shown(&self.view).map_err(|error| {
-            SandboxError::refused("sockets", format!("/proc/net/unix cannot be read: {error}"), "")
-        })?);
-        hidden.sort_unstable();
-        hidden.dedup();
+        hidden
+            .extend(sockets::shown(&self.view).map_err(|errno| unread("sockets", "/proc/net/unix", errno))?);
+        hidden.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
+        hidden.dedup_by(|one, other| one.as_os_str() == other.as_os_str());
         hidden.retain(|path| !allowed.contains(path) && self.view.shows(path) && is_within_reach(path));
         for path in &said.hide {
             let real = resolved("--hide", path, &self.view)?;
@@ -241,7 +243,7 @@ impl Files {
                 allowed.iter().any(|part| part.starts_with(&path)) || directory.starts_with(&path);
             let found = std::fs::symlink_metadata(&path).ok();
             if let Some(found) = &found {
-                self.identities.insert(path.clone(), (found.dev(), found.ino()));
+                self.identities.insert(path.as_os_str().to_owned(), (found.dev(), found.ino()));
             }
             match found.is_some_and(|found| found.is_dir()) {
                 true => self.put(&path, Layer::NoDirectory { has_parts }),
@@ -253,12 +255,15 @@ impl Files {
 
     /// Where else what is covered or hidden can be seen: its filesystem may be mounted in other places as well.
     fn by_other_names(&self, hidden: &[PathBuf], directory: &Path) -> Result<Vec<PathBuf>, SandboxError> {
-        let aliases = Aliases::read().map_err(|error| {
-            SandboxError::refused("mounts", format!("/proc/self/mountinfo cannot be read: {error}"), "")
-        })?;
+        let table =
+            aliases::Table::read().map_err(|errno| unread("mounts", "/proc/self/mountinfo", errno))?;
+        let aliases = table.mounts();
         let covered = self.layers.iter().filter(|(_, layer)| matches!(layer, Layer::Empty(_)));
-        let covered = covered.map(|(path, _)| path).chain(self.homes.iter().map(|(home, _)| home));
-        let found: Vec<PathBuf> = covered.chain(hidden).flat_map(|path| aliases.of(path)).collect();
+        let covered = covered.map(|(path, _)| Path::new(path));
+        let homes = self.homes.iter().map(|(home, _)| home.as_path());
+        let hidden = hidden.iter().map(PathBuf::as_path);
+        let found: Vec<PathBuf> =
+            covered.chain(homes).chain(hidden).flat_map(|path| aliases.of(path)).collect();
         match found.iter().any(|path| path == directory) {
             true => Err(SandboxError::refused(
                 format!("the current directory {}", directory.display()),
@@ -291,14 +296,15 @@ impl Files {
         devices(&mut mounts);
         let is_hidden = |path: &Path| {
             let mut above = path.ancestors().skip(1);
-            let nearest = above.find_map(|dir| self.layers.get(dir));
+            let nearest = above.find_map(|dir| self.layers.get(dir.as_os_str()));
             matches!(nearest, Some(Layer::NoDirectory { has_parts: false }))
         };
         // In the order of a BTreeMap a directory comes before what is in it.
-        for (path, layer) in self.layers.iter().filter(|(path, _)| !is_hidden(path)) {
+        let layers = self.layers.iter().map(|(path, layer)| (Path::new(path), layer));
+        for (path, layer) in layers.filter(|(path, _)| !is_hidden(path)) {
             let source = self.homes.iter().find(|(home, _)| home == path).map_or(path, |(_, real)| real);
             let mut mount = layer.mount(path, source);
-            if let (Some((device, number)), true) = (self.identities.get(path), layer.hides()) {
+            if let (Some((device, number)), true) = (self.identities.get(path.as_os_str()), layer.hides()) {
                 // An error where something else has come to that place.
                 mount.options.push(format!("{INODE}{device}:{number}"));
             }
@@ -306,6 +312,11 @@ impl Files {
         }
         mounts
     }
+}
+
+fn unread(what: &str, table: &str, errno: Errno) -> SandboxError {
+    let why = format!("{table} cannot be read: {}", boxr_runtime::error::describe(errno));
+    SandboxError::refused(what, why, "")
 }
 
 /// Whether the caller can open it: who cannot need not be kept from it, as a sandbox has no more rights.
@@ -324,8 +335,8 @@ struct Rights<'f> {
 
 impl Rights<'_> {
     fn grant(&mut self, path: &Path) -> Result<(), SandboxError> {
-        let below: Vec<&PathBuf> =
-            self.files.layers.keys().filter(|part| part.starts_with(path) && *part != path).collect();
+        let layers = self.files.layers.keys().map(Path::new);
+        let below: Vec<&Path> = layers.filter(|part| part.starts_with(path) && *part != path).collect();
         match self.files.view.sight(path) {
             Sight::Writable => {
                 let kept = below.iter().find(|part| self.files.view.sight(part) != Sight::Writable);
@@ -353,7 +364,7 @@ impl Rights<'_> {
                 let shown: Vec<PathBuf> = below
                     .iter()
                     .filter(|part| self.files.view.shows(part))
-                    .map(|part| (*part).clone())
+                    .map(|part| (*part).to_owned())
                     .collect();
                 let outermost = shown
                     .iter()
@@ -380,7 +391,7 @@ impl Layer {
             mount("tmpfs", Some("tmpfs"), path, &[&["nosuid", "nodev", NO_LINKS, mode], words].concat())
         };
         match self {
-            Self::Empty(bits) => tmpfs(&mode(bits), &[]),
+            Self::Empty(bits) => tmpfs(&mode(bits), &[POOLED]),
             Self::Writable | Self::Pinned => bind(&[]),
             Self::ReadOnly => bind(&["rro"]),
             Self::NoDirectory { has_parts: true } => tmpfs(&mode(0o555), &["size=64k"]),

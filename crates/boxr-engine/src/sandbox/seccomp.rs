@@ -4,6 +4,9 @@
 //! use no keyring, bpf(2), io_uring(7), perf or userfaultfd(2). What is refused here besides is what reaches into other
 //! processes, and into the terminal.
 
+use std::path::Path;
+
+use boxr_seccomp::{Filter, cache};
 use oci_spec::runtime::{
     LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator,
     LinuxSyscall,
@@ -33,6 +36,32 @@ const LOW_HALF: u64 = 0xffff_ffff;
 /// repeat it are no entries of their own, and could not come before the entry that allows the rest.
 const EIO: u32 = 5;
 const EACCES: u32 = 13;
+
+/// What makes the profile, hashed: another build that makes it otherwise does not take this one's programs.
+const SOURCES: u64 = {
+    let hash = crate::image::seccomp::SOURCES;
+    boxr_seccomp::hash_of(include_bytes!("seccomp.rs")).rotate_left(1) ^ hash
+};
+
+/// The filter, compiled, from the directory `dir` where it is there.
+///
+/// # Errors
+/// As [`profile`].
+pub(super) fn compiled(sockets: Sockets, dir: &Path) -> Result<Filter, String> {
+    let (major, minor) = crate::image::seccomp::kernel();
+    let name = format!("sandbox {sockets:?} {major}.{minor} {SOURCES:x}");
+    let make = || profile(sockets).map_err(Unmade::Profile);
+    cache::compile_named(dir, &name, make).map(|(filter, _)| filter).map_err(|error| error.to_string())
+}
+
+/// Why there is no filter.
+#[derive(Debug, thiserror::Error)]
+enum Unmade {
+    #[error("{0}")]
+    Profile(String),
+    #[error(transparent)]
+    Filter(#[from] boxr_seccomp::Error),
+}
 
 /// The filter.
 ///
@@ -99,6 +128,16 @@ fn compared(index: usize, op: LinuxSeccompOperator, value: u64, two: u64) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_choice_of_sockets_has_a_program_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        for sockets in [Sockets::Any, Sockets::None, Sockets::Unix, Sockets::Internet, Sockets::Any] {
+            let expected = boxr_seccomp::compile(&profile(sockets).unwrap()).unwrap();
+            assert_eq!(compiled(sockets, dir.path()), Ok(expected));
+        }
+        assert_eq!(dir.path().read_dir().unwrap().count(), 4);
+    }
 
     #[test]
     fn nothing_that_reaches_out_is_allowed() {

@@ -1,22 +1,21 @@
 //! What is kept from a command: the lists of `secrets.txt`, and what the machine's and the person's files add.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// The lists that boxr comes with.
+/// The lists that boxr comes with, taken apart when it is built.
 const SHIPPED: &str = include_str!("secrets.txt");
+static HIDDEN: [&str; count("[hidden]")] = list("[hidden]");
+static VARIABLES: [&str; count("[variables]")] = list("[variables]");
+static PROTECTED: [&str; count("[protected]")] = list("[protected]");
 /// The machine's own.
 const SYSTEM: &str = "/etc/boxr/sandbox.conf";
 
-/// All lists together.
+/// All lists together; these are what the machine's and the person's files add.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    /// Paths that are hidden, absolute or with `~/` for the home directory.
-    pub hidden: Vec<Cow<'static, str>>,
-    /// Patterns of variables that are removed.
-    pub variables: Vec<Cow<'static, str>>,
-    /// Paths below a writable directory that stay read-only.
-    pub protected: Vec<Cow<'static, str>>,
+    hidden: Vec<String>,
+    variables: Vec<String>,
+    protected: Vec<String>,
 }
 
 /// A line of a file that is none of its kind.
@@ -38,11 +37,10 @@ impl Secrets {
     /// A file that is not of this form: it is not known what it was to hide.
     pub fn load(config: Option<&Path>) -> Result<Self, BadLine> {
         let mut secrets = Self::default();
-        secrets.add(Path::new("secrets.txt"), SHIPPED, Cow::Borrowed)?;
         let own = config.map(|dir| dir.join("boxr/sandbox.conf"));
         for file in std::iter::once(PathBuf::from(SYSTEM)).chain(own) {
             match std::fs::read_to_string(&file) {
-                Ok(text) => secrets.add(&file, &text, |line| Cow::Owned(line.to_owned()))?,
+                Ok(text) => secrets.add(&file, &text)?,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(BadLine { file, line: 0, text: error.to_string() }),
             }
@@ -50,12 +48,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    fn add<'t>(
-        &mut self,
-        file: &Path,
-        text: &'t str,
-        keep: impl Fn(&'t str) -> Cow<'static, str>,
-    ) -> Result<(), BadLine> {
+    fn add(&mut self, file: &Path, text: &str) -> Result<(), BadLine> {
         let mut list = None;
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -68,11 +61,11 @@ impl Secrets {
                 ("[variables]", list) => *list = Some(1),
                 ("[protected]", list) => *list = Some(2),
                 (path, Some(0)) if path.starts_with('/') || path.starts_with("~/") => {
-                    self.hidden.push(keep(path));
+                    self.hidden.push(tidy(path));
                 }
-                (pattern, Some(1)) => self.variables.push(keep(pattern)),
+                (pattern, Some(1)) => self.variables.push(pattern.to_owned()),
                 (path, Some(2)) if !path.starts_with('/') && !path.split('/').any(|part| part == "..") => {
-                    self.protected.push(keep(path));
+                    self.protected.push(tidy(path));
                 }
                 _ => return Err(bad()),
             }
@@ -80,10 +73,86 @@ impl Secrets {
         Ok(())
     }
 
+    /// Paths that are hidden, absolute or with `~/` for the home directory.
+    pub fn hidden(&self) -> impl Iterator<Item = &str> {
+        all(&HIDDEN, &self.hidden)
+    }
+
+    /// Paths below a writable directory that stay read-only.
+    pub fn protected(&self) -> impl Iterator<Item = &str> {
+        all(&PROTECTED, &self.protected)
+    }
+
     /// What is removed of the environment.
     pub fn removals(&self) -> Removals<'_> {
-        Removals(self.variables.iter().map(|pattern| (letters(pattern), &**pattern)).collect())
+        Removals(all(&VARIABLES, &self.variables).map(|pattern| (letters(pattern), pattern)).collect())
     }
+}
+
+fn all<'s>(shipped: &'static [&'static str], added: &'s [String]) -> impl Iterator<Item = &'s str> {
+    shipped.iter().copied().chain(added.iter().map(String::as_str))
+}
+
+/// A path without what stands twice or at its end: from here on paths are compared by their letters.
+fn tidy(path: &str) -> String {
+    Path::new(path).components().collect::<PathBuf>().to_string_lossy().into_owned()
+}
+
+/// How many lines follow `heading` in [`SHIPPED`].
+const fn count(heading: &str) -> usize {
+    let (mut rest, mut inside, mut count) = (SHIPPED.as_bytes(), false, 0);
+    while let Some(line) = next(&mut rest) {
+        match line.as_bytes() {
+            [b'[', ..] => inside = same(line, heading),
+            _ if inside => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Those lines.
+const fn list<const COUNT: usize>(heading: &str) -> [&'static str; COUNT] {
+    let (mut rest, mut inside, mut count) = (SHIPPED.as_bytes(), false, 0);
+    let mut list = [""; COUNT];
+    while let Some(line) = next(&mut rest) {
+        match line.as_bytes() {
+            [b'[', ..] => inside = same(line, heading),
+            _ if inside => {
+                list[count] = line;
+                count += 1;
+            }
+            _ => {}
+        }
+    }
+    list
+}
+
+/// The next line that says something.
+const fn next(rest: &mut &'static [u8]) -> Option<&'static str> {
+    loop {
+        let (mut end, text) = (0, *rest);
+        while end < text.len() && text[end] != b'\n' {
+            end += 1;
+        }
+        let (line, after) = text.split_at(end);
+        *rest = if let [_, after @ ..] = after { after } else { after };
+        match (line, std::str::from_utf8(line)) {
+            ([], _) if rest.is_empty() => return None,
+            ([] | [b'#', ..], _) => {}
+            (_, Ok(line)) => return Some(line),
+            (_, Err(_)) => return None,
+        }
+    }
+}
+
+const fn same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 /// Patterns of variables, each with the letters in it.
@@ -134,9 +203,16 @@ mod tests {
 
     #[test]
     fn the_shipped_lists_are_whole() {
+        let mut read = Secrets::default();
+        read.add(Path::new("secrets.txt"), SHIPPED).unwrap();
+        assert_eq!(
+            (&read.hidden[..], &read.variables[..]),
+            (&HIDDEN.map(str::to_owned)[..], &VARIABLES.map(str::to_owned)[..])
+        );
+        assert_eq!(read.protected, PROTECTED);
         let secrets = Secrets::load(None).unwrap();
-        assert!(secrets.hidden.iter().any(|path| path == "~/.ssh"));
-        assert!(secrets.protected.iter().any(|path| path == ".git/hooks"));
+        assert!(secrets.hidden().any(|path| path == "~/.ssh"));
+        assert!(secrets.protected().any(|path| path == ".git/hooks"));
         for name in
             ["GITHUB_TOKEN", "aws_secret_access_key", "NPM_CONFIG__AUTH", "SSH_AUTH_SOCK", "https_proxy"]
         {
@@ -165,22 +241,17 @@ mod tests {
         for text in
             ["~/.ssh", "[hidden]\nrelative", "[protected]\n/absolute", "[protected]\na/../b", "[hiden]\n/x"]
         {
-            assert!(
-                Secrets::default().add(Path::new("x"), text, |line| Cow::Owned(line.to_owned())).is_err(),
-                "{text}"
-            );
+            assert!(Secrets::default().add(Path::new("x"), text).is_err(), "{text}");
         }
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("boxr")).unwrap();
         std::fs::write(
             dir.path().join("boxr/sandbox.conf"),
-            "[hidden]\n~/own # not a comment\n[variables]\nOWN_*\n",
+            "[hidden]\n~/own # not a comment\n//a/./b/\n[variables]\nOWN_*\n",
         )
         .unwrap();
         let secrets = Secrets::load(Some(dir.path())).unwrap();
-        assert!(
-            secrets.hidden.contains(&Cow::Borrowed("~/own # not a comment"))
-                && secrets.removals().have("OWN_X")
-        );
+        assert_eq!(secrets.hidden, ["~/own # not a comment", "/a/b"]);
+        assert!(secrets.hidden().any(|path| path == "/a/b") && secrets.removals().have("OWN_X"));
     }
 }

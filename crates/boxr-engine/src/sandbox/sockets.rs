@@ -5,6 +5,8 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::view::View;
 
 const TABLE: &str = "/proc/net/unix";
@@ -13,8 +15,8 @@ const TABLE: &str = "/proc/net/unix";
 ///
 /// # Errors
 /// The table cannot be read.
-pub(super) fn shown(view: &View) -> std::io::Result<Vec<PathBuf>> {
-    let text = std::fs::read(TABLE)?;
+pub(super) fn shown(view: &View) -> Result<Vec<PathBuf>, Errno> {
+    let text = boxr_sys::file::read_table(TABLE)?;
     Ok(of_table(&String::from_utf8_lossy(&text), view))
 }
 

@@ -1,6 +1,9 @@
 //! What a sandbox adds to the specification of its box.
 
+use std::path::Path;
+
 use boxr_runtime::plan::Confinement;
+use boxr_seccomp::Filter;
 use oci_spec::runtime::{LinuxSeccomp, Spec};
 
 use super::preset::look_at_descriptors;
@@ -44,14 +47,23 @@ pub(crate) fn of_entry(options: &BoxOptions, preserved: u32) -> Result<Confineme
     })
 }
 
-/// Completes the specification.
+/// Completes the specification. The filter comes into it as a profile; or, where the directory `filters` keeps them
+/// compiled, it is what is given back.
 ///
 /// # Errors
 /// The filter cannot be made.
-pub(crate) fn complete(spec: &mut Spec, sandbox: &SandboxOptions) -> Result<(), SandboxError> {
+pub(crate) fn complete(
+    spec: &mut Spec,
+    sandbox: &SandboxOptions,
+    filters: Option<&Path>,
+) -> Result<Option<Filter>, SandboxError> {
+    let refused = |why| SandboxError::refused("the filter of system calls", why, "");
+    if let Some(dir) = filters {
+        return seccomp::compiled(sandbox.sockets, dir).map(Some).map_err(refused);
+    }
     let filter = filter(sandbox)?;
     if let Some(linux) = spec.linux_mut() {
         linux.set_seccomp(Some(filter));
     }
-    Ok(())
+    Ok(None)
 }

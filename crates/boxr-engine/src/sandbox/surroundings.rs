@@ -69,7 +69,10 @@ pub(super) fn resolved(what: &str, path: &Path, view: &View) -> Result<PathBuf, 
 }
 
 /// Follows links one by one, as long as nobody in a sandbox can change them.
-fn follow(path: &Path, view: &View) -> Result<PathBuf, Errno> {
+///
+/// # Errors
+/// As [`resolved`].
+pub(super) fn follow(path: &Path, view: &View) -> Result<PathBuf, Errno> {
     let (mut real, mut rest) = (PathBuf::from("/"), path.to_owned());
     // As many links as the kernel follows (path_resolution(7)).
     for _ in 0..=40 {
@@ -109,7 +112,8 @@ fn follow(path: &Path, view: &View) -> Result<PathBuf, Errno> {
 
 fn without_links(path: PathBuf) -> Result<PathBuf, Errno> {
     openat2(CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_SYMLINKS)
-        .map(|_| path)
+        // Without what stands twice or at the end: paths are compared by their letters.
+        .map(|_| path.components().collect())
 }
 
 /// The caller's home directory, resolved.
@@ -120,7 +124,7 @@ pub(super) fn home(caller: &Caller) -> Result<PathBuf, SandboxError> {
     let said = caller.env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| PathBuf::from(value));
     match said {
         Some(home) if home.is_absolute() && home.parent().is_some() => {
-            Ok(home.canonicalize().unwrap_or_else(|_| crate::config::clean_path(&home)))
+            Ok(super::present::real(&home).unwrap_or_else(|| crate::config::clean_path(&home)))
         }
         Some(home) => Err(SandboxError::refused(
             "HOME",

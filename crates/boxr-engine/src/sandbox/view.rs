@@ -40,6 +40,12 @@ impl View {
         self.sight(path) != Sight::Covered
     }
 
+    /// Whether it or anything below it is seen.
+    pub fn shows_of(&self, path: &Path) -> bool {
+        let mut below = self.parts.iter().filter(|(part, _)| holds(path, part));
+        self.shows(path) || below.any(|(_, sight)| *sight != Sight::Covered)
+    }
+
     /// The directories that can be written.
     pub fn writable(&self) -> impl Iterator<Item = &Path> {
         self.parts.iter().filter(|(_, sight)| *sight == Sight::Writable).map(|(path, _)| path.as_path())
@@ -63,5 +69,7 @@ mod tests {
         ] {
             assert_eq!(view.sight(Path::new(path)), sight, "{path}");
         }
+        assert!(view.shows_of(Path::new("/home")) && view.shows_of(Path::new("/home/me")));
+        assert!(!view.shows_of(Path::new("/home/you")) && !view.shows_of(Path::new("/home/me/worker")));
     }
 }

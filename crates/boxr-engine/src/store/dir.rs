@@ -178,7 +178,7 @@ impl BoxDir {
     }
 
     /// Writes the record. Hold the lock where another may write too.
-    pub fn write_record(&self, record: &Record) -> Result<(), StoreError> {
+    pub fn write_record<Options: Serialize>(&self, record: &Record<Options>) -> Result<(), StoreError> {
         let bytes = self.encode("record.json", record)?;
         if self.has_data()? {
             self.write("data/record.json", &bytes, Write::Replace)

@@ -20,6 +20,12 @@ pub fn holds(dir: &Path, path: &Path) -> bool {
     }
 }
 
+/// Whether `path` is absolute and has no part too many, as most are.
+pub fn is_plain(path: &Path) -> bool {
+    let Some((b'/', rest)) = path.as_os_str().as_bytes().split_first() else { return false };
+    !rest.split(|letter| *letter == b'/').any(|part| matches!(part, b"" | b"." | b".."))
+}
+
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPlan {
@@ -39,6 +45,8 @@ pub struct MountPlan {
     pub inode: Option<(u64, u64)>,
     /// Mounts of a plan with this, of the same source and with the same attributes, are one mount in several places.
     pub shared: bool,
+    /// A tmpfs that is a directory of the one for all with this.
+    pub pooled: bool,
 }
 
 /// What is found where a filesystem is mounted, and what becomes of it.
@@ -114,6 +122,14 @@ pub struct IdShift {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_path_can_be_compared_by_its_letters() {
+        assert!(["/a", "/a/b.c/d", "/.a/..b"].iter().all(|path| is_plain(Path::new(path))));
+        for path in ["", "/", "a", "/a/", "//a", "/a//b", "/a/./b", "/a/..", "/a/."] {
+            assert!(!is_plain(Path::new(path)), "{path}");
+        }
+    }
 
     #[test]
     fn a_directory_holds_what_is_in_it_and_itself() {

@@ -40,6 +40,8 @@ pub(super) struct Parsed {
     pub no_links: bool,
     /// Whether it is one with others that are alike ([`SHARED`]).
     pub shared: bool,
+    /// Whether it is a directory of a tmpfs for several ([`POOLED`]).
+    pub pooled: bool,
     /// What it covers ([`INODE`]).
     pub inode: Option<(u64, u64)>,
     pub links: Links,
@@ -65,6 +67,10 @@ pub const NO_LINKS: &str = "x-boxr.no-links";
 /// boxr's own option of a mount upon the host's tree: it is one with all others that have the option, the same source and
 /// the same attributes. For what nobody can write: a superblock each would cost more than all the rest.
 pub const SHARED: &str = "x-boxr.shared";
+
+/// boxr's own option of a tmpfs upon the host's tree of which nothing is said but `mode=`: all with this option and the
+/// same attributes are directories of one tmpfs.
+pub const POOLED: &str = "x-boxr.pooled";
 
 /// boxr's own option of a mount, followed by `DEVICE:NUMBER` of stat(2): what it covers is this very file.
 pub const INODE: &str = "x-boxr.inode=";
@@ -92,6 +98,7 @@ pub(super) fn parse(options: &[String]) -> Parsed {
             COPY_UP => parsed.fill = true,
             NO_LINKS => parsed.no_links = true,
             SHARED => parsed.shared = true,
+            POOLED => parsed.pooled = true,
             "copy-symlink" => parsed.links.copy = true,
             "src-nofollow" => parsed.links.mount_source = true,
             "dest-nofollow" => parsed.links.cover_destination = true,
@@ -101,6 +108,8 @@ pub(super) fn parse(options: &[String]) -> Parsed {
             "noiversion" => parsed.inode_versions = false,
             // What they take back is off from the start.
             "defaults" | "" | "silent" | "loud" | "norelatime" | "rnorelatime" => {}
+            // So it is with most words.
+            word if apply_attribute(word, &mut parsed.attributes) => {}
             word => {
                 if let Some(numbers) = word.strip_prefix(INODE).and_then(|text| text.split_once(':'))
                     && let (Ok(device), Ok(number)) = (numbers.0.parse(), numbers.1.parse())
@@ -115,9 +124,7 @@ pub(super) fn parse(options: &[String]) -> Parsed {
                     (parsed.fill, parsed.fill_owner) = (true, Some((uid, gid)));
                 } else if let Some(propagation) = propagation(word) {
                     parsed.propagation = Some(propagation);
-                } else if !apply_superblock(word, &mut parsed.parameters)
-                    && !apply_attribute(word, &mut parsed.attributes)
-                {
+                } else if !apply_superblock(word, &mut parsed.parameters) {
                     parsed.parameters.push(parameter(word));
                 }
             }

@@ -86,16 +86,17 @@ fn by_descriptor(wanted: &Wanted<'_>, read_only: bool) -> Result<Made, Refusal> 
         fsconfig_set_flag(context, "ro").map_err(whole)?;
     }
     for (key, value) in wanted.parameters {
-        let (set, text) = match value {
-            Some(value) => {
-                (fsconfig_set_string(context, key.as_str(), value.as_str()), format!("{key}={value}"))
-            }
-            None => (fsconfig_set_flag(context, key.as_str()), key.clone()),
+        let set = match value {
+            Some(value) => fsconfig_set_string(context, key.as_str(), value.as_str()),
+            None => fsconfig_set_flag(context, key.as_str()),
         };
-        set.map_err(|errno| Refusal {
-            errno,
-            what: format!("{} with {text}", wanted.kind),
-            may_be_older: errno == Errno::INVAL,
+        set.map_err(|errno| {
+            let text = value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}"));
+            Refusal {
+                errno,
+                what: format!("{} with {text}", wanted.kind),
+                may_be_older: errno == Errno::INVAL,
+            }
         })?;
     }
     fsconfig_create(context).map_err(whole)?;

@@ -7,6 +7,7 @@ use boxr_sys::mount::{Change, attr, set_attributes};
 use rustix::mount::MountFlags;
 
 use super::mounts::{self, Tree};
+use super::pool::Pool;
 use super::scratch::Scratch;
 use super::target::MissingTarget;
 use super::{Sources, devices, masks, open_directory, reopen};
@@ -25,8 +26,7 @@ pub(super) fn set_up(plan: &Plan, sources: &Sources<'_>, read_only: bool) -> Res
         return Ok(());
     }
     let root = open_directory(Path::new("/"))?;
-    let trees = Vec::with_capacity(plan.mounts.len());
-    let mut upon = Upon { plan, root: root.as_fd(), sources, trees };
+    let mut upon = Upon { plan, root: root.as_fd(), sources, trees: Vec::new(), pool: Pool::default() };
     upon.open_sources()?;
     if read_only {
         let change = Change { set: attr::RDONLY, ..Change::default() };
@@ -51,11 +51,13 @@ struct Upon<'a> {
     sources: &'a Sources<'a>,
     /// What is mounted, by the number of the mount; of a bind before it is mounted, too.
     trees: Vec<Option<Scratch>>,
+    pool: Pool,
 }
 
 impl Upon<'_> {
     /// Clones what is to be bound, as it is before one mount covers another's source.
     fn open_sources(&mut self) -> Result<(), StepError> {
+        self.trees.reserve(self.plan.mounts.len());
         for (index, mount) in self.plan.mounts.iter().enumerate() {
             self.trees.push(match mount.source {
                 MountSource::Bind { .. } if self.twin_of(index).is_none() => {
@@ -78,13 +80,15 @@ impl Upon<'_> {
 
     fn mount(&mut self, index: usize) -> Result<(), StepError> {
         let Some(mount) = self.plan.mounts.get(index) else { return Ok(()) };
-        let missing = match is_in_own_tmpfs(&self.plan.mounts[..index], &mount.destination) {
-            true => MissingTarget::Create,
-            false => MissingTarget::Refuse,
-        };
+        let missing = missing(&self.plan.mounts[..index], &self.trees, &mount.destination);
         let tree = Tree { plan: self.plan, root: self.root, missing };
         if let Some(Some(first)) = self.twin_of(index).and_then(|twin| self.trees.get(twin)) {
             return mounts::repeat(tree, mount, first.as_fd());
+        }
+        if let Some(mode) = self.pool.takes(mount) {
+            let made = self.pool.mount(tree, mount, mode, index)?;
+            self.trees[index] = Some(made);
+            return Ok(());
         }
         let cloned = self.trees.get(index).and_then(Option::as_ref).map(AsFd::as_fd);
         let source = cloned.or_else(|| self.sources.get(index));
@@ -95,10 +99,18 @@ impl Upon<'_> {
     }
 }
 
-/// Whether what `path` is in is a new tmpfs of the box's: what is made there is not the host's.
-fn is_in_own_tmpfs(earlier: &[MountPlan], path: &Path) -> bool {
-    let around = earlier.iter().filter(|mount| holds(&mount.destination, path) && mount.destination != path);
-    around.max_by_key(|mount| mount.destination.as_os_str().len()).is_some_and(is_tmpfs)
+/// What becomes of a target `path` that is not there: what is in a new tmpfs of the box's is made, as it is not the
+/// host's.
+fn missing<'t>(earlier: &[MountPlan], trees: &'t [Option<Scratch>], path: &Path) -> MissingTarget<'t> {
+    let around = earlier.iter().zip(trees);
+    let around = around.filter(|(mount, _)| holds(&mount.destination, path) && mount.destination != path);
+    match around.max_by_key(|(mount, _)| mount.destination.as_os_str().len()) {
+        Some((mount, Some(tree))) if is_tmpfs(mount) && path.parent() == Some(&mount.destination) => {
+            MissingTarget::CreateIn(tree.as_fd())
+        }
+        Some((mount, _)) if is_tmpfs(mount) => MissingTarget::Create,
+        _ => MissingTarget::Refuse,
+    }
 }
 
 fn is_tmpfs(mount: &MountPlan) -> bool {

@@ -15,6 +15,7 @@ mod host;
 mod masks;
 mod mounts;
 mod pivot;
+mod pool;
 mod private;
 mod reopen;
 mod scratch;

@@ -25,7 +25,7 @@ use crate::plan::{Cover, MountAttributes, MountPlan, MountSource, Plan};
 pub(super) struct Tree<'a> {
     pub plan: &'a Plan,
     pub root: BorrowedFd<'a>,
-    pub missing: MissingTarget,
+    pub missing: MissingTarget<'a>,
 }
 
 /// A detached copy of the tree that a bind mount names.
@@ -107,7 +107,7 @@ pub(super) fn repeat(tree: Tree<'_>, mount: &MountPlan, first: BorrowedFd<'_>) -
 /// Attaches the detached tree `source` beneath `root`.
 pub(super) fn bind(
     root: BorrowedFd<'_>,
-    missing: MissingTarget,
+    missing: MissingTarget<'_>,
     mount: &MountPlan,
     source: BorrowedFd<'_>,
 ) -> Result<(), StepError> {
@@ -252,17 +252,27 @@ pub(super) fn set_options(source: BorrowedFd<'_>, mount: &MountPlan) -> Result<(
 /// The same for a new instance that has the attributes `has`; none besides.
 fn set_options_but(source: BorrowedFd<'_>, mount: &MountPlan, has: u64) -> Result<(), StepError> {
     let place = || mount.destination.display();
-    let MountAttributes { set, clear, recursive_set, recursive_clear } = mount.attributes;
-    let (set, clear) = if has == 0 { (set, clear) } else { (set & !has, 0) };
-    if recursive_set | recursive_clear != 0 {
-        change(source, true, recursive_set, recursive_clear).at(Step::MountAttributes, place())?;
-    }
-    if set | clear != 0 {
-        change(source, false, set, clear).at(Step::MountAttributes, place())?;
-    }
+    set_attributes_but(source, &mount.attributes, has).at(Step::MountAttributes, place())?;
     if let Some((propagation, recursive)) = mount.propagation {
         let change = Change { propagation: Some(propagation), ..Change::default() };
         set_attributes(source, c"", recursive, &change).at(Step::MountAttributes, place())?;
+    }
+    Ok(())
+}
+
+/// Attributes alone, of a mount that has `has`.
+pub(super) fn set_attributes_but(
+    source: BorrowedFd<'_>,
+    attributes: &MountAttributes,
+    has: u64,
+) -> Result<(), Errno> {
+    let MountAttributes { set, clear, recursive_set, recursive_clear } = *attributes;
+    let (set, clear) = if has == 0 { (set, clear) } else { (set & !has, 0) };
+    if recursive_set | recursive_clear != 0 {
+        change(source, true, recursive_set, recursive_clear)?;
+    }
+    if set | clear != 0 {
+        change(source, false, set, clear)?;
     }
     Ok(())
 }

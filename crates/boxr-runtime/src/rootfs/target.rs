@@ -10,10 +10,12 @@ use super::scratch::Scratch;
 use crate::plan::{Cover, MountPlan, MountSource};
 
 /// What happens when a mount target is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MissingTarget {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MissingTarget<'d> {
     /// It is made, in a root of the container's own.
     Create,
+    /// The same, in this directory of the container's own, which its last name is in.
+    CreateIn(BorrowedFd<'d>),
     /// An error: the tree is the host's.
     Refuse,
 }
@@ -35,12 +37,20 @@ pub(super) fn open(
     root: BorrowedFd<'_>,
     mount: &MountPlan,
     shape: Shape,
-    missing: MissingTarget,
+    missing: MissingTarget<'_>,
 ) -> Result<Target, Errno> {
-    if mount.cover == Cover::Link {
-        return open_itself(root, mount, shape, missing);
-    }
     let path = mount.destination.as_path();
+    let makes = match (missing, path.file_name()) {
+        // Mostly it is missing: looking for it first would be two calls more.
+        (MissingTarget::CreateIn(parent), Some(name)) if mount.inode.is_none() => {
+            return Ok(Target { fd: beneath::create_one(parent, name, shape)?.into(), existed: false });
+        }
+        (MissingTarget::Create | MissingTarget::CreateIn(_), _) => true,
+        (MissingTarget::Refuse, _) => false,
+    };
+    if mount.cover == Cover::Link {
+        return open_itself(root, mount, shape, makes);
+    }
     // Without a link on the way the destination means what the plan has checked.
     let link = match beneath::open_without_links(root, path, OFlags::PATH) {
         Ok(fd) => {
@@ -48,19 +58,17 @@ pub(super) fn open(
             return Ok(Target { fd: fd.into(), existed: true });
         }
         Err(Errno::LOOP) if mount.no_links => return Err(Errno::LOOP),
-        Err(Errno::LOOP) if missing == MissingTarget::Create && is_kernel_view(mount) => {
-            return Err(Errno::LOOP);
-        }
+        Err(Errno::LOOP) if makes && is_kernel_view(mount) => return Err(Errno::LOOP),
         Err(Errno::LOOP) => true,
-        Err(Errno::NOENT) if missing == MissingTarget::Create => false,
+        Err(Errno::NOENT) if makes => false,
         Err(errno) => return Err(errno),
     };
     let opened = if link { beneath::open(root, path, OFlags::PATH) } else { Err(Errno::NOENT) };
-    let target = match (opened, missing) {
-        (Err(Errno::NOENT), MissingTarget::Create) => {
+    let target = match opened {
+        Err(Errno::NOENT) if makes => {
             Target { fd: beneath::create(root, path, shape)?.into(), existed: false }
         }
-        (opened, _) => Target { fd: opened?.into(), existed: true },
+        opened => Target { fd: opened?.into(), existed: true },
     };
     if link && fstatfs(target.fd.as_fd())?.f_type == PROC_SUPER_MAGIC {
         return Err(Errno::LOOP);
@@ -76,17 +84,12 @@ fn is_meant(fd: &OwnedFd, mount: &MountPlan) -> Result<(), Errno> {
 }
 
 /// The last name itself, also where it is a link.
-fn open_itself(
-    root: BorrowedFd<'_>,
-    mount: &MountPlan,
-    shape: Shape,
-    missing: MissingTarget,
-) -> Result<Target, Errno> {
+fn open_itself(root: BorrowedFd<'_>, mount: &MountPlan, shape: Shape, makes: bool) -> Result<Target, Errno> {
     let (parent, name) = beneath::open_parent(root, &mount.destination)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat2(&parent, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
         Ok(fd) => Ok(Target { fd: fd.into(), existed: true }),
-        Err(Errno::NOENT) if missing == MissingTarget::Create => {
+        Err(Errno::NOENT) if makes => {
             Ok(Target { fd: beneath::create_one(parent.as_fd(), name, shape)?.into(), existed: false })
         }
         Err(errno) => Err(errno),

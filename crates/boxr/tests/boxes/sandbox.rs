@@ -16,6 +16,7 @@ use boxr_testing::{Cmd, Need, Sandbox, Test, test};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(a_sandbox_writes_its_directory_and_nothing_else, USERNS),
+    test!(empty_directories_are_one_filesystem_and_are_kept_apart, USERNS),
     test!(home_is_empty_or_kept_without_its_secrets_or_another_directory, USERNS),
     test!(openings_show_and_hide_paths, USERNS),
     test!(the_environment_has_no_secrets_but_what_is_passed, USERNS),
@@ -70,6 +71,26 @@ fn a_sandbox_writes_its_directory_and_nothing_else(t: &Sandbox) {
     assert_eq!(out.errors().matches("Read-only file system").count(), 2, "{}", out.story());
     assert_eq!(std::fs::read_to_string(project.join("file")).unwrap(), "x\n");
     assert!(!Path::new("/tmp/y").exists());
+    t.assert_nothing_left();
+}
+
+fn empty_directories_are_one_filesystem_and_are_kept_apart(t: &Sandbox) {
+    let places = "/tmp /var/tmp /run ~";
+    let script = format!(
+        "stat -c %a {places} | xargs; stat -c %u {places} | uniq; stat -c %d {places} | uniq | wc -l; \
+         echo a >/tmp/a; ls -A /var/tmp /run | grep -w a; ls /tmp/.. | grep -xc usr; \
+         ln /tmp/a /var/tmp/b; mv /tmp/a /run/a && cat /run/a; ls -A /dev | xargs; stat -c %a /dev/shm"
+    );
+    let out = sandbox(t, &[], &script).run().ok();
+    let uid = rustix::process::getuid().as_raw();
+    let devices = "core fd full null ptmx pts random shm stderr stdin stdout tty urandom zero";
+    assert_eq!(
+        out.text(),
+        format!("1777 1777 755 700\n{uid}\n1\n1\na\n{devices}\n1777\n"),
+        "{}",
+        out.story()
+    );
+    out.blames("ross-device link");
     t.assert_nothing_left();
 }
 

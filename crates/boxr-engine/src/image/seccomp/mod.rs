@@ -8,6 +8,13 @@ use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSyscall};
 use self::profile::Place;
 use super::options::Seccomp;
 
+/// What makes profiles, hashed.
+pub(crate) const SOURCES: u64 = boxr_seccomp::hash_of(include_bytes!("mod.rs"))
+    .rotate_left(1)
+    .wrapping_add(boxr_seccomp::hash_of(include_bytes!("calls.rs")))
+    .rotate_left(1)
+    .wrapping_add(boxr_seccomp::hash_of(include_bytes!("profile.rs")));
+
 /// The profile of a container that has these capabilities, without `CAP_`.
 ///
 /// # Errors

@@ -20,6 +20,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
+use boxr_seccomp::Filter;
 use boxr_sys::exec::CVector;
 use boxr_sys::namespace::NamespaceKind;
 use oci_spec::runtime::{Linux, LinuxSeccomp, Process, Spec, State};
@@ -98,6 +99,8 @@ pub struct OciExtras {
     pub private_env: Vec<CString>,
     /// A directory that keeps compiled seccomp filters; `None` compiles each time.
     pub filter_cache: Option<PathBuf>,
+    /// The filter, compiled, where the specification has none.
+    pub filter: Option<Filter>,
     /// What a seccomp agent is told of the container ([`crate::told::state`]).
     pub told: State,
 }
@@ -162,7 +165,7 @@ impl Plan {
         let mut process = process::process_plan(process, &extras.stdio)?;
         tuning::of_container(&mut process.tuning, linux)?;
         add_private(&mut process, std::mem::take(&mut extras.oci.private_env));
-        process.seccomp = filter(linux.seccomp().as_ref(), &extras.oci)?;
+        process.seccomp = filter(linux.seccomp().as_ref(), &mut extras.oci)?;
         user::finish_user(&mut process, extras.keep_user, extras.keep_groups, idmap.as_ref())?;
         let needs_uts = |field: &str, value: &Option<String>| match value {
             Some(_) if !makes(NamespaceKind::Uts) && !joins(NamespaceKind::Uts) => {
@@ -229,7 +232,7 @@ impl Plan {
             tuning::affinity(&mut plan.tuning, affinity)?;
         }
         user::finish_user(&mut plan, extras.keep_user, extras.keep_groups, None)?;
-        plan.seccomp = filter(seccomp, &extras.oci)?;
+        plan.seccomp = filter(seccomp, &mut extras.oci)?;
         add_private(&mut plan, std::mem::take(&mut extras.oci.private_env));
         Ok(Self {
             new: Vec::new(),
@@ -296,8 +299,11 @@ fn add_private(process: &mut ProcessPlan, private: Vec<CString>) {
     process.env = CVector::new(env.chain(private).collect());
 }
 
-fn filter(profile: Option<&LinuxSeccomp>, oci: &OciExtras) -> Result<Option<SeccompPlan>, Error> {
-    profile.map(|profile| SeccompPlan::new(profile, oci.filter_cache.as_deref(), &oci.told)).transpose()
+fn filter(profile: Option<&LinuxSeccomp>, oci: &mut OciExtras) -> Result<Option<SeccompPlan>, Error> {
+    match profile {
+        Some(profile) => SeccompPlan::new(profile, oci.filter_cache.as_deref(), &oci.told).map(Some),
+        None => Ok(oci.filter.take().map(|filter| SeccompPlan { filter, agent: None })),
+    }
 }
 
 fn keyring_name(name: Option<String>) -> Result<Option<CString>, Error> {
@@ -308,6 +314,9 @@ fn keyring_name(name: Option<String>) -> Result<Option<CString>, Error> {
 /// A path of the container without `.` and `..`, which are resolved by their letters, and with `/`
 /// before it where it has none: other runtimes take such paths, and mean this by them.
 fn clean(path: &Path) -> PathBuf {
+    if super::is_plain(path) {
+        return path.to_owned();
+    }
     let mut clean = PathBuf::from("/");
     for part in path.components() {
         match part {

@@ -53,10 +53,11 @@ fn mount_plan(index: usize, mount: &Mount, surroundings: &Surroundings<'_>) -> R
         (false, false) => Cover::Hide,
     };
     let (attributes, propagation) = (parsed.attributes, parsed.propagation);
-    let (no_links, inode, shared) = (parsed.no_links, parsed.inode, parsed.shared);
+    let (no_links, inode) = (parsed.no_links, parsed.inode);
+    let (shared, pooled) = (parsed.shared, parsed.pooled);
     let source = source(&field, mount, parsed, surroundings)?;
     check_place(&field("destination"), &destination, &source)?;
-    Ok(MountPlan { destination, source, attributes, propagation, cover, no_links, inode, shared })
+    Ok(MountPlan { destination, source, attributes, propagation, cover, no_links, inode, shared, pooled })
 }
 
 fn source(
