@@ -78,6 +78,8 @@ impl Podman {
 /// `podman run --rm` on a network.
 pub fn run_with_network(podman: &Podman, image: &str, program: &str, network: &str) -> Command {
     let mut command = podman.command(&["run", "--rm", "--network", network]);
+    // One that is killed on its way leaves its cgroup, which the guard removes there.
+    command.arg(format!("--cgroup-parent=/{}", super::guard::cgroup()));
     command.args(["--ulimit", "nofile=1024:2048", "--ulimit", "nproc=1024:2048", image, program]);
     command
 }
