@@ -192,7 +192,15 @@ impl Child<'_> {
     /// before anybody else is in them.
     fn is_alone(&self) -> bool {
         let plan = self.plan;
-        plan.makes(NamespaceKind::User) && (plan.makes(NamespaceKind::Pid) || plan.nests())
+        let own_pids = plan.makes(NamespaceKind::Pid) || plan.nests();
+        plan.makes(NamespaceKind::User) && (own_pids || self.is_among_the_callers())
+    }
+
+    /// Among the host's processes, those with a right over an ordinary user's are the user's own: another container of
+    /// the same user is in a user namespace beside this one. pasta, who opens this one's, is not to be kept out.
+    fn is_among_the_callers(&self) -> bool {
+        let is_users = |map: &IdMap| map.writer != Writer::Boxr && map.uids.iter().all(|ids| ids.host != 0);
+        !self.plan.joins(NamespaceKind::Pid) && self.plan.idmap.as_ref().is_some_and(is_users)
     }
 
     /// A change to a subordinate id hides this process (prctl(2), `PR_SET_DUMPABLE`), also from an ordinary user's boxr and

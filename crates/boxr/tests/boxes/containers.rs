@@ -1,5 +1,6 @@
 //! Containers of images: from a registry to a running command, and to the end of it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use boxr_testing::images::{self, Image, Layer, Packing, Server};
@@ -326,11 +327,26 @@ fn a_name_can_be_taken_over(t: &Sandbox) {
     nothing_left(t);
 }
 
+/// The way to a pasta that comes to an ordinary user's container as late as on a busy machine: it opens the container's
+/// namespaces, and has to be able to whatever that has done meanwhile.
+fn late_pasta(t: &Sandbox) -> String {
+    let (dir, path) = (t.path("late"), std::env::var("PATH").unwrap());
+    if let Some(pasta) = Tool::Pasta.path() {
+        std::fs::create_dir(&dir).unwrap();
+        let script = format!("#!/bin/sh\nsleep 0.2\nexec {} \"$@\"\n", pasta.display());
+        std::fs::write(dir.join("pasta"), script).unwrap();
+        std::fs::set_permissions(dir.join("pasta"), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    format!("{}:{path}", dir.display())
+}
+
 fn namespaces_are_as_docker_has_them(t: &Sandbox) {
     let (_server, name) = offered(t, "{}");
+    let path = late_pasta(t);
     let own = |kind: &str, args: &[&str]| {
         let link = format!("/proc/self/ns/{kind}");
-        let inside = t.run(["-q", "--rm"]).args(args).args([&name, "readlink", &link]).run().ok().text();
+        let run = t.run(["-q", "--rm"]).args(args).args([&name, "readlink", &link]).env("PATH", &path);
+        let inside = run.run().ok().text();
         inside != Cmd::new("readlink").arg(&link).run().ok().text()
     };
     for kind in ["pid", "mnt", "uts", "ipc", "cgroup"] {

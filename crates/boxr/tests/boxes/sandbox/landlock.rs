@@ -118,7 +118,9 @@ fn attack_who_enters_it_has_its_rules(t: &Sandbox) {
     let out = t.boxr(["exec", "it", "sh", "-c", &script]).run();
     assert_eq!(out.text(), "made\n", "{}", out.story());
     assert!(out.errors().contains("Permission denied"), "{}", out.story());
-    t.boxr(["exec", "--privileged", "it", "sh", "-c", &script]).run().prints("made\n");
+    if rustix::process::geteuid().is_root() {
+        t.boxr(["exec", "--privileged", "it", "sh", "-c", &script]).run().prints("made\n");
+    }
     assert!(!outside.exists());
     running.write("end\n");
     running.finish().ok();
