@@ -217,9 +217,19 @@ fn uml() -> PathBuf {
     top().join(".ci/uml/run")
 }
 
-/// The integration tests that a kernel of its own tells something new about: limits, those of pods too, and what is
-/// mounted in which way, since that one is older than most.
-const IN_UML: &[&str] = &["limits::", "pods::images::", "rootfs::", "mounts::", "own_binary::", QUOTAS];
+/// The integration tests that a kernel of its own tells something new about: limits, those of pods too, what is
+/// mounted in which way and how calls are watched, since that one is older than most.
+const IN_UML: &[&str] = &[
+    "limits::",
+    "pods::images::",
+    "rootfs::",
+    "mounts::",
+    "own_binary::",
+    "sandbox::refusals::",
+    "sandbox::explain",
+    "records::",
+    QUOTAS,
+];
 /// Most kernels of virtual machines have no quotas.
 const QUOTAS: &str = "quotas::";
 const FOR_QUOTAS: [&str; 6] = ["-k", "overlay", "-k", "quota_v2", "-k", "loop"];

@@ -10,7 +10,7 @@ use boxr_sys::passing;
 use boxr_sys::pidfd;
 use boxr_sys::seccomp_listener::{Answer, receive, respond, take_turns};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
 };
@@ -162,10 +162,15 @@ impl Work {
             Ok(()) | Err(Errno::INVAL | Errno::NOTTY) => {}
             Err(errno) => return Err(errno),
         }
+        // Before Linux 6.11 the wait for a call goes on when nobody is left who could make one: only poll(2) tells.
+        let looks_first = crate::image::seccomp::kernel() < (6, 11);
         loop {
+            if looks_first && has_ended(listener, Look::UntilSomethingIs)? {
+                return Ok(true);
+            }
             let call = match receive(listener.as_fd()) {
                 Ok(call) => call,
-                Err(Errno::NOENT) if has_ended(listener)? => return Ok(true),
+                Err(Errno::NOENT) if has_ended(listener, Look::Now)? => return Ok(true),
                 // A call that was given up meanwhile.
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno),
@@ -205,12 +210,22 @@ impl Work {
     }
 }
 
-fn has_ended(listener: &OwnedFd) -> Result<bool, Errno> {
+/// How long is looked.
+enum Look {
+    Now,
+    UntilSomethingIs,
+}
+
+/// Whether nobody has the filter any more.
+fn has_ended(listener: &OwnedFd, look: Look) -> Result<bool, Errno> {
     let mut fds = [PollFd::new(listener, PollFlags::IN)];
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    match poll(&mut fds, Some(&now)) {
-        Ok(_) => Ok(fds[0].revents().contains(PollFlags::HUP)),
-        Err(Errno::INTR) => Ok(false),
-        Err(errno) => Err(errno),
-    }
+    let most = match look {
+        Look::Now => Some(&now),
+        Look::UntilSomethingIs => None,
+    };
+    retry_on_intr(|| poll(&mut fds, most))?;
+    let told = fds[0].revents();
+    // A call that waits comes first.
+    Ok(told.contains(PollFlags::HUP) && !told.contains(PollFlags::IN))
 }

@@ -191,10 +191,12 @@ impl Refusals {
     }
 }
 
-/// Whether the host has it for boxr's caller: then it is the sandbox that does not show it.
+/// Whether the host has it for boxr's caller: then it is the sandbox that does not show it. /proc is the sandbox's own,
+/// and what `self` is there (/proc/mounts, /etc/mtab) is not seen from here.
 fn can_be_read(path: &Path) -> bool {
     use rustix::fs::{Access, access};
     [Access::READ_OK, Access::EXEC_OK].into_iter().any(|how| access(path, how).is_ok())
+        && !path.canonicalize().is_ok_and(|path| path.starts_with("/proc"))
 }
 
 fn count<K: Ord>(counts: &mut Counts<K>, key: K) {

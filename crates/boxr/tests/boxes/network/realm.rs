@@ -21,20 +21,20 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// A user on a host of his own.
-struct User<'t> {
-    t: &'t Sandbox,
-    lab: Lab,
-    home: PathBuf,
+pub(super) struct User<'t> {
+    pub t: &'t Sandbox,
+    pub lab: Lab,
+    pub home: PathBuf,
 }
 
 impl<'t> User<'t> {
     #[track_caller]
-    fn on(t: &'t Sandbox, lab: Lab) -> Self {
+    pub fn on(t: &'t Sandbox, lab: Lab) -> Self {
         let home = lab.home(t);
         Self { t, lab, home }
     }
 
-    fn boxr(&self, args: &[&str]) -> Cmd {
+    pub fn boxr(&self, args: &[&str]) -> Cmd {
         self.lab.boxr_as_user(self.t, &self.home, args)
     }
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use boxr_testing::lab::{Lab, USER};
 use boxr_testing::processes::descendants;
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::getppid;
 
+use super::realm::User;
 use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
 use super::{NET, ROOT};
 use crate::crash::{Walk, steps_in, strace_in};
@@ -25,27 +25,17 @@ const STRACE: Need = Need::Tool(Tool::Strace);
 /// So many calls of a walk are taken at most; `BOXR_WALK=all` takes all.
 const MOST: usize = 40;
 
-struct User<'t> {
-    t: &'t Sandbox,
-    lab: Lab,
-    home: PathBuf,
+/// A user whose programs strace(1) follows.
+#[track_caller]
+fn traced(t: &Sandbox) -> User<'_> {
+    let user = User::on(t, Lab::for_users());
+    // It writes this as the user.
+    std::fs::write(t.path("trace"), "").unwrap();
+    std::fs::set_permissions(t.path("trace"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    user
 }
 
-impl<'t> User<'t> {
-    #[track_caller]
-    fn new(t: &'t Sandbox) -> Self {
-        let lab = Lab::for_users();
-        let home = lab.home(t);
-        // strace(1) writes it as the user.
-        std::fs::write(t.path("trace"), "").unwrap();
-        std::fs::set_permissions(t.path("trace"), std::fs::Permissions::from_mode(0o666)).unwrap();
-        Self { t, lab, home }
-    }
-
-    fn boxr(&self, args: &[&str]) -> Cmd {
-        self.lab.boxr_as_user(self.t, &self.home, args)
-    }
-
+impl User<'_> {
     /// Starts another program as the user.
     fn start(&self, program: &str) -> Cmd {
         let user = USER.to_string();
@@ -80,14 +70,14 @@ impl<'t> User<'t> {
     }
 
     #[track_caller]
-    fn end(self) {
+    fn end_with_nothing_left(self) {
         self.clean_up();
         self.lab.end(self.t);
     }
 }
 
 fn boxr_killed_at_calls_of_a_users_start_leaves_no_realm(t: &Sandbox) {
-    let user = User::new(t);
+    let user = traced(t);
     let words = user.words(&[
         "run",
         "-d",
@@ -105,11 +95,11 @@ fn boxr_killed_at_calls_of_a_users_start_leaves_no_realm(t: &Sandbox) {
     let most = if std::env::var_os("BOXR_WALK").is_some() { usize::MAX } else { MOST };
     let start = |program: &str| user.start(program);
     Walk { t, start: &start, most }.of(&words, || user.make_network(&[]), || user.clean_up());
-    user.end();
+    user.end_with_nothing_left();
 }
 
 fn a_keeper_killed_at_each_of_its_calls_leaves_no_realm(t: &Sandbox) {
-    let user = User::new(t);
+    let user = traced(t);
     let words = user.words(&["run", "--network", "shop", "--", "true"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let start = |program: &str| user.start(program);
@@ -131,11 +121,11 @@ fn a_keeper_killed_at_each_of_its_calls_leaves_no_realm(t: &Sandbox) {
         eprintln!("killed at {name} {count}");
         user.clean_up();
     }
-    user.end();
+    user.end_with_nothing_left();
 }
 
 fn a_keeper_that_is_killed_before_its_helper_starts_is_replaced(t: &Sandbox) {
-    let user = User::new(t);
+    let user = traced(t);
     user.make_network(&[]);
     // Beside the user's files: it notes that it was there.
     let bin = user.home.join("bin");
@@ -150,5 +140,5 @@ fn a_keeper_that_is_killed_before_its_helper_starts_is_replaced(t: &Sandbox) {
     user.boxr(&run).env("PATH", &path).run().ok();
     assert!(user.home.join("once").exists());
     user.boxr(&["exec", "it", "cat", "/proc/net/route"]).run().ok().shows("eth0");
-    user.end();
+    user.end_with_nothing_left();
 }

@@ -74,7 +74,8 @@ fn what_fails_for_another_reason_is_not_told(t: &Sandbox) {
     let [shared, _] = places(t);
     let script = format!(
         "touch {shared}/closed/x; rm {shared}/none; cat {shared}/none; mkdir {shared}; rmdir .git; cat </dev/null >/proc/version; \
-         bash -c ': </dev/tcp/127.0.0.1/1'; ls {shared}/closed; touch {shared}/none/x; echo x >/dev/full; true"
+         bash -c ': </dev/tcp/127.0.0.1/1'; ls {shared}/closed; touch {shared}/none/x; echo x >/dev/full; \
+         cat /proc/mounts /proc/self/status /proc/thread-self/status /etc/mtab >/dev/null; true"
     );
     let out = sandbox(t, &["--explain-refusals", "--allow", &format!("{shared}:ro")], &script).run().ok();
     assert!(told(&out).is_empty(), "{}", out.story());
