@@ -16,8 +16,9 @@ use crate::options::LogLimits;
 const PIECE: usize = 4096;
 /// Entries are written together up to this size.
 const BATCH: usize = 8192;
-/// The same where much comes at once: fewer calls, and larger pieces in the page cache.
-const LARGE_BATCH: usize = 256 * 1024;
+/// The same where much comes at once: fewer calls, and larger pieces in the page cache. What a pipe holds at most, with a
+/// header for each of its lines.
+const LARGE_BATCH: usize = 512 * 1024;
 /// More than this at once is much.
 const MUCH: usize = 16 * 1024;
 /// Space on the disk that is taken at once for much: a file system asks for it block by block otherwise, at
