@@ -324,7 +324,10 @@ impl Networks {
     }
 
     /// Ends the realm when no container is left in it.
-    pub(crate) fn end_deserted_realm(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// A process of it cannot be ended, or a file not be removed.
+    pub fn end_deserted_realm(&self) -> Result<(), Error> {
         if !self.realm_dir().exists() {
             return Ok(());
         }

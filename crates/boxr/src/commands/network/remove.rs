@@ -48,6 +48,8 @@ pub fn prune(invocation: Invocation) -> Result<u8, Report> {
         }
     }
     networks.sweep().map_err(failed)?;
+    // Left by whoever was killed when its record was gone and this was not.
+    networks.end_deserted_realm().map_err(failed)?;
     let wanted = wanted(&store)?;
     let mut removed = Vec::new();
     let all = networks.list().map_err(failed)?;

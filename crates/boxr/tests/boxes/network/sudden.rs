@@ -18,6 +18,7 @@ use crate::crash::{Walk, steps_in, strace_in};
 pub const TESTS: &[Test] = &[
     test!(boxr_killed_at_calls_of_a_users_start_leaves_no_realm, ROOT, NET, PASTA, SETPRIV, STRACE; deadline 600),
     test!(a_keeper_killed_at_each_of_its_calls_leaves_no_realm, ROOT, NET, SETPRIV, STRACE; deadline 600),
+    test!(a_realm_that_no_record_is_in_is_pruned, ROOT, NET, SETPRIV),
     test!(a_keeper_that_is_killed_before_its_helper_starts_is_replaced, ROOT, NET, PASTA, SETPRIV),
 ];
 
@@ -55,7 +56,7 @@ impl User<'_> {
     fn clean_up(&self) {
         self.boxr(&["ps", "-a"]).run().ok();
         self.boxr(&["rm", "--force", "--all"]).run().ok();
-        // Every command about networks looks after them; this one sweeps up what killed writers have left as well.
+        // It sweeps up what whoever was killed has left.
         self.boxr(&["network", "prune", "-f"]).run().ok();
         assert_nothing_left(&self.home);
         assert!(!self.home.join("state/network/realm").exists());
@@ -121,6 +122,20 @@ fn a_keeper_killed_at_each_of_its_calls_leaves_no_realm(t: &Sandbox) {
         eprintln!("killed at {name} {count}");
         user.clean_up();
     }
+    user.end_with_nothing_left();
+}
+
+fn a_realm_that_no_record_is_in_is_pruned(t: &Sandbox) {
+    let user = traced(t);
+    user.make_network(&["--internal"]);
+    user.boxr(&["run", "-d", "--network", "shop", "--", "sleep", "1000"]).run().ok();
+    // As whoever is killed in between leaves it.
+    let records = std::fs::read_dir(user.home.join("state/network/boxes")).unwrap();
+    let records: Vec<_> = records.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(records.len(), 1);
+    records.iter().for_each(|record| std::fs::remove_file(record).unwrap());
+    user.boxr(&["rm", "--force", "--all"]).run().ok();
+    assert!(user.home.join("state/network/realm").exists());
     user.end_with_nothing_left();
 }
 
