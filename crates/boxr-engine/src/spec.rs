@@ -353,10 +353,13 @@ fn spec_mapping(e: &idmap::Extent) -> Option<LinuxIdMapping> {
 
 /// The mounts of a container with a root of its own, and those that were asked for, which
 /// replace one at the same place. On the host's tree only /proc is needed, so that it agrees with
-/// the pid namespace.
+/// the pid namespace, and what was asked for comes in the order given, as with bwrap.
 fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
-    let asked: Vec<Mount> =
+    let mut asked: Vec<Mount> =
         options.mounts.iter().map(|option| asked_mount(option, options, situation.volumes)).collect();
+    if options.root.is_own() {
+        by_depth(&mut asked);
+    }
     let covered = |path: &Path| options.mounts.iter().any(|mount| mount.destination == path);
     let mut all: Vec<Mount> = match options.root {
         Root::Host => host_tree_mounts(options, situation),
@@ -365,6 +368,12 @@ fn mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {
     all.retain(|mount| !covered(mount.destination()));
     all.extend(asked);
     all
+}
+
+/// What lies deeper comes later, so that nothing covers it, as in containers of docker and podman. What is as deep stays
+/// in its order.
+pub(crate) fn by_depth(mounts: &mut [Mount]) {
+    mounts.sort_by_key(|mount| mount.destination().components().count());
 }
 
 fn host_tree_mounts(options: &BoxOptions, situation: &Situation<'_>) -> Vec<Mount> {

@@ -73,7 +73,7 @@ pub(crate) fn those_of(mut found: Vec<MountedImage>, mounts: &[MountOption]) -> 
 }
 
 /// Whether the box may write in the image.
-fn is_writable(option: &MountOption) -> bool {
+pub(super) fn is_writable(option: &MountOption) -> bool {
     option.options.iter().any(|word| word == "rw")
 }
 

@@ -7,12 +7,12 @@ use oci_spec::runtime::{LinuxResources, LinuxSeccomp, Mount, Process, Spec};
 
 use super::naming::{self, Who};
 use super::options::ContainerOptions;
-use super::{ImageError, accounts, devices, seccomp};
+use super::{ImageError, accounts, devices, mounted, seccomp};
 use crate::cdi;
 use crate::notify::{self, SdNotify};
-use crate::options::BoxOptions;
+use crate::options::{BoxOptions, MountOption};
 use crate::prepare::Manner;
-use crate::spec::{Situation, mount};
+use crate::spec::{Situation, by_depth, mount};
 
 /// Completes the specification of a container.
 ///
@@ -120,7 +120,7 @@ fn mounts(
             false => adapt(one, container),
         }
     }
-    let mut own = vec![cgroups(container)];
+    let mut own = Vec::new();
     if let Some(files) = &manner.files {
         let hostname = spec.hostname().clone().or(manner.around.hostname.clone()).unwrap_or_else(host_name);
         let who = Who {
@@ -130,9 +130,9 @@ fn mounts(
         };
         let mut bound = naming::write(&files.data, &container.naming, who, &manner.around)?;
         let of_chroots = chroots(&container.chroot_dirs, &bound);
-        if let (false, Some(image), Some(user)) =
-            (container.accounts.is_empty(), options.root.image(), &options.user)
-        {
+        // Who mounts another /etc has its own users.
+        let adds_accounts = !container.accounts.is_empty() && !asked(Path::new("/etc"));
+        if let (true, Some(image), Some(user)) = (adds_accounts, options.root.image(), &options.user) {
             let stack = super::rootfs::stack(image, files)?;
             let read = |file: &str| stack.read(file, super::users::LONGEST);
             let home = options.workdir.as_deref().unwrap_or(Path::new("/"));
@@ -145,12 +145,31 @@ fn mounts(
         }));
     }
     own.extend(notify_socket(spec, options.sdnotify));
-    own.retain(|one| !asked(one.destination()));
-    // What was asked for comes last, and may lie below what the container has anyway.
+    own.retain(|one| !asked(one.destination()) && has_place(one.destination(), &options.mounts));
+    // What was asked for comes after what a container has anyway, and boxr's files are seen in a directory of it, as
+    // docker's are.
     let first_asked = all.iter().position(|one| asked(one.destination())).unwrap_or(all.len());
-    all.splice(first_asked..first_asked, own);
+    let mut last = all.split_off(first_asked);
+    last.splice(0..0, own);
+    by_depth(&mut last);
+    all.extend([cgroups(container)].into_iter().filter(|one| !asked(one.destination())));
+    all.extend(last);
     spec.set_mounts(Some(all));
     Ok(())
+}
+
+/// Whether a file of boxr's can be bound at `target`: a directory that was asked for and cannot be written has it, or
+/// shows what is in it and nothing else.
+fn has_place(target: &Path, asked: &[MountOption]) -> bool {
+    let around = asked.iter().filter(|mount| target.starts_with(&mount.destination));
+    let Some(nearest) = around.max_by_key(|mount| mount.destination.components().count()) else {
+        return true;
+    };
+    let is_read_only = nearest.options.iter().any(|word| word == "ro")
+        || (nearest.kind == mounted::KIND && !mounted::is_writable(nearest));
+    let below = target.strip_prefix(&nearest.destination).unwrap_or(target);
+    let is_there = |source| Path::new(source).join(below).exists();
+    !is_read_only || (nearest.kind == "bind" && nearest.source.as_deref().is_some_and(is_there))
 }
 
 /// The socket of the caller's by which a container says that it is ready.

@@ -13,6 +13,8 @@ pub const TESTS: &[Test] = &[
     test!(mount_knows_binds_and_tmpfs, BUSYBOX),
     test!(tmpfs_has_a_size_and_safe_options, BUSYBOX),
     test!(mounts_come_in_their_order, BUSYBOX),
+    test!(what_lies_deeper_in_a_root_is_mounted_later, BUSYBOX),
+    test!(mounts_over_the_hosts_tree_come_as_given),
     test!(mounts_without_a_rootfs),
     test!(mounts_of_a_box_do_not_reach_the_host, Need::Root),
     test!(slave_mounts_reach_the_box, Need::Root),
@@ -114,6 +116,28 @@ fn mounts_come_in_their_order(t: &Sandbox) {
     let out =
         t.run(["--rootfs", &root, "--tmpfs", "/outer", "-v", &inner, "--", "cat", "/outer/inner/file"]).run();
     out.ok().prints("from the host");
+}
+
+fn what_lies_deeper_in_a_root_is_mounted_later(t: &Sandbox) {
+    let (root, shared) = (t.rootfs("root"), shared(t));
+    let inner = format!("{shared}:/outer/inner");
+    for outer in [["--tmpfs", "/outer"], ["--mount", "type=volume,src=vol,dst=/outer"]] {
+        let flags = ["--rootfs", &root, "-v", &inner];
+        let out = t.run(flags).args(outer).args(["--", "cat", "/outer/inner/file"]).run();
+        out.ok().prints("from the host");
+    }
+    t.boxr(["volume", "rm", "vol"]).run().ok();
+}
+
+/// The caller says in which order they cover each other.
+fn mounts_over_the_hosts_tree_come_as_given(t: &Sandbox) {
+    let shared = shared(t);
+    std::fs::create_dir_all(t.path("outer/inner")).unwrap();
+    let (outer, inner) = (t.path("outer"), t.path("outer/inner"));
+    let volume = format!("{shared}:{}", inner.display());
+    let mount = ["--tmpfs".to_owned(), outer.display().to_string()];
+    let look = format!("ls {}", outer.display());
+    t.run(["-v", &volume]).args(&mount).args(["--", "sh", "-c", &look]).run().ok().prints("");
 }
 
 fn mounts_without_a_rootfs(t: &Sandbox) {

@@ -16,6 +16,8 @@ pub const TESTS: &[Test] = &[
     test!(what_cannot_be_a_volume_is_said),
     test!(images_fill_volumes, Need::Tool(Tool::Busybox), OVERLAY),
     test!(images_declare_volumes, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(mounts_below_what_an_image_declares_are_seen, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(files_of_names_are_seen_in_a_bound_etc, Need::Tool(Tool::Busybox), OVERLAY),
     test!(no_device_is_of_use_in_a_volume, Need::Tool(Tool::Busybox), OVERLAY, Need::Root),
     test!(owners_in_volumes_are_the_containers, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
     test!(a_part_of_a_volume_is_mounted),
@@ -222,6 +224,33 @@ fn images_declare_volumes(t: &Sandbox) {
     t.boxr(["rm", "-v", "one", "two"]).run().ok();
     assert_eq!(names(t), ["mine"]);
     clean(t);
+}
+
+fn mounts_below_what_an_image_declares_are_seen(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"],"Volumes":{"/a":{}}}"#);
+    for (dir, text) in [("deep", "deep"), ("top", "top")] {
+        std::fs::create_dir(t.path(dir)).unwrap();
+        t.file(&format!("{dir}/of"), text);
+    }
+    let (deep, top) = (format!("{}:/a/b", t.path("deep").display()), t.path("top"));
+    t.run(["-q", "--rm", "-v", &deep, &name, "cat", "/a/b/of"]).run().ok().prints("deep");
+    let words = ["--rm", "-v", &deep, "-v", &format!("{}:/a", top.display()), &name];
+    t.run(words.iter().chain(&["cat", "/a/of", "/a/b/of"])).run().ok().prints("topdeep");
+    clean(t);
+}
+
+fn files_of_names_are_seen_in_a_bound_etc(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    std::fs::create_dir(t.path("own")).unwrap();
+    t.file("own/passwd", "me:x:0:0:mine:/:/bin/sh\n");
+    let etc = format!("{}:/etc", t.path("own").display());
+    let script = "cat /etc/hosts 2>/dev/null | grep -c '1.2.3.4.*there'; cat /etc/passwd";
+    let words = ["-q", "--rm", "--add-host", "there:1.2.3.4"];
+    let run = |etc: &str| t.run(words.iter().chain(&["-v", etc, &name, "sh", "-c", script])).run();
+    // Nothing can be bound where there is no file, and what was asked for is seen as it is.
+    run(&format!("{etc}:ro")).ok().prints("0\nme:x:0:0:mine:/:/bin/sh\n");
+    run(&etc).ok().prints("1\nme:x:0:0:mine:/:/bin/sh\n");
+    run(&format!("{etc}:ro")).ok().prints("1\nme:x:0:0:mine:/:/bin/sh\n");
 }
 
 fn owners_in_volumes_are_the_containers(t: &Sandbox) {

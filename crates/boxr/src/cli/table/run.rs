@@ -268,7 +268,8 @@ pub static SETTINGS: &[Flag] = &[
         .doc(
             "A SRC without a slash is a volume, made if it is not there; DST alone is a new one without a name. A \
             volume that is empty gets what the image has at DST, unless nocopy is said. OPTS, with commas: ro, rw, rbind, \
-            bind, nosuid, nodev, noexec, private, rprivate, shared, rshared, slave, rslave, nocopy.",
+            bind, nosuid, nodev, noexec, private, rprivate, shared, rshared, slave, rslave, nocopy. In a container what \
+            lies deeper is mounted later, in any order of flags; in a box of this host's files mounts come in the order given.",
         ),
     Flag::value("mount", "type=T,src=S,dst=D,...", "Mount something into the box").group(FILES).repeat().doc(
         "Types: bind, volume, image, tmpfs, proc, sysfs, mqueue, devpts, cgroup. Keys: type, src \
