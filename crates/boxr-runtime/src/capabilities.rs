@@ -89,6 +89,11 @@ impl Capabilities {
         })
     }
 
+    /// From the bits that /proc/PID/status has in hexadecimal.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The capability with this name, with or without `CAP_`, in any case.
     pub fn named(name: &str) -> Option<Self> {
         let upper = name.to_ascii_uppercase();

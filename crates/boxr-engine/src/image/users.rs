@@ -33,14 +33,15 @@ pub enum UserError {
     },
 }
 
-pub(super) const PASSWD: &str = "/etc/passwd";
-pub(super) const GROUP: &str = "/etc/group";
+pub(crate) const PASSWD: &str = "/etc/passwd";
+pub(crate) const GROUP: &str = "/etc/group";
 
 /// Reads a file of the container's; `None` when it has none.
 pub(crate) type Read<'a> = dyn Fn(&str) -> Result<Option<Vec<u8>>, rustix::io::Errno> + 'a;
 
 /// The lines of a file, as fields.
-pub(super) struct Table(Vec<Vec<String>>);
+#[derive(Debug)]
+pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {
     fn read(read: &Read<'_>, file: &'static str) -> Result<Self, UserError> {
@@ -63,6 +64,12 @@ impl Table {
     /// Whether a user or group has this number.
     pub fn has_number(&self, id: u32) -> bool {
         self.0.iter().any(|fields| number(fields, 2) == Some(id))
+    }
+
+    /// The first name of this number; the number where it has none.
+    pub fn name(&self, id: u32) -> String {
+        let line = self.0.iter().find(|fields| number(fields, 2) == Some(id));
+        line.and_then(|fields| fields.first().cloned()).unwrap_or_else(|| id.to_string())
     }
 
     /// The line of the user or group `word`: one whose name it is, or else whose number.

@@ -6,6 +6,7 @@ mod create;
 pub mod debug;
 mod exec;
 mod freeze;
+pub mod inside;
 pub mod members;
 pub mod prune;
 pub mod remove;

@@ -35,6 +35,29 @@ pub fn human_duration(nanoseconds: i64) -> String {
     }
 }
 
+/// A duration as Go prints them: `1h2m3.5s`, `938.5ms`, `0s`.
+pub fn go_duration(nanoseconds: u64) -> String {
+    let fraction = |amount: u64, unit: u64, name: &str| {
+        let digits = unit.ilog10() as usize;
+        let text = format!("{}.{:0digits$}", amount / unit, amount % unit);
+        format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
+    };
+    let second = SECOND.unsigned_abs();
+    match nanoseconds {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanoseconds}ns"),
+        1_000..1_000_000 => fraction(nanoseconds, 1_000, "µs"),
+        _ if nanoseconds < second => fraction(nanoseconds, 1_000_000, "ms"),
+        _ if nanoseconds < 60 * second => fraction(nanoseconds, second, "s"),
+        _ => {
+            let minutes = nanoseconds / second / 60;
+            let rest = fraction(nanoseconds % (60 * second), second, "s");
+            let hours = if minutes < 60 { String::new() } else { format!("{}h", minutes / 60) };
+            format!("{hours}{}m{rest}", minutes % 60)
+        }
+    }
+}
+
 /// A calendar time in UTC.
 struct Calendar {
     year: i64,
@@ -192,6 +215,22 @@ fn split_offset(time: &str) -> Option<(&str, i64)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn durations_in_gos_words() {
+        for (nanoseconds, expected) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5µs"),
+            (938_546_323, "938.546323ms"),
+            (20_386_825_206, "20.386825206s"),
+            (60_000_000_000, "1m0s"),
+            (3_732_050_000_000, "1h2m12.05s"),
+            (90_000_500_000_000, "25h0m0.5s"),
+        ] {
+            assert_eq!(go_duration(nanoseconds), expected);
+        }
+    }
 
     #[test]
     fn durations_in_dockers_words() {

@@ -95,13 +95,29 @@ fn members_share_a_network_a_name_and_ipc(t: &Sandbox) {
         .ok()
         .prints(&format!("two {0} web\none {0} web\n", &id[..12]));
     t.boxr(["ps", "--pod"]).run().ok().shows("PODNAME");
-    t.boxr(["pod", "top", "web"]).run().ok().shows("sleep 1000");
+    its_processes_are_listed_as_podman_does(t);
     let stats = |format| t.boxr(["pod", "stats", "--no-stream", "--format", format, "web"]).run().ok();
     stats("{{.Pod}} {{.Name}}").prints(&format!("{0} one\n{0} two\n", &id[..12]));
     let all: serde_json::Value = serde_json::from_str(&stats("json").text()).unwrap();
     let names: Vec<_> = all.as_array().unwrap().iter().map(|member| member["Name"].as_str()).collect();
     assert_eq!(names, [Some("one"), Some("two")]);
     remove(t, "web");
+}
+
+fn its_processes_are_listed_as_podman_does(t: &Sandbox) {
+    let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<_> = t.boxr(["pod", "top", "web"]).run().ok().lines().iter().map(words).collect();
+    assert_eq!(lines[0], ["USER", "PID", "PPID", "%CPU", "ELAPSED", "TTY", "TIME", "COMMAND"]);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for line in &lines[1..] {
+        assert_eq!([&line[..3], &line[7..]].concat(), ["root", "1", "0", "sleep", "1000"], "{line:?}");
+    }
+    let first = t.boxr(["inspect", "-f", "{{.State.Pid}}", "one"]).run().ok().word();
+    let seen = t.boxr(["pod", "top", "web", "pid", "hpid,comm"]).run().ok();
+    seen.shows(&format!("1         {first}"));
+    t.boxr(["top", "one", "pid", "hpid"]).run().ok().shows(&format!("1         {first}"));
+    t.boxr(["pod", "top", "web", "-o", "pid"]).run().ok().shows(&first);
+    t.boxr(["pod", "top", "web", "pdi"]).run().exits(1).blames("unknown column pdi").blames("capeff");
 }
 
 fn a_pod_is_what_its_members_are(t: &Sandbox) {

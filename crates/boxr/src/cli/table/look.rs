@@ -98,11 +98,17 @@ pub(super) static LOGS: Command = Command {
 
 pub(super) static TOP: Command = Command {
     usage: &["top [FLAGS] CONTAINER [PS-OPTION...]"],
-    about: &["Lists the processes of a box, with pids of the host. Options of ps(1) choose the columns."],
+    about: &[
+        "Lists the processes of a box, with pids of the host. Options of ps(1) choose the columns; plain words choose \
+            podman's, which show processes as the container has them (`hpid`, `huser`… as the host has).",
+    ],
     args: &[ONE, Arg::any("PS-OPTION", Complete::Nothing)],
     flags: &[&[LATEST]],
     order: FlagOrder::BeforeArguments,
-    examples: &[Example { line: "boxr top web -o pid,rss,args", what: "columns of your choice" }],
+    examples: &[
+        Example { line: "boxr top web -o pid,rss,args", what: "columns of your choice" },
+        Example { line: "boxr top web user pid hpid capeff seccomp", what: "as the container has it" },
+    ],
     ..Command::new("top", Section::Look, "List the processes of a box", commands::top::run)
 };
 

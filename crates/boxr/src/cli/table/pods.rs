@@ -212,7 +212,10 @@ static PRUNE: Command = Command {
 
 static TOP: Command = Command {
     usage: &["pod top POD [PS-OPTION...]"],
-    about: &["Lists the processes of all members, with pids of the host."],
+    about: &[
+        "Lists the processes of all members as their containers have them. Words choose the columns, as podman's \
+            (`pid hpid user capeff seccomp`…); options of ps(1) show them as the host has them.",
+    ],
     args: &[Arg::one("POD", Complete::Nothing), Arg::any("PS-OPTION", Complete::Nothing)],
     order: FlagOrder::BeforeArguments,
     ..Command::new("pod top", Section::Look, "List the processes of a pod", pod::top)

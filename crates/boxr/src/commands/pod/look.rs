@@ -1,11 +1,11 @@
 //! `boxr pod top` and `boxr pod stats`
 
-use boxr_engine::lifecycle::top as processes;
 use boxr_engine::pod::View;
 
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::commands::{stats as figures, top as columns};
+use crate::commands::stats as figures;
+use crate::commands::top::{Columns, Style};
 use crate::format::listing::Listing;
 use crate::report::{Report, write_stdout};
 
@@ -14,16 +14,16 @@ use crate::report::{Report, write_stdout};
 /// # Errors
 /// An unknown column; no such pod, or one in which nothing runs.
 pub fn top(invocation: Invocation) -> Result<u8, Report> {
+    let columns = Columns::choose(&invocation, Style::Podman)?;
     let store = boxes::open_store(&invocation.globals)?;
     let view = super::view(&store, super::find(&store, invocation.first())?)?;
-    let found: Vec<_> = view.boxes().flat_map(processes::processes).collect();
-    if found.is_empty() {
+    if columns.show(view.boxes())? == 0 {
         let name = &view.record.name;
         return Err(Report::new(format!("nothing runs in pod {name}"))
             .suggest(format!("boxr pod start {name}"))
             .status(125));
     }
-    columns::show(invocation.positionals().get(1..).unwrap_or_default(), &found)
+    Ok(0)
 }
 
 const STANDARD: &str =

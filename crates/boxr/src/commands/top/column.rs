@@ -121,11 +121,12 @@ pub(super) struct Facts {
     /// Bytes of memory of the host.
     memory: u64,
     users: BTreeMap<u32, String>,
+    groups: BTreeMap<u32, String>,
 }
 
 impl Facts {
-    /// Reads /proc/uptime, /proc/meminfo and /etc/passwd; what cannot be read stays empty. The
-    /// password file is read as it is: name services would need dynamic linking.
+    /// Reads /proc/uptime, /proc/meminfo and /etc/passwd and /etc/group; what cannot be read stays empty. The
+    /// files are read as they are: name services would need dynamic linking.
     pub(super) fn look() -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let uptime = text("/proc/uptime");
@@ -137,8 +138,14 @@ impl Facts {
             uptime: uptime.split_ascii_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0.0),
             ticks: ticks_per_second().max(1),
             memory: total.unwrap_or(0).saturating_mul(1024),
-            users: users(&text("/etc/passwd")),
+            users: names(&text("/etc/passwd")),
+            groups: names(&text("/etc/group")),
         }
+    }
+
+    /// The host's name of a group.
+    pub(super) fn group(&self, gid: u32) -> String {
+        self.groups.get(&gid).cloned().unwrap_or_else(|| gid.to_string())
     }
 
     fn user(&self, uid: u32) -> String {
@@ -159,14 +166,32 @@ impl Facts {
         self.elapsed(process) as u64
     }
 
-    fn started(&self, process: &Process) -> i64 {
+    /// Since its start, to the hundredth of a second that /proc knows.
+    pub(super) fn elapsed_nanoseconds(&self, process: &Process) -> u64 {
+        let hundredths = (self.elapsed(process) * 100.0).round();
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and far from the end"
+        )]
+        let hundredths = hundredths as u64;
+        hundredths * 10_000_000
+    }
+
+    /// What it has had of the processors, to the clock tick.
+    pub(super) fn cpu_nanoseconds(&self, process: &Process) -> u64 {
+        process.cpu_ticks.saturating_mul(SECOND.unsigned_abs() / self.ticks)
+    }
+
+    /// Nanoseconds since 1970 UTC.
+    pub(super) fn started(&self, process: &Process) -> i64 {
         let seconds = i64::try_from(self.elapsed_seconds(process)).unwrap_or(0);
         self.now.saturating_sub(seconds.saturating_mul(SECOND))
     }
 
     /// Over its whole life, as ps(1) has it.
     #[allow(clippy::cast_precision_loss, reason = "shares are shown with one place")]
-    fn cpu_percent(&self, process: &Process) -> f64 {
+    pub(super) fn cpu_percent(&self, process: &Process) -> f64 {
         let elapsed = self.elapsed(process);
         if elapsed <= 0.0 {
             return 0.0;
@@ -180,16 +205,16 @@ impl Facts {
     }
 }
 
-/// passwd(5): `NAME:PASSWORD:UID:…`; the first name of an id counts.
-fn users(text: &str) -> BTreeMap<u32, String> {
-    let mut users = BTreeMap::new();
+/// passwd(5) and group(5): `NAME:PASSWORD:ID…`; the first name of an id counts.
+fn names(text: &str) -> BTreeMap<u32, String> {
+    let mut names = BTreeMap::new();
     for line in text.lines() {
         let mut fields = line.split(':');
-        if let (Some(name), Some(Ok(uid))) = (fields.next(), fields.nth(1).map(str::parse)) {
-            users.entry(uid).or_insert_with(|| name.to_owned());
+        if let (Some(name), Some(Ok(id))) = (fields.next(), fields.nth(1).map(str::parse)) {
+            names.entry(id).or_insert_with(|| name.to_owned());
         }
     }
-    users
+    names
 }
 
 /// The name of a terminal's device number (the kernel's devices.txt); `?` for none.
@@ -226,7 +251,8 @@ mod tests {
             uptime: 1000.0,
             ticks: 100,
             memory: 1 << 30,
-            users: users("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:\nme:x:1000:1000::/:\n"),
+            groups: BTreeMap::new(),
+            users: names("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:\nme:x:1000:1000::/:\n"),
         }
     }
 
