@@ -91,6 +91,14 @@ pub fn take_turns(listener: BorrowedFd<'_>) -> Result<(), Errno> {
     }
 }
 
+/// Whether the call `id` still waits: if so, what was looked at by its pid was of the process that called.
+pub fn is_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
+    // `_IOW('!', 2, __u64)`
+    let request: u64 = (1 << 30) | (8 << 16) | (0x21 << 8) | 2;
+    // SAFETY: the argument is readable, and as large as the request says.
+    unsafe { libc::ioctl(listener.as_raw_fd(), request as _, &raw const id) == 0 }
+}
+
 /// Answers the call `id`.
 ///
 /// # Errors

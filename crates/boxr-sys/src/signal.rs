@@ -83,6 +83,14 @@ pub fn set_mask(mask: &Mask) -> Result<Mask, Errno> {
     }
 }
 
+/// Leaves every signal to the other threads of the process.
+///
+/// # Errors
+/// As [`set_mask`].
+pub fn block_all() -> Result<(), Errno> {
+    set_mask(&Mask(full_set())).map(drop)
+}
+
 /// Lets `command` begin with no signal blocked, whatever is blocked here.
 pub fn unblock_in(command: &mut std::process::Command) -> &mut std::process::Command {
     use std::os::unix::process::CommandExt;

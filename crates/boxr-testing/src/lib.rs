@@ -16,6 +16,7 @@ pub mod guard;
 pub mod images;
 pub mod lab;
 pub mod leaks;
+pub mod metadata;
 pub mod need;
 pub mod overwrite;
 pub mod probe;

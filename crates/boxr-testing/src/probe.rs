@@ -20,6 +20,7 @@ pub fn main(role: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
         "abstract-client" => abstract_client(&words.next().expect("a name")),
         "exchange" => exchange(&words.next().expect("an address")),
         "path-client" => path_client(&words.next().expect("a path")),
+        "metadata" => crate::metadata::main(&words.next().expect("a path")),
         "notify" => notify(&words.next().expect("a message")),
         "overwrite-runtime" => crate::overwrite::main(words),
         role => panic!("a test program cannot be {role:?}"),

@@ -36,6 +36,7 @@ pub use landlock::LandlockOptions;
 pub use limits::Limits;
 pub(crate) use preset::apply;
 pub use said::{Allow, Home, NetAllow, Protection, Said};
+pub(crate) use seccomp::OF_METADATA;
 pub use surroundings::{is_wide, places};
 
 /// Sockets that a command may make, as far as the filter of system calls decides it.
@@ -54,6 +55,17 @@ pub enum Sockets {
     Both,
 }
 
+/// Files whose metadata a command may change: mode, owner, times, extended attributes (inode(7), xattr(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Metadata {
+    /// All that it can open: mounts decide.
+    #[default]
+    OfAny,
+    /// Those that it may write. Landlock knows no such right, so that boxr makes the change for it
+    /// ([`watch`](crate::watch)).
+    OfWritable,
+}
+
 /// What a sandbox has besides the box that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -70,6 +82,8 @@ pub struct SandboxOptions {
     pub alone: String,
     /// Which sockets it makes.
     pub sockets: Sockets,
+    /// Whose metadata it changes.
+    pub metadata: Metadata,
     /// Descriptors of files that were given for reading, at this start.
     #[serde(skip)]
     pub reopened: Vec<i32>,

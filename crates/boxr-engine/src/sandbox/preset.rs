@@ -10,7 +10,7 @@ use super::files::Files;
 use super::proxy::PORT;
 use super::said::{NetAllow, Protection, Said};
 use super::secrets::{self, Secrets};
-use super::{HostRule, LandlockOptions, Limits, SandboxOptions, Sockets, landlock, surroundings};
+use super::{HostRule, LandlockOptions, Limits, Metadata, SandboxOptions, Sockets, landlock, surroundings};
 use crate::config::{Caller, ConfigError, Id, Purpose, RawRun, SaidPath, UserSpec};
 use crate::options::{IdExtent, NamespaceMode, Propagation};
 
@@ -121,6 +121,9 @@ fn without_namespaces(
         (false, true) => Sockets::Internet,
         (true, true) => Sockets::Both,
     };
+    if !said.degraded.contains(&Protection::Metadata) {
+        options.metadata = Metadata::OfWritable;
+    }
     if let Some(mount) = raw.mounts.first() {
         let what = format!("a mount on {}", mount.destination.display());
         return Err(SandboxError::refused(

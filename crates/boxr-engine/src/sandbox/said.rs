@@ -49,14 +49,17 @@ pub enum Protection {
     Hooks,
     /// The session's processes are out of sight, and what is left behind ends.
     Processes,
+    /// Modes, owners, times and extended attributes of files that it may not write stay as they are.
+    Metadata,
 }
 
 impl Protection {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::AbstractSockets, "abstract-sockets"),
         (Self::Hooks, "hooks"),
         (Self::Limits, "limits"),
+        (Self::Metadata, "metadata"),
         (Self::Sockets, "sockets"),
         (Self::Processes, "processes"),
     ];

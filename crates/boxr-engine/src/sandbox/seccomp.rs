@@ -12,7 +12,43 @@ use oci_spec::runtime::{
     LinuxSyscall,
 };
 
-use super::Sockets;
+use super::{Metadata, Sockets};
+
+/// Calls that change metadata of a file, which they name or have open.
+pub(crate) const OF_METADATA: [&str; 22] = [
+    "chmod",
+    "chown",
+    "chown32",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fchown",
+    "fchown32",
+    "fchownat",
+    "fremovexattr",
+    "fsetxattr",
+    "futimesat",
+    "lchown",
+    "lchown32",
+    "lremovexattr",
+    "lsetxattr",
+    "removexattr",
+    "setxattr",
+    "utime",
+    "utimensat",
+    "utimensat_time64",
+    "utimes",
+];
+/// The same, which are so new that programs do without: not there either where metadata is kept.
+const NEW_OF_METADATA: [&str; 3] = ["file_setattr", "removexattrat", "setxattrat"];
+/// ioctl(2) requests that change a file which need not be open for writing: `FS_IOC_SETFLAGS`, `FS_IOC32_SETFLAGS`,
+/// `FS_IOC_FSSETXATTR`, `FS_IOC_SETVERSION`, `FS_IOC32_SETVERSION` (ioctl_iflags(2)).
+const OF_FILES: [u64; 5] = [0x4008_6602, 0x4004_6602, 0x401c_5820, 0x4008_7602, 0x4004_7602];
+/// Those of btrfs, by the byte of their kind: subvolumes and snapshots in a directory that is open.
+const OF_BTRFS: (u64, u64) = (0xff00, 0x9400);
+const EPERM: u32 = 1;
+const ENOSYS: u32 = 38;
+const EOPNOTSUPP: u32 = 95;
 
 /// Not there in a sandbox.
 const REFUSED: [&str; 6] =
@@ -47,10 +83,10 @@ const SOURCES: u64 = {
 ///
 /// # Errors
 /// As [`profile`].
-pub(super) fn compiled(sockets: Sockets, dir: &Path) -> Result<Filter, String> {
+pub(super) fn compiled(sockets: Sockets, metadata: Metadata, dir: &Path) -> Result<Filter, String> {
     let (major, minor) = crate::image::seccomp::kernel();
-    let name = format!("sandbox {sockets:?} {major}.{minor} {SOURCES:x}");
-    let make = || profile(sockets).map_err(Unmade::Profile);
+    let name = format!("sandbox {sockets:?} {metadata:?} {major}.{minor} {SOURCES:x}");
+    let make = || profile(sockets, metadata).map_err(Unmade::Profile);
     cache::compile_named(dir, &name, make).map(|(filter, _)| filter).map_err(|error| error.to_string())
 }
 
@@ -67,8 +103,8 @@ enum Unmade {
 ///
 /// # Errors
 /// Never, unless boxr's own profile is wrong.
-pub(super) fn profile(sockets: Sockets) -> Result<LinuxSeccomp, String> {
-    let mut calls = Vec::new();
+pub(super) fn profile(sockets: Sockets, metadata: Metadata) -> Result<LinuxSeccomp, String> {
+    let mut calls = if metadata == Metadata::OfWritable { of_metadata()? } else { Vec::new() };
     let refusals: [(&str, usize, &[u64], u32); 4] = [
         ("ioctl", 1, &TERMINAL, EIO),
         ("ptrace", 0, &TRACING, EACCES),
@@ -82,8 +118,28 @@ pub(super) fn profile(sockets: Sockets) -> Result<LinuxSeccomp, String> {
         let same = compared(0, LinuxSeccompOperator::ScmpCmpMaskedEq, LOW_HALF, *domain)?;
         calls.push(entry("socket", same, LinuxSeccompAction::ScmpActAllow, None));
     }
-    let is_left_out = |name: &str| REFUSED.contains(&name) || COMPARED.contains(&name);
+    let keeps = metadata == Metadata::OfWritable;
+    let is_kept = |name: &str| OF_METADATA.contains(&name) || NEW_OF_METADATA.contains(&name);
+    let is_left_out =
+        |name: &str| REFUSED.contains(&name) || COMPARED.contains(&name) || keeps && is_kept(name);
     Ok(crate::image::seccomp::stricter(is_left_out, calls))
+}
+
+/// Changes of metadata are refused, unless somebody makes them for the command.
+fn of_metadata() -> Result<Vec<LinuxSyscall>, String> {
+    let refused = |names: &[&str], errno| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut call = LinuxSyscall::default();
+        call.set_names(names).set_action(LinuxSeccompAction::ScmpActErrno).set_errno_ret(Some(errno));
+        call
+    };
+    let mut calls = vec![refused(&OF_METADATA, EPERM), refused(&NEW_OF_METADATA, ENOSYS)];
+    let requests = OF_FILES.into_iter().map(|request| (LOW_HALF, request)).chain([OF_BTRFS]);
+    for (mask, request) in requests {
+        let same = compared(1, LinuxSeccompOperator::ScmpCmpMaskedEq, mask, request)?;
+        calls.push(entry("ioctl", same, LinuxSeccompAction::ScmpActErrno, Some(EOPNOTSUPP)));
+    }
+    Ok(calls)
 }
 
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`, and what tells of the network (`AF_NETLINK`). Of others some are in no network
@@ -130,18 +186,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_choice_of_sockets_has_a_program_of_its_own() {
+    fn each_choice_has_a_program_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         for sockets in [Sockets::Any, Sockets::None, Sockets::Unix, Sockets::Internet, Sockets::Any] {
-            let expected = boxr_seccomp::compile(&profile(sockets).unwrap()).unwrap();
-            assert_eq!(compiled(sockets, dir.path()), Ok(expected));
+            for metadata in [Metadata::OfAny, Metadata::OfWritable] {
+                let expected = boxr_seccomp::compile(&profile(sockets, metadata).unwrap()).unwrap();
+                assert_eq!(compiled(sockets, metadata, dir.path()), Ok(expected));
+            }
         }
-        assert_eq!(dir.path().read_dir().unwrap().count(), 4);
+        assert_eq!(dir.path().read_dir().unwrap().count(), 8);
     }
 
     #[test]
     fn nothing_that_reaches_out_is_allowed() {
-        let profile = profile(Sockets::Any).unwrap();
+        let profile = profile(Sockets::Any, Metadata::OfAny).unwrap();
         let allowed = |name: &str| {
             profile.syscalls().iter().flatten().any(|call| {
                 call.action() == LinuxSeccompAction::ScmpActAllow

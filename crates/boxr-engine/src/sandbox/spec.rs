@@ -17,7 +17,7 @@ use crate::options::BoxOptions;
 /// # Errors
 /// It cannot be made.
 pub(crate) fn filter(sandbox: &SandboxOptions) -> Result<LinuxSeccomp, SandboxError> {
-    seccomp::profile(sandbox.sockets)
+    seccomp::profile(sandbox.sockets, sandbox.metadata)
         .map_err(|why| SandboxError::refused("the filter of system calls", why, ""))
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn complete(
 ) -> Result<Option<Filter>, SandboxError> {
     let refused = |why| SandboxError::refused("the filter of system calls", why, "");
     if let Some(dir) = filters {
-        return seccomp::compiled(sandbox.sockets, dir).map(Some).map_err(refused);
+        return seccomp::compiled(sandbox.sockets, sandbox.metadata, dir).map(Some).map_err(refused);
     }
     let filter = filter(sandbox)?;
     if let Some(linux) = spec.linux_mut() {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSyscall, LinuxSyscallBuilder, Spec};
 use rustix::io::Errno;
 
-use super::calls;
+use super::{calls, metadata};
 use crate::image::{ImageError, Seccomp, seccomp};
 use crate::options::BoxOptions;
 use crate::prepare::PrepareError;
+use crate::sandbox::OF_METADATA;
 use crate::spec::SpecError;
 
 /// Calls that a profile refuses, and with what.
@@ -20,12 +21,13 @@ fn asked_for(options: &BoxOptions) -> Result<Option<LinuxSeccomp>, ImageError> {
     seccomp::of(&Seccomp::Profile(text.clone()), &[]).map_err(ImageError::Seccomp)
 }
 
-/// What the person's profile says nothing of, where it refuses that by an error; or the filter of a sandbox.
-pub(super) fn refusing(options: &BoxOptions) -> Result<Refusing, PrepareError> {
+/// What the person's profile says nothing of, where it refuses that by an error; or the filter of a sandbox, where all
+/// that it does is `looked_at`.
+pub(super) fn refusing(options: &BoxOptions, looked_at: bool) -> Result<Refusing, PrepareError> {
     let profile = match (asked_for(options)?, &options.sandbox) {
         (Some(profile), _) => profile,
-        (None, Some(sandbox)) => crate::sandbox::spec::filter(sandbox)?,
-        (None, None) => return Ok(Refusing::new()),
+        (None, Some(sandbox)) if looked_at => crate::sandbox::spec::filter(sandbox)?,
+        (None, _) => return Ok(Refusing::new()),
     };
     if profile.default_action() != LinuxSeccompAction::ScmpActErrno {
         return Ok(Refusing::new());
@@ -60,7 +62,7 @@ pub(crate) fn complete(spec: &mut Spec, options: &BoxOptions) -> Result<(), Prep
     let watch = options.watch.as_deref();
     let socket = watch.and_then(|watch| watch.socket.clone());
     let records = socket.is_some() && watch.is_some_and(|watch| watch.file.is_some() || watch.explains);
-    let refusing = if socket.is_some() { refusing(options)? } else { Refusing::new() };
+    let refusing = if socket.is_some() { refusing(options, records)? } else { Refusing::new() };
     let Some(linux) = spec.linux_mut() else { return Ok(()) };
     let profile = asked.or_else(|| linux.seccomp().clone());
     let mut profile = match (profile, records) {
@@ -71,6 +73,12 @@ pub(crate) fn complete(spec: &mut Spec, options: &BoxOptions) -> Result<(), Prep
     let mut entries = profile.syscalls().clone().unwrap_or_default();
     if records {
         entries = watched(&profile, entries);
+    }
+    if let Some(watch) = watch.filter(|_| socket.is_some() && super::keeps_metadata(options)) {
+        let landlock = options.sandbox.as_ref().and_then(|sandbox| sandbox.landlock.as_ref());
+        watch.writable.get_or_init(|| landlock.map(|landlock| landlock.writes.clone()).unwrap_or_default());
+        entries.retain(|entry| !entry.names().iter().any(|name| metadata::is_one(name)));
+        entries.extend(notifying(OF_METADATA.map(str::to_owned).to_vec()));
     }
     if !refusing.is_empty() {
         entries.extend(notifying(refusing.keys().map(|name| (*name).to_owned()).collect()));

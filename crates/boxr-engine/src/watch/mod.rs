@@ -13,12 +13,14 @@
 //!                      └─ all processes of the box have ended ─▶ FILE, and what was refused to boxr
 //! ```
 //!
-//! A record is no protection: memory may change between the look at it and the call.
+//! A record is no protection: memory may change between the look at it and the call. But changes of metadata in a sandbox
+//! that Landlock confines alone do not go on; they are made by a thread of boxr's ([`metadata`]).
 
 mod calls;
 mod deed;
 mod filter;
 mod messages;
+mod metadata;
 mod openings;
 mod place;
 pub mod profile;
@@ -27,6 +29,7 @@ mod refusals;
 mod sight;
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +40,7 @@ pub use sight::Record;
 use crate::options::BoxOptions;
 use crate::outcome::EngineError;
 use crate::paths::Paths;
+use crate::sandbox::Metadata;
 
 /// That a box is watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,9 @@ pub struct Watch {
     /// Where the recorder listens: for this start alone.
     #[serde(skip)]
     pub socket: Option<PathBuf>,
+    /// What it may write, once that is known, where boxr makes changes of metadata for it.
+    #[serde(skip)]
+    pub writable: Arc<OnceLock<Vec<PathBuf>>>,
 }
 
 /// Starts the recorder of a box, where it needs one: for a record to `file`, for the refusals of a person's profile, or
@@ -63,7 +70,8 @@ pub fn start(
 ) -> Result<Option<Recorder>, EngineError> {
     let sandbox = options.sandbox.as_ref();
     let explains = sandbox.is_some_and(|sandbox| sandbox.explain_refusals || file.is_some());
-    if file.is_none() && options.seccomp.is_none() && !explains {
+    let keeps = keeps_metadata(options);
+    if file.is_none() && options.seccomp.is_none() && !explains && !keeps {
         return Ok(None);
     }
     if let Some(file) = &file
@@ -73,9 +81,20 @@ pub fn start(
         let path = file.display().to_string();
         return Err(EngineError::File { path, errno: rustix::io::Errno::NOENT });
     }
-    let refusing = filter::refusing(options)?;
-    let refusals = openings::Openings::of(options).filter(|_| explains).map(refusals::Refusals::new);
-    let recorder = Recorder::start(paths, file.clone(), options.args.clone(), refusing, refusals)?;
-    options.watch = Some(Box::new(Watch { file, explains, socket: Some(recorder.socket().to_owned()) }));
+    let refusing = filter::refusing(options, file.is_some() || explains)?;
+    let refusals = openings::Openings::of(options, &paths.state)
+        .filter(|_| explains || keeps)
+        .map(refusals::Refusals::new);
+    let writable = Arc::<OnceLock<Vec<PathBuf>>>::default();
+    let keeper = keeps.then(|| metadata::Keeper::new(Arc::clone(&writable)));
+    let job = recorder::Job { file: file.clone(), command: options.args.clone(), refusing, refusals, keeper };
+    let recorder = Recorder::start(paths, job)?;
+    let socket = Some(recorder.socket().to_owned());
+    options.watch = Some(Box::new(Watch { file, explains, socket, writable }));
     Ok(Some(recorder))
+}
+
+/// Whether changes of metadata are made for the box.
+fn keeps_metadata(options: &BoxOptions) -> bool {
+    options.sandbox.as_ref().is_some_and(|sandbox| sandbox.metadata == Metadata::OfWritable)
 }

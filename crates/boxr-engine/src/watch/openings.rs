@@ -18,11 +18,13 @@ pub(super) struct Openings {
     pub alone: bool,
     /// Where Landlock stands for mounts: what can be read, and what can be written.
     rights: Option<(Vec<PathBuf>, Vec<PathBuf>)>,
+    /// boxr's own files: nobody opens them.
+    state: PathBuf,
 }
 
 impl Openings {
     /// Those of a sandbox; `None` for another box.
-    pub fn of(options: &BoxOptions) -> Option<Self> {
+    pub fn of(options: &BoxOptions, state: &Path) -> Option<Self> {
         let sandbox = options.sandbox.as_ref()?;
         let with = |mount: &&MountOption, word: &str| mount.options.iter().any(|option| option == word);
         let place = |mount: &MountOption| mount.destination.clone();
@@ -38,6 +40,7 @@ impl Openings {
                 .collect(),
             alone: options.namespaces.get(NamespaceKind::Network) == Some(&NamespaceMode::New),
             rights: rights.map(|landlock| (landlock.reads.clone(), landlock.writes.clone())),
+            state: state.canonicalize().unwrap_or_else(|_| state.to_owned()),
         })
     }
 
@@ -48,16 +51,20 @@ impl Openings {
 
     /// Whether Landlock keeps it from reading `path`.
     pub fn is_hidden_by_landlock(&self, path: &Path) -> bool {
-        let refuses = |shown: &[&[PathBuf]]| {
-            !path.starts_with("/dev") && !shown.iter().any(|dirs| is_below(path, dirs))
-        };
+        let refuses =
+            |shown: &[&[PathBuf]]| !self.is_own(path) && !shown.iter().any(|dirs| is_below(path, dirs));
         self.rights.as_ref().is_some_and(|(reads, writes)| refuses(&[reads, writes]))
     }
 
     /// Whether Landlock keeps it from writing `path`.
     pub fn is_kept_by_landlock(&self, path: &Path) -> bool {
-        let refuses = |writes: &[PathBuf]| !path.starts_with("/dev") && !is_below(path, writes);
+        let refuses = |writes: &[PathBuf]| !self.is_own(path) && !is_below(path, writes);
         self.rights.as_ref().is_some_and(|(_, writes)| refuses(writes))
+    }
+
+    /// Device nodes, and the directories of its own that such a sandbox has in boxr's.
+    fn is_own(&self, path: &Path) -> bool {
+        path.starts_with("/dev") || path.starts_with(&self.state)
     }
 
     /// What protects `path` because the host would use it later by itself.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use boxr_sys::clone::{Cloned, Parent, clone3, exit_now};
 use boxr_sys::passing;
 use boxr_sys::pidfd;
-use boxr_sys::seccomp_listener::{Answer, receive, respond, take_turns};
+use boxr_sys::seccomp_listener::{Answer, Notification, is_waiting, receive, respond, take_turns};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -17,6 +18,7 @@ use rustix::net::{
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::filter::Refusing;
+use super::metadata::{self, Keeper};
 use super::refusals::Refusals;
 use super::sight::Sight;
 use crate::outcome::EngineError;
@@ -25,26 +27,43 @@ use crate::paths::Paths;
 /// A recorder that has been started.
 #[derive(Debug)]
 pub struct Recorder {
-    process: OwnedFd,
-    /// What it tells at its end.
-    tale: OwnedFd,
+    place: Place,
     /// Closed when the box has not come to be.
     lifeline: OwnedFd,
     socket: PathBuf,
+}
+
+/// Where it runs.
+#[derive(Debug)]
+enum Place {
+    /// In a process beside the box, which goes on without boxr; `tale` is what it tells at its end.
+    Process { pidfd: OwnedFd, tale: OwnedFd },
+    /// In boxr, where changes are made for the box: it has to look into memory, which Yama lets only those above a
+    /// process do where they have no capabilities (`ptrace_scope` 1).
+    Thread(JoinHandle<Told>),
+}
+
+/// What a recorder does.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// The file that gets the record.
+    pub file: Option<PathBuf>,
+    /// The box's command.
+    pub command: Vec<String>,
+    /// Calls that fail.
+    pub refusing: Refusing,
+    /// What a sandbox refuses.
+    pub refusals: Option<Refusals>,
+    /// Who makes changes of metadata.
+    pub keeper: Option<Keeper>,
 }
 
 /// What a profile has refused: how often, by name of the call.
 pub type Refused = BTreeMap<String, u64>;
 
 impl Recorder {
-    /// Starts one. boxr must have one thread.
-    pub(super) fn start(
-        paths: &Paths,
-        file: Option<PathBuf>,
-        command: Vec<String>,
-        refusing: Refusing,
-        refusals: Option<Refusals>,
-    ) -> Result<Self, EngineError> {
+    /// Starts one. boxr must have one thread, and starts no other.
+    pub(super) fn start(paths: &Paths, job: Job) -> Result<Self, EngineError> {
         let failed = |doing: &'static str| move |errno| EngineError::system(doing, errno);
         let socket = paths.state.join(format!("watch-{:x}.sock", crate::store::files::nanoseconds()));
         let listening = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -52,15 +71,21 @@ impl Recorder {
             .and_then(|listening| listen(&listening, 1).map(|()| listening))
             .map_err(failed("listen to the box's filter"))?;
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"));
-        let ((tale, tells), (lives, lifeline)) = (pipe()?, pipe()?);
+        let (lives, lifeline) = pipe()?;
+        if job.keeper.is_some() {
+            let place = beside(listening, lives, job, &socket).map_err(failed("start the recorder"))?;
+            return Ok(Self { place, lifeline, socket });
+        }
+        let (tale, tells) = pipe()?;
         match clone3(0, None, Parent::Caller).map_err(failed("start the recorder"))? {
-            Cloned::Parent { pidfd, .. } => Ok(Self { process: pidfd, tale, lifeline, socket }),
+            Cloned::Parent { pidfd, .. } => {
+                Ok(Self { place: Place::Process { pidfd, tale }, lifeline, socket })
+            }
             Cloned::Child => {
                 drop((tale, lifeline));
-                let sight = Sight::new();
-                let work = Work { listening, lives, file, command, refusing, refusals, sight };
-                let told = work.run();
-                std::fs::remove_file(&socket).unwrap_or_default();
+                let work = Work { listening, lives, socket, job, sight: Sight::new() };
+                let told = leave_boxr().and_then(|()| work.begin());
+                let told = work.go_on(told);
                 let text = serde_json::to_vec(&told).unwrap_or_default();
                 // A boxr that has ended does not ask.
                 rustix::io::write(&tells, &text).unwrap_or_default();
@@ -80,14 +105,19 @@ impl Recorder {
     /// # Errors
     /// It could not write the record, or was killed.
     pub fn finish(self) -> Result<Told, EngineError> {
-        let Self { process, tale, lifeline, .. } = self;
+        let Self { place, lifeline, .. } = self;
         drop(lifeline);
-        let mut text = Vec::new();
-        let read = std::fs::File::from(tale).read_to_end(&mut text);
         let failed = |errno| EngineError::system("hear from the recorder", errno);
-        read.map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        pidfd::reap(process.as_fd(), true).map_err(failed)?;
-        let told: Told = serde_json::from_slice(&text).map_err(|_| failed(Errno::CHILD))?;
+        let told = match place {
+            Place::Thread(thread) => thread.join().map_err(|_| failed(Errno::CHILD))?,
+            Place::Process { pidfd, tale } => {
+                let mut text = Vec::new();
+                let read = std::fs::File::from(tale).read_to_end(&mut text);
+                read.map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+                pidfd::reap(pidfd.as_fd(), true).map_err(failed)?;
+                serde_json::from_slice(&text).map_err(|_| failed(Errno::CHILD))?
+            }
+        };
         match told.trouble {
             Some((path, errno)) => Err(EngineError::File { path, errno: Errno::from_raw_os_error(errno) }),
             None => Ok(told),
@@ -109,23 +139,47 @@ pub struct Told {
 struct Work {
     listening: OwnedFd,
     lives: OwnedFd,
-    file: Option<PathBuf>,
-    command: Vec<String>,
-    refusing: Refusing,
-    refusals: Option<Refusals>,
+    socket: PathBuf,
+    job: Job,
     sight: Sight,
 }
 
+/// The recorder in a thread of boxr's. It waits in one system call when this returns: whatever is forked until the box
+/// calls finds no lock of another thread's taken.
+fn beside(listening: OwnedFd, lives: OwnedFd, job: Job, socket: &Path) -> Result<Place, Errno> {
+    let (ready, is_ready) = pipe_with(PipeFlags::CLOEXEC)?;
+    let socket = socket.to_owned();
+    let run = move || {
+        let work = Work { listening, lives, socket, job, sight: Sight::new() };
+        let begun = boxr_sys::signal::block_all().and_then(|()| {
+            drop(is_ready);
+            work.begin()
+        });
+        work.go_on(begun)
+    };
+    let thread = std::thread::Builder::new().spawn(run);
+    let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    retry_on_intr(|| rustix::io::read(&ready, &mut [0u8; 1]))?;
+    Ok(Place::Thread(thread))
+}
+
+/// Neither keys of the caller's terminal nor the end of boxr are meant for the process.
+fn leave_boxr() -> Result<(), Errno> {
+    crate::monitor::leave_caller()?;
+    boxr_sys::title::set(c"boxr-record", "boxr-record")?;
+    boxr_sys::fd::close_inherited()
+}
+
 impl Work {
-    fn run(mut self) -> Told {
-        let watched =
-            self.begin().and_then(|listener| listener.map_or(Ok(false), |listener| self.watch(&listener)));
+    fn go_on(mut self, begun: Result<Option<OwnedFd>, Errno>) -> Told {
+        let watched = begun.and_then(|listener| listener.map_or(Ok(false), |listener| self.watch(&listener)));
+        std::fs::remove_file(&self.socket).unwrap_or_default();
         let refused = &self.sight.refused;
-        let (refused, openings) = match &self.refusals {
+        let (refused, openings) = match &self.job.refusals {
             Some(refusals) => (Refused::new(), refusals.report(refused)),
             None => (refused.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(), Vec::new()),
         };
-        let trouble = match (watched, &self.file) {
+        let trouble = match (watched, &self.job.file) {
             // There was no box.
             (Ok(false), _) | (Ok(true), None) => None,
             (Ok(true), Some(file)) => {
@@ -138,10 +192,6 @@ impl Work {
 
     /// The listener of the box's filter; `None` where there will be none.
     fn begin(&self) -> Result<Option<OwnedFd>, Errno> {
-        // Neither keys of the caller's terminal nor the end of boxr are meant for it.
-        crate::monitor::leave_caller()?;
-        boxr_sys::title::set(c"boxr-record", "boxr-record")?;
-        boxr_sys::fd::close_inherited()?;
         let mut fds = [PollFd::new(&self.listening, PollFlags::IN), PollFd::new(&self.lives, PollFlags::IN)];
         while let Err(errno) = poll(&mut fds, None) {
             if errno != Errno::INTR {
@@ -152,6 +202,8 @@ impl Work {
             return Ok(None);
         }
         let connection = accept_with(&self.listening, SocketFlags::CLOEXEC)?;
+        // Nobody else comes; a boxr that is killed leaves nothing.
+        std::fs::remove_file(&self.socket).unwrap_or_default();
         Ok(passing::receive(&connection, &mut [0u8; 4096], RecvFlags::empty())?.1)
     }
 
@@ -175,22 +227,7 @@ impl Work {
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno),
             };
-            let name = self.sight.name(&call);
-            let answer = match name.and_then(|name| self.refusing.get(name).map(|errno| (name, errno))) {
-                Some((name, errno)) => {
-                    *self.sight.refused.entry(name).or_default() += 1;
-                    Answer::Error(*errno)
-                }
-                None => {
-                    if let (Some(name), Some(refusals)) = (name, &mut self.refusals) {
-                        refusals.look(&mut self.sight, &call, name);
-                    }
-                    if let (Some(name), true) = (name, self.file.is_some()) {
-                        self.sight.note(&call, name);
-                    }
-                    Answer::Continue
-                }
-            };
+            let answer = self.answer(listener, &call);
             match respond(listener.as_fd(), call.id, answer) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
@@ -198,8 +235,32 @@ impl Work {
         }
     }
 
+    fn answer(&mut self, listener: &OwnedFd, call: &Notification) -> Answer {
+        let Some(name) = self.sight.name(call) else {
+            // What the filter puts here is known; of metadata it is nothing that may go on.
+            return if self.job.keeper.is_some() { Answer::Error(Errno::NOSYS) } else { Answer::Continue };
+        };
+        if let Some(errno) = self.job.refusing.get(name) {
+            *self.sight.refused.entry(name).or_default() += 1;
+            return Answer::Error(*errno);
+        }
+        if let Some(refusals) = &mut self.job.refusals {
+            refusals.look(&mut self.sight, call, name);
+        }
+        if self.job.file.is_some() {
+            self.sight.note(call, name);
+        }
+        match self.job.keeper.as_ref().filter(|_| metadata::is_one(name)) {
+            None => Answer::Continue,
+            Some(keeper) => match keeper.change(call, name, || is_waiting(listener.as_fd(), call.id)) {
+                Ok(()) => Answer::Value(0),
+                Err(errno) => Answer::Error(errno),
+            },
+        }
+    }
+
     fn write(&self, file: &Path) -> Result<(), Errno> {
-        let record = self.sight.record(self.command.clone());
+        let record = self.sight.record(self.job.command.clone());
         let mut text = serde_json::to_vec_pretty(&record).map_err(|_| Errno::INVAL)?;
         text.push(b'\n');
         let (dir, name) =

@@ -33,13 +33,18 @@ pub(super) static SETTINGS: &[Setting] = &[
     flag("home", "keep, empty or a directory", |raw, node, base| {
         put(&mut raw.sandbox.home, home(node, base)?)
     }),
-    flag("allow-degraded", "abstract-sockets, hooks, limits, processes or sockets", |raw, node, _| {
-        let names = node.text()?.split(',');
-        let one = |name: &str| {
-            Protection::parse(name).ok_or_else(|| node.invalid(format!("no protection is called {name:?}")))
-        };
-        add(&mut raw.sandbox.degraded, names.map(one).collect::<Result<_, _>>()?)
-    }),
+    flag(
+        "allow-degraded",
+        "abstract-sockets, hooks, limits, metadata, processes or sockets",
+        |raw, node, _| {
+            let names = node.text()?.split(',');
+            let one = |name: &str| {
+                Protection::parse(name)
+                    .ok_or_else(|| node.invalid(format!("no protection is called {name:?}")))
+            };
+            add(&mut raw.sandbox.degraded, names.map(one).collect::<Result<_, _>>()?)
+        },
+    ),
     flag("explain-refusals", "true or false", |raw, node, _| {
         put(&mut raw.sandbox.explain_refusals, node.boolean()?)
     }),

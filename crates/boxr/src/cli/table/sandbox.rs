@@ -38,13 +38,14 @@ pub static SANDBOX: &[Flag] = &[
     Flag::value("allow-degraded", "NAME,...", "Go without a protection that this host cannot give")
         .group(GROUP)
         .repeat()
-        .complete(Complete::Words(&["abstract-sockets", "hooks", "limits", "processes", "sockets"])),
+        .complete(Complete::Words(&["abstract-sockets", "hooks", "limits", "metadata", "processes", "sockets"])),
     Flag::switch("explain-refusals", "Say at the end which openings would have allowed what was refused").group(GROUP).doc(
         "Each call that opens, changes or contacts something is looked at while it waits, as with --record, which does the \
             same besides. What fails for another reason than the sandbox is not told of.",
     ),
     Flag::switch("landlock", "Without namespaces, by Landlock and the filter of system calls").group(GROUP).doc(
         "Where user namespaces are forbidden this is done anyway, and said. Other processes can be seen, and nothing in a \
-            directory that can be written is protected.",
+            directory that can be written is protected. Modes, owners and times are changed by boxr for the command, of what it \
+            may write.",
     ),
 ];

@@ -1,8 +1,11 @@
 //! `--landlock`: a sandbox without namespaces.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
-use boxr_testing::{Cmd, Need, Sandbox, Test, test};
+use boxr_testing::metadata::WAYS;
+use boxr_testing::{Cmd, Need, Output, Sandbox, Test, test};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -11,6 +14,8 @@ pub const TESTS: &[Test] = &[
     test!(what_landlock_cannot_give_is_refused_by_name, Need::Kernel(6, 12)),
     test!(attack_sockets_signals_and_processes_are_out_of_reach_of_landlock, Need::Kernel(6, 12)),
     test!(attack_who_enters_it_has_its_rules, Need::Kernel(6, 12)),
+    test!(attack_metadata_of_what_it_may_not_write_stays, Need::Kernel(6, 12)),
+    test!(what_it_may_write_has_the_metadata_that_a_command_gives_it, Need::Kernel(6, 12)),
     test!(attack_daemons_end_without_a_pid_namespace, Need::Kernel(6, 12)),
 ];
 
@@ -100,6 +105,70 @@ fn attack_sockets_signals_and_processes_are_out_of_reach_of_landlock(t: &Sandbox
     victim.signal(rustix::process::Signal::KILL);
     victim.finish();
     std::fs::remove_file(path).unwrap();
+}
+
+/// Runs the probe on a file, with its lines.
+fn metadata(t: &Sandbox, flags: &[&str], path: &Path) -> Output {
+    std::fs::create_dir_all(t.path("project")).unwrap();
+    let probe = t.probe(&t.path("project/probe"));
+    sandbox(t, flags, &format!("{probe} --as=metadata {}", path.display())).run().ok()
+}
+
+/// What metadata of a file is that a command could change.
+fn known(path: &Path) -> (u32, u32, u32, i64, i64) {
+    let found = path.metadata().unwrap();
+    (found.mode(), found.uid(), found.gid(), found.mtime(), found.ctime_nsec())
+}
+
+fn attack_metadata_of_what_it_may_not_write_stays(t: &Sandbox) {
+    let outside = t.path("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let shown = outside.display().to_string();
+    for path in [outside.join("file"), outside.clone()] {
+        if path != outside {
+            std::fs::write(&path, "x").unwrap();
+        }
+        let before = known(&path);
+        // Hidden, and shown for reading.
+        for flags in [&[][..], &["--allow", &format!("{shown}:ro")]] {
+            let out = metadata(t, flags, &path);
+            assert!(!out.text().contains(": done"), "{}", out.story());
+            assert_eq!(out.text().lines().count(), WAYS + 1, "{}", out.story());
+            assert!(out.errors().contains(&format!("--allow {}", path.display())), "{}", out.story());
+            assert_eq!(known(&path), before);
+        }
+    }
+    // By a link from where it may write; and who enters it is let change nothing.
+    std::os::unix::fs::symlink(outside.join("file"), t.path("project/link")).unwrap();
+    let before = known(&outside.join("file"));
+    let out = sandbox(t, &[], "chmod 777 link; touch -d 2001-01-01 link; mv link own; chmod 777 own").run();
+    assert_eq!(out.errors().matches("Operation not permitted").count(), 2, "{}", out.story());
+    assert_eq!(known(&outside.join("file")), before);
+    // Whoever wants it so may have it.
+    metadata(t, &["--allow-degraded", "metadata", "--allow", &format!("{shown}:ro")], &outside.join("file"))
+        .shows("chmod: done")
+        .shows("futimens: done");
+    t.assert_nothing_left();
+}
+
+fn what_it_may_write_has_the_metadata_that_a_command_gives_it(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project")).unwrap();
+    let file = t.path("project/file");
+    std::fs::write(&file, "x").unwrap();
+    for flags in [&[][..], &["--explain-refusals"], &["--record", t.path("record").to_str().unwrap()]] {
+        let out = metadata(t, flags, &file);
+        assert_eq!(out.text().matches(": done").count(), WAYS, "{}", out.story());
+        assert_eq!(out.errors(), "", "{}", out.story());
+        let (mode, .., modified, _) = known(&file);
+        assert_eq!((mode & 0o7777, modified), (0o640, 1002));
+    }
+    // Also of what only has a name, of symbolic links, and in its own temporary directory.
+    let script = "ln -s nowhere link && touch -h -d @5 link && stat -c %Y link && touch -d @6 $TMPDIR/x && chmod 711 $TMPDIR/x && \
+                  stat -c '%a %Y' $TMPDIR/x && cp -p file copy && stat -c '%a %Y' copy; chmod 700 none";
+    let out = sandbox(t, &[], script).run();
+    assert_eq!(out.text(), "5\n711 6\n640 1002\n", "{}", out.story());
+    assert!(out.errors().contains("No such file"), "{}", out.story());
+    t.assert_nothing_left();
 }
 
 fn attack_daemons_end_without_a_pid_namespace(t: &Sandbox) {
