@@ -137,7 +137,11 @@ fn was_alive(pid: u32, moment: i64) -> bool {
     // proc_pid_stat(5): ticks after boot, of which there are a hundred in a second.
     const TICK: i64 = 10_000_000;
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let fields = text.rsplit_once(')').map(|(_, fields)| fields);
+    let fields = text.rsplit_once(')').map(|(_, fields)| fields.trim_start());
+    // It has ended, and whoever is to wait for it has not done so yet.
+    if fields.is_some_and(|fields| fields.starts_with(['Z', 'X'])) {
+        return false;
+    }
     let start = fields.and_then(|fields| fields.split_whitespace().nth(19)?.parse::<i64>().ok());
     start.is_none_or(|start| start.saturating_mul(TICK) <= moment)
 }
@@ -212,5 +216,19 @@ mod tests {
         assert!(own.exists() && !dead.exists() && !reused.exists());
         assert!(dir.path().join("record.json").exists() && dir.path().join(".hidden").exists());
         sweep(&dir.path().join("none")).unwrap();
+    }
+
+    #[test]
+    fn what_a_writer_has_left_that_nobody_has_waited_for_is_swept_up() {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&child)), options).unwrap();
+        let left = dir.path().join(format!(".one.json.{}.7fffffffffffffff", child.id()));
+        fs::write(&left, "x").unwrap();
+        sweep(dir.path()).unwrap();
+        assert!(!left.exists());
+        child.wait().unwrap();
     }
 }

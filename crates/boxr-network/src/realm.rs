@@ -16,7 +16,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -370,10 +370,15 @@ fn end(pid: i32, record: &Record) -> Result<(), Error> {
         return Ok(());
     }
     // A resolver and its standby are one group, which has no other members: at once, or one would follow the other.
-    let group = rustix::process::getpgid(Some(pid)).map_err(failed)?;
-    match rustix::process::kill_process_group(group, Signal::KILL) {
+    end_group(pid, held.as_fd()).map_err(failed)
+}
+
+/// Ends the group of a process, which may end by itself meanwhile, as a resolver does.
+fn end_group(pid: Pid, held: BorrowedFd<'_>) -> Result<(), Errno> {
+    let group = rustix::process::getpgid(Some(pid));
+    match group.and_then(|group| rustix::process::kill_process_group(group, Signal::KILL)) {
         Err(Errno::SRCH) => Ok(()),
-        done => done.and_then(|()| pidfd::wait_for_end(held.as_fd())).map_err(failed),
+        done => done.and_then(|()| pidfd::wait_for_end(held)),
     }
 }
 
@@ -425,4 +430,18 @@ fn leave_streams() -> Result<(), String> {
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let null: OwnedFd = null.map_err(failed("open /dev/null"))?;
     (0..3).try_for_each(|number| fd::place(null.as_fd(), number)).map_err(failed("close descriptors"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_just_ended_by_itself_is_ended() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let held = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        child.wait().unwrap();
+        end_group(pid, held.as_fd()).unwrap();
+    }
 }

@@ -48,7 +48,7 @@ impl Networks {
         }
         let failed =
             |errno| Error::system("start", format!("the resolver of network {}", network.name), errno);
-        match self.try_lock_resolver(&network.name) {
+        match self.try_lock_resolver(&network.name, OFlags::CREATE) {
             Ok(Some(lock)) => drop(lock),
             Ok(None) => return Ok(()),
             Err(errno) => return Err(failed(errno)),
@@ -73,15 +73,20 @@ impl Networks {
     pub(crate) fn has_living_resolver(&self, network: &Definition) -> Result<bool, Error> {
         let failed =
             |errno| Error::system("look for", format!("the resolver of network {}", network.name), errno);
-        Ok(!network.has_resolver() || self.try_lock_resolver(&network.name).map_err(failed)?.is_none())
+        if !network.has_resolver() {
+            return Ok(true);
+        }
+        match self.try_lock_resolver(&network.name, OFlags::empty()) {
+            Err(Errno::NOENT) => Ok(false),
+            found => Ok(found.map_err(failed)?.is_none()),
+        }
     }
 
     /// The resolvers that live.
     pub(crate) fn resolver_pids(&self) -> Result<Vec<i32>, Error> {
         let mut pids = Vec::new();
         for network in files::names(&self.state().join("nets"))? {
-            // Made by whoever looks: only where there is one already.
-            if self.resolver_lock(&network).exists() && matches!(self.try_lock_resolver(&network), Ok(None)) {
+            if matches!(self.try_lock_resolver(&network, OFlags::empty()), Ok(None)) {
                 let text = std::fs::read_to_string(self.resolver_lock(&network)).unwrap_or_default();
                 pids.extend(text.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
             }
@@ -89,9 +94,9 @@ impl Networks {
         Ok(pids)
     }
 
-    /// `None` where another process has it.
-    fn try_lock_resolver(&self, network: &str) -> Result<Option<OwnedFd>, Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+    /// `None` where another process has it. Only who starts a resolver makes the file: it is in the way of a removal.
+    fn try_lock_resolver(&self, network: &str, make: OFlags) -> Result<Option<OwnedFd>, Errno> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | make;
         let file = openat(CWD, self.resolver_lock(network), flags, Mode::from_raw_mode(0o600))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
@@ -110,7 +115,8 @@ impl Networks {
         drop(null);
         signal::set_mask(&signal::nothing_blocked())?;
         title::set(c"boxr-resolver", &format!("boxr-resolver {}", network.name))?;
-        let bound = self.try_lock_resolver(&network.name).and_then(|lock| match lock {
+        // Whoever started it may be dead, and the network gone.
+        let bound = self.try_lock_resolver(&network.name, OFlags::empty()).and_then(|lock| match lock {
             Some(lock) => {
                 let server = Server::bind(self, network)?;
                 note_pids(&lock, None)?;
@@ -186,15 +192,12 @@ impl Networks {
     }
 }
 
-/// So that it can be found, and its standby.
+/// So that it can be found, and its standby. Always of one length, so that one write takes the place of another: whoever
+/// reads never finds a number of each.
 fn note_pids(lock: &OwnedFd, standby: Option<Pid>) -> Result<(), Errno> {
-    let mut text = rustix::process::getpid().as_raw_nonzero().to_string();
-    if let Some(standby) = standby {
-        text.push_str(&format!(" {}", standby.as_raw_nonzero()));
-    }
-    text.push('\n');
-    rustix::io::pwrite(lock, text.as_bytes(), 0)?;
-    rustix::fs::ftruncate(lock, text.len() as u64)
+    let standby = standby.map_or_else(String::new, |pid| pid.to_string());
+    let text = format!("{:<10} {standby:<10}\n", rustix::process::getpid());
+    rustix::io::pwrite(lock, text.as_bytes(), 0).map(|_| ())
 }
 
 /// What the resolver says of its start; an end without a word is a failure.
@@ -206,5 +209,41 @@ fn hear_outcome(hear: &OwnedFd) -> Result<(), Errno> {
             code => Err(Errno::from_raw_os_error(code)),
         },
         _ => Err(Errno::CHILD),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_take_the_place_of_others_at_once() {
+        let file = tempfile::tempfile().unwrap();
+        let lock: OwnedFd = file.try_clone().unwrap().into();
+        let me = rustix::process::getpid();
+        let noted = |standby| {
+            note_pids(&lock, standby).unwrap();
+            let mut text = String::new();
+            std::io::Seek::rewind(&mut &file).unwrap();
+            std::io::Read::read_to_string(&mut &file, &mut text).unwrap();
+            text
+        };
+        let (two, one) = (noted(Some(me)), noted(None));
+        assert_eq!(two.split_whitespace().collect::<Vec<_>>(), [me.to_string(), me.to_string()]);
+        assert_eq!(one.split_whitespace().collect::<Vec<_>>(), [me.to_string()]);
+        assert_eq!(one.len(), two.len());
+    }
+
+    #[test]
+    fn a_resolver_that_comes_late_is_not_in_the_way_of_a_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = Networks::new(dir.path(), dir.path());
+        files::make_dir(&networks.leases_of("blue")).unwrap();
+        assert!(networks.resolver_pids().unwrap().is_empty());
+        let late = networks.try_lock_resolver("blue", OFlags::empty());
+        assert_eq!(late.err(), Some(Errno::NOENT));
+        assert!(!networks.resolver_lock("blue").exists());
+        let first = networks.try_lock_resolver("blue", OFlags::CREATE).unwrap();
+        assert!(first.is_some() && networks.try_lock_resolver("blue", OFlags::empty()).unwrap().is_none());
     }
 }
