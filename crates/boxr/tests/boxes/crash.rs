@@ -43,20 +43,24 @@ pub fn strace_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args:
     cmd.arg("--").arg(t.program()).args(t.globals()).args(args)
 }
 
-/// The system calls that a command makes, one process's as strace(1) counts them for an injection.
+/// The system calls of the processes that a command starts, by names that it does not call itself: strace(1) counts for
+/// each process, and would kill the command instead.
 #[track_caller]
-pub fn steps(t: &Sandbox, flags: &[&str], args: &[&str]) -> Vec<Step> {
-    steps_in(t, &|program| t.surrounded(Cmd::new(program)), flags, args)
-}
-
-/// The same where `start` starts it.
-#[track_caller]
-pub fn steps_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args: &[&str]) -> Vec<Step> {
-    strace_in(t, start, flags, args).run().ok();
-    steps_of_trace(t)
+pub fn steps_of_others(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, args: &[&str]) -> BTreeSet<Step> {
+    strace_in(t, start, &["-f"], args).run().ok();
+    let all = calls_of_trace(t);
+    let first = all[0].0.clone();
+    let own: BTreeSet<String> =
+        all.iter().filter(|(process, _)| *process == first).map(|(_, (name, _))| name.clone()).collect();
+    all.into_iter().map(|(_, step)| step).filter(|(name, _)| !own.contains(name)).collect()
 }
 
 fn steps_of_trace(t: &Sandbox) -> Vec<Step> {
+    calls_of_trace(t).into_iter().map(|(_, step)| step).collect()
+}
+
+/// The same, each with the process that makes it.
+fn calls_of_trace(t: &Sandbox) -> Vec<(String, Step)> {
     let trace = std::fs::read_to_string(t.path("trace")).unwrap();
     let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
     let mut steps = Vec::new();
@@ -67,7 +71,7 @@ fn steps_of_trace(t: &Sandbox) -> Vec<Step> {
         if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
             let count = counts.entry((&line[..line.len() - call.len()], name)).or_default();
             *count += 1;
-            steps.push((name.to_owned(), *count));
+            steps.push((line[..line.len() - call.len()].to_owned(), (name.to_owned(), *count)));
         }
     }
     // Before the first, strace's own start of the program, nothing of boxr runs.
@@ -143,10 +147,7 @@ fn boxr_killed_at_every_step_of_a_removal(t: &Sandbox) {
 
 fn first_process_killed_at_every_step_of_its_own(t: &Sandbox) {
     let args = ["run", "--name", "victim", "--", "true"];
-    let parents: BTreeSet<String> = steps(t, &[], &args).into_iter().map(|(name, _)| name).collect();
-    // Calls that only the first process makes: a count of strace's is one for each process.
-    let all = steps(t, &["-f"], &args);
-    let own: BTreeSet<_> = all.into_iter().filter(|(name, _)| !parents.contains(name)).collect();
+    let own = steps_of_others(t, &|program| t.surrounded(Cmd::new(program)), &args);
     assert!(!own.is_empty());
     for (name, count) in own {
         let inject = format!("inject={name}:signal=KILL:when={count}");

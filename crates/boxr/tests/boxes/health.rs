@@ -15,6 +15,11 @@ pub const TESTS: &[Test] = &[
     test!(wrong_checks_are_said, Need::Tool(Tool::Busybox), OVERLAY),
 ];
 
+/// A container that ends by SIGTERM, once it is ready for it.
+const TRAPS: &str = r#"{"Cmd":["sh","-c","trap 'exit 5' TERM; touch /ready; while :; do sleep 0.05; done"]}"#;
+/// It is well until then.
+const NOT_WELL: &str = "[ ! -e /ready ]";
+
 fn inspect(t: &Sandbox, format: &str) -> String {
     t.boxr(["inspect", "-f", format, "it"]).run().text().trim_end().to_owned()
 }
@@ -46,15 +51,14 @@ fn a_container_becomes_healthy_and_unhealthy(t: &Sandbox) {
 }
 
 fn what_an_unhealthy_container_gets(t: &Sandbox) {
-    let (_server, name) =
-        offered(t, r#"{"Cmd":["sh","-c","trap 'exit 5' TERM; while :; do sleep 0.05; done"]}"#);
+    let (_server, name) = offered(t, TRAPS);
     let check = [
         "-q",
         "-d",
         "--name",
         "it",
         "--health-cmd",
-        "false",
+        NOT_WELL,
         "--health-interval",
         "50ms",
         "--health-retries",
@@ -133,9 +137,9 @@ fn a_foreground_container_is_checked_until_its_end(t: &Sandbox) {
 }
 
 fn an_unhealthy_foreground_container_is_ended(t: &Sandbox) {
-    let (_server, name) =
-        offered(t, r#"{"Cmd":["sh","-c","trap 'exit 5' TERM; while :; do sleep 0.05; done"]}"#);
-    let check = ["-q", "--rm", "--health-cmd", "false", "--health-interval", "50ms", "--health-retries", "1"];
+    let (_server, name) = offered(t, TRAPS);
+    let check =
+        ["-q", "--rm", "--health-cmd", NOT_WELL, "--health-interval", "50ms", "--health-retries", "1"];
     for (action, status) in [("kill", 137), ("stop", 5)] {
         t.run(check).args(["--health-on-failure", action, &name]).run().exits(status);
     }

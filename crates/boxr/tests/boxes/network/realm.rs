@@ -69,9 +69,16 @@ impl<'t> User<'t> {
     /// The process of the user's that does this, by the file with its pid.
     #[track_caller]
     fn process(&self, file: &str) -> String {
-        let text = std::fs::read_to_string(self.home.join("state/network").join(file)).unwrap();
+        self.find_process(file).unwrap_or_else(|| panic!("there is no process in {file}"))
+    }
+
+    /// The same; `None` where there is no such file, or nothing in it yet.
+    fn find_process(&self, file: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.home.join("state/network").join(file)).ok()?;
         // The number alone, or the first one of a record.
-        text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
+        let is_digit = char::is_ascii_digit;
+        let pid: String = text.chars().skip_while(|c| !is_digit(c)).take_while(is_digit).collect();
+        (!pid.is_empty()).then_some(pid)
     }
 
     #[track_caller]
@@ -160,7 +167,8 @@ fn what_is_killed_of_a_users_networks_is_there_again(t: &Sandbox) {
             wait_until("it has ended", || !lives(&pid));
         }
         user.boxr(&["network", "ls"]).run().ok();
-        wait_until("all of it is there", || all.iter().all(|file| lives(&user.process(file))));
+        let is_there = |file: &&str| user.find_process(file).is_some_and(|pid| lives(&pid));
+        wait_until("all of it is there", || all.iter().all(is_there));
         check();
     }
     // A container that dies with all of it leaves nothing.
@@ -261,9 +269,8 @@ fn random_steps_of_a_user_leave_nothing(t: &Sandbox) {
             _ => {
                 let file =
                     ["realm/realm.json", "realm/out.pid", "nets/n1/resolver"][numbers.below(3) as usize];
-                let there = std::fs::metadata(user.home.join("state/network").join(file));
-                if there.is_ok_and(|found| found.len() > 0) {
-                    Cmd::new("kill").args(["-9", &user.process(file)]).run();
+                if let Some(pid) = user.find_process(file) {
+                    Cmd::new("kill").args(["-9", &pid]).run();
                 }
                 user.boxr(&["network", "ls"]).run()
             }

@@ -1,7 +1,6 @@
 //! Sudden death around the network namespace of a user's own networks: of boxr at its calls, of the process that comes to
 //! hold it, and of one that holds it already.
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 use boxr_testing::lab::{Lab, USER};
@@ -12,7 +11,7 @@ use rustix::process::getppid;
 use super::realm::User;
 use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
 use super::{NET, ROOT};
-use crate::crash::{Walk, steps_in, strace_in};
+use crate::crash::{Walk, steps_of_others, strace_in};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -106,14 +105,9 @@ fn a_keeper_killed_at_each_of_its_calls_leaves_no_realm(t: &Sandbox) {
     let start = |program: &str| user.start(program);
     // Without a helper, which does not like to be traced.
     let make = || user.make_network(&["--internal"]);
-    let steps = |flags: &[&str]| {
-        make();
-        let steps = steps_in(t, &start, flags, &words);
-        user.clean_up();
-        steps
-    };
-    let parents: BTreeSet<String> = steps(&[]).into_iter().map(|(name, _)| name).collect();
-    let own: BTreeSet<_> = steps(&["-f"]).into_iter().filter(|(name, _)| !parents.contains(name)).collect();
+    make();
+    let own = steps_of_others(t, &start, &words);
+    user.clean_up();
     assert!(own.iter().any(|(name, _)| name == "setsid"), "{own:?}");
     for (name, count) in own {
         let inject = format!("inject={name}:signal=KILL:when={count}");

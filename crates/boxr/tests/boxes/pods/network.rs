@@ -2,7 +2,7 @@
 
 use boxr_testing::lab::{HOST, Lab};
 use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -36,7 +36,7 @@ fn ports_belong_to_the_pod(t: &Sandbox) {
     lab.boxr(t, ["ps", "--format", "{{.Ports}}"]).run().ok().prints("0.0.0.0:8080->80/tcp\n");
     // Who keeps the pod also keeps others from its port; a new one does as well.
     let holder = || lab.boxr(t, ["pod", "inspect", "-f", "{{.Pids.Holder}}", "web"]).run().ok().word();
-    kill_process(Pid::from_raw(holder().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    super::kill(Pid::from_raw(holder().parse().unwrap()).unwrap());
     lab.boxr(t, ["pod", "ps"]).run().ok();
     let squat = ["nc", "-l", "-p", "8080", "-w", "1"];
     assert!(!lab.on_host("busybox").args(squat).run().status.success());
