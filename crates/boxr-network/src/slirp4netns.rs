@@ -3,7 +3,7 @@
 //! It does not go into the background by itself, writes no pid, and takes its ports through a socket, whose name is
 //! what it is known by on its command line. Of the client of a port the container sees 10.0.2.2.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
@@ -13,7 +13,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -62,12 +65,30 @@ fn failed(told: impl ToString) -> Error {
 /// Starts it; when this returns the network is there, and it runs on by itself. One that fails is ended.
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     files::remove(&socket(wanted.pid_file))?;
+    await_ids(wanted.pid)?;
     let started = run(program, wanted)
         .and_then(|()| wanted.published.iter().try_for_each(|port| publish(wanted.pid_file, port)));
     if started.is_err() {
         helper::end(wanted.pid_file)?;
     }
     started
+}
+
+/// Waits until the user namespace of a process has ids: it becomes root there, where the container's first process may
+/// still be about to write its own map. Nothing announces that but the file.
+fn await_ids(pid: i32) -> Result<(), Error> {
+    let ended = || failed("the container's first process has ended");
+    let number = Pid::from_raw(pid).ok_or_else(ended)?;
+    let held = pidfd_open(number, PidfdFlags::empty()).map_err(|_| ended())?;
+    let has_ids = |map: &str| fs::read(format!("/proc/{pid}/{map}")).is_ok_and(|text| !text.is_empty());
+    let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    while !(has_ids("uid_map") && has_ids("gid_map")) {
+        let mut fds = [PollFd::new(&held, PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut fds, Some(&pause))).map_err(failed)? > 0 {
+            return Err(ended());
+        }
+    }
+    Ok(())
 }
 
 fn run(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
@@ -124,11 +145,22 @@ fn last_words(said: &File) -> String {
     if let Err(error) = said.read_exact_at(&mut bytes, 0) {
         return error.to_string();
     }
-    let text = String::from_utf8_lossy(&bytes);
-    let mut lines = text.trim_end_matches('\0').lines().rev().map(str::trim);
-    // Its child says why, and then it says that its child failed.
-    let reason = lines.find(|line| !line.is_empty() && !line.starts_with("child failed"));
-    reason.unwrap_or("it said nothing").to_owned()
+    reason(String::from_utf8_lossy(&bytes).trim_end_matches('\0'))
+}
+
+/// Its child, or a part of it, says why, and then whoever called that says that it failed.
+fn reason(text: &str) -> String {
+    const CALLERS: [&str; 5] = [
+        "child failed",
+        "parent failed",
+        "do_slirp failed",
+        "create_sandbox failed",
+        "enable_seccomp failed",
+    ];
+    let is_callers = |line: &&str| CALLERS.iter().any(|caller| line.starts_with(caller));
+    let says = |line: &&str| !line.is_empty() && !line.starts_with("WARNING");
+    let lines = || text.lines().map(str::trim).filter(says);
+    lines().rfind(|line| !is_callers(line)).or_else(|| lines().next()).unwrap_or("it said nothing").to_owned()
 }
 
 /// Asks for one port; each question has a connection of its own.
@@ -182,6 +214,18 @@ mod tests {
             arguments,
             json!({"proto": "udp", "host_addr": "0.0.0.0", "host_port": 8080, "guest_port": 80})
         );
+    }
+
+    #[test]
+    fn the_reason_is_what_was_said_before_it_was_passed_on() {
+        let said = "cannot remount ro /run: Operation not permitted\ncreate_sandbox failed\ndo_slirp failed\nparent failed\n";
+        assert_eq!(reason(said), "cannot remount ro /run: Operation not permitted");
+        assert_eq!(
+            reason("ioctl(TUNSETIFF): Device or resource busy\nchild failed(1)\n"),
+            "ioctl(TUNSETIFF): Device or resource busy"
+        );
+        assert_eq!(reason("WARNING: experimental\ndo_slirp failed\nparent failed\n"), "do_slirp failed");
+        assert_eq!(reason(""), "it said nothing");
     }
 
     #[test]

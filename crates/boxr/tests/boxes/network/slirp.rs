@@ -15,6 +15,14 @@ pub const TESTS: &[Test] = &[
     test!(a_box_behind_slirp4netns_reaches_the_internet, ROOT, NET, BUSYBOX, SLIRP, SETPRIV, PYTHON),
     test!(a_port_of_slirp4netns_leads_into_the_box, ROOT, NET, BUSYBOX, SLIRP, SETPRIV),
     test!(slirp4netns_is_ended_for_a_killed_boxr, ROOT, NET, SLIRP, SETPRIV),
+    test!(
+        slirp4netns_waits_for_a_first_process_that_is_slow,
+        ROOT,
+        NET,
+        SLIRP,
+        SETPRIV,
+        Need::Tool(Tool::Strace)
+    ),
     test!(what_slirp4netns_cannot_do_is_named, ROOT, NET, SLIRP, SETPRIV),
 ];
 
@@ -103,6 +111,22 @@ fn slirp4netns_is_ended_for_a_killed_boxr(t: &Sandbox) {
     running.finish().killed_by(Signal::KILL);
     wait_until("the box has gone", || boxr(&lab, t, &home, &["ps", "-a", "-q"]).run().ok().word().is_empty());
     wait_until("the helper has ended", || !process.exists());
+    assert_nothing_left(&home);
+    lab.end(t);
+}
+
+fn slirp4netns_waits_for_a_first_process_that_is_slow(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    let words = lab.as_user(t, &home);
+    let (become_user, boxr) = words.split_at(words.iter().position(|word| word.ends_with("boxr")).unwrap());
+    // It is about to say which ids there are.
+    let slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", "/proc/self/uid_map"];
+    let inject = ["-e", "inject=openat:delay_enter=300000", "--"];
+    let strace = lab.on_host(&become_user[0]).args(&become_user[1..]).args(slow).args(inject).args(boxr);
+    let run = strace.args(["run", "--network", "bridge", "--", "cat", "/proc/net/dev"]);
+    let environment = run.env("HOME", &home).env("XDG_RUNTIME_DIR", &home);
+    environment.env("BOXR_NETWORK_HELPER", "slirp4netns").run().ok().shows("eth0");
     assert_nothing_left(&home);
     lab.end(t);
 }
