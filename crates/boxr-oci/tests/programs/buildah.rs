@@ -6,8 +6,8 @@ use crate::compare::{BUSYBOX, RUNC, same_story};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
-    test!(an_image_is_built, BUILDAH, BUSYBOX, RUNC, Need::Root; deadline 180),
-    test!(a_user_builds_an_image, BUILDAH, BUSYBOX, RUNC, Need::Unprivileged, Need::SubordinateIds; deadline 180),
+    test!(an_image_is_built, BUILDAH, BUSYBOX, RUNC, Need::Root; deadline 480),
+    test!(a_user_builds_an_image, BUILDAH, BUSYBOX, RUNC, Need::Unprivileged, Need::SubordinateIds; deadline 480),
 ];
 
 const BUILDAH: Need = Need::Tool(Tool::Buildah);

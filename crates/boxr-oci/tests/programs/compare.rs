@@ -4,8 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use boxr_testing::leaks::mounts_below;
-use boxr_testing::{Cmd, Need, Output, PATIENCE, Running, Sandbox, Tool, rootfs};
+use boxr_testing::processes::{Process, descendants};
+use boxr_testing::{Cmd, Need, Output, PATIENCE, Running, Sandbox, Test, Tool, rootfs, test, wait_until};
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Signal, getppid, kill_process};
 use tempfile::TempDir;
+
+/// The tests of this file.
+pub const TESTS: &[Test] = &[test!(what_a_failed_run_with_runc_leaves_is_ended, BUSYBOX, RUNC)];
 
 /// How long a script may take, all others running beside it.
 const DEADLINE: Duration = Duration::from_secs(150);
@@ -104,6 +110,36 @@ impl Stage {
         }
         text = text.replace(&self.group, "GROUP");
         text.split_inclusive(|c: char| !c.is_ascii_hexdigit()).map(without_id).collect()
+    }
+
+    /// Ends and unmounts what a run has left that failed half way.
+    #[track_caller]
+    fn end_all(&self) {
+        let supervisor = getppid().unwrap();
+        wait_until("nothing of a failed run is left", || {
+            let left = descendants(supervisor).into_iter().filter(|process| self.is_of(process));
+            // It may have ended since it was listed.
+            left.filter(|process| kill_process(process.pid, Signal::KILL).is_ok()).count() == 0
+        });
+        for point in mounts_below(&self.dir).iter().chain(&mounts_below(self.runroot.path())) {
+            unmount(point, UnmountFlags::DETACH).ok();
+        }
+    }
+
+    /// Whether a process belongs to this run: it is in its cgroup, or its directory is on its command line or in its
+    /// environment.
+    fn is_of(&self, process: &Process) -> bool {
+        let read = |name: &str| {
+            let file = format!("/proc/{}/{name}", process.pid.as_raw_nonzero());
+            String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
+        };
+        let group = |line: &str| line.split('/').any(|part| part == self.group);
+        let dir = self.dir.to_str().expect("UTF-8");
+        let has_dir = |text: String| {
+            text.match_indices(dir).any(|(at, _)| !text[at + dir.len()..].starts_with(['-', '.']))
+        };
+        process.state != 'Z'
+            && (read("cgroup").lines().any(group) || has_dir(read("cmdline")) || has_dir(read("environ")))
     }
 
     /// Removes what podman and its kin leave; what is the runtime's must be gone already.
@@ -225,6 +261,8 @@ fn compare(t: &Sandbox, script: &str, place: Place) {
     // On a busy machine podman fails with runc at times, and what it tells then is no measure of anybody.
     for again in ["runc-2", "runc-3"] {
         if !peer.status.success() {
+            println!("failed with runc:\n{}\nstderr: {}", theirs.story(&peer), peer.errors());
+            theirs.end_all();
             theirs = Stage::new(t, again, Tool::Runc.path().unwrap());
             peer = theirs.start(t, script, place).finish();
         }
@@ -260,4 +298,9 @@ fn assert_same(told: &str, expected: &str) {
         assert!(ours == theirs, "{step}\nboxr-oci: {ours}\nrunc:     {theirs}\nall of it:\n{told}");
     }
     panic!("one of them tells more.\nboxr-oci:\n{told}\nrunc:\n{expected}");
+}
+
+fn what_a_failed_run_with_runc_leaves_is_ended(t: &Sandbox) {
+    let script = r#"case $DIR in */runc) setsid sleep 1000 >/dev/null 2>&1 & exit 1 ;; esac; echo told"#;
+    same_story(t, script);
 }

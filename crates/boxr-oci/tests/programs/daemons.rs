@@ -6,8 +6,8 @@ use crate::compare::{BUSYBOX, RUNC, same_story_apart};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
-    test!(containerd_is_as_with_runc, CTR, GRPC, IP, BUSYBOX, RUNC, Need::Root; deadline 180),
-    test!(docker_is_as_with_runc, Need::Tool(Tool::Dockerd), IP, BUSYBOX, RUNC, Need::Root; deadline 180),
+    test!(containerd_is_as_with_runc, CTR, GRPC, IP, BUSYBOX, RUNC, Need::Root; deadline 480),
+    test!(docker_is_as_with_runc, Need::Tool(Tool::Dockerd), IP, BUSYBOX, RUNC, Need::Root; deadline 480),
 ];
 
 const CTR: Need = Need::Tool(Tool::Containerd);

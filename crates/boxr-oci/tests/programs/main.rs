@@ -8,6 +8,6 @@ mod daemons;
 mod podman;
 
 fn main() -> std::process::ExitCode {
-    let tests = [podman::TESTS, buildah::TESTS, daemons::TESTS];
+    let tests = [podman::TESTS, buildah::TESTS, daemons::TESTS, compare::TESTS];
     boxr_testing::main(env!("CARGO_BIN_EXE_boxr-oci"), tests.concat())
 }

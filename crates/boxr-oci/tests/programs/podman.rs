@@ -6,10 +6,10 @@ use crate::compare::{BUSYBOX, RUNC, Stage, same_story};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
-    test!(run_is_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Root; deadline 180),
-    test!(a_life_is_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Root; deadline 180),
-    test!(pods_are_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Root; deadline 180),
-    test!(a_user_runs_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Unprivileged, Need::SubordinateIds; deadline 180),
+    test!(run_is_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Root; deadline 480),
+    test!(a_life_is_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Root; deadline 480),
+    test!(pods_are_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Root; deadline 480),
+    test!(a_user_runs_as_with_runc, PODMAN, CONMON, BUSYBOX, RUNC, Need::Unprivileged, Need::SubordinateIds; deadline 480),
     test!(a_person_at_a_terminal, PODMAN, CONMON, BUSYBOX, Need::Root; deadline 120),
 ];
 
