@@ -31,7 +31,7 @@ use crate::prepare::PrepareError;
 use crate::record::{ProcessRef, State, Status};
 use crate::store::{BoxDir, Lock, Store, Wait};
 
-pub use links::LinkError;
+pub use links::{LinkError, shown as shown_links};
 pub use ports::{PortChange, change_ports};
 
 /// The networks of a store's user.

@@ -7,6 +7,7 @@ pub mod archive;
 pub mod copy;
 pub mod digest;
 pub mod link;
+pub mod nothing;
 pub mod oci;
 pub mod pack;
 pub mod pull;

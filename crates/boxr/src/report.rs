@@ -148,6 +148,11 @@ pub fn io_text(error: &std::io::Error) -> String {
     }
 }
 
+/// Tells a person beside the results. Where nobody listens any more, the results and the status still count.
+pub fn tell(line: &str) {
+    writeln!(std::io::stderr(), "{line}").unwrap_or_default();
+}
+
 /// Control characters made visible: a file name or a value must not paint on the terminal.
 pub(crate) fn visible(line: &str) -> String {
     if !line.contains(|c: char| c.is_control()) {

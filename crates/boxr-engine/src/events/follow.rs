@@ -67,12 +67,18 @@ impl Follower {
     /// It cannot be read or watched.
     pub fn open(journal: Journal) -> Result<Self, EventError> {
         let failed = |doing, errno| EventError { doing, path: journal.dir().to_owned(), errno };
-        journal.make().map_err(|errno| failed("make", errno))?;
+        let made = match journal.make() {
+            // Nothing has happened that could be read, and nothing will be told.
+            Err(Errno::ROFS) => None,
+            made => Some(made.map_err(|errno| failed("make", errno))?),
+        };
         // Watched before it is read, so that nothing can come in between.
         let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|errno| failed("watch", errno))?;
         let wanted = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
-        inotify::add_watch(&changes, journal.dir(), wanted).map_err(|errno| failed("watch", errno))?;
+        if made.is_some() {
+            inotify::add_watch(&changes, journal.dir(), wanted).map_err(|errno| failed("watch", errno))?;
+        }
         let mut follower = Self { journal, changes, files: Vec::new() };
         follower.find()?;
         Ok(follower)

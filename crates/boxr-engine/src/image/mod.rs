@@ -92,6 +92,16 @@ pub enum ImageError {
         /// The system's reason.
         errno: Errno,
     },
+    /// A part of an image that is not to be had.
+    #[error("cannot open the mount source {} of image {image}: {}", path.display(), boxr_runtime::error::describe(*errno))]
+    Part {
+        /// Where in it.
+        path: PathBuf,
+        /// Which image.
+        image: String,
+        /// The system's reason.
+        errno: Errno,
+    },
     /// A device of the host that cannot be given.
     #[error("--device {}: {}", path.display(), boxr_runtime::error::describe(*errno))]
     Device {

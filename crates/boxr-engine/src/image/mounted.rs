@@ -10,7 +10,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use boxr_image::rootfs::part;
+use boxr_image::rootfs::{Stack, part};
 use boxr_image::store::Store as Images;
 use boxr_runtime::error::{Step, StepError};
 use boxr_runtime::plan::{MakeTree, MountTree, TREE, TreeMaker, TreeSource};
@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::files::make_dir;
-use super::rootfs::Layers;
+use super::rootfs::{Layers, form};
 use super::{ImageError, ImageRoot, store_path};
 use crate::options::{BoxOptions, MountOption};
 use crate::outcome::EngineError;
@@ -107,6 +107,9 @@ pub(super) fn hold<'o>(
         // In this order: a hold without such a directory is not found when the box goes.
         make_dir(&dir, 0o700)?;
         images.hold(&holder(id, number), &mounted.image.manifest)?;
+        if let Some(path) = below(mount) {
+            look_for(path, &mounted.image, images)?;
+        }
         if is_writable(mount) {
             written.push((dir, &mounted.image));
         } else {
@@ -115,6 +118,19 @@ pub(super) fn hold<'o>(
         }
     }
     Ok(written)
+}
+
+/// Looks that the image has `path`, as far as the caller may look into its layers; the start tells the rest.
+fn look_for(path: &Path, image: &ImageRoot, images: &Images) -> Result<(), ImageError> {
+    let layers: Result<Vec<OwnedFd>, _> =
+        image.layers.iter().rev().map(|layer| images.open_layer(layer)).collect();
+    let stack = Stack::new(layers?, form(&images.path(""))?);
+    let failed = |errno| Err(ImageError::Part { path: path.to_owned(), image: image.name.clone(), errno });
+    match stack.has(&path.to_string_lossy()) {
+        Ok(true) | Err(Errno::ACCESS) => Ok(()),
+        Ok(false) => failed(Errno::NOENT),
+        Err(errno) => failed(errno),
+    }
 }
 
 fn holder(id: &str, number: usize) -> String {

@@ -123,6 +123,18 @@ fn shared(own: &Attachment, other: &Attachment) -> Vec<String> {
     same.iter().flat_map(|endpoint| &endpoint.addresses).map(|(address, _)| address.to_string()).collect()
 }
 
+/// The links of a container named `name` as docker's `inspect` prints them, `/OTHER:/NAME/ALIAS`; one that has gone is
+/// its id.
+pub fn shown(store: &Store, options: &BoxOptions, name: &str) -> Vec<String> {
+    let name_of =
+        |wanted: &str| store.resolve(wanted).and_then(|dir| dir.read_state()).map(|state| state.name);
+    let line = |link: &Link| {
+        let other = name_of(&link.container).unwrap_or_else(|_| link.container.clone());
+        format!("/{other}:/{name}/{}", link.alias)
+    };
+    links(options).iter().map(line).collect()
+}
+
 /// How a container is called by one that links to it.
 fn names(link: &Link, id: &Id, name: &str) -> String {
     let mut names = vec![link.alias.as_str(), id.short()];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use boxr_image::nothing;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
@@ -20,25 +21,29 @@ const DIGITS: usize = 25;
 pub struct Secrets {
     path: PathBuf,
     dir: OwnedFd,
+    /// Whether it is missing where nothing can be made: it looks empty.
+    is_missing: bool,
 }
 
 impl Secrets {
-    /// Opens it, making it if it is missing.
+    /// Opens it, making it if it is missing; where nothing can be written there are none.
     ///
     /// # Errors
     /// It cannot be made or opened.
     pub fn open(paths: &Paths) -> Result<Self, SecretError> {
         let path = paths.data.join("secrets");
         let failed = |errno| SecretError::System { action: "open", path: path.clone(), errno };
-        let dir = match files::open_dir(CWD, &path) {
-            Err(Errno::NOENT) => {
-                crate::store::make_directories(&path).map_err(failed)?;
-                rustix::fs::chmod(&path, rustix::fs::Mode::RWXU).map_err(failed)?;
-                files::open_dir(CWD, &path)
-            }
-            dir => dir,
+        let (dir, is_missing) = match files::open_dir(CWD, &path) {
+            Err(Errno::NOENT) => match crate::store::make_directories(&path) {
+                Err(Errno::ROFS) => (nothing::directory(), true),
+                made => {
+                    made.and_then(|()| rustix::fs::chmod(&path, rustix::fs::Mode::RWXU)).map_err(failed)?;
+                    (files::open_dir(CWD, &path), false)
+                }
+            },
+            dir => (dir, false),
         };
-        Ok(Self { dir: dir.map_err(failed)?, path })
+        Ok(Self { dir: dir.map_err(failed)?, path, is_missing })
     }
 
     /// Makes one; with `replace`, in place of the one of this name.
@@ -56,6 +61,10 @@ impl Secrets {
         let size = data.len() as u64;
         if size == 0 || size >= LARGEST {
             return Err(SecretError::Size(size));
+        }
+        if self.is_missing {
+            let path = self.path.clone();
+            return Err(SecretError::System { action: "make", path, errno: Errno::ROFS });
         }
         self.sweep()?;
         let old = self.read(name).ok();

@@ -133,7 +133,11 @@ pub(crate) fn each_entry(dir: BorrowedFd<'_>, mut visit: impl FnMut(&CStr) -> bo
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
     let mut entries = RawDir::new(dir, &mut buffer);
     while let Some(entry) = entries.next() {
-        let entry = entry?;
+        let entry = match entry {
+            // The directory has been removed.
+            Err(Errno::NOENT) => break,
+            entry => entry?,
+        };
         let name = entry.file_name();
         if name != c"." && name != c".." && !visit(name) {
             break;

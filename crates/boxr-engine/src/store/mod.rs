@@ -41,6 +41,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use boxr_image::nothing;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -66,24 +67,26 @@ struct Inner {
     paths: Paths,
     /// The state root; everything below is opened relative to it.
     root: OwnedFd,
+    /// Whether the state root is missing where nothing can be made: it looks empty.
+    is_missing: bool,
     here: OnceLock<Here>,
 }
 
 impl Store {
-    /// Opens the store at `paths`, making the state root if it is missing. One system call as a rule.
+    /// Opens the store at `paths`, making the state root if it is missing. One system call as a rule. Where nothing can be
+    /// written there is nothing to read.
     pub fn open(paths: Paths) -> Result<Self, StoreError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = || rustix::fs::openat(CWD, &paths.state, flags, Mode::empty());
-        let root = match open() {
-            Err(Errno::NOENT) => {
-                let made = restore::make_directories(&paths.state);
-                made.map_err(|errno| StoreError::system("make", &paths.state, errno))?;
-                open()
-            }
-            root => root,
+        let (root, is_missing) = match open() {
+            Err(Errno::NOENT) => match restore::make_directories(&paths.state) {
+                Err(Errno::ROFS) => (nothing::directory(), true),
+                made => (made.and_then(|()| open()), false),
+            },
+            root => (root, false),
         };
         let root = root.map_err(|errno| StoreError::system("open the state root", &paths.state, errno))?;
-        Ok(Self(Arc::new(Inner { paths, root, here: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner { paths, root, is_missing, here: OnceLock::new() })))
     }
 
     fn of(inner: Arc<Inner>) -> Self {

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use boxr_image::nothing;
 use rustix::io::Errno;
 
 use super::dir::{BoxDir, id_of};
@@ -94,14 +95,14 @@ impl Inner {
         Ok(ids)
     }
 
-    /// Opens the directory of all boxes, making it where it is missing.
+    /// Opens the directory of all boxes, making it where it is missing; where that cannot be there are none.
     pub(super) fn containers(self: &std::sync::Arc<Self>) -> Result<std::os::fd::OwnedFd, StoreError> {
         let open = || files::open_dir(&self.root, "containers");
         match open() {
-            Err(Errno::NOENT) => {
-                restore::prepare(self)?;
-                open()
-            }
+            Err(Errno::NOENT) => match restore::prepare(self) {
+                Err(StoreError::System { errno: Errno::ROFS, .. }) => nothing::directory(),
+                prepared => prepared.map(|()| open())?,
+            },
             dir => dir,
         }
         .map_err(|errno| self.error("open", "containers", errno))

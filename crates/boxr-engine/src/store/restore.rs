@@ -35,6 +35,9 @@ pub(crate) fn make_directories(path: &Path) -> Result<(), Errno> {
 /// rename, so a restore that was cut short is done again. One that finds another at it waits.
 pub(super) fn prepare(store: &Arc<Inner>) -> Result<(), StoreError> {
     let failed = |errno| store.error("prepare", "", errno);
+    if store.is_missing {
+        return Err(StoreError::system("make", &store.paths.state, Errno::ROFS));
+    }
     let root = files::open_dir(&store.root, ".").map_err(failed)?;
     rustix::io::retry_on_intr(|| rustix::fs::flock(&root, FlockOperation::LockExclusive)).map_err(failed)?;
     if files::open_dir(&root, "containers").is_ok() {

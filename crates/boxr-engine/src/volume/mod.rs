@@ -14,6 +14,7 @@
 
 mod attach;
 pub(crate) mod from;
+mod given;
 mod name;
 pub(crate) mod owners;
 mod places;
@@ -27,6 +28,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::grammar;
+
+use given::Given;
 
 pub use attach::{Attached, attached, remove_anonymous};
 pub(crate) use attach::{attach, let_go};
@@ -139,6 +142,15 @@ impl Volume {
         self.options.get("device").filter(|_| !self.is_in_memory()).map(PathBuf::from)
     }
 
+    /// Whose it is from the beginning, where that was said (`o=uid=,gid=`), in ids of containers.
+    pub fn owner(&self) -> (Option<u32>, Option<u32>) {
+        self.given().map_or((None, None), |given| (given.uid, given.gid))
+    }
+
+    fn given(&self) -> Option<Given> {
+        if self.is_in_memory() || self.device().is_some() { None } else { Given::of(&self.options) }
+    }
+
     fn is_in_memory(&self) -> bool {
         self.options.get("type").is_some_and(|kind| kind == "tmpfs")
     }
@@ -148,6 +160,7 @@ impl Volume {
         let words = self.options.get("o").map_or("", String::as_str);
         match (self.is_in_memory(), memory_options(words)) {
             (true, Ok(options)) => Place::Memory(options),
+            (false, _) if self.given().is_some() => Place::Given(data),
             _ => {
                 let is_mounts = |word: &&str| !["", "rw", "bind", "rbind"].contains(word);
                 let words = words.split(',').filter(is_mounts).map(str::to_owned);
@@ -194,13 +207,17 @@ pub fn check_options(options: &BTreeMap<String, String>) -> Result<(), VolumeErr
             },
             "o" if value.split(',').all(|word| BIND_WORDS.contains(&word))
                 && (is_bind || value.is_empty()) => {}
-            "o" => {
+            "o" if is_bind => {
                 return refuse(
                     key,
                     value,
-                    "only bind, with ro, nosuid, nodev, noexec and the like, is possible here",
+                    "bind goes with ro, nosuid, nodev, noexec and the like: owner and mode are the directory's own",
                 );
             }
+            "o" => match Given::parse(value).and_then(|given| given.check()) {
+                Ok(()) => {}
+                Err(why) => return refuse(key, value, &why),
+            },
             // A word without a meaning, which docker asks for.
             "device" if in_memory => {}
             "device" if !is_bind => return refuse(key, value, "it needs --opt o=bind"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use boxr_runtime::plan::{COPY_UP, COPY_UP_BELOW};
 use oci_spec::runtime::Mount;
 
 use super::{KIND, NO_COPY, OPTION, SUBPATH, VolumeError, VolumeName, Volumes};
@@ -20,6 +21,8 @@ pub type Places = BTreeMap<String, Place>;
 pub enum Place {
     /// A directory, with options of its mount.
     Directory(PathBuf, Vec<String>),
+    /// A directory whose owner and mode were said when it was made.
+    Given(PathBuf),
     /// Memory, which ends with the box that has it (`type=tmpfs`), with options of the tmpfs.
     Memory(Vec<String>),
 }
@@ -28,7 +31,7 @@ impl Place {
     /// The directory that it is.
     pub fn directory(&self) -> Option<&PathBuf> {
         match self {
-            Self::Directory(path, _) => Some(path),
+            Self::Directory(path, _) | Self::Given(path) => Some(path),
             Self::Memory(_) => None,
         }
     }
@@ -101,8 +104,9 @@ pub(crate) fn bind(option: &MountOption, places: &Places, options: &BoxOptions) 
     let name = option.source.as_deref().unwrap_or_default();
     let place = places.get(name).cloned();
     let unknown = || Place::Directory(Path::new("volume").join(name), Vec::new());
-    let (place, own) = match place.unwrap_or_else(unknown) {
-        Place::Directory(path, own) => (path, own),
+    let (place, own, copied) = match place.unwrap_or_else(unknown) {
+        Place::Directory(path, own) => (path, own, COPY_UP),
+        Place::Given(path) => (path, Vec::new(), COPY_UP_BELOW),
         Place::Memory(own) => return memory(option, options, own),
     };
     let copies = fills && !option.options.iter().any(|word| word == NO_COPY);
@@ -113,8 +117,8 @@ pub(crate) fn bind(option: &MountOption, places: &Places, options: &BoxOptions) 
         .filter(|word| !word.starts_with(SUBPATH) && !word.starts_with(OPTION))
         .cloned();
     let copy = copies.then(|| match is_said(super::owners::GIVE) {
-        true => format!("{}={}:{}", boxr_runtime::plan::COPY_UP, user.0, user.1),
-        false => boxr_runtime::plan::COPY_UP.to_owned(),
+        true => format!("{COPY_UP}={}:{}", user.0, user.1),
+        false => copied.to_owned(),
     });
     let below = subpath.map(|path| format!("{}{path}", boxr_runtime::plan::SUBPATH));
     let mut options: Vec<String> = std::iter::once("rbind".to_owned())

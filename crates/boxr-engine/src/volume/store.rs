@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use boxr_image::nothing;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -27,13 +28,15 @@ pub struct Volumes {
     path: PathBuf,
     containers: PathBuf,
     dir: OwnedFd,
+    /// Whether it is missing where nothing can be made: it looks empty.
+    is_missing: bool,
 }
 
 /// A volume whose lock is held until this is dropped.
 struct Held(OwnedFd);
 
 impl Volumes {
-    /// Opens it, making it if it is missing.
+    /// Opens it, making it if it is missing; where nothing can be written there are none.
     ///
     /// # Errors
     /// It cannot be made or opened.
@@ -41,14 +44,15 @@ impl Volumes {
         let path = paths.data.join("volumes");
         let failed = |errno| VolumeError::System { action: "open", path: path.clone(), errno };
         let open = || files::open_dir(CWD, &path);
-        let dir = match open() {
-            Err(Errno::NOENT) => {
-                crate::store::make_directories(&path).map_err(failed)?;
-                open()
-            }
-            dir => dir,
+        let (dir, is_missing) = match open() {
+            Err(Errno::NOENT) => match crate::store::make_directories(&path) {
+                Err(Errno::ROFS) => (nothing::directory(), true),
+                made => (made.and_then(|()| open()), false),
+            },
+            dir => (dir, false),
         };
-        Ok(Self { dir: dir.map_err(failed)?, containers: paths.data.join("containers"), path })
+        let containers = paths.data.join("containers");
+        Ok(Self { dir: dir.map_err(failed)?, containers, path, is_missing })
     }
 
     /// Makes a volume, unless there is one of this name. Without a name it gets a random one.
@@ -68,6 +72,9 @@ impl Volumes {
         };
         if self.read(&name).is_ok() {
             return Ok((name, Created::Existing));
+        }
+        if self.is_missing {
+            return Err(VolumeError::System { action: "make", path: self.path.clone(), errno: Errno::ROFS });
         }
         self.sweep()?;
         let failed = |errno| self.error("make", name.as_str(), errno);
@@ -286,7 +293,6 @@ fn fill(dir: &Held, name: &VolumeName, new: NewVolume) -> Result<(), Errno> {
     let Held(dir) = dir;
     files::make_dir(dir, "_data")?;
     rustix::fs::chmodat(dir, "_data", Mode::from_raw_mode(0o755), AtFlags::empty())?;
-    files::make_dir(dir, "holds")?;
     let volume = Volume {
         format: FORMAT,
         name: name.clone(),
@@ -295,6 +301,10 @@ fn fill(dir: &Held, name: &VolumeName, new: NewVolume) -> Result<(), Errno> {
         labels: new.labels,
         options: new.options,
     };
+    if let Some(given) = volume.given() {
+        given.apply(dir, "_data")?;
+    }
+    files::make_dir(dir, "holds")?;
     let text = serde_json::to_vec(&volume).map_err(|_| Errno::INVAL)?;
     files::write_whole(dir.as_fd(), "volume.json", &text, Write::Durable)
 }

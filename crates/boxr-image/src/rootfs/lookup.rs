@@ -32,6 +32,14 @@ pub(super) enum Found {
     Other,
 }
 
+/// Where a path leads.
+enum Place {
+    /// To a file of this name in this directory.
+    File(OwnedFd, Vec<u8>),
+    /// To anything else that is there.
+    Other,
+}
+
 impl Stack {
     /// Of these directories, the topmost first, marked in this form.
     pub fn new(dirs: Vec<OwnedFd>, form: Form) -> Self {
@@ -51,7 +59,21 @@ impl Stack {
         if bytes.len() as u64 > limit { Err(Errno::FBIG) } else { Ok(Some(bytes)) }
     }
 
+    /// Whether there is anything at `path`, whose links do not lead out.
+    ///
+    /// # Errors
+    /// The system's; `ELOOP` for links without an end.
+    pub fn has(&self, path: &str) -> Result<bool, Errno> {
+        self.walk(path).map(|place| place.is_some())
+    }
+
     fn open(&self, path: &str) -> Result<Option<OwnedFd>, Errno> {
+        let Some(Place::File(dir, name)) = self.walk(path)? else { return Ok(None) };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        openat(&dir, name.as_slice(), flags, Mode::empty()).map(Some)
+    }
+
+    fn walk(&self, path: &str) -> Result<Option<Place>, Errno> {
         let mut rest = names(path.as_bytes());
         let mut way: Vec<Vec<OwnedFd>> = Vec::new();
         let mut links = 0;
@@ -79,14 +101,12 @@ impl Stack {
                     onward.append(&mut rest);
                     rest = onward;
                 }
-                Some(Found::File(dir)) if rest.is_empty() => {
-                    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                    return openat(&dir, name.as_slice(), flags, Mode::empty()).map(Some);
-                }
+                Some(Found::File(dir)) if rest.is_empty() => return Ok(Some(Place::File(dir, name))),
+                Some(Found::Other) if rest.is_empty() => return Ok(Some(Place::Other)),
                 Some(Found::File(_) | Found::Other) | None => return Ok(None),
             }
         }
-        Ok(None)
+        Ok(Some(Place::Other))
     }
 
     /// `name` in directories that lie upon each other.

@@ -101,6 +101,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it is the filesystem that cannot be written.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::System { errno: Errno::ROFS, .. })
+    }
+
     /// The error of a system call.
     pub(crate) fn system(action: &'static str, path: impl Into<PathBuf>, errno: Errno) -> Self {
         let path = path.into();

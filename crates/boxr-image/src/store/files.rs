@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::StoreError;
 use super::steps::{Change, before};
+use crate::nothing;
 
 /// Read and write for the owner only.
 const PRIVATE_FILE: Mode = Mode::from_raw_mode(0o600);
@@ -23,22 +24,25 @@ const PRIVATE_DIR: Mode = Mode::from_raw_mode(0o700);
 pub(super) struct Root {
     fd: OwnedFd,
     path: PathBuf,
+    /// Whether it is missing where nothing can be made: it looks empty.
+    is_missing: bool,
 }
 
 impl Root {
-    /// Opens the directory `path`, making it and those above it if they are missing.
+    /// Opens the directory `path`, making it and those above it if they are missing. Where nothing can be written there
+    /// is nothing to read.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = || fs::open(path, flags, Mode::empty());
-        let fd = match open() {
-            Err(Errno::NOENT) => {
-                make_dirs(path)?;
-                open()
-            }
-            fd => fd,
+        let (fd, is_missing) = match open() {
+            Err(Errno::NOENT) => match make_dirs(path) {
+                Err(error) if error.is_read_only() => (Ok(nothing::directory().map_err(|_| error)?), true),
+                made => (made.map(|()| open())?, false),
+            },
+            fd => (fd, false),
         };
         let fd = fd.map_err(|errno| StoreError::system("open the image store", path, errno))?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self { fd, path: path.to_owned(), is_missing })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -51,7 +55,15 @@ impl Root {
     }
 
     pub(super) fn error(&self, action: &'static str, path: &str, errno: Errno) -> StoreError {
+        let errno = if self.is_missing && errno == Errno::NOENT { Errno::ROFS } else { errno };
         StoreError::system(action, self.path(path), errno)
+    }
+
+    /// What can be locked in the place of the file `path` where nothing can be written.
+    pub(super) fn open_for_readers(&self, path: &str) -> Result<OwnedFd, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |path: &str| fs::openat(&self.fd, path, flags, Mode::empty());
+        open(path).or_else(|_| open(".")).map_err(|errno| self.error("open", path, errno))
     }
 
     /// Makes a directory unless it is there.

@@ -99,7 +99,11 @@ impl Store {
         let store = Self { root, flusher: Flusher::default() };
         match store.root.read("format")? {
             Some(format) => store.check_format(&format)?,
-            None => store.make()?,
+            None => match store.make() {
+                // Nothing is in it, and nothing will be.
+                Err(error) if error.is_read_only() => {}
+                made => made?,
+            },
         }
         Ok(store)
     }
@@ -140,7 +144,10 @@ impl Store {
 
     /// Takes the lock of the whole store; it goes with the descriptor.
     fn lock(&self, operation: FlockOperation) -> Result<OwnedFd, StoreError> {
-        let fd = self.root.open_or_make("lock")?;
+        let fd = match self.root.open_or_make("lock") {
+            Err(error) if error.is_read_only() => self.root.open_for_readers("lock")?,
+            made => made?,
+        };
         lock::lock(&fd, operation, Wait::Yes).map_err(|errno| self.root.error("lock", "lock", errno))?;
         Ok(fd)
     }

@@ -25,10 +25,10 @@ use crate::intel_rdt::IntelRdt;
 use crate::stdio::Stdio;
 
 pub use confinement::{Confinement, LandlockPlan};
-pub use mount::{Cover, IdShift, MountPlan, MountSource, holds, is_plain};
+pub use mount::{Cover, Filled, IdShift, MountPlan, MountSource, holds, is_plain};
 pub(crate) use mount_options::superblock_flag;
 pub use mount_options::{
-    COPY_UP, INODE, Links, MountAttributes, NO_LINKS, POOLED, SHARED, SUBPATH, TREE,
+    COPY_UP, COPY_UP_BELOW, INODE, Links, MountAttributes, NO_LINKS, POOLED, SHARED, SUBPATH, TREE,
     names as mount_option_names,
 };
 pub use root::{MakeTree, MountTree, RootEntry, RootPlan, RootPropagation, TreeMaker, TreeSource};

@@ -49,6 +49,18 @@ pub struct MountPlan {
     pub pooled: bool,
 }
 
+/// Who owns a directory that was filled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Filled {
+    /// Who owns what is copied.
+    #[default]
+    Theirs,
+    /// One user and group own all of it.
+    One(u32, u32),
+    /// Who owns what is copied, but for the directory itself, which stays whose it is, with its mode.
+    TopStays,
+}
+
 /// What is found where a filesystem is mounted, and what becomes of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Cover {
@@ -59,8 +71,8 @@ pub enum Cover {
     CopyUp,
     /// It is copied into a bound directory that is empty ([`super::COPY_UP`]).
     Fill {
-        /// Who owns the copies, where not who owns what is copied.
-        owner: Option<(u32, u32)>,
+        /// Who owns the copies.
+        owners: Filled,
     },
     /// It is hidden, and a symbolic link is not followed (`dest-nofollow`).
     Link,

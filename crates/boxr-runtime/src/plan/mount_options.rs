@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use boxr_sys::mount::{Propagation, attr};
 use rustix::mount::MountFlags;
 
+use super::Filled;
+
 /// Attributes of a mount and, separately, of all mounts below it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MountAttributes {
@@ -33,7 +35,7 @@ pub(super) struct Parsed {
     /// Whether an empty directory is first filled with what it covers ([`COPY_UP`]).
     pub fill: bool,
     /// Who owns what it is filled with.
-    pub fill_owner: Option<(u32, u32)>,
+    pub filled: Filled,
     /// Where in the source ([`SUBPATH`]).
     pub subpath: Option<PathBuf>,
     /// Whether no symbolic link may stand on the way to source or destination ([`NO_LINKS`]).
@@ -50,8 +52,11 @@ pub(super) struct Parsed {
 }
 
 /// boxr's own option of a bind mount: a source that is an empty directory is first filled with what the mount
-/// covers, and gets its owner and mode. Volumes of images are made so. With `=UID:GID` all of it gets this owner.
+/// covers, and gets its owner and mode. Volumes of images are made so. With `=UID:GID` all of it gets this owner, with `=top` the
+/// directory keeps its owner and mode.
 pub const COPY_UP: &str = "x-boxr.copy-up";
+/// The same for a directory that keeps its own owner and mode.
+pub const COPY_UP_BELOW: &str = "x-boxr.copy-up=top";
 
 /// boxr's own option of a bind mount, followed by a relative path: what is bound is there in the source, which links do
 /// not lead out of.
@@ -96,6 +101,7 @@ pub(super) fn parse(options: &[String]) -> Parsed {
             "remount" => parsed.remount = true,
             "tmpcopyup" => parsed.copy_up = true,
             COPY_UP => parsed.fill = true,
+            COPY_UP_BELOW => (parsed.fill, parsed.filled) = (true, Filled::TopStays),
             NO_LINKS => parsed.no_links = true,
             SHARED => parsed.shared = true,
             POOLED => parsed.pooled = true,
@@ -121,7 +127,7 @@ pub(super) fn parse(options: &[String]) -> Parsed {
                     && let Some((Ok(uid), Ok(gid))) =
                         owner.split_once(':').map(|(uid, gid)| (uid.parse(), gid.parse()))
                 {
-                    (parsed.fill, parsed.fill_owner) = (true, Some((uid, gid)));
+                    (parsed.fill, parsed.filled) = (true, Filled::One(uid, gid));
                 } else if let Some(propagation) = propagation(word) {
                     parsed.propagation = Some(propagation);
                 } else if !apply_superblock(word, &mut parsed.parameters) {

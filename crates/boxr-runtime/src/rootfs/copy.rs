@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::beneath;
 use crate::error::{At, Step, StepError};
+use crate::plan::Filled;
 
 /// Makes the link that `source` is again at `destination` beneath `root`; `false` when it is no link.
 pub(super) fn link(root: BorrowedFd<'_>, source: &Path, destination: &Path) -> Result<bool, StepError> {
@@ -31,20 +32,22 @@ pub(super) fn link(root: BorrowedFd<'_>, source: &Path, destination: &Path) -> R
 /// Copies what is in the directory `from`, which may only be a path descriptor, to `to`. Nothing
 /// outside of it is reached: no link is followed and no mount entered.
 pub(super) fn up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
-    copy(from, to, How { nodes: Nodes::Copied, owner: None })
+    copy(from, to, How { nodes: Nodes::Copied, owners: Filled::Theirs })
 }
 
 /// How copies differ.
 #[derive(Clone, Copy)]
 struct How {
     nodes: Nodes,
-    /// Of all, where not who owns what is copied.
-    owner: Option<(u32, u32)>,
+    owners: Filled,
 }
 
 impl How {
     fn owner(self, stat: &Stat) -> (Uid, Gid) {
-        let (uid, gid) = self.owner.unwrap_or((stat.st_uid, stat.st_gid));
+        let (uid, gid) = match self.owners {
+            Filled::One(uid, gid) => (uid, gid),
+            Filled::Theirs | Filled::TopStays => (stat.st_uid, stat.st_gid),
+        };
         (Uid::from_raw(uid), Gid::from_raw(gid))
     }
 }
@@ -60,13 +63,15 @@ enum Nodes {
 fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, how: How) -> Result<(), Errno> {
     let stat = rustix::fs::fstat(from)?;
     let to = open_directory(to, ".".as_ref())?;
-    let (uid, gid) = how.owner(&stat);
-    fchown(&to, Some(uid), Some(gid))?;
+    if how.owners != Filled::TopStays {
+        let (uid, gid) = how.owner(&stat);
+        fchown(&to, Some(uid), Some(gid))?;
+    }
     directory(open_directory(from, ".".as_ref())?.as_fd(), to.as_fd(), how)
 }
 
-/// The same without devices, and with the mode, if `to` is empty. All gets `owner`, if there is one.
-pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>, owner: Option<(u32, u32)>) -> Result<(), Errno> {
+/// The same without devices, and with the mode, if `to` is empty.
+pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>, owners: Filled) -> Result<(), Errno> {
     let opened = open_directory(to, ".".as_ref())?;
     for entry in Dir::read_from(&opened)? {
         let entry = entry?;
@@ -74,7 +79,10 @@ pub(super) fn fill(from: BorrowedFd<'_>, to: BorrowedFd<'_>, owner: Option<(u32,
             return Ok(());
         }
     }
-    copy(from, to, How { nodes: Nodes::LeftOut, owner })?;
+    copy(from, to, How { nodes: Nodes::LeftOut, owners })?;
+    if owners == Filled::TopStays {
+        return Ok(());
+    }
     let stat = rustix::fs::fstat(from)?;
     fchmod(&opened, Mode::from_raw_mode(stat.st_mode & 0o7777))
 }

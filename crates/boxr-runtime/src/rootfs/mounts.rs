@@ -113,9 +113,9 @@ pub(super) fn bind(
 ) -> Result<(), StepError> {
     let place = mount.destination.display();
     let shape = shape_of(source).at(Step::MountTarget, &place)?;
-    if let (Cover::Fill { owner }, Shape::Directory) = (mount.cover, shape) {
+    if let (Cover::Fill { owners }, Shape::Directory) = (mount.cover, shape) {
         let target = target::open(root, mount, shape, missing).at(Step::MountTarget, &place)?;
-        copy::fill(target.fd.as_fd(), source, owner).at(Step::CopyUp, &place)?;
+        copy::fill(target.fd.as_fd(), source, owners).at(Step::CopyUp, &place)?;
     }
     set_options(source, mount)?;
     let target = target::open(root, mount, shape, missing).at(Step::MountTarget, &place)?;

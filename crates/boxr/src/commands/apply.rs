@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::attempt::listing;
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::report::{Report, errno_text};
+use crate::report::{Report, errno_text, tell};
 
 /// Carries out `boxr apply`.
 ///
@@ -54,12 +54,12 @@ pub fn carry_out(
         failed(&path, *errno).print();
     }
     let left = applied.left;
-    eprintln!("applied {} of {}", applied.done.len(), applied.done.len() + left);
+    tell(&format!("applied {} of {}", applied.done.len(), applied.done.len() + left));
     if left == 0 && applied.failed.is_empty() {
         remove(store, dir, Force::Yes)?;
         return Ok(0);
     }
-    eprintln!("the rest is kept as {name}");
+    tell(&format!("the rest is kept as {name}"));
     Ok(u8::from(!applied.failed.is_empty()))
 }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::boxes::{find, open_store};
 use crate::cli::Invocation;
 use crate::format::table::{align, ellipsis};
-use crate::report::{Report, errno_text, write_stdout};
+use crate::report::{Report, errno_text, tell, write_stdout};
 
 /// The widest last cell of a table, in columns.
 const WIDEST: usize = 80;
@@ -131,7 +131,7 @@ fn tell_unreadable(view: &View) {
     };
     match view.unreadable {
         0 => {}
-        1 => eprintln!("note: 1 process could not be looked at; {remedy}"),
-        count => eprintln!("note: {count} processes could not be looked at; {remedy}"),
+        1 => tell(&format!("note: 1 process could not be looked at; {remedy}")),
+        count => tell(&format!("note: {count} processes could not be looked at; {remedy}")),
     }
 }

@@ -9,7 +9,7 @@ use boxr_engine::record::State;
 use crate::boxes;
 use crate::cli::{Globals, Invocation};
 use crate::format::{size, time};
-use crate::report::{Report, write_stdout};
+use crate::report::{Report, tell, write_stdout};
 
 const QUESTION: &str = "This removes all boxes that do not run, with their logs. Go on? [y/N] ";
 
@@ -58,8 +58,8 @@ pub fn prune_boxes(globals: &Globals, filters: &Filters) -> Result<(String, u64,
         text.push('\n');
     }
     if !pruned.tries.is_empty() {
-        eprintln!("boxr: tries stay, as their changes are nowhere else: {}", pruned.tries.join(", "));
-        eprintln!("  try: boxr apply NAME, or boxr rm NAME");
+        tell(&format!("boxr: tries stay, as their changes are nowhere else: {}", pruned.tries.join(", ")));
+        tell("  try: boxr apply NAME, or boxr rm NAME");
     }
     let status = boxes::for_each(pruned.failed, |(_, error)| Err(error.into()))?;
     Ok((text, pruned.bytes, status))

@@ -18,7 +18,7 @@ use crate::boxes;
 use crate::cli::Invocation;
 use crate::cli::request::{self, run_request};
 use crate::protect;
-use crate::report::{Report, write_stdout};
+use crate::report::{Report, tell, write_stdout};
 
 /// Carries out `boxr run`.
 ///
@@ -85,7 +85,7 @@ fn is_logged(options: &BoxOptions) -> bool {
 fn in_foreground(store: &Store, options: BoxOptions, request: request::RunRequest) -> Result<u8, Report> {
     let sandbox = options.sandbox.clone();
     let beforehand = sandbox.iter().flat_map(|sandbox| sandbox.beforehand());
-    beforehand.for_each(|line| eprintln!("boxr: {line}"));
+    beforehand.for_each(|line| tell(&format!("boxr: {line}")));
     let ran = foreground::run(
         store,
         RunRequest {
@@ -98,12 +98,12 @@ fn in_foreground(store: &Store, options: BoxOptions, request: request::RunReques
         },
     )?;
     if let Some(timing) = ran.timing {
-        eprintln!("{:<20} {:>12} {:>12}", "step", "took", "since start");
-        timing.lines().iter().for_each(|line| eprintln!("{line}"));
+        tell(&format!("{:<20} {:>12} {:>12}", "step", "took", "since start"));
+        timing.lines().iter().for_each(|line| tell(line));
     }
     if let Some(sandbox) = sandbox {
-        ran.refused.iter().for_each(|line| eprintln!("boxr: {line}"));
-        sandbox.afterwards().iter().for_each(|line| eprintln!("boxr: {line}"));
+        ran.refused.iter().for_each(|line| tell(&format!("boxr: {line}")));
+        sandbox.afterwards().iter().for_each(|line| tell(&format!("boxr: {line}")));
     }
     Ok(match ran.finish {
         Finish::Ended(exit) => exit.status(),

@@ -2,7 +2,7 @@
 
 use boxr_engine::watch::Recorder;
 
-use crate::report::Report;
+use crate::report::{Report, tell};
 
 /// What a command has done, once the recorder has written down what it saw. The command's own failure comes first.
 ///
@@ -13,12 +13,12 @@ pub(super) fn finished<T>(recorder: Option<Recorder>, done: Result<T, Report>) -
     let told = recorder.finish();
     let done = done?;
     let told = told?;
-    told.openings.iter().for_each(|line| eprintln!("boxr: {line}"));
+    told.openings.iter().for_each(|line| tell(&format!("boxr: {line}")));
     let refused = told.refused;
     if !refused.is_empty() {
         let calls: Vec<String> = refused.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-        eprintln!("boxr: the seccomp profile refused {}", calls.join(", "));
-        eprintln!("  try: their names in the profile, beside the others that are allowed");
+        tell(&format!("boxr: the seccomp profile refused {}", calls.join(", ")));
+        tell("  try: their names in the profile, beside the others that are allowed");
     }
     Ok(done)
 }

@@ -66,7 +66,8 @@ impl Explain for ImageError {
                      the features project and quota (tune2fs) mounted with prjquota",
                 )
                 .suggest("boxr --root DIR run IMAGE"),
-            Self::Quota { .. }
+            Self::Part { .. }
+            | Self::Quota { .. }
             | Self::NoProject
             | Self::Owners(_)
             | Self::User(_)

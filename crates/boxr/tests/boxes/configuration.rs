@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     test!(config_does_not_overwrite),
     test!(explain_and_dry_run_change_nothing),
     test!(timing_goes_to_stderr),
+    test!(notes_that_cannot_be_written_change_no_status),
 ];
 
 fn the_stock_file_runs(t: &Sandbox) {
@@ -106,6 +107,12 @@ fn explain_and_dry_run_change_nothing(t: &Sandbox) {
     t.run(["--explain", "--", "touch", "made"]).run().ok();
     assert!(t.path("made").exists());
     t.assert_nothing_left();
+}
+
+fn notes_that_cannot_be_written_change_no_status(t: &Sandbox) {
+    let globals = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
+    let line = format!("{} {globals} run --timing -- sh -c 'exit 3' 2>/dev/full", t.program().display());
+    boxr_testing::Cmd::new("sh").args(["-c", &line]).run().exits(3);
 }
 
 fn timing_goes_to_stderr(t: &Sandbox) {

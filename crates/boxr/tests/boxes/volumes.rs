@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     test!(unused_volumes_are_pruned),
     test!(a_directory_of_the_hosts_can_be_one),
     test!(what_cannot_be_a_volume_is_said),
+    test!(a_volume_has_the_owner_that_it_was_made_with, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
+    test!(where_nothing_can_be_written_lists_are_read, Need::Root),
     test!(images_fill_volumes, Need::Tool(Tool::Busybox), OVERLAY),
     test!(images_declare_volumes, Need::Tool(Tool::Busybox), OVERLAY),
     test!(mounts_below_what_an_image_declares_are_seen, Need::Tool(Tool::Busybox), OVERLAY),
@@ -167,6 +169,75 @@ fn what_cannot_be_a_volume_is_said(t: &Sandbox) {
     t.run(["-v", "kept:/mnt", "-v", "/srv", "--", "/no/such/command"]).run().exits(127);
     assert_eq!(names(t), ["kept"]);
     clean(t);
+}
+
+fn a_volume_has_the_owner_that_it_was_made_with(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Entrypoint":["sh","-c"]}"#);
+    t.boxr(["volume", "create", "-o", "o=uid=71,gid=72,mode=2750", "given"]).run().ok();
+    t.boxr(["volume", "inspect", "-f", "{{.UID}} {{.GID}}", "given"]).run().ok().prints("71 72\n");
+    let run = |flags: &[&str], script: &str| {
+        t.run(["-q", "--rm", "--network", "none"]).args(flags).args([&name, script]).run()
+    };
+    // What an image fills it with is the image's, as with podman.
+    let look = "stat -c '%u %g %a' /etc; stat -c %u /etc/passwd";
+    run(&["-v", "given:/etc"], look).ok().prints("71 72 2750\n0\n");
+    // Who is asked to be given it has it.
+    run(&["-u", "5:6", "-v", "given:/etc:U"], look).ok().prints("5 6 2750\n5\n");
+    let made = "type=volume,src=made,dst=/v,volume-opt=o=uid=7";
+    run(&["-u", "7", "--mount", made], "stat -c '%u %g %a' /v; touch /v/x").ok().prints("7 0 755\n");
+    for (option, blamed) in [
+        ("o=uid=x", "\"x\" is no id"),
+        ("o=mode=9", "no mode"),
+        ("o=uid=1,nodev", "nodev: "),
+        ("o=bind,uid=1", "owner and mode are the directory's own"),
+    ] {
+        t.boxr(["volume", "create", "-o", option, "wrong"]).run().exits(125).blames(blamed);
+    }
+    if !rustix::process::geteuid().is_root() {
+        let far = t.boxr(["volume", "create", "-o", "o=gid=4000000000", "wrong"]).run();
+        far.exits(125).blames("4000000000 is none of your ids in containers");
+    }
+    clean(t);
+}
+
+/// Runs a line of the shell with boxr as `$X`, in mounts of its own: `$RO` is a directory that cannot be written.
+fn read_only(t: &Sandbox, line: &str) -> boxr_testing::Output {
+    let boxr = t.program().display().to_string();
+    let ro = t.path("ro").display().to_string();
+    let script = format!(
+        "X='{boxr} --state {ro}/state --root {ro}/root'; mount --bind {ro} {ro} && mount -o remount,bind,ro {ro} && {{ {line}; }}"
+    );
+    t.run(["--pid", "host", "--", "sh", "-c", &script]).run()
+}
+
+fn where_nothing_can_be_written_lists_are_read(t: &Sandbox) {
+    std::fs::create_dir(t.path("ro")).unwrap();
+    let lists = "for what in 'ps -aq' 'images -q' 'volume ls -q' 'secret ls -q' 'pod ps -q' 'events --until 0s'; do \
+        $X $what || exit 1; done; $X network ls --format '{{.Name}}'; $X system df --format '{{.Size}}' | sort -u; \
+        $X volume exists new; echo $?; $X inspect new";
+    let out = read_only(t, lists);
+    let printed = "bridge\nhost\nnone\n0B\n1\n[]\n";
+    out.exits(1).prints(printed).blames("no such box: new");
+    for (what, blamed) in [
+        ("volume create new", "ro/root/volumes: Read-only file system"),
+        ("run -d -- true", "Read-only file system"),
+        ("pull --tls-verify=false 127.0.0.1:1/none", ""),
+        ("secret create new /etc/passwd", "Read-only file system"),
+    ] {
+        read_only(t, &format!("$X {what}")).exits(125).blames(blamed);
+    }
+    assert_eq!(std::fs::read_dir(t.path("ro")).unwrap().count(), 0);
+    // What is there is seen.
+    let boxr = |words: &[&str]| {
+        let roots = ["--state".to_owned(), t.path("ro/state").display().to_string()];
+        let data = ["--root".to_owned(), t.path("ro/root").display().to_string()];
+        boxr_testing::Cmd::new(t.program()).args(roots).args(data).args(words.iter().copied()).run().ok()
+    };
+    boxr(&["volume", "create", "there"]);
+    boxr(&["images"]);
+    read_only(t, "$X volume ls -q; $X images -q; $X store verify -q; $X system df -q | head -c 0; $X ps -aq")
+        .ok()
+        .shows("there\n");
 }
 
 fn images_fill_volumes(t: &Sandbox) {

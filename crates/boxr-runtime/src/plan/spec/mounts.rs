@@ -44,7 +44,7 @@ fn mount_plan(index: usize, mount: &Mount, surroundings: &Surroundings<'_>) -> R
         (false, _) if parsed.fill && (!is_bind || parsed.remount) => {
             return Err(Error::field(field("options"), format!("{COPY_UP}: only a bind mount is filled")));
         }
-        (false, _) if parsed.fill => Cover::Fill { owner: parsed.fill_owner },
+        (false, _) if parsed.fill => Cover::Fill { owners: parsed.filled },
         (true, _) if mount.typ().as_deref() != Some("tmpfs") => {
             return Err(Error::field(field("options"), "tmpcopyup: only a tmpfs is copied into"));
         }

@@ -14,11 +14,12 @@ static CREATE: Command = Command {
     flags: &[&[
         Flag::value("driver", "NAME", "local, the only one").short('d'),
         Flag::value("label", "KEY=VALUE", "A label").short('l').repeat(),
-        Flag::value("opt", "KEY=VALUE", "type=none, o=bind,... and device=DIR: a directory of the host's; or type=tmpfs")
+        Flag::value("opt", "KEY=VALUE", "o=uid=N,gid=N,mode=M; or type=none, o=bind,... and device=DIR; or type=tmpfs")
             .short('o')
             .repeat()
             .doc(
-                "A tmpfs takes o=size=64m,mode=1777,uid=N,gid=N and is one box's at a time: it is empty at each start, and \
+                "uid, gid (as in containers) and mode are those of a new directory, also when an image fills it. With o=bind and \
+                    device the volume is a directory of the host's. A tmpfs takes o=size=64m,mode=1777,uid=N,gid=N and is one box's at a time: it is empty at each start, and \
                     another box is not started with it meanwhile.",
             ),
     ]],

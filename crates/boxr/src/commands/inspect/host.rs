@@ -48,7 +48,7 @@ pub(super) fn mounts(options: &BoxOptions, data: Option<&Path>) -> Vec<Value> {
         .collect()
 }
 
-pub(super) fn host_config(options: &BoxOptions) -> Value {
+pub(super) fn host_config(options: &BoxOptions, links: Vec<String>) -> Value {
     let namespaces = &options.namespaces;
     let ulimits: Vec<Value> = options
         .ulimits
@@ -65,6 +65,7 @@ pub(super) fn host_config(options: &BoxOptions) -> Value {
         "DeviceCgroupRules": options.container.iter().flat_map(|container| &container.device_rules).map(rule_text).collect::<Vec<_>>(),
         "Init": options.init,
         "IpcMode": mode(&namespaces.ipc, "private"),
+        "Links": links,
         "LogConfig": {
             "Type": options.log_to.driver.word(),
             "Config": log_config(options),

@@ -145,7 +145,11 @@ fn look(store: &Store, dir: &BoxDir, size: bool) -> Result<View, Report> {
         None => None,
     };
     let record = record.as_ref();
-    let sources = Sources { state: &state, observed, record, dir: &dir.path(), data, size, attachment };
+    let links = record
+        .map(|record| boxr_engine::network::shown_links(store, &record.options, &state.name))
+        .unwrap_or_default();
+    let dir = dir.path();
+    let sources = Sources { state: &state, observed, record, dir: &dir, data, size, attachment, links };
     Ok(view::make(sources))
 }
 

@@ -109,11 +109,13 @@ pub(super) struct Sources<'a> {
     pub size: Option<u64>,
     /// What it has of networks.
     pub attachment: Option<boxr_network::Attachment>,
+    /// Its links, in docker's words.
+    pub links: Vec<String>,
 }
 
 /// Makes the view of a box.
 pub(super) fn make(sources: Sources<'_>) -> View {
-    let Sources { state, observed, record, dir, data, size, attachment } = sources;
+    let Sources { state, observed, record, dir, data, size, attachment, links } = sources;
     let standard = BoxOptions::default();
     let options = record.map_or(&standard, |record| &record.options);
     let has_log = options.log_to.driver.is_file();
@@ -148,7 +150,7 @@ pub(super) fn make(sources: Sources<'_>) -> View {
             .unwrap_or_default(),
         size_rw: size,
         mounts: mounts(options, data.as_deref()),
-        host_config: host_config(options),
+        host_config: host_config(options, links),
         config: config(state, options),
         network_settings: super::networks::settings(attachment.as_ref()),
         namespaces: namespaces(options, pid),
@@ -355,6 +357,7 @@ mod tests {
             data,
             size: None,
             attachment: None,
+            links: Vec::new(),
         }))
     }
 

@@ -37,7 +37,7 @@ pub fn of_name(globals: &Globals, word: &str) -> Result<Value, Report> {
 
 /// Docker's keys.
 pub fn view(volumes: &Volumes, volume: &Volume) -> Value {
-    json!({
+    let mut view = json!({
         "CreatedAt": time::rfc3339(volume.created),
         "Driver": "local",
         "Labels": volume.labels,
@@ -46,7 +46,14 @@ pub fn view(volumes: &Volumes, volume: &Volume) -> Value {
         "Options": volume.options,
         "Scope": "local",
         "Anonymous": volume.anonymous,
-    })
+    });
+    let (uid, gid) = volume.owner();
+    for (key, id) in [("UID", uid), ("GID", gid)] {
+        if let (Some(id), Some(view)) = (id, view.as_object_mut()) {
+            view.insert(key.to_owned(), json!(id));
+        }
+    }
+    view
 }
 
 /// Carries out `boxr volume exists`: 0 or 1, and nothing printed.

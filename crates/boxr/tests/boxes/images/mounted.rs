@@ -241,6 +241,12 @@ fn no_part_of_an_image_lies_outside_of_it(t: &Sandbox) {
     for path in ["none", "nowhere", "dir/file/below", "dir/gone"] {
         run(path).exits(125).blames(&format!("cannot open the mount source {path} of image {}", world.tools));
     }
+    // Whoever may look into the layers is told when the container is made.
+    if rustix::process::geteuid().is_root() {
+        let mount = world.mount("dst=/mnt,subpath=none");
+        let made = t.boxr(["create", "--mount", &mount, &world.app, "true"]).run();
+        made.exits(125).blames("cannot open the mount source none of image");
+    }
     for path in ["..", "dir/../../etc", ""] {
         run(path).exits(125).blames("subpath is a relative path without ..");
     }

@@ -79,6 +79,8 @@ fn a_link_names_another_container(t: &Sandbox) {
         lab.boxr(t, web).arg(&name).run().ok();
         let lines = |address: &str| format!("{address}\tstore {id} db\n{address}\t{} {id} db\n", &id[..6]);
         assert_eq!(lines_about(t, &lab, "web", id), lines(&before));
+        let links = lab.boxr(t, ["inspect", "-f", "{{.HostConfig.Links}}", "web"]).run().ok();
+        links.prints(&format!("[/db:/web/store /db:/web/{}]\n", &id[..6]));
         let fetch = ["exec", "web", "busybox", "wget", "-q", "-O", "-", "http://store/group"];
         wait_until("it serves", || lab.boxr(t, fetch).run().status.success());
         // It starts again, and somebody else has its address.

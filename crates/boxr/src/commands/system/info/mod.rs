@@ -22,7 +22,7 @@ use crate::boxes;
 use crate::cli::Invocation;
 use crate::format::condition;
 use crate::format::template::{Object, Template};
-use crate::report::{Report, write_stdout};
+use crate::report::{Report, tell, write_stdout};
 use pair::Pair;
 
 /// All that is told.
@@ -90,7 +90,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         }
         (None, None) => {
             write_stdout(&text::lines(&facts))?;
-            facts.warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
+            facts.warnings.iter().for_each(|warning| tell(&format!("WARNING: {warning}")));
         }
     }
     Ok(0)
