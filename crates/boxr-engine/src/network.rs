@@ -255,6 +255,7 @@ pub(crate) fn surroundings_of(attachment: Option<&Attachment>) -> Surroundings {
         addresses: addresses.map(|(address, _)| address.to_string()).collect(),
         servers: servers_of(attachment).unwrap_or_else(resolver::servers),
         gateway: attachment.way_to_host().map(|address| address.to_string()),
+        gateway6: attachment.host6.map(|address| address.to_string()),
         ..Surroundings::default()
     }
 }

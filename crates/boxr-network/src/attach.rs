@@ -332,6 +332,13 @@ impl Networks {
         }
         collected.take(self.leave(id, &gone, Links::remove));
         collected.finish()?;
+        // Its way out may have been there. Done before it is noted, so that who was killed in between can ask again.
+        if !endpoint.gateways.is_empty() {
+            let mut inside = Links::open_in(namespace)?;
+            for (place, endpoint) in after.endpoints.iter().enumerate() {
+                inside.lead_out(&endpoint.inside, &after.ways_out_at(place))?;
+            }
+        }
         self.note(&after)
     }
 }
@@ -448,6 +455,9 @@ impl Reservation<'_> {
             });
         };
         let ipv6 = self.attachment.has_ipv6_ports(endpoint);
+        if !self.attachment.realm {
+            publish::check_forwarded(ports, network.options.host_ip)?;
+        }
         let asker = Asker { networks: self.networks, id: &self.attachment.id, is_alive };
         let (published, holds) = publish::take(ports, network.options.host_ip, ipv6, &asker)?;
         self.attachment.published = published;

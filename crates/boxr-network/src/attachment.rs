@@ -40,6 +40,9 @@ pub struct Attachment {
     /// Where it reaches the host, if not at its gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<IpAddr>,
+    /// Where it reaches the host as well, by IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host6: Option<IpAddr>,
     /// Whether the host's loopback interface is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_loopback: Option<HostLoopback>,
@@ -65,6 +68,7 @@ impl Attachment {
             name_server: None,
             realm: false,
             host: None,
+            host6: None,
             host_loopback: None,
             reserving: false,
         }
@@ -83,6 +87,17 @@ impl Attachment {
             true => host_side::device_with_ipv6().is_some(),
             false => endpoint.address(true).is_some(),
         }
+    }
+
+    /// Through which gateways of the endpoint at this place default routes lead: for IPv4 and for IPv6 the first
+    /// endpoint with a gateway is the way out.
+    pub(crate) fn ways_out_at(&self, place: usize) -> Vec<IpAddr> {
+        let before = self.endpoints.get(..place).unwrap_or_default();
+        let has = |ipv6| before.iter().flat_map(|one| &one.gateways).any(|other| other.is_ipv6() == ipv6);
+        let own = self.endpoints.get(place).map(|endpoint| endpoint.gateways.as_slice()).unwrap_or_default();
+        // A network may have several subnets of one kind.
+        let first = |ipv6| own.iter().copied().find(|gateway| gateway.is_ipv6() == ipv6);
+        [false, true].into_iter().filter(|ipv6| !has(*ipv6)).filter_map(first).collect()
     }
 
     /// Where it reaches the host.

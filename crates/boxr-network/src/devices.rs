@@ -8,8 +8,8 @@ use crate::attachment::{Attachment, Endpoint};
 use crate::definition::{Definition, Driver};
 use crate::error::Error;
 use crate::firewall::Firewall;
-use crate::helper::{self, Ends, PORTS6, Task};
-use crate::host_side::{self, HostLoopback};
+use crate::helper::{self, Ends, Task};
+use crate::host_side;
 use crate::link::{Device, Links, OwnIpv6};
 use crate::networks::Networks;
 use crate::realm::Realm;
@@ -33,23 +33,20 @@ impl Networks {
         if !attachment.realm {
             firewall.pass_docker()?;
         }
-        let old = attachment.endpoints.iter().take(first);
-        let mut has_way_out = old.into_iter().any(|endpoint| !endpoint.gateways.is_empty());
-        for endpoint in attachment.endpoints.iter().skip(first) {
+        for (place, endpoint) in attachment.endpoints.iter().enumerate().skip(first) {
             let network = self.find(&endpoint.network)?;
             let device = Device {
                 name: endpoint.inside.clone(),
                 mac: endpoint.mac,
                 mtu: network.options.mtu.or(attachment.realm.then_some(REALM_MTU)),
                 addresses: endpoint.addresses.clone(),
-                gateways: if has_way_out { Vec::new() } else { endpoint.gateways.clone() },
+                gateways: attachment.ways_out_at(place),
                 // Behind a macvlan device there may be a router that gives it one.
                 own_ipv6: match network.driver {
                     Driver::Bridge if endpoint.address(true).is_none() => OwnIpv6::None,
                     _ => OwnIpv6::Made,
                 },
             };
-            has_way_out |= !endpoint.gateways.is_empty();
             self.make_device(&network, endpoint, &device, &mut outside, &mut firewall, namespace)?;
             let index = inside.index(&device.name)?;
             let missing = || Error::system("find the device", &device.name, Errno::NODEV);
@@ -101,8 +98,8 @@ impl Networks {
     ) -> Result<(), Error> {
         let program = helper::find()?;
         let pid_file = self.pid_file(&attachment.id);
-        let host = attachment.host_loopback.map(HostLoopback::side);
         let ipv6 = host_side::device_with_ipv6();
+        let host = attachment.host_loopback.map(|loopback| loopback.side(ipv6.is_some()));
         let wanted = helper::Wanted {
             pid,
             published: &attachment.published,
@@ -117,7 +114,7 @@ impl Networks {
         realm.run(|| {
             let mut inside = Links::open_in(namespace)?;
             if ipv6.is_some() {
-                let [own, near, other] = PORTS6;
+                let [own, near, other] = helper::ports_ends6(host);
                 inside.answer_through_ipv6(device, (own, near), other)?;
             }
             inside.answer_through(device, (own, prefix), other)

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use boxr_sys::pidfd;
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -74,7 +75,7 @@ pub(crate) struct Ends {
 }
 
 /// The same of IPv6 (RFC 4193): the container's, its link-local one, and the other end's.
-pub(crate) const PORTS6: [Ipv6Addr; 3] = [
+const PORTS6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd62, 0x6f78, 0x7277, 0, 0, 0, 0, 2),
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2),
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
@@ -109,8 +110,12 @@ impl Wanted<'_> {
             let words = [("-a", own.to_string()), ("-n", prefix.to_string()), ("-g", other.to_string())];
             flags.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         }
+        if let (Task::Container, Some(ends)) = (self.task, self.host.and_then(HostSide::ends6)) {
+            let [own, other] = ends.map(|address| address.to_string());
+            flags.extend(["-a", &own, "-g", &other].map(str::to_owned));
+        }
         if let (Task::Ports, Some(outside)) = (self.task, self.ipv6) {
-            let [own, _, other] = PORTS6.map(|address| address.to_string());
+            let [own, _, other] = ports_ends6(self.host).map(|address| address.to_string());
             // An advertisement would bring a way out, and an address that is asked for from nowhere.
             let words = ["-a", &own, "-g", &other, "--outbound-if6", outside, "--no-ra"];
             flags.extend(words.map(str::to_owned));
@@ -130,6 +135,12 @@ impl Wanted<'_> {
 /// The device in a container through which its ports, and the host's loopback interface, are reached.
 pub(crate) fn ports_ends(host: Option<HostSide>) -> Ends {
     host.map_or(PORTS, |host| host.ends(PORTS.device))
+}
+
+/// The same of IPv6: the container's address, its link-local one, and the other end's.
+pub(crate) fn ports_ends6(host: Option<HostSide>) -> [Ipv6Addr; 3] {
+    let [_, near, _] = PORTS6;
+    host.and_then(HostSide::ends6).map_or(PORTS6, |[own, other]| [own, near, other])
 }
 
 /// A helper that would work.
@@ -215,9 +226,8 @@ impl Helper {
 
 /// Starts pasta; when this returns the network is there, and it runs on by itself.
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
-    // Of a start that was cut short.
-    end(wanted.pid_file)?;
-    fs::File::create(wanted.pid_file).map_err(files::failed("make", wanted.pid_file))?;
+    let under_way = hold(wanted.pid_file)?;
+    under_way.set_len(0).map_err(files::failed("empty", wanted.pid_file))?;
     let mut command = Command::new(program);
     command.args(["-T", "none", "-U", "none"]).args(wanted.flags());
     for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
@@ -236,6 +246,7 @@ pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     command.arg("--pid").arg(wanted.pid_file).arg(wanted.pid.to_string()).stdin(Stdio::null());
     let failed = |told: String| Error::Helper { program: PROGRAM.to_owned(), told };
     let output = command.output().map_err(|error| failed(error.to_string()));
+    drop(under_way);
     if output.as_ref().is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
@@ -255,18 +266,61 @@ fn spec(port: &Published) -> String {
 
 /// Ends the helper that wrote this file, or was about to, if it runs.
 pub(crate) fn end(pid_file: &Path) -> Result<(), Error> {
-    let Ok(text) = fs::read_to_string(pid_file) else { return Ok(()) };
+    if !pid_file.exists() {
+        return Ok(());
+    }
+    end_processes(pid_file)?;
+    files::remove(&slirp4netns::socket(pid_file))?;
+    files::remove(pid_file)
+}
+
+/// What stands in the file when there is no helper, and none is coming. In an empty one a helper is about to write its pid.
+const NOBODY: &str = "0\n";
+
+/// Ends it, as another one is to come in its place.
+pub(crate) fn vacate(pid_file: &Path) -> Result<(), Error> {
+    let file = hold(pid_file)?;
+    fs::write(pid_file, NOBODY).map_err(files::failed("write", pid_file))?;
+    drop(file);
+    Ok(())
+}
+
+/// The file, locked and without a helper. Whoever starts one holds it meanwhile.
+fn hold(pid_file: &Path) -> Result<fs::File, Error> {
+    let mut options = fs::File::options();
+    let made = options.write(true).create_new(true).open(pid_file);
+    let is_new = made.is_ok();
+    let file = made.or_else(|_| fs::File::options().write(true).create(true).truncate(false).open(pid_file));
+    let file = file.map_err(files::failed("make", pid_file))?;
+    let locked = rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive));
+    locked.map_err(|errno| Error::system("lock", pid_file.display().to_string(), errno))?;
+    if !is_new {
+        end_processes(pid_file)?;
+    }
+    Ok(file)
+}
+
+/// Whether a helper was to run by this file, and neither does nor is being started.
+pub(crate) fn is_lost(pid_file: &Path) -> bool {
+    let Ok(file) = fs::File::open(pid_file) else { return false };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() || is_running(pid_file) {
+        return false;
+    }
+    file.metadata().is_ok_and(|found| found.len() > 0) || under_way(pid_file).is_empty()
+}
+
+fn end_processes(pid_file: &Path) -> Result<(), Error> {
+    let text = fs::read_to_string(pid_file).unwrap_or_default();
     let ended = match text.trim().parse().ok().and_then(Pid::from_raw) {
         Some(pid) => end_process(pid, pid_file).map_err(|errno| (pid, errno)),
+        None if text == NOBODY => Ok(()),
         // It goes into the background by a copy of itself, so there may be another one.
         None => (0..4).try_for_each(|_| {
             let mut all = under_way(pid_file).into_iter();
             all.try_for_each(|pid| end_process(pid, pid_file).map_err(|errno| (pid, errno)))
         }),
     };
-    ended.map_err(|(pid, errno)| Error::system("end", format!("the helper, process {pid}"), errno))?;
-    files::remove(&slirp4netns::socket(pid_file))?;
-    files::remove(pid_file)
+    ended.map_err(|(pid, errno)| Error::system("end", format!("the helper, process {pid}"), errno))
 }
 
 fn end_process(pid: Pid, pid_file: &Path) -> Result<(), Errno> {

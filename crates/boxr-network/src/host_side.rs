@@ -5,7 +5,7 @@
 //! asked for, what is sent to the host's side comes to the host's loopback interface.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ use crate::helper::{Ends, NAME_SERVER};
 
 /// The host's side where nothing else was said; podman's choice for the same.
 pub(crate) const USUAL: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
+/// The same of IPv6 (RFC 4193).
+const USUAL6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x6f78, 0x7278, 0, 0, 0, 0, 2);
 
 /// At which address a container is to find the host's loopback interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,10 @@ pub enum HostLoopback {
     Usual,
     /// Here.
     At(Ipv4Addr),
+    /// Here, by IPv6.
+    At6(Ipv6Addr),
+    /// At both.
+    AtBoth(Ipv4Addr, Ipv6Addr),
 }
 
 impl FromStr for HostLoopback {
@@ -30,22 +36,55 @@ impl FromStr for HostLoopback {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let invalid = |why| Error::invalid("address for the host's loopback interface", text, why);
-        let address: Ipv4Addr = text.parse().map_err(|_| invalid("it is no address of IPv4"))?;
-        let side = HostSide { at: address, has_loopback: true };
-        let is_ones = |address: Ipv4Addr| {
-            !(address.is_loopback()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || address.is_broadcast())
-        };
-        if !is_ones(address) || !is_ones(side.own()) {
-            return Err(invalid("no device can have it or its neighbour"));
+        let address: IpAddr = text.parse().map_err(|_| invalid("it is no address"))?;
+        match address {
+            IpAddr::V4(address) => check(address).map(|()| Self::At(address)),
+            IpAddr::V6(address) => check6(address).map(|()| Self::At6(address)),
         }
-        if [address, side.own()].iter().any(|one| one.to_string() == NAME_SERVER) {
-            return Err(invalid("pasta answers names there, or at its neighbour"));
-        }
-        Ok(Self::At(address))
+        .map_err(invalid)
     }
+}
+
+fn check(address: Ipv4Addr) -> Result<(), &'static str> {
+    let pair = [address, neighbour(address)];
+    let is_ones = |address: &Ipv4Addr| {
+        !(address.is_loopback()
+            || address.is_unspecified()
+            || address.is_multicast()
+            || address.is_broadcast())
+    };
+    if !pair.iter().all(is_ones) {
+        return Err("no device can have it or its neighbour");
+    }
+    match pair.iter().any(|one| one.to_string() == NAME_SERVER) {
+        true => Err("pasta answers names there, or at its neighbour"),
+        false => Ok(()),
+    }
+}
+
+fn check6(address: Ipv6Addr) -> Result<(), &'static str> {
+    let is_ones = |address: &Ipv6Addr| {
+        !(address.is_loopback()
+            || address.is_unspecified()
+            || address.is_multicast()
+            || address.to_ipv4_mapped().is_some())
+    };
+    if address.is_unicast_link_local() {
+        return Err("an address of a link does not say on which it is: one of fd00::/8 does");
+    }
+    match [address, neighbour6(address)].iter().all(is_ones) {
+        true => Ok(()),
+        false => Err("no device can have it or its neighbour"),
+    }
+}
+
+/// The other address of a subnet that has nothing but the two ends (RFC 3021).
+fn neighbour(address: Ipv4Addr) -> Ipv4Addr {
+    Ipv4Addr::from_bits(address.to_bits() ^ 1)
+}
+
+fn neighbour6(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() ^ 1)
 }
 
 /// The other end of a container's own device.
@@ -53,6 +92,8 @@ impl FromStr for HostLoopback {
 pub(crate) struct HostSide {
     /// Its address.
     pub at: Ipv4Addr,
+    /// That of IPv6, where it has one of its own.
+    pub at6: Option<Ipv6Addr>,
     /// Whether the host's loopback interface is there.
     pub has_loopback: bool,
 }
@@ -61,25 +102,62 @@ impl HostSide {
     /// The length of the subnet that has nothing but the two ends (RFC 3021).
     const PREFIX: u8 = 31;
 
-    /// The container's end.
-    pub(crate) fn own(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.at.to_bits() ^ 1)
-    }
+    /// The host's side of a container that has its own address for it, and not the loopback interface.
+    pub(crate) const PLAIN: Self = Self { at: USUAL, at6: None, has_loopback: false };
 
     /// The same as a device's.
     pub(crate) fn ends(self, device: &'static str) -> Ends {
-        Ends { device, own: self.own().into(), other: self.at.into(), prefix: Self::PREFIX }
+        Ends { device, own: neighbour(self.at).into(), other: self.at.into(), prefix: Self::PREFIX }
+    }
+
+    /// The container's end, and this one, of IPv6.
+    pub(crate) fn ends6(self) -> Option<[Ipv6Addr; 2]> {
+        self.at6.map(|at| [neighbour6(at), at])
     }
 }
 
 impl HostLoopback {
-    /// For pasta.
-    pub(crate) fn side(self) -> HostSide {
-        let at = match self {
-            Self::Usual => USUAL,
-            Self::At(address) => address,
-        };
-        HostSide { at, has_loopback: true }
+    /// What is said of both kinds of addresses; of one kind the later counts.
+    pub fn and(self, later: Self) -> Self {
+        let at = later.said().0.or(self.said().0);
+        match (at, later.said().1.or(self.said().1)) {
+            (Some(at), Some(at6)) => Self::AtBoth(at, at6),
+            (Some(at), None) => Self::At(at),
+            (None, Some(at6)) => Self::At6(at6),
+            (None, None) => Self::Usual,
+        }
+    }
+
+    /// The addresses that were said.
+    fn said(self) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+        match self {
+            Self::Usual => (None, None),
+            Self::At(at) => (Some(at), None),
+            Self::At6(at6) => (None, Some(at6)),
+            Self::AtBoth(at, at6) => (Some(at), Some(at6)),
+        }
+    }
+
+    /// Whether it must be reached by IPv6.
+    pub(crate) fn needs_ipv6(self) -> bool {
+        self.said().1.is_some()
+    }
+
+    /// For pasta, which leads there by both kinds of addresses or by none.
+    pub(crate) fn side(self, has_ipv6: bool) -> HostSide {
+        let (at, at6) = self.said();
+        let at6 = has_ipv6.then_some(at6.unwrap_or(USUAL6));
+        HostSide { at: at.unwrap_or(USUAL), at6, has_loopback: true }
+    }
+
+    /// What /etc/hosts has of it: what was said, and otherwise what everything understands.
+    pub(crate) fn for_hosts(self) -> (IpAddr, Option<IpAddr>) {
+        match self {
+            Self::Usual => (USUAL.into(), None),
+            Self::At(at) => (at.into(), None),
+            Self::At6(at6) => (at6.into(), None),
+            Self::AtBoth(at, at6) => (at.into(), Some(at6.into())),
+        }
     }
 }
 
@@ -137,13 +215,41 @@ mod tests {
 
     #[test]
     fn a_container_is_the_neighbour_of_the_host() {
-        let side = |text: &str| text.parse::<HostLoopback>().map(HostLoopback::side);
-        assert_eq!(side("10.9.0.4").unwrap().own().to_string(), "10.9.0.5");
-        assert_eq!(HostLoopback::Usual.side().own().to_string(), "169.254.1.3");
-        for text in
-            ["127.0.0.1", "0.0.0.0", "0.0.0.1", "224.0.0.1", "255.255.255.254", "169.254.1.0", "::1", "x"]
-        {
-            assert!(side(text).is_err(), "{text}");
+        let said = |text: &str| text.parse::<HostLoopback>();
+        let side = |text: &str| said(text).unwrap().side(true);
+        assert_eq!(side("10.9.0.4").ends("eth0").own.to_string(), "10.9.0.5");
+        assert_eq!(HostLoopback::Usual.side(false).ends("eth0").own.to_string(), "169.254.1.3");
+        assert_eq!(HostLoopback::Usual.side(false).ends6(), None);
+        let [own, other] = side("fd00:9::4").ends6().unwrap();
+        assert_eq!((own.to_string(), other.to_string()), ("fd00:9::5".into(), "fd00:9::4".into()));
+        for text in [
+            "127.0.0.1",
+            "0.0.0.0",
+            "0.0.0.1",
+            "224.0.0.1",
+            "255.255.255.254",
+            "169.254.1.0",
+            "::1",
+            "::",
+            "x",
+        ] {
+            assert!(said(text).is_err(), "{text}");
         }
+        for text in ["fe80::2", "ff02::1", "::ffff:10.9.0.4"] {
+            assert!(said(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_address_of_each_kind_may_be_said() {
+        let said = |text: &str| text.parse::<HostLoopback>().unwrap();
+        let both = said("10.9.0.4").and(said("fd00:9::4"));
+        assert_eq!(both, said("fd00:9::4").and(said("10.9.0.4")));
+        assert_eq!(both.and(said("10.9.0.8")), said("10.9.0.8").and(said("fd00:9::4")));
+        assert_eq!(HostLoopback::Usual.and(said("10.9.0.4")), said("10.9.0.4"));
+        assert!(both.needs_ipv6() && !HostLoopback::Usual.needs_ipv6());
+        let [four, six] = ["10.9.0.4", "fd00:9::4"].map(|text| text.parse::<IpAddr>().unwrap());
+        assert_eq!(both.for_hosts(), (four, Some(six)));
+        assert_eq!(said("fd00:9::4").for_hosts(), (six, None));
     }
 }

@@ -281,6 +281,23 @@ impl Links {
         })
     }
 
+    /// Sets default routes through a device; one that is there is fine.
+    pub(crate) fn lead_out(&mut self, name: &str, gateways: &[IpAddr]) -> Result<(), Error> {
+        let failed = |errno| Error::system("set the default route through", name, errno);
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        let index = self.index(name)?.ok_or_else(|| failed(Errno::NODEV))?;
+        for gateway in gateways {
+            let Request { kind, flags, body } = add_default_route(index, *gateway);
+            match self.0.ask(kind, flags, &body) {
+                Ok(_) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a device an address; one that it has is fine.
     pub(crate) fn add_address(
         &mut self,

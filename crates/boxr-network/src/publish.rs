@@ -46,6 +46,23 @@ pub(crate) fn take(
     Ok((published, holds))
 }
 
+/// Checks ports to which the kernel itself leads packets.
+///
+/// # Errors
+/// One at `::1`: what comes from there the kernel routes to no other device.
+pub(crate) fn check_forwarded(specs: &[PortSpec], default_ip: Option<IpAddr>) -> Result<(), Error> {
+    let is_lost =
+        |spec: &&PortSpec| matches!(spec.ip.or(default_ip), Some(IpAddr::V6(ip)) if ip.is_loopback());
+    match specs.iter().find(is_lost) {
+        Some(port) => Err(Error::invalid(
+            "port",
+            &port.to_string(),
+            "the kernel leads nothing from ::1 to a container: publish it on 127.0.0.1, or on an address of the host's",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Binds again what a container has published, as far as it can be had.
 pub(crate) fn take_again(published: &[Published]) -> Holds {
     let all = |port: &Published| (port.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port.host, port.protocol);

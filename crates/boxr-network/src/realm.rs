@@ -31,6 +31,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::attachment::Attachment;
 use crate::error::{Collected, Error, Told};
 use crate::files::{self, Existing, Lasting, Lock, Sharing};
 use crate::helper::{self, Task};
@@ -166,7 +167,7 @@ impl Networks {
         self.realm_dir().join("out.pid")
     }
 
-    fn lock_realm(&self) -> Result<Lock, Error> {
+    pub(crate) fn lock_realm(&self) -> Result<Lock, Error> {
         loop {
             files::make_dir(&self.realm_dir())?;
             if let Some(lock) = files::lock(&self.realm_dir(), Sharing::Alone)? {
@@ -228,6 +229,25 @@ impl Networks {
             let network = self.find(&network)?;
             if !self.has_living_resolver(&network)? {
                 realm.run(|| self.ensure_resolver(&network))?;
+            }
+        }
+        self.look_after_helpers(&realm, owner)
+    }
+
+    /// Helpers of containers' own, for their ports: one that was killed, or whose start was cut short, is started again.
+    fn look_after_helpers(&self, realm: &Realm, owner: Owner<'_>) -> Result<(), Error> {
+        let is_lost = |other: &Attachment| {
+            other.realm && other.needs_helper() && helper::is_lost(&self.pid_file(&other.id))
+        };
+        if !self.attachments()?.iter().any(is_lost) {
+            return Ok(());
+        }
+        // Nobody changes ports meanwhile.
+        let _alone = self.lock_realm()?;
+        for attachment in self.attachments()?.iter().filter(|other| is_lost(other)) {
+            let id = &attachment.id;
+            if let Some((pid, own)) = (owner.process)(id).zip((owner.namespaces)(id)) {
+                self.lead_ports_in(attachment, realm, pid, own.network.as_fd())?;
             }
         }
         Ok(())

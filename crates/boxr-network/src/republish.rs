@@ -84,11 +84,19 @@ impl Networks {
             helper::find()?;
         }
         let host_ip = self.find(&endpoint.network)?.options.host_ip;
+        if !before.realm {
+            publish::check_forwarded(specs, host_ip)?;
+        }
         let ipv6 = before.has_ipv6_ports(endpoint);
         let asker = Asker { networks: self, id: container.id, is_alive };
         let (more, holds) = publish::take(specs, host_ip, ipv6, &asker)?;
         drop(holds);
         let after = Attachment { published: [&before.published[..], &more].concat(), ..before.clone() };
+        // From here on one is missing, which whoever looks at networks starts with the ports that are noted then.
+        let _alone = before.realm.then(|| self.lock_realm()).transpose()?;
+        if before.realm {
+            helper::vacate(&self.pid_file(container.id))?;
+        }
         self.note(&after)?;
         let only = Attachment { published: more.clone(), ..before.clone() };
         let done = self.claim_ports(&asker, &more).and_then(|()| match before.realm {
@@ -131,6 +139,7 @@ impl Networks {
             (gone.into_iter().cloned().collect(), kept.into_iter().cloned().collect());
         let after = Attachment { published: kept, ..before.clone() };
         let mut collected = Collected::default();
+        let _alone = before.realm.then(|| self.lock_realm()).transpose()?;
         if before.realm {
             collected.take(self.lead_ports_again(&after, container));
         } else {
@@ -163,9 +172,8 @@ impl Networks {
 
     /// The helper for a user's ports takes them at its start: it is started again.
     fn lead_ports_again(&self, attachment: &Attachment, container: RunningBox<'_>) -> Result<(), Error> {
-        helper::end(&self.pid_file(&attachment.id))?;
         if !attachment.needs_helper() {
-            return Ok(());
+            return helper::end(&self.pid_file(&attachment.id));
         }
         let missing = || Error::system("find", "the user's network namespace", rustix::io::Errno::SRCH);
         let realm = self.realm()?.ok_or_else(missing)?;

@@ -22,6 +22,8 @@ pub struct Surroundings {
     pub servers: Vec<String>,
     /// Where it reaches the host.
     pub gateway: Option<String>,
+    /// Where it reaches the host by IPv6 as well.
+    pub gateway6: Option<String>,
     /// The host name that it shares with others.
     pub hostname: Option<String>,
     /// Names and addresses that all who share it know.
@@ -115,7 +117,10 @@ fn hosts(naming: &Naming, who: Who<'_>, around: &Surroundings) -> Result<String,
         let said = |name: &str| around.hosts.iter().chain(&naming.hosts).any(|(other, _)| other == name);
         let names: Vec<&str> = HOSTS_NAMES.into_iter().filter(|name| !said(name)).collect();
         if !names.is_empty() {
-            line(gateway, &names.join(" "));
+            [Some(gateway), around.gateway6.as_deref()]
+                .into_iter()
+                .flatten()
+                .for_each(|address| line(address, &names.join(" ")));
         }
     }
     if *who.network != NamespaceMode::Host {

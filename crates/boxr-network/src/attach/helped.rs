@@ -28,8 +28,9 @@ impl Networks {
         if let Helper::Slirp4netns(_) = helper {
             slirp4netns::check_ports(request.ports)?;
         }
-        let (attachment, host) = with_host(&helper, attachment, request);
         let has_ipv6 = matches!(helper, Helper::Pasta(_)) && host_side::has_way_out_by_ipv6();
+        check_ipv6(request.networks, has_ipv6)?;
+        let (attachment, host) = with_host(&helper, attachment, request, has_ipv6);
         let mac = request.networks.first().and_then(|network| network.mac);
         let mut reservation = Reservation {
             networks: self,
@@ -87,9 +88,8 @@ fn check_networks(helper: &Helper, networks: &[NetworkUse]) -> Result<(), Error>
                 }
             }));
         }
-        if let (Helper::Slirp4netns(_), Some(HostLoopback::At(address))) = (helper, wanted.host_loopback)
-            && address != slirp4netns::HOST
-        {
+        let slirps = [None, Some(HostLoopback::Usual), Some(HostLoopback::At(slirp4netns::HOST))];
+        if matches!(helper, Helper::Slirp4netns(_)) && !slirps.contains(&wanted.host_loopback) {
             return Err(unsupported(
                 "slirp4netns has the host's loopback interface at 10.0.2.2, and nowhere else",
             ));
@@ -98,24 +98,41 @@ fn check_networks(helper: &Helper, networks: &[NetworkUse]) -> Result<(), Error>
     Ok(())
 }
 
+/// An address of IPv6 for the host's loopback interface needs a container that has IPv6.
+pub(super) fn check_ipv6(networks: &[NetworkUse], has_ipv6: bool) -> Result<(), Error> {
+    let needs = |network: &&NetworkUse| network.host_loopback.is_some_and(HostLoopback::needs_ipv6);
+    match networks.iter().find(needs).filter(|_| !has_ipv6) {
+        Some(network) => Err(Error::Unsupported {
+            network: network.name.clone(),
+            why: "the host has no way out by IPv6, so pasta gives a container none, nor an address of it for the host's \
+                  loopback interface"
+                .to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Notes where the container reaches the host, and gives what pasta has to do for it.
 fn with_host(
     helper: &Helper,
     attachment: Attachment,
     request: &AttachRequest<'_>,
+    has_ipv6: bool,
 ) -> (Attachment, Option<HostSide>) {
     let loopback = request.networks.iter().find_map(|network| network.host_loopback);
-    let noted = |host| Attachment { host, host_loopback: loopback, ..attachment };
-    let side = match helper {
-        Helper::Pasta(_) => loopback.map(HostLoopback::side),
-        Helper::Slirp4netns(_) => loopback.map(|_| HostSide { at: slirp4netns::HOST, has_loopback: true }),
-    };
-    match (helper, side) {
-        (_, Some(side)) => (noted(Some(side.at.into())), Some(side)),
+    let noted = |host| Attachment { host, host_loopback: loopback, ..attachment.clone() };
+    match (helper, loopback) {
+        (Helper::Pasta(_), Some(loopback)) => {
+            let (host, host6) = loopback.for_hosts();
+            (Attachment { host6, ..noted(Some(host)) }, Some(loopback.side(has_ipv6)))
+        }
+        (Helper::Slirp4netns(_), Some(_)) => {
+            let side = HostSide { at: slirp4netns::HOST, at6: None, has_loopback: true };
+            (noted(Some(side.at.into())), Some(side))
+        }
         (Helper::Slirp4netns(_), None) => (noted(host_side::address_of_host()), None),
         (Helper::Pasta(_), None) if request.asks_for_host => {
-            let side = HostSide { has_loopback: false, ..HostLoopback::Usual.side() };
-            (noted(host_side::address_of_host()), Some(side))
+            (noted(host_side::address_of_host()), Some(HostSide::PLAIN))
         }
         // Its address is the container's, too.
         (Helper::Pasta(_), None) => (noted(None), None),

@@ -1,5 +1,7 @@
 //! Where a container reaches the host itself.
 
+use std::net::IpAddr;
+
 use super::{NetworkUse, Reservation};
 use crate::address::Subnet;
 use crate::attachment::Endpoint;
@@ -34,19 +36,25 @@ impl Reservation<'_> {
         if asked.internal {
             return Err(unsupported("nothing leads out of it, nor to the host's loopback interface"));
         }
-        let side = loopback.side();
-        let is_in = |endpoint: &Endpoint| {
+        let ipv6 = host_side::device_with_ipv6().is_some();
+        super::helped::check_ipv6(uses, ipv6)?;
+        let side = loopback.side(ipv6);
+        let addresses = [Some(IpAddr::from(side.at)), side.at6.map(IpAddr::from)];
+        let is_in = |endpoint: &Endpoint, side: IpAddr| {
             let subnets =
                 endpoint.addresses.iter().filter_map(|(address, prefix)| Subnet::of(*address, *prefix));
-            subnets.into_iter().any(|subnet| subnet.contains(side.at.into()))
+            subnets.into_iter().any(|subnet| subnet.contains(side))
         };
-        if self.attachment.endpoints.iter().any(is_in) {
-            return Err(unsupported(&format!(
-                "the host's loopback interface cannot be at {}: that is a subnet's of the container",
-                side.at
-            )));
+        for side in addresses.into_iter().flatten() {
+            if self.attachment.endpoints.iter().any(|endpoint| is_in(endpoint, side)) {
+                return Err(unsupported(&format!(
+                    "the host's loopback interface cannot be at {side}: that is a subnet's of the container",
+                )));
+            }
         }
-        self.attachment.host = Some(side.at.into());
+        let (host, host6) = loopback.for_hosts();
+        self.attachment.host = Some(host);
+        self.attachment.host6 = host6;
         self.attachment.host_loopback = Some(loopback);
         Ok(())
     }

@@ -112,6 +112,10 @@ impl Rule {
         self.compare(register, 0, value)
     }
 
+    pub(super) fn differs(self, register: Register, value: &[u8]) -> Self {
+        self.compare(register, 1, value)
+    }
+
     /// The bits of `mask` in four bytes; some of them must be set.
     pub(super) fn any_bit(self, register: Register, mask: u32) -> Self {
         let value = |bytes: [u8; 4]| move |data: Body| data.with(DATA_VALUE, &bytes);

@@ -163,8 +163,8 @@ fn set(id: u32, name: &str, flags: u32, key: &[Type], data: Option<&[Type]>) -> 
 fn all_chains() -> [(&'static str, &'static str, u32, i32, Vec<Rule>); 5] {
     [
         ("guard", "filter", 0, -300, vec![guard()]),
-        ("arrive", "nat", 0, -100, forwards()),
-        ("local", "nat", 3, -100, forwards()),
+        ("arrive", "nat", 0, -100, forwards(Sender::Others)),
+        ("local", "nat", 3, -100, forwards(Sender::Host)),
         ("forward", "filter", 2, 0, forward()),
         ("leave", "nat", 4, 100, leave()),
     ]
@@ -211,17 +211,31 @@ fn guard() -> Rule {
         .verdict(Verdict::Drop)
 }
 
-fn forwards() -> Vec<Rule> {
+/// `::1`
+const LOOPBACK6: [u8; 16] = std::net::Ipv6Addr::LOCALHOST.octets();
+
+/// Whose packets a chain sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Others,
+    Host,
+}
+
+fn forwards(sender: Sender) -> Vec<Rule> {
     [(IPV4, true), (IPV4, false), (IPV6, true), (IPV6, false)]
-        .map(|(family, at)| forwarded(family, at))
+        .map(|(family, at)| forwarded(family, at, sender))
         .into()
 }
 
 /// Address, if wanted, protocol and port, side by side in registers, are looked up.
-fn forwarded(family: u8, at: bool) -> Rule {
+fn forwarded(family: u8, at: bool, sender: Sender) -> Rule {
     let ipv6 = family == IPV6;
     let words = if ipv6 { 4 } else { 1 };
     let mut rule = Rule::default().family(family);
+    if ipv6 && sender == Sender::Host {
+        // The kernel routes what comes from ::1 nowhere else: it would be lost, and its sender wait. So it is refused.
+        rule = rule.payload(Header::Network, 24, 16, Register(0)).differs(Register(0), &LOOPBACK6);
+    }
     let next = if at {
         let (offset, length) = if ipv6 { (24, 16) } else { (16, 4) };
         rule = rule.payload(Header::Network, offset, length, Register(0));

@@ -63,9 +63,9 @@ fn options(text: &str, said: &str) -> Result<NetworkUse, Invalid> {
             "interface_name" | "interface" => network.interface = Some(value.to_owned()),
             "host_loopback" | "allow_host_loopback" => {
                 network.host_loopback = match value {
-                    "true" => Some(HostLoopback::Usual),
+                    "true" => Some(network.host_loopback.unwrap_or(HostLoopback::Usual)),
                     "false" => None,
-                    _ => Some(value.parse().map_err(|error| invalid_network(text, error))?),
+                    _ => Some(with_address(text, network.host_loopback, value)?),
                 };
             }
             _ => {
@@ -80,16 +80,22 @@ fn options(text: &str, said: &str) -> Result<NetworkUse, Invalid> {
     Ok(network)
 }
 
+/// What was said before, and one more address; of each kind of addresses there is one.
+fn with_address(text: &str, before: Option<HostLoopback>, value: &str) -> Result<HostLoopback, Invalid> {
+    let at: HostLoopback = value.parse().map_err(|error| invalid_network(text, error))?;
+    Ok(before.map_or(at, |before| before.and(at)))
+}
+
 /// pasta's own words, as podman takes them: a comma comes between them.
 fn of_pasta(text: &str, said: &str) -> Result<Option<HostLoopback>, Invalid> {
     let mut loopback = None;
     let mut words = said.split([',', '=']).filter(|word| !word.is_empty());
     while let Some(word) = words.next() {
         loopback = match word {
-            "--map-gw" => Some(HostLoopback::Usual),
+            "--map-gw" => Some(loopback.unwrap_or(HostLoopback::Usual)),
             "--map-host-loopback" => match words.next() {
                 Some("none") => None,
-                Some(value) => Some(value.parse().map_err(|error| invalid_network(text, error))?),
+                Some(value) => Some(with_address(text, loopback, value)?),
                 None => return Err(Invalid::new(text, "--map-host-loopback needs an address".to_owned())),
             },
             _ => {
@@ -170,6 +176,14 @@ mod tests {
             );
         }
         assert_eq!(network("blue:host_loopback=10.9.0.4").host_loopback, at);
+        // One of each kind.
+        let both = at.map(|at| at.and("fd00:9::4".parse().unwrap()));
+        for text in [
+            "pasta:--map-host-loopback=fd00:9::4,--map-host-loopback=10.9.0.4",
+            "blue:host_loopback=10.9.0.4,host_loopback=fd00:9::4",
+        ] {
+            assert_eq!(network(text).host_loopback, both, "{text}");
+        }
     }
 
     #[test]
@@ -188,6 +202,7 @@ mod tests {
             "pasta:--mtu=9",
             "pasta:--map-host-loopback",
             "pasta:--map-host-loopback=127.0.0.1",
+            "pasta:--map-host-loopback=fe80::1",
             "slirp4netns:allow_host_loopback=maybe",
         ] {
             assert!(said(text).is_err(), "{text}");

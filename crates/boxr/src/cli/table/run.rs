@@ -197,7 +197,7 @@ pub static SETTINGS: &[Flag] = &[
     namespace("network", "Network devices and ports (default host), or a network").aliases(&["net"]).repeat().doc(
         "NETWORK is the name of one (boxr network ls); bridge is the default network. Several give the box \
             a device on each. Options follow: NETWORK:ip=A,ip6=A,mac=M,alias=NAME,interface_name=NAME, and without root \
-            host_loopback=true|ADDR: at 169.254.1.2, or ADDR, it reaches what listens on the host's loopback interface. \
+            host_loopback=true|ADDR: at 169.254.1.2, or ADDR, of IPv6 too, it reaches what listens on the host's loopback interface. \
             podman's words for that are pasta:--map-host-loopback=ADDR and slirp4netns:allow_host_loopback=true.",
     ),
     namespace("mount-ns", "Mounts (default new)"),

@@ -14,6 +14,7 @@ use crate::containers::{OVERLAY, offered};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(the_hosts_loopback_interface_is_reached_by_who_asks, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(the_loopback_interface_is_reached_by_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(slirp4netns_leads_to_the_loopback_interface_where_asked, ROOT, NET, BUSYBOX, SLIRP, SETPRIV),
     test!(one_box_of_a_users_network_reaches_the_loopback_interface, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_users_container_knows_where_the_host_is, ROOT, NET, BUSYBOX, PASTA, SLIRP, SETPRIV, OVERLAY),
@@ -76,6 +77,59 @@ fn the_hosts_loopback_interface_is_reached_by_who_asks(t: &Sandbox) {
     lab.boxr_as_user(t, &home, ["rm", "-f", "web"]).run().ok();
     end(server);
     end(far);
+    assert_nothing_left(&home);
+    lab.end(t);
+}
+
+fn the_loopback_interface_is_reached_by_ipv6(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    lab.on_host("ip").args(["-6", "route", "add", "default", "via", "2001:db8::1"]).run().ok();
+    let server = inner(t, &lab);
+    let dir = site(t, "inner6");
+    let server6 = lab.on_host("busybox").args(["httpd", "-f", "-p", "[::1]:8079", "-h", &dir]).spawn();
+    wait_until("it serves", || lab.fetch("http://[::1]:8079/who").run().status.success());
+    let boxr = |args: &[&str]| lab.boxr_as_user(t, &home, args);
+    boxr(&["network", "create", "shop"]).run().ok();
+    boxr(&["network", "create", "--subnet", "fd00:9::/64", "blue"]).run().ok();
+    let inside = site(t, "inside");
+    for (network, hosts) in [
+        ("pasta:--map-host-loopback=fd00:9::4", &["[fd00:9::4]", "169.254.1.2"][..]),
+        ("pasta:--map-host-loopback=fd00:9::4,--map-host-loopback=10.9.0.4", &["[fd00:9::4]", "10.9.0.4"]),
+        ("pasta:--map-gw", &["[fd62:6f78:7278::2]", "169.254.1.2"]),
+        ("shop:host_loopback=fd00:9::4", &["[fd00:9::4]", "169.254.1.2"]),
+        ("shop:host_loopback=true", &["[fd62:6f78:7278::2]", "169.254.1.2"]),
+    ] {
+        let serve = ["--", "busybox", "httpd", "-f", "-p", "80", "-h", &inside];
+        let run = ["run", "-d", "--name", "asks", "--network", network, "-p", "8080:80"];
+        boxr(&run).args(serve).run().ok();
+        for host in hosts {
+            let expected = if host.starts_with('[') { "inner6" } else { "inner" };
+            boxr(&["exec", "asks"]).args(&fetch(host)[1..]).run().ok().prints(expected);
+        }
+        // Its ports lead in as they would without.
+        let url = |host: &str| format!("http://{host}:8080/who");
+        wait_until("it serves", || lab.fetch(&url("[::1]")).run().status.success());
+        for host in ["[2001:db8::2]", HOST] {
+            let get = ["10", "busybox", "wget", "-q", "-O", "-", &url(host)];
+            lab.on_internet("timeout").args(get).run().ok().prints("inside");
+        }
+        boxr(&["rm", "-f", "asks"]).run().ok();
+    }
+    // Nobody else has a way there.
+    for (network, host) in
+        [("pasta", "[fd62:6f78:7278::2]"), ("pasta", "[2001:db8::1]"), ("shop", "[fd00:9::4]")]
+    {
+        let run = boxr(&["run", "--network", network]).args(fetch(host)).run();
+        assert!(!run.status.success(), "{network} {host}");
+    }
+    boxr(&["run", "--network", "blue:host_loopback=fd00:9::4", "--", "true"])
+        .run()
+        .exits(125)
+        .blames("a subnet's of the container");
+    boxr(&["network", "rm", "shop", "blue"]).run().ok();
+    end(server);
+    end(server6);
     assert_nothing_left(&home);
     lab.end(t);
 }
@@ -161,6 +215,12 @@ fn a_users_container_knows_where_the_host_is(t: &Sandbox) {
             assert!(seen.contains(&format!("{HOST}\tout\n")), "{seen}");
         }
     }
+    lab.on_host("ip").args(["-6", "route", "add", "default", "via", "2001:db8::1"]).run().ok();
+    let names = "host.containers.internal host.docker.internal";
+    let seen = hosts(&["--network", "pasta:--map-host-loopback=fd00:9::4"]);
+    assert!(seen.contains(&format!("\nfd00:9::4\t{names}\n")) && !seen.contains("169.254"), "{seen}");
+    let seen = hosts(&["--network", "shop:host_loopback=10.9.0.4,host_loopback=fd00:9::4"]);
+    assert!(seen.contains(&format!("\n10.9.0.4\t{names}\nfd00:9::4\t{names}\n")), "{seen}");
     // The host's address is the container's own, or nothing leads to it.
     for flags in [["--network", "pasta"], ["--network", "inner"], ["--network", "none"]] {
         assert!(!hosts(&flags).contains("internal "), "{flags:?}");
@@ -224,7 +284,9 @@ fn senseless_ways_to_the_host_are_named(t: &Sandbox) {
     boxr(&["network", "create", "--subnet", "10.6.0.0/24", "blue"]).run().ok();
     for (network, words) in [
         ("pasta:--map-host-loopback=127.0.0.1", "no device can have it"),
-        ("pasta:--map-host-loopback=::1", "no address of IPv4"),
+        ("pasta:--map-host-loopback=::1", "no device can have it"),
+        ("pasta:--map-host-loopback=fe80::1", "does not say on which it is"),
+        ("pasta:--map-host-loopback=fd00:9::4", "no way out by IPv6"),
         ("pasta:--map-host-loopback=169.254.1.1", "pasta answers names there"),
         ("pasta:--mtu=1500", "--mtu is none of pasta's options"),
         ("inner:host_loopback=true", "nothing leads out of it"),

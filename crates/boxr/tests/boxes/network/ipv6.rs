@@ -4,7 +4,7 @@ use boxr_testing::lab::Lab;
 use boxr_testing::{Sandbox, Test, test, wait_until};
 
 use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
-use super::{BUSYBOX, NET, ROOT, site};
+use super::{BUSYBOX, NET, ROOT, assert_no_network_left, serve, site};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     test!(a_users_port_can_be_on_one_address_of_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(without_ipv6_there_are_no_ports_of_it, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_network_without_ipv6_is_told_nothing_of_it, ROOT, NET),
+    test!(roots_port_is_reached_by_ipv6_and_refused_at_the_loopback_address, ROOT, NET, BUSYBOX),
     test!(a_users_network_has_a_way_out_by_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
 ];
 
@@ -105,6 +106,33 @@ fn without_ipv6_there_are_no_ports_of_it(t: &Sandbox) {
     }
     boxr(&["network", "rm", "shop"]).run().ok();
     assert_nothing_left(&home);
+    lab.end(t);
+}
+
+fn roots_port_is_reached_by_ipv6_and_refused_at_the_loopback_address(t: &Sandbox) {
+    let lab = Lab::new();
+    lab.boxr(t, ["network", "create", "--subnet", "fd00:6::/64", "--subnet", "10.6.0.0/24", "six"])
+        .run()
+        .ok();
+    serve(t, &lab, "web", &site(t, "inside"), &["--network", "six", "-p", "8080:80"]);
+    let url = |host: &str| format!("http://{host}:8080/who");
+    let fetch =
+        |url: &str| lab.on_host("timeout").args(["20", "busybox", "wget", "-q", "-O", "-", url]).run();
+    lab.on_internet("busybox")
+        .args(["wget", "-q", "-O", "-", &url("[2001:db8::2]")])
+        .run()
+        .ok()
+        .prints("inside");
+    fetch(&url("[2001:db8::2]")).ok().prints("inside");
+    // The kernel does not lead it in: a client that tries this address first goes on to the next, and does not wait.
+    fetch(&url("[::1]")).exits(1).blames("refused");
+    fetch(&url("127.0.0.1")).ok().prints("inside");
+    lab.boxr(t, ["port", "add", "web", "[::1]:8081:80"]).run().exits(1).blames("leads nothing from ::1");
+    lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    let run = ["run", "--network", "six", "-p", "[::1]:8080:80", "--", "true"];
+    lab.boxr(t, run).run().exits(125).blames("leads nothing from ::1");
+    lab.boxr(t, ["network", "rm", "six"]).run().ok();
+    assert_no_network_left(t, &lab);
     lab.end(t);
 }
 

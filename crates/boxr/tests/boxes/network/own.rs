@@ -11,6 +11,8 @@ pub const TESTS: &[Test] = &[
     test!(a_network_is_made_listed_and_removed, ROOT, NET),
     test!(networks_are_apart_and_boxes_join_several, ROOT, NET, BUSYBOX),
     test!(a_running_box_is_connected_and_disconnected, ROOT, NET, BUSYBOX),
+    test!(the_way_out_is_by_the_first_network_that_is_left, ROOT, NET),
+    test!(each_kind_of_address_has_its_way_out, ROOT, NET),
     test!(an_internal_network_leads_nowhere, ROOT, NET, BUSYBOX),
     test!(a_network_has_addresses_of_ipv6, ROOT, NET, BUSYBOX),
     test!(an_address_is_given_once, ROOT, NET),
@@ -101,6 +103,61 @@ fn a_running_box_is_connected_and_disconnected(t: &Sandbox) {
     lab.boxr(t, ["restart", "-t", "0", "web"]).run().ok();
     wait_until("it serves again", || lab.fetch("http://10.5.0.77/who").run().status.success());
     lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn the_way_out_is_by_the_first_network_that_is_left(t: &Sandbox) {
+    let lab = Lab::new();
+    create(t, &lab, &["--subnet", "10.5.0.0/24", "red"]);
+    create(t, &lab, &["--subnet", "10.6.0.0/24", "--subnet", "fd00:6::/64", "blue"]);
+    create(t, &lab, &["--subnet", "10.7.0.0/24", "--internal", "inner"]);
+    let networks = ["--network", "red", "--network", "inner"];
+    lab.boxr(t, ["run", "-d", "--name", "it"]).args(networks).args(["--", "sleep", "1000"]).run().ok();
+    let way_out = |ip: &str| {
+        let show = ["exec", "it", "ip", ip, "route", "show", "default"];
+        lab.boxr(t, show).run().ok().text().split(" dev").next().unwrap().to_owned()
+    };
+    let change = |words: [&str; 3]| lab.boxr(t, ["network"]).args(words).run().ok();
+    assert_eq!((way_out("-4"), way_out("-6")), ("default via 10.5.0.1".into(), String::new()));
+    change(["connect", "blue", "it"]);
+    assert_eq!(
+        (way_out("-4"), way_out("-6")),
+        ("default via 10.5.0.1".into(), "default via fd00:6::1".into())
+    );
+    change(["disconnect", "red", "it"]);
+    assert_eq!(
+        (way_out("-4"), way_out("-6")),
+        ("default via 10.6.0.1".into(), "default via fd00:6::1".into())
+    );
+    change(["connect", "red", "it"]);
+    assert_eq!(way_out("-4"), "default via 10.6.0.1");
+    change(["disconnect", "blue", "it"]);
+    assert_eq!((way_out("-4"), way_out("-6")), ("default via 10.5.0.1".into(), String::new()));
+    change(["disconnect", "red", "it"]);
+    assert_eq!(way_out("-4"), "");
+    lab.boxr(t, ["rm", "-f", "it"]).run().ok();
+    lab.boxr(t, ["network", "rm", "red", "blue", "inner"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn each_kind_of_address_has_its_way_out(t: &Sandbox) {
+    let lab = Lab::new();
+    create(t, &lab, &["--subnet", "10.5.0.0/24", "four"]);
+    let subnets = ["--subnet", "10.6.0.0/24", "--subnet", "fd00:6::/64", "--subnet", "10.7.0.0/24"];
+    create(t, &lab, &[&subnets[..], &["both"]].concat());
+    let show = ["--", "sh", "-c", "ip -4 route show default; ip -6 route show default"];
+    let run = |networks: &[&str]| lab.boxr(t, ["run"]).args(networks).args(show).run().ok().text();
+    let first = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split(" proto").next().unwrap().to_owned()).collect()
+    };
+    let told = first(&run(&["--network", "four", "--network", "both"]));
+    assert_eq!(told, ["default via 10.5.0.1 dev eth0", "default via fd00:6::1 dev eth1"]);
+    // One in the second subnet goes out by that one's gateway.
+    let told = first(&run(&["--network", "both:ip=10.7.0.9"]));
+    assert_eq!(told, ["default via 10.7.0.1 dev eth0", "default via fd00:6::1 dev eth0"]);
+    lab.boxr(t, ["network", "rm", "four", "both"]).run().ok();
     assert_no_network_left(t, &lab);
     lab.end(t);
 }

@@ -14,6 +14,7 @@ use super::{BUSYBOX, NET, ROOT, site};
 pub const TESTS: &[Test] = &[
     test!(a_users_boxes_find_each_other_and_know_their_clients, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(what_is_killed_of_a_users_networks_is_there_again, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(a_helper_of_ports_that_was_killed_is_there_again, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_users_running_box_is_connected_and_disconnected, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_users_internal_network_has_no_way_out_and_needs_no_helper, ROOT, NET, BUSYBOX, SETPRIV),
     test!(what_a_users_networks_cannot_do_is_named, ROOT, NET, PASTA, SETPRIV),
@@ -185,6 +186,40 @@ fn what_is_killed_of_a_users_networks_is_there_again(t: &Sandbox) {
     user.end();
 }
 
+fn a_helper_of_ports_that_was_killed_is_there_again(t: &Sandbox) {
+    let user = User::on(t, Lab::for_users());
+    user.boxr(&["network", "create", "shop"]).run().ok();
+    user.serve("web", &site(t, "inside"), &["--network", "shop", "-p", "8080:80"]);
+    let id = user.boxr(&["inspect", "-f", "{{.Id}}", "web"]).run().ok().word();
+    let file = format!("boxes/{id}.pid");
+    let url = format!("http://{HOST}:8080/who");
+    user.lab.fetch(&url).run().ok().prints("inside");
+    for has_pid in [true, false] {
+        Cmd::new("kill").args(["-9", &user.process(&file)]).run().ok();
+        wait_until("nobody listens", || !user.lab.fetch(&url).run().status.success());
+        if !has_pid {
+            // As whoever is killed just before it starts leaves it.
+            std::fs::write(user.home.join("state/network").join(&file), "").unwrap();
+        }
+        user.boxr(&["network", "ls"]).run().ok();
+        user.lab.fetch(&url).run().ok().prints("inside");
+    }
+    let helper = user.process(&file);
+    // One that runs stays, and ports come and go as before.
+    user.boxr(&["network", "ls"]).run().ok();
+    assert_eq!(user.process(&file), helper);
+    user.boxr(&["port", "add", "web", "8081:80"]).run().ok();
+    user.lab.fetch(&url.replace("8080", "8081")).run().ok().prints("inside");
+    user.boxr(&["port", "rm", "web", "8080:80", "8081:80"]).run().ok();
+    assert!(!user.lab.fetch(&url).run().status.success());
+    user.boxr(&["network", "ls"]).run().ok();
+    assert!(!user.home.join("state/network").join(&file).exists());
+    user.boxr(&["port", "add", "web", "8080:80"]).run().ok();
+    user.lab.fetch(&url).run().ok().prints("inside");
+    user.boxr(&["rm", "-f", "web"]).run().ok();
+    user.end();
+}
+
 fn a_users_running_box_is_connected_and_disconnected(t: &Sandbox) {
     let user = User::on(t, Lab::for_users());
     user.boxr(&["network", "create", "blue"]).run().ok();
@@ -196,6 +231,12 @@ fn a_users_running_box_is_connected_and_disconnected(t: &Sandbox) {
     user.boxr(&["network", "disconnect", "red", "web"]).run().ok();
     assert!(!user.fetch("red", "http://shop/who").status.success());
     user.fetch("blue", "http://web/who").ok().prints("inside");
+    // The way out follows to the network that is left.
+    user.boxr(&["network", "connect", "red", "web"]).run().ok();
+    user.boxr(&["network", "disconnect", "blue", "web"]).run().ok();
+    let route = ["exec", "web", "ip", "route", "show", "default"];
+    user.boxr(&route).run().ok().shows("via 10.6.0.1");
+    user.boxr(&["network", "connect", "blue", "web"]).run().ok();
     // One that has no network of the user's gets one when it is started.
     user.boxr(&["run", "-d", "--name", "late", "--network", "bridge", "--", "sleep", "1000"]).run().ok();
     user.boxr(&["network", "connect", "blue", "late"]).run().exits(1).blames("when it is stopped");
