@@ -28,8 +28,16 @@ pub(super) struct Question {
     pub kind: Kind,
     /// Where it ends in the message.
     end: usize,
-    /// The largest datagram that the client takes, where it says so (EDNS, RFC 6891).
-    edns: Option<u16>,
+    edns: Option<Edns>,
+}
+
+/// What the client says of itself (EDNS, RFC 6891).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edns {
+    /// The largest datagram that it takes.
+    size: u16,
+    /// The version that it speaks; there is only 0.
+    version: u8,
 }
 
 /// The way an answer goes.
@@ -108,11 +116,13 @@ pub(super) fn question(message: &[u8]) -> Result<Question, Option<Refusal>> {
     Ok(Question { name, kind, end: at + 4, edns })
 }
 
-/// What the client takes, from its pseudo-record right after the question: the root's name, type 41, and the size
-/// for a class.
-fn edns(message: &[u8], at: usize) -> Option<u16> {
-    match message.get(at..at + 5)? {
-        [0, 0, 41, high, low] => Some(u16::from_be_bytes([*high, *low]).max(PLAIN)),
+/// What the client says, in its pseudo-record right after the question: the root's name, type 41, the size for a
+/// class, and the version in the time to live.
+fn edns(message: &[u8], at: usize) -> Option<Edns> {
+    match message.get(at..at + 7)? {
+        [0, 0, 41, high, low, _, version] => {
+            Some(Edns { size: u16::from_be_bytes([*high, *low]).max(PLAIN), version: *version })
+        }
         _ => None,
     }
 }
@@ -127,6 +137,9 @@ pub(super) fn answer<'a>(
     transport: Transport,
 ) {
     let begin = message.len();
+    if question.edns.is_some_and(|edns| edns.version > 0) {
+        return refuse_version(message, query, question.end);
+    }
     reply(message, query, question.end, if records.is_some() { 0 } else { 3 });
     let mut count = 0u16;
     for record in records.into_iter().flatten() {
@@ -135,7 +148,9 @@ pub(super) fn answer<'a>(
     }
     let room = match (transport, question.edns) {
         (Transport::Stream, _) => usize::from(u16::MAX),
-        (Transport::Datagram, size) => usize::from(size.unwrap_or(PLAIN).clamp(PLAIN, LARGEST)),
+        (Transport::Datagram, size) => {
+            usize::from(size.map_or(PLAIN, |edns| edns.size).clamp(PLAIN, LARGEST))
+        }
     };
     let pseudo: &[u8] = if question.edns.is_some() { &OWN_EDNS } else { &[] };
     let is_too_long = message.len() - begin + pseudo.len() > room;
@@ -179,6 +194,15 @@ const OWN_EDNS: [u8; 11] = {
     let [high, low] = LARGEST.to_be_bytes();
     [0, 0, 41, high, low, 0, 0, 0, 0, 0, 0]
 };
+
+/// Says that only version 0 of EDNS is spoken here (RFC 6891, 6.1.3: BADVERS, whose upper bits are the pseudo-record's).
+fn refuse_version(message: &mut Vec<u8>, query: &[u8], end: usize) {
+    let begin = message.len();
+    reply(message, query, end, 0);
+    message[begin + 11] = 1;
+    message.extend_from_slice(&OWN_EDNS);
+    message[begin + end + 5] = 1;
+}
 
 /// Appends an answer without a name.
 pub(super) fn refuse(message: &mut Vec<u8>, query: &[u8], refusal: Refusal) {
@@ -276,6 +300,18 @@ pub(super) mod tests {
         assert_eq!(told(&plain, Transport::Datagram), (true, 0, 0, plain.len()));
         assert_eq!(told(&plain, Transport::Stream), (false, 60, 0, plain.len() + 60 * 16));
         assert_eq!(told(&extended, Transport::Datagram), (false, 60, 1, plain.len() + 60 * 16 + 11));
+    }
+
+    #[test]
+    fn another_version_of_edns_is_refused() {
+        let mut later = query("web", 1);
+        let end = later.len();
+        later[11] = 1;
+        later.extend([0, 0, 41, 0x04, 0xd0, 0, 1, 0, 0, 0, 0]);
+        let data = [Data::Address("10.5.0.9".parse().unwrap())];
+        let told = told(&later, &question(&later).unwrap(), Some(&data), Transport::Datagram);
+        assert_eq!((told[3] & 15, told[7], told[11]), (0, 0, 1));
+        assert_eq!(told[end..], [0, 0, 41, 0x04, 0xd0, 1, 0, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use boxr_testing::processes::descendants;
 use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::getppid;
 
+use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
 use super::{BUSYBOX, NET, ROOT, address, assert_no_network_left, serve, site};
 
 /// The tests of this file.
@@ -18,6 +19,14 @@ pub const TESTS: &[Test] = &[
         BUSYBOX,
         Need::Tool(Tool::Ip),
         Need::Tool(Tool::Python)
+    ),
+    test!(
+        a_host_without_name_servers_has_boxes_that_know_their_neighbours,
+        ROOT,
+        NET,
+        BUSYBOX,
+        PASTA,
+        SETPRIV
     ),
 ];
 
@@ -131,6 +140,50 @@ fn other_names_are_asked_for_at_the_hosts_servers(t: &Sandbox) {
     server.finish();
     lab.boxr(t, ["rm", "-f", "one"]).run().ok();
     lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_host_without_name_servers_has_boxes_that_know_their_neighbours(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    // A copy, in which the file can be missing.
+    let etc = t.path("etc");
+    let script = format!("cp -a /etc {0} && mount --bind {0} /etc", etc.display());
+    lab.on_host("sh").args(["-c", &script]).run().ok();
+    let boxr = |is_root, args: &[&str]| match is_root {
+        true => lab.boxr(t, args),
+        false => lab.boxr_as_user(t, &home, args),
+    };
+    for root in [true, false] {
+        boxr(root, &["network", "create", "--subnet", "10.5.0.0/24", "asking"]).run().ok();
+    }
+    let conf = etc.join("resolv.conf");
+    for said in [Some(""), Some("# nothing yet\n\n; nor here\n"), None] {
+        match said {
+            Some(text) => std::fs::write(&conf, text).unwrap(),
+            None => std::fs::remove_file(&conf).unwrap(),
+        }
+        for root in [true, false] {
+            let show = "if test -e /etc/resolv.conf; then cat /etc/resolv.conf; fi; ip -o route show default";
+            let seen = boxr(root, &["run", "--network", "bridge", "--", "sh", "-c", show]).run().ok().text();
+            assert!(seen.starts_with("default via") && !seen.contains("nameserver"), "{said:?}: {seen}");
+            // There it stands who answers. In the host's tree, that needs a file to be laid over.
+            let ask = "cat /etc/resolv.conf; busybox nslookup -type=a me 10.5.0.1; busybox nslookup far.example 10.5.0.1";
+            let run = ["run", "--name", "me", "--network", "asking", "--", "sh", "-c", ask];
+            let told = boxr(root, &run).run();
+            assert!(told.text().contains("Address: 10.5.0."), "{said:?}: {told:?}");
+            assert_eq!(told.text().starts_with("nameserver 10.5.0.1\n"), said.is_some(), "{told:?}");
+            // Nobody waits for servers that there are not.
+            assert!((told.text() + &told.errors()).contains("SERVFAIL"), "{said:?}: {told:?}");
+        }
+    }
+    for root in [true, false] {
+        boxr(root, &["network", "rm", "asking"]).run().ok();
+    }
+    lab.on_host("umount").args(["/etc"]).run().ok();
+    std::fs::remove_dir_all(&etc).unwrap();
+    assert_nothing_left(&home);
     assert_no_network_left(t, &lab);
     lab.end(t);
 }
