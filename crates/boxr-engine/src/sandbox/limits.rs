@@ -7,6 +7,7 @@
 
 use boxr_runtime::capabilities;
 use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Spec};
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::error::SandboxError;
@@ -73,8 +74,13 @@ fn is_uncounted() -> bool {
     rustix::process::getuid().is_root() && !capabilities::is_in_user_namespace().unwrap_or(false)
 }
 
-/// Sets a limit, unless the person has set it.
+/// Sets a limit, unless the person has set it. One that is lower already stays, and could not be raised.
 fn limit(process: &mut Process, kind: PosixRlimitType, most: u64) -> Result<(), SandboxError> {
+    let resource = match kind {
+        PosixRlimitType::RlimitData => Resource::Data,
+        _ => Resource::Nproc,
+    };
+    let most = getrlimit(resource).maximum.map_or(most, |own| own.min(most));
     let mut limits: Vec<PosixRlimit> = process.rlimits().clone().unwrap_or_default();
     if limits.iter().all(|known| known.typ() != kind) {
         let made = PosixRlimitBuilder::default().typ(kind).soft(most).hard(most).build();

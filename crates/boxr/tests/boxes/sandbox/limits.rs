@@ -1,12 +1,13 @@
 //! Limits of a sandbox, with a cgroup and without.
 
-use boxr_testing::{Sandbox, Test, test};
+use boxr_testing::{Cmd, Sandbox, Test, test};
 
 use super::{USERNS, sandbox};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(a_sandbox_has_limits_wherever_it_runs, USERNS),
+    test!(a_sandbox_keeps_lower_limits_of_its_caller, USERNS),
     test!(limits_that_were_asked_for_are_had_or_given_up_by_name, USERNS),
 ];
 
@@ -38,6 +39,24 @@ fn a_sandbox_has_limits_wherever_it_runs(t: &Sandbox) {
         assert!(text.ends_with("\n1000\n"), "the first to end when memory runs out: {text}");
         let own = ["--ulimit", "data=-1:-1"];
         assert!(sandbox(t, &own, script).run().ok().text().contains("unlimited            unlimited"));
+    }
+    t.assert_nothing_left();
+}
+
+fn a_sandbox_keeps_lower_limits_of_its_caller(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project")).unwrap();
+    let out = t
+        .surrounded(Cmd::new("prlimit"))
+        .args(["--nproc=3000:3000", "--data=1000000000:1000000000"])
+        .arg(t.program())
+        .args(t.globals())
+        .args(["run", "--sandbox", "--", "grep", "-E", "data size|processes", "/proc/self/limits"])
+        .cwd(t.path("project"))
+        .run()
+        .ok();
+    for (start, most) in [("Max processes", "3000"), ("Max data size", "1000000000")] {
+        let line = out.lines().into_iter().find(|line| line.starts_with(start)).unwrap();
+        assert!(line.split_whitespace().any(|word| word == most), "{}", out.story());
     }
     t.assert_nothing_left();
 }
