@@ -12,6 +12,7 @@ use rustix::fs::{Dir, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::entry::{Entry, Shape, join, open_dir};
+use super::extended::Own;
 use super::parts::{Part, Piece};
 use super::seen::Seen;
 use super::{Attempt, AttemptError, extended};
@@ -47,6 +48,8 @@ pub struct Change {
     pub same_as: Option<Vec<u8>>,
     /// Whether extended attributes are others.
     pub extended: bool,
+    /// Whether it is a program with capabilities of its own.
+    pub capabilities: bool,
     /// Why the host's file is not what the try has seen.
     pub conflict: Option<&'static str>,
     /// The part it is in.
@@ -63,6 +66,8 @@ pub(super) struct Sides {
     pub path: Vec<u8>,
     pub host: OwnedFd,
     pub upper: OwnedFd,
+    /// By which names overlayfs keeps its own attributes there.
+    pub own: Own,
 }
 
 impl Sides {
@@ -86,7 +91,9 @@ impl Sides {
         if bytes == b"/" {
             bytes.clear();
         }
-        Ok(Self { number, path: bytes, host: host.into(), upper: opened?.into() })
+        let top = opened?;
+        let own = Own::of(top.as_fd()).map_err(AttemptError::file("read the attributes of", &upper))?;
+        Ok(Self { number, path: bytes, host: host.into(), upper: top.into(), own })
     }
 
     /// The whole path of one beneath.
@@ -213,7 +220,7 @@ impl Walk<'_> {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => None,
             Err(errno) => return Err(errno),
         };
-        let opaque = waiting.opaque || extended::is_opaque(upper.as_fd());
+        let opaque = waiting.opaque || extended::is_opaque(upper.as_fd(), self.sides.own);
         let names = names(upper.as_fd())?;
         if let (true, Some(host)) = (opaque, &host) {
             for name in names_of_host(host.as_fd())?.difference(&names) {
@@ -259,7 +266,7 @@ impl Walk<'_> {
             return Ok(after.is_directory());
         };
         let extended = match host {
-            Some(host) => extended::differ(host, upper, name),
+            Some(host) => extended::differ(host, upper, name, self.sides.own),
             None => false,
         };
         let kind = match (was.shape == after.shape, host) {
@@ -332,6 +339,7 @@ impl Walk<'_> {
         self.note(path.to_vec(), kind, before, Some(after));
         let whole = self.sides.absolute(path);
         let Some(change) = self.found.last_mut() else { return Ok(()) };
+        change.capabilities = after.shape == Shape::File && extended::gives_rights(upper, name);
         if after.shape == Shape::Link {
             change.target = Some(readlinkat(upper, name, Vec::new())?.into_bytes());
         }
@@ -356,6 +364,7 @@ impl Walk<'_> {
             target: None,
             same_as: None,
             extended: false,
+            capabilities: false,
             conflict,
             number,
             relative,

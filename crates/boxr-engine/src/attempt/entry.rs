@@ -164,6 +164,24 @@ pub fn printable(path: &[u8]) -> String {
     text
 }
 
+/// Text of others that a terminal can show: line by line as it is, but what would move its cursor, colour it or be
+/// answered by it is written as `\ooo`.
+pub fn harmless(text: &[u8]) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            if matches!(letter, '\n' | '\t') || !(letter.is_control() || is_invisible(letter)) {
+                harmless.push(letter);
+            } else {
+                let mut buffer = [0; 4];
+                letter.encode_utf8(&mut buffer).bytes().for_each(|byte| octal(&mut harmless, byte));
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| octal(&mut harmless, *byte));
+    }
+    harmless
+}
+
 /// Letters that change the order or the look of others.
 fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -182,6 +200,13 @@ mod tests {
         assert_eq!(printable("/a b/é".as_bytes()), "/a b/é");
         assert_eq!(printable(b"/a\nb\\c\xff\x1b[2J"), "/a\\012b\\\\c\\377\\033[2J");
         assert_eq!(printable("x\u{202e}y".as_bytes()), "x\\342\\200\\256y");
+    }
+
+    #[test]
+    fn text_of_others_moves_no_cursor() {
+        assert_eq!(harmless("+a\tb\\é\n".as_bytes()), "+a\tb\\é\n");
+        assert_eq!(harmless(b"a\rb\x1b]52;c;x\x07\n\x9b1m"), "a\\015b\\033]52;c;x\\007\n\\2331m");
+        assert_eq!(harmless("x\u{202e}y\u{9b}".as_bytes()), "x\\342\\200\\256y\\302\\233");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
-    XattrFlags, fgetxattr, fremovexattr, getxattr, lgetxattr, listxattr, llistxattr, lremovexattr, lsetxattr,
-    removexattr, setxattr,
+    XattrFlags, fgetxattr, flistxattr, fremovexattr, getxattr, lgetxattr, listxattr, llistxattr,
+    lremovexattr, lsetxattr, removexattr, setxattr,
 };
 use rustix::io::Errno;
 
@@ -23,17 +23,48 @@ const OF_MODULES: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security
 
 type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// By which names overlayfs keeps its own in a part of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    /// Those that need privilege: root's command can give its files the others.
+    Trusted,
+    /// Not known, or those of an ordinary user, for whom overlayfs hides its own.
+    Either,
+}
+
+impl Own {
+    /// As the topmost directory of the changes has them: no ordinary user's command could have made that up.
+    pub fn of(top: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let keys = keys_by(|buffer| flistxattr(top, buffer))?;
+        Ok(if keys.iter().any(|key| key.starts_with(OWN[0])) { Self::Trusted } else { Self::Either })
+    }
+
+    fn prefixes(self) -> impl Iterator<Item = &'static [u8]> {
+        OWN.into_iter().take(if self == Self::Trusted { 1 } else { 2 })
+    }
+
+    fn opaque(self) -> impl Iterator<Item = &'static str> {
+        OPAQUE.into_iter().take(if self == Self::Trusted { 1 } else { 2 })
+    }
+
+    /// The name that the command has given an attribute; `None` where it is overlayfs' own.
+    fn of_command(self, key: &[u8]) -> Option<Vec<u8>> {
+        let Some(own) = self.prefixes().find(|own| key.starts_with(own)) else { return as_is(key) };
+        key[own.len()..].strip_prefix(b"overlay.").map(|rest| [own, rest].concat())
+    }
+}
+
 /// Whether a directory of the changes hides all that the host has beneath it.
-pub(super) fn is_opaque(dir: BorrowedFd<'_>) -> bool {
-    OPAQUE.iter().any(|name| {
+pub(super) fn is_opaque(dir: BorrowedFd<'_>, own: Own) -> bool {
+    own.opaque().any(|name| {
         let mut value = [0u8; 2];
-        matches!(fgetxattr(dir, *name, &mut value[..]), Ok(1)) && value[0] == b'y'
+        matches!(fgetxattr(dir, name, &mut value[..]), Ok(1)) && value[0] == b'y'
     })
 }
 
 /// Lets what the host has be seen through a directory.
-pub(super) fn clear_opaque(dir: BorrowedFd<'_>) -> Result<(), Errno> {
-    for name in OPAQUE {
+pub(super) fn clear_opaque(dir: BorrowedFd<'_>, own: Own) -> Result<(), Errno> {
+    for name in own.opaque() {
         match fremovexattr(dir, name) {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
             Err(errno) => return Err(errno),
@@ -43,14 +74,19 @@ pub(super) fn clear_opaque(dir: BorrowedFd<'_>) -> Result<(), Errno> {
 }
 
 /// Whether the attributes of a file of the host's and of the same one in the changes differ, as far as they may be read.
-pub(super) fn differ(host: BorrowedFd<'_>, upper: BorrowedFd<'_>, name: &[u8]) -> bool {
-    let read = |dir, how: fn(&[u8]) -> Option<Vec<u8>>| all(dir, name, how).unwrap_or_default();
-    read(host, as_is) != read(upper, of_command)
+pub(super) fn differ(host: BorrowedFd<'_>, upper: BorrowedFd<'_>, name: &[u8], own: Own) -> bool {
+    of_host(host, name).unwrap_or_default() != of_upper(upper, name, own).unwrap_or_default()
+}
+
+/// Whether a program of the changes gives who runs it rights (capabilities(7)).
+pub(super) fn gives_rights(upper: BorrowedFd<'_>, name: &[u8]) -> bool {
+    let mut value = [0u8; 64];
+    lgetxattr(by_number(upper, name), "security.capability", &mut value[..]).is_ok()
 }
 
 /// Attributes of a file in the changes, by the names that the command has given them.
-pub(super) fn of_upper(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Attributes, Errno> {
-    all(dir, name, of_command)
+pub(super) fn of_upper(dir: BorrowedFd<'_>, name: &[u8], own: Own) -> Result<Attributes, Errno> {
+    all(dir, name, |key| own.of_command(key))
 }
 
 /// Attributes of a file of the host's.
@@ -76,13 +112,13 @@ pub(super) fn put(path: &str, wanted: &Attributes) -> Result<(), Errno> {
 }
 
 /// Takes overlayfs' own attributes from a file that leaves the changes.
-pub(super) fn leave_overlay(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+pub(super) fn leave_overlay(dir: BorrowedFd<'_>, name: &[u8], own: Own) -> Result<(), Errno> {
     let path = by_number(dir, name);
     for key in keys(&path)? {
-        if !OWN.iter().any(|own| key.starts_with(own)) {
+        if !own.prefixes().any(|own| key.starts_with(own)) {
             continue;
         }
-        if let Some(commands) = of_command(&key) {
+        if let Some(commands) = own.of_command(&key) {
             lsetxattr(&path, &commands, &value(&path, &key)?, XattrFlags::empty())?;
         }
         match lremovexattr(&path, &key) {
@@ -97,13 +133,11 @@ fn as_is(key: &[u8]) -> Option<Vec<u8>> {
     (!OF_MODULES.contains(&key)).then(|| key.to_vec())
 }
 
-/// The name that the command has given an attribute; `None` where it is overlayfs' own.
-fn of_command(key: &[u8]) -> Option<Vec<u8>> {
-    let Some(own) = OWN.iter().find(|own| key.starts_with(own)) else { return as_is(key) };
-    key[own.len()..].strip_prefix(b"overlay.").map(|rest| [own, rest].concat())
-}
-
-fn all(dir: BorrowedFd<'_>, name: &[u8], called: fn(&[u8]) -> Option<Vec<u8>>) -> Result<Attributes, Errno> {
+fn all(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    called: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Result<Attributes, Errno> {
     let path = by_number(dir, name);
     let mut found = BTreeMap::new();
     for key in keys(&path)? {

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use compare::{Change, Kind, changes, contents};
-pub use entry::{Entry, Shape, printable};
+pub use entry::{Entry, Shape, harmless, printable};
 pub use parts::{Part, Piece, Place};
 pub use run::{Tried, of, run, settle};
 

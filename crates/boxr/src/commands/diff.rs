@@ -1,6 +1,6 @@
 //! `boxr diff`
 
-use boxr_engine::attempt::{self, Attempt, Change, Kind, printable};
+use boxr_engine::attempt::{self, Attempt, Change, Kind, harmless, printable};
 use boxr_engine::image::{self, ContainerFiles};
 use boxr_engine::outcome::EngineError;
 use boxr_engine::own_ids;
@@ -87,7 +87,7 @@ fn of_try(invocation: &Invocation, attempt: &Attempt, as_json: bool) -> Result<u
             }
             text.extend(lines);
         }
-        text
+        if rustix::termios::isatty(rustix::stdio::stdout()) { harmless(&text).into_bytes() } else { text }
     } else {
         meant.iter().map(listing::line).collect::<String>().into_bytes()
     };

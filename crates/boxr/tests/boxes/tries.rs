@@ -36,6 +36,9 @@ pub const TESTS: &[Test] = &[
     test!(a_full_disk_is_the_commands_trouble, Need::Root, OVERLAY),
     test!(mounts_beneath_have_changes_of_their_own, Need::Root, OVERLAY),
     test!(devices_and_privileges_are_named, Need::Root, OVERLAY),
+    #[cfg(target_arch = "x86_64")]
+    test!(names_that_overlayfs_might_use_change_nothing_else, Need::Root, OVERLAY),
+    test!(text_of_the_command_paints_on_no_terminal, OVERLAY),
     test!(files_of_others_are_as_outside, Need::Unprivileged, OVERLAY),
     test!(directories_that_lead_to_mounts_can_be_written_to, Need::Unprivileged, OVERLAY),
 ];
@@ -523,6 +526,40 @@ fn devices_and_privileges_are_named(t: &Sandbox) {
     let id = std::fs::metadata(t.path("id")).unwrap();
     assert_eq!((id.uid(), id.gid(), id.permissions().mode() & 0o7777), (1, 2, 0o4755));
     assert_eq!(std::fs::metadata(t.path("null")).unwrap().rdev(), rustix::fs::makedev(1, 3));
+}
+
+/// What an ordinary user's overlay keeps for itself is root's to give: it is an attribute like others, and makes no
+/// removal of what the command has left alone.
+#[cfg(target_arch = "x86_64")]
+fn names_that_overlayfs_might_use_change_nothing_else(t: &Sandbox) {
+    host(t, "mkdir dir; echo it >dir/inner");
+    // setxattr(2), and capabilities by it.
+    let perl = r#"($d, $k, $v) = ("dir", "user.overlay.opaque", "y"); syscall(188, $d, $k, $v, 1, 0) and die $!; open F, ">dir/new"; open F, ">able"; close F;
+        ($d, $k, $v) = ("able", "security.capability", pack("L5", 0x02000001, 0x80, 0, 0, 0)); syscall(188, $d, $k, $v, 20, 0) and die $!"#;
+    tried(t, &format!("perl -e '{perl}'; cat dir/inner")).ok().shows("it");
+    let lines = lines_of(t, &[]);
+    assert!(!lines.contains("removed") && lines.contains("created  ./dir/new"), "{lines}");
+    assert!(
+        lines.lines().any(|line| line.contains("./able") && line.ends_with("with capabilities")),
+        "{lines}"
+    );
+    t.boxr(["apply", "it"]).run().ok();
+    assert_eq!(std::fs::read_to_string(t.path("dir/inner")).unwrap(), "it\n");
+    assert!(t.path("dir/new").exists());
+    let mut value = [0u8; 8];
+    assert_eq!(rustix::fs::getxattr(t.path("dir"), "user.overlay.opaque", &mut value[..]), Ok(1));
+}
+
+/// A person looks at it to decide; in a pipe it stays what a patch needs.
+fn text_of_the_command_paints_on_no_terminal(t: &Sandbox) {
+    tried(t, r#"printf 'evil\b\033[2Kgood\033]52;c;eA==\007\n' >file"#).ok();
+    let raw = "+evil\u{8}\u{1b}[2Kgood\u{1b}]52;c;eA==\u{7}\n";
+    let piped = t.boxr(["diff", "-p", "it"]).run().ok();
+    assert!(piped.text().contains(raw), "{}", piped.story());
+    let mut terminal = t.terminal(24, 100, &["diff", "-p", "it"]);
+    terminal.expect("+evil\\010\\033[2Kgood\\033]52;c;eA==\\007");
+    terminal.finish().ok();
+    t.boxr(["rm", "it"]).run().ok();
 }
 
 fn files_of_others_are_as_outside(t: &Sandbox) {

@@ -26,7 +26,7 @@ pub(super) fn of_file(parents: &Parents, after: &Entry) -> Result<(), Errno> {
     if found.shape != after.shape {
         return Err(Errno::STALE);
     }
-    give(file.as_fd(), after, &extended::of_upper(parents.upper.as_fd(), &parents.name)?, true)
+    give(file.as_fd(), after, &extended::of_upper(parents.upper.as_fd(), &parents.name, parents.own)?, true)
 }
 
 /// The same for a directory, `with_time` where it is new: the time of another one is that of its last change.
@@ -35,7 +35,12 @@ pub(super) fn of_directory(parents: &Parents, after: &Entry, with_time: bool) ->
     if !Entry::of(&fstat(&dir)?).is_directory() {
         return Err(Errno::NOTDIR);
     }
-    give(dir.as_fd(), after, &extended::of_upper(parents.upper.as_fd(), &parents.name)?, with_time)
+    give(
+        dir.as_fd(),
+        after,
+        &extended::of_upper(parents.upper.as_fd(), &parents.name, parents.own)?,
+        with_time,
+    )
 }
 
 /// The part's own directory, whose attributes stay with it.

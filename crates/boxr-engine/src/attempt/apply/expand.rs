@@ -19,7 +19,7 @@ pub(super) fn expand(sides: &Sides) -> Result<(), Errno> {
     let mut waiting = vec![Vec::new()];
     while let Some(path) = waiting.pop() {
         let upper = open_dir(sides.upper.as_fd(), &path)?;
-        if extended::is_opaque(upper.as_fd()) {
+        if extended::is_opaque(upper.as_fd(), sides.own) {
             turn(sides, &path)?;
         }
         waiting.extend(directories(upper.as_fd(), &path)?);
@@ -43,7 +43,7 @@ fn turn(sides: &Sides, top: &[u8]) -> Result<(), Errno> {
         opaque.push(path);
     }
     for path in opaque.iter().rev() {
-        extended::clear_opaque(open_dir(sides.upper.as_fd(), path)?.as_fd())?;
+        extended::clear_opaque(open_dir(sides.upper.as_fd(), path)?.as_fd(), sides.own)?;
     }
     Ok(())
 }

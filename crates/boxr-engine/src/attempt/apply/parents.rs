@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::attempt::compare::Sides;
 use crate::attempt::entry::{open_dir, split};
+use crate::attempt::extended::Own;
 
 /// Where a file is, on the host and in the changes.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Parents {
     pub host: OwnedFd,
     pub upper: OwnedFd,
     pub name: Vec<u8>,
+    /// By which names overlayfs keeps its own attributes in the changes.
+    pub own: Own,
 }
 
 impl Parents {
@@ -33,6 +36,7 @@ impl Parents {
             host: open_dir(sides.host.as_fd(), dir)?,
             upper: open_dir(sides.upper.as_fd(), dir)?,
             name: name.to_vec(),
+            own: sides.own,
         })
     }
 

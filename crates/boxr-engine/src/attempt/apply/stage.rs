@@ -48,7 +48,7 @@ pub(super) fn make_directory(journal: &mut Journal, parents: &Parents, gives_way
 /// `EXDEV` where it is on another.
 pub(super) fn move_over(journal: &mut Journal, parents: &Parents, before: Before<'_>) -> Result<(), Errno> {
     let Parents { host, upper, name, .. } = parents;
-    extended::leave_overlay(upper.as_fd(), name)?;
+    extended::leave_overlay(upper.as_fd(), name, parents.own)?;
     let over = || retried(upper, || renameat(upper, &name[..], host, &name[..]));
     match before {
         Before::Directory | Before::File(_) => {
@@ -165,7 +165,7 @@ fn copy(parents: &Parents, beside: &[u8], after: &Entry) -> Result<(), Errno> {
         Shape::Socket => mknodat(host, beside, rustix::fs::FileType::Socket, private, 0)?,
     }
     let made = attributes::itself(host.as_fd(), beside)?;
-    attributes::give(made.as_fd(), after, &extended::of_upper(upper.as_fd(), name)?, true)
+    attributes::give(made.as_fd(), after, &extended::of_upper(upper.as_fd(), name, parents.own)?, true)
 }
 
 /// Copies the bytes, leaving holes where there are some, until they are on the disk.

@@ -139,6 +139,7 @@ fn warnings(change: &Change) -> Vec<String> {
     bits.into_iter()
         .filter(|(bit, _)| after.shape == Shape::File && after.mode & bit != 0 && is_new(*bit))
         .map(|(_, word)| word.to_owned())
+        .chain(change.capabilities.then(|| "with capabilities".to_owned()))
         .collect()
 }
 

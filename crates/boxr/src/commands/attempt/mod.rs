@@ -171,7 +171,7 @@ fn show(tried: &Tried) -> Result<(), Report> {
     for change in &tried.changes {
         say(&listing::line(change));
         let text = patch::of(&tried.attempt, change).map_err(EngineError::from)?;
-        std::io::stderr().write_all(&text).unwrap_or_default();
+        std::io::stderr().write_all(attempt::harmless(&text).as_bytes()).unwrap_or_default();
     }
     Ok(())
 }
