@@ -132,6 +132,83 @@ impl Assembler {
             return Err(Error::TooLong { length: self.reversed.len() });
         }
         self.reversed.reverse();
-        Ok(self.reversed)
+        Ok(without_dead(&self.reversed))
+    }
+}
+
+/// What is never executed goes, such as loads of what everybody who comes there has in the accumulator: the kernel
+/// translates a program anew each time that it is loaded. Jumps, which only go forwards, become shorter.
+fn without_dead(program: &[Instruction]) -> Vec<Instruction> {
+    let mut lives = vec![false; program.len() + 1];
+    if let Some(first) = lives.first_mut() {
+        *first = true;
+    }
+    for (index, instruction) in program.iter().enumerate() {
+        if lives[index] {
+            followers(index, instruction).for_each(|next| lives[next.min(program.len())] = true);
+        }
+    }
+    // How many live before each.
+    let places: Vec<usize> = lives
+        .iter()
+        .scan(0, |count, lives| Some(std::mem::replace(count, *count + usize::from(*lives))))
+        .collect();
+    let kept = program.iter().enumerate().filter(|(index, _)| lives[*index]);
+    kept.map(|(index, instruction)| moved(index, instruction, &places)).collect()
+}
+
+/// Where execution may go on.
+fn followers(index: usize, instruction: &Instruction) -> impl Iterator<Item = usize> {
+    let [c0, c1, jt, jf, k @ ..] = *instruction;
+    let next = index + 1;
+    let both = match u16::from_ne_bytes([c0, c1]) {
+        RETURN => [None, None],
+        JUMP => [Some(next + u32::from_ne_bytes(k) as usize), None],
+        LOAD | AND => [Some(next), None],
+        _ => [Some(next + usize::from(jt)), Some(next + usize::from(jf))],
+    };
+    both.into_iter().flatten()
+}
+
+/// An instruction whose jumps lead to where `places` says that instructions are.
+fn moved(index: usize, instruction: &Instruction, places: &[usize]) -> Instruction {
+    let [c0, c1, jt, jf, k @ ..] = *instruction;
+    let from = places[index] + 1;
+    let to = |distance: usize| places[index + 1 + distance] - from;
+    match u16::from_ne_bytes([c0, c1]) {
+        RETURN | LOAD | AND => *instruction,
+        JUMP => {
+            let [k0, k1, k2, k3] = (to(u32::from_ne_bytes(k) as usize) as u32).to_ne_bytes();
+            [c0, c1, jt, jf, k0, k1, k2, k3]
+        }
+        // Not further than before.
+        _ => {
+            let [k0, k1, k2, k3] = k;
+            [c0, c1, to(usize::from(jt)) as u8, to(usize::from(jf)) as u8, k0, k1, k2, k3]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_never_executed_goes() {
+        let mut assembler = Assembler::default();
+        let refused = assembler.ret(0x0005_0001);
+        let allowed = assembler.push(RETURN, 0, 0, 0x7fff_0000);
+        assembler.load(16);
+        let second = assembler.jump(Condition::Equal, 2, allowed, refused);
+        assembler.load(16);
+        assembler.load(24);
+        let first = assembler.jump(Condition::Equal, 1, allowed, second);
+        assembler.go(first);
+        assembler.load(NUMBER);
+        let program = assembler.finish().unwrap();
+        let codes: Vec<u16> = program.iter().map(|line| u16::from_ne_bytes([line[0], line[1]])).collect();
+        assert_eq!(codes, [LOAD, JUMP, 0x15, 0x15, RETURN, RETURN]);
+        let jumps: Vec<(u8, u8)> = program.iter().map(|line| (line[2], line[3])).collect();
+        assert_eq!(jumps[2..4], [(1, 0), (0, 1)]);
     }
 }

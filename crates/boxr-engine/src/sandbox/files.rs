@@ -46,6 +46,8 @@ pub(super) struct Files {
     homes: Vec<(PathBuf, PathBuf)>,
     /// Protected paths that are not there.
     pub watched: Vec<PathBuf>,
+    /// Whether there may be repositories that were not found, so that nothing of them is protected.
+    pub hides_repositories: bool,
 }
 
 /// Where programs leave files for others; most sockets of the session are here as well.
@@ -175,10 +177,17 @@ impl Files {
     /// What the host would run later stays as it is in directories that can be written.
     fn protect(&mut self, secrets: &Secrets, allowed: &[PathBuf]) {
         let roots: Vec<PathBuf> = self.view.writable().map(Path::to_owned).collect();
+        let mut search = repository::Search::default();
         for root in roots.iter().filter(|root| root.is_dir()) {
-            let known: Vec<PathBuf> = secrets.protected().map(|path| root.join(path)).collect();
+            let below = search.below(root);
+            let of_git = || secrets.protected().filter(|path| path.starts_with(".git/"));
+            let known = secrets.protected().map(|path| root.join(path));
+            let known: Vec<PathBuf> =
+                known.chain(below.iter().flat_map(|dir| of_git().map(|path| dir.join(path)))).collect();
             let there = present::of(&known);
-            let of_repository = repository::runs_from(root).into_iter().map(|path| (path, true));
+            let repositories = std::iter::once(root).chain(&below);
+            let of_repository =
+                repositories.flat_map(|dir| repository::runs_from(dir)).map(|path| (path, true));
             for (path, is_there) in known.into_iter().zip(there).chain(of_repository) {
                 if allowed.contains(&path) || lies_in(&path, allowed.iter().filter(|dir| *dir != root)) {
                     continue;
@@ -192,6 +201,7 @@ impl Files {
                 }
             }
         }
+        self.hides_repositories = search.is_cut_short;
     }
 
     fn protect_one(&mut self, root: &Path, path: &Path, real: &Path) {
@@ -395,7 +405,7 @@ impl Layer {
             Self::Writable | Self::Pinned => bind(&[]),
             Self::ReadOnly => bind(&["rro"]),
             Self::NoDirectory { has_parts: true } => tmpfs(&mode(0o555), &["size=64k"]),
-            Self::NoDirectory { has_parts: false } => tmpfs(&mode(0), &["size=4k", "ro", SHARED]),
+            Self::NoDirectory { has_parts: false } => tmpfs(&mode(0), &["ro", SHARED, POOLED]),
             // Without devices the null device cannot be opened.
             Self::NoFile => {
                 let words = ["bind", "ro", "nosuid", "nodev", "noexec", NO_LINKS, SHARED];
@@ -411,7 +421,7 @@ fn devices(mounts: &mut Vec<MountOption>) {
         "tmpfs",
         Some("tmpfs"),
         Path::new("/dev"),
-        &["nosuid", "noexec", "mode=755", "size=64k"],
+        &["nosuid", "nodev", "noexec", "mode=755", POOLED],
     ));
     for name in NODES {
         let node = dev(name);
@@ -419,7 +429,8 @@ fn devices(mounts: &mut Vec<MountOption>) {
     }
     let words = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
     mounts.push(mount("devpts", Some("devpts"), &dev("pts"), &words));
-    mounts.push(mount("tmpfs", Some("shm"), &dev("shm"), &["nosuid", "nodev", "noexec", "mode=1777"]));
+    let words = ["nosuid", "nodev", "noexec", "mode=1777", POOLED];
+    mounts.push(mount("tmpfs", Some("shm"), &dev("shm"), &words));
 }
 
 fn mount(kind: &str, source: Option<&str>, destination: &Path, words: &[&str]) -> MountOption {

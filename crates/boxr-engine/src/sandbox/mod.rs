@@ -91,6 +91,8 @@ pub struct SandboxOptions {
     pub explain_refusals: bool,
     /// Files that the host would run later, which were not there when it was made.
     pub watched: Vec<PathBuf>,
+    /// Whether there may be git repositories further down whose hooks it can write.
+    pub hides_repositories: bool,
 }
 
 impl SandboxOptions {
@@ -98,6 +100,14 @@ impl SandboxOptions {
     pub fn beforehand(&self) -> Vec<String> {
         let said = (!self.alone.is_empty()).then(|| {
             format!("no user namespaces here ({}): Landlock and a filter of system calls confine the command; it sees other processes", self.alone)
+        });
+        said.into_iter().collect()
+    }
+
+    /// What `--explain` says beside the plan, a line each.
+    pub fn besides(&self) -> Vec<String> {
+        let said = self.hides_repositories.then(|| {
+            "not all directories were searched for git repositories: hooks and settings of those further down can be written".to_owned()
         });
         said.into_iter().collect()
     }

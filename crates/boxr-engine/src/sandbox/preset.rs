@@ -1,5 +1,6 @@
 //! The preset: what `--sandbox` and its openings make of what was said.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use boxr_sys::namespace::NamespaceKind;
@@ -57,6 +58,7 @@ pub(crate) fn apply(
     let mut options = SandboxOptions {
         limits: limits(raw, &said),
         watched: files.watched.clone(),
+        hides_repositories: files.hides_repositories,
         reopened,
         explain_refusals: said.explain_refusals.unwrap_or(false),
         empty_home: said.home.clone().unwrap_or_default() == super::Home::Empty,
@@ -253,25 +255,42 @@ fn refuse_contradictions(raw: &RawRun, purpose: Purpose) -> Result<(), ConfigErr
 /// opened for writing by its name in /proc/self/fd, though it was given for reading. Files that are to be opened anew.
 pub(super) fn look_at_descriptors(preserved: u32) -> Result<Vec<i32>, SandboxError> {
     let names = ["standard input", "standard output", "standard error"];
+    let name = |number: i32| {
+        let known = names.get(number.unsigned_abs() as usize).map(|name| (*name).to_owned());
+        known.unwrap_or_else(|| format!("descriptor {number}"))
+    };
     let count = preserved.saturating_add(3);
     let mut given_for_reading = Vec::new();
     for number in 0..i32::try_from(count).unwrap_or(i32::MAX) {
         match boxr_sys::fd::opened(number) {
             Some((FileType::Directory, _)) => {
-                let name = names
-                    .get(number.unsigned_abs() as usize)
-                    .map_or_else(|| format!("descriptor {number}"), |name| (*name).to_owned());
                 return Err(SandboxError::refused(
-                    format!("{name} is a directory"),
+                    format!("{} is a directory", name(number)),
                     "through it the command would reach what it is not to see",
                     "--allow PATH",
                 ));
             }
             Some((FileType::RegularFile | FileType::BlockDevice, true)) => given_for_reading.push(number),
+            Some((FileType::CharacterDevice, true)) if !is_harmless(number) => {
+                return Err(SandboxError::refused(
+                    format!("{} is a device that was opened for reading", name(number)),
+                    "the command could open it again for writing",
+                    "cat DEVICE | boxr run --sandbox ...",
+                ));
+            }
             _ => {}
         }
     }
     Ok(given_for_reading)
+}
+
+/// A terminal, which is written as well, or what gives nothing but zeros or random bytes (the kernel's `devices.txt`).
+fn is_harmless(number: i32) -> bool {
+    let found = std::fs::metadata(format!("/proc/self/fd/{number}")).map(|found| found.rdev());
+    found.is_ok_and(|device| match (rustix::fs::major(device), rustix::fs::minor(device)) {
+        (1, minor) => matches!(minor, 3 | 5 | 7 | 8 | 9),
+        (major, _) => matches!(major, 4 | 5 | 136..=143),
+    })
 }
 
 /// Limits where nothing was said, and what becomes of them where no cgroup is to be had.

@@ -73,8 +73,8 @@ pub const NO_LINKS: &str = "x-boxr.no-links";
 /// the same attributes. For what nobody can write: a superblock each would cost more than all the rest.
 pub const SHARED: &str = "x-boxr.shared";
 
-/// boxr's own option of a tmpfs upon the host's tree of which nothing is said but `mode=`: all with this option and the
-/// same attributes are directories of one tmpfs.
+/// boxr's own option of a tmpfs upon the host's tree of which nothing is said but `mode=`, and that has `nosuid` and
+/// `nodev`: all with this option are directories of one tmpfs.
 pub const POOLED: &str = "x-boxr.pooled";
 
 /// boxr's own option of a mount, followed by `DEVICE:NUMBER` of stat(2): what it covers is this very file.

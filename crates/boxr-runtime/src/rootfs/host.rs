@@ -42,7 +42,7 @@ pub(super) fn set_up(plan: &Plan, sources: &Sources<'_>, read_only: bool) -> Res
     if plan.mounts.iter().any(|mount| is_tmpfs(mount) && mount.destination == Path::new("/dev")) {
         devices::links(root.as_fd())?;
     }
-    masks::apply(root.as_fd(), plan)
+    masks::apply(root.as_fd(), plan, &upon.pool)
 }
 
 struct Upon<'a> {

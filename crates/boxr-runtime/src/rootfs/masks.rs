@@ -10,6 +10,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::beneath;
 use super::mounts::move_onto;
+use super::pool::Pool;
 use super::scratch::Scratch;
 use crate::error::{At, Step, StepError};
 use crate::plan::Plan;
@@ -18,8 +19,9 @@ const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
     .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
     .union(OpenTreeFlags::AT_EMPTY_PATH);
 
-/// Makes and applies the masks of `plan`; a path that does not exist needs none.
-pub(super) fn apply(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), StepError> {
+/// Makes and applies the masks of `plan`; a path that does not exist needs none. A masked directory is one of `pool`,
+/// where there is one.
+pub(super) fn apply(root: BorrowedFd<'_>, plan: &Plan, pool: &Pool) -> Result<(), StepError> {
     for path in &plan.read_only_paths {
         make_read_only(root, path)?;
     }
@@ -29,7 +31,7 @@ pub(super) fn apply(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), StepError> 
     let null = host_null()?;
     let mut empty_directory = None;
     for path in &plan.masked {
-        mask(root, path, &null, &mut empty_directory)?;
+        mask(root, path, &null, pool, &mut empty_directory)?;
     }
     Ok(())
 }
@@ -48,6 +50,7 @@ fn mask(
     root: BorrowedFd<'_>,
     path: &Path,
     null: &Scratch,
+    pool: &Pool,
     empty_directory: &mut Option<Scratch>,
 ) -> Result<(), StepError> {
     let step = |errno| StepError::new(Step::Mask, path.display(), errno);
@@ -59,7 +62,10 @@ fn mask(
     match empty_directory {
         Some(mounted) => cover(mounted, &target).map_err(step),
         None => {
-            let mounted = new_empty_directory().map_err(step)?;
+            let mounted = match pool.empty().map_err(step)? {
+                Some(part) => part,
+                None => new_empty_directory().map_err(step)?,
+            };
             move_onto(mounted.as_fd(), target.as_fd()).map_err(step)?;
             *empty_directory = Some(mounted);
             Ok(())

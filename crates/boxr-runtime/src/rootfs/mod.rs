@@ -34,6 +34,7 @@ use crate::plan::{Plan, RootEntry, RootPlan, RootPropagation};
 pub(crate) use ahead::Ahead;
 pub use binds::Binds;
 use mounts::Tree;
+use pool::Pool;
 use target::MissingTarget;
 
 /// What is done when all mounts are made and the root is not entered yet.
@@ -157,7 +158,7 @@ impl Builder<'_> {
         }
         private::lay(root.as_fd(), &plan.private_files)?;
         devices::create(root.as_fd(), plan)?;
-        masks::apply(root.as_fd(), plan)?;
+        masks::apply(root.as_fd(), plan, &Pool::default())?;
         make_workdir(root.as_fd(), plan)?;
         Ok(root)
     }

@@ -39,6 +39,9 @@ pub fn print(store: &Store, options: &BoxOptions, request: &RunRequest) -> Resul
              (Nproc), and the kernel ends these processes first when memory runs out\n",
         );
     }
+    for line in options.sandbox.iter().flat_map(|sandbox| sandbox.besides()) {
+        text.push_str(&format!("    {line}\n"));
+    }
     if request.detach {
         text.push_str("    detached, under a monitor of its own; output goes to the box's log\n");
     }

@@ -12,6 +12,10 @@ pub const TESTS: &[Test] = &[
     #[cfg(target_arch = "x86_64")]
     test!(attack_the_command_does_not_outlive_boxr, USERNS),
     test!(attack_a_repository_that_is_elsewhere_or_in_modules_stays_as_it_is, USERNS),
+    test!(attack_repositories_in_directories_below_stay_as_they_are, USERNS),
+    test!(attack_a_repository_that_is_to_be_read_from_elsewhere_is_told, USERNS),
+    test!(attack_a_device_that_is_given_for_reading_is_not_written, USERNS, Need::Root),
+    test!(attack_what_the_kernel_tells_of_others_is_not_read, USERNS, Need::Root),
     test!(attack_sockets_are_those_of_the_internet_and_of_files, USERNS),
     test!(attack_mounts_swapped_while_it_starts_show_nothing, USERNS, Need::Root),
     test!(attack_a_filesystem_that_is_mounted_twice_shows_no_home, USERNS, Need::Root),
@@ -174,6 +178,89 @@ fn attack_a_repository_that_is_elsewhere_or_in_modules_stays_as_it_is(t: &Sandbo
         assert_eq!(std::fs::read_to_string(dir.join("config")).unwrap(), "as it was\n", "{module}");
         assert_eq!(std::fs::read_dir(dir.join("hooks")).unwrap().count(), 0, "{module}");
     }
+}
+
+/// Submodules, and other clones: git runs their hooks too, and reads their settings.
+fn attack_repositories_in_directories_below_stay_as_they_are(t: &Sandbox) {
+    for dir in ["lib/.git/hooks", "clones/one/.git/hooks", "a/b/c/d/e/.git/hooks"] {
+        std::fs::create_dir_all(t.path("project").join(dir)).unwrap();
+    }
+    std::fs::create_dir_all(t.path("project/vendor/sub")).unwrap();
+    let modules = "[submodule \"deep\"]\n\tpath = a/b/c/d/e\n";
+    for (file, text) in [
+        ("lib/.git/config", "as it was\n"),
+        ("clones/one/.git/config", "as it was\n"),
+        ("a/b/c/d/e/.git/config", "as it was\n"),
+        ("vendor/sub/.git", "as it was\n"),
+        (".gitmodules", modules),
+    ] {
+        std::fs::write(t.path("project").join(file), text).unwrap();
+    }
+    let script = "for r in lib clones/one a/b/c/d/e; do echo x >$r/.git/hooks/x; echo x >$r/.git/config; mv $r/.git $r/moved; mv $r moved; done; \
+        mv clones moved; mv a moved; echo x >vendor/sub/.git; rm vendor/sub/.git; mv vendor moved; \
+        echo ok >lib/.git/index; echo ok >clones/one/file; cat lib/.git/index clones/one/file";
+    let out = sandbox(t, &[], script).run();
+    assert_eq!(out.text(), "ok\nok\n", "{}", out.story());
+    for dir in ["lib/.git", "clones/one/.git", "a/b/c/d/e/.git"] {
+        let dir = t.path("project").join(dir);
+        assert_eq!(std::fs::read_to_string(dir.join("config")).unwrap(), "as it was\n", "{}", dir.display());
+        assert_eq!(std::fs::read_dir(dir.join("hooks")).unwrap().count(), 0, "{}", dir.display());
+    }
+    assert_eq!(std::fs::read_to_string(t.path("project/vendor/sub/.git")).unwrap(), "as it was\n");
+    // Where there is too much to be looked at, it is said.
+    let explain = |t: &Sandbox| {
+        let project = t.path("project");
+        t.run(["--sandbox", "--explain", "--dry-run", "--", "true"]).cwd(project).run().ok().text().to_owned()
+    };
+    assert!(!explain(t).contains("were searched"), "{}", explain(t));
+    for number in 0..300 {
+        std::fs::create_dir(t.path("project/clones").join(number.to_string())).unwrap();
+    }
+    assert!(explain(t).contains("not all directories were searched for git repositories"), "{}", explain(t));
+    let hooks = t.path("project/lib/.git/hooks").canonicalize().unwrap();
+    let hooks = hooks.to_str().unwrap();
+    sandbox(t, &["--allow", hooks], "echo x >lib/.git/hooks/post-merge").run().ok();
+}
+
+/// `.git/commondir` makes git read all settings from another directory, also where there was none.
+fn attack_a_repository_that_is_to_be_read_from_elsewhere_is_told(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project/.git/worktrees/other")).unwrap();
+    std::fs::create_dir_all(t.path("project/lib/.git")).unwrap();
+    std::fs::write(t.path("project/.git/worktrees/other/commondir"), "../..\n").unwrap();
+    let script = "echo ../evil >.git/worktrees/other/commondir; mv .git moved; mv .git/worktrees moved; \
+        echo ../evil >.git/commondir; echo evil >.git/config.worktree; mkdir lib/.git/hooks; echo made";
+    let out = sandbox(t, &[], script).run().ok();
+    assert_eq!(out.text(), "made\n", "{}", out.story());
+    for made in [".git/commondir", ".git/config.worktree", "lib/.git/hooks"] {
+        let said = format!("project/{made} was made in the sandbox");
+        assert!(out.errors().contains(&said), "{made}: {}", out.story());
+    }
+    let file = t.path("project/.git/worktrees/other/commondir");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "../..\n");
+}
+
+/// It has no mount of its own that would be read-only: by its name in /proc/self/fd it can be opened for writing.
+fn attack_a_device_that_is_given_for_reading_is_not_written(t: &Sandbox) {
+    std::fs::create_dir_all(t.path("project")).unwrap();
+    // A null device by another number is none that boxr knows: the kernel's log.
+    Cmd::new("mknod").arg(t.path("log")).args(["c", "1", "11"]).run().ok();
+    let words = t.globals().map(|word| word.to_str().unwrap().to_owned()).join(" ");
+    let run = |flags: &str, redirection: &str| {
+        let boxr = format!("{} {words} run --sandbox {flags}", t.program().display());
+        let line = format!("exec {boxr} -- sh -c 'echo ran' {redirection}");
+        t.surrounded(Cmd::new("sh")).args(["-c", &line]).cwd(t.path("project")).run()
+    };
+    run("", "<../log").exits(125).blames("standard input is a device");
+    run("--preserve-fds 1", "3<../log").exits(125).blames("descriptor 3 is a device");
+    for device in ["/dev/null", "/dev/zero", "/dev/urandom"] {
+        run("", &format!("<{device}")).ok().prints("ran\n");
+    }
+}
+
+/// Root owns what tracefs and debugfs show.
+fn attack_what_the_kernel_tells_of_others_is_not_read(t: &Sandbox) {
+    let script = "cat /sys/kernel/tracing/trace /sys/kernel/debug/tracing/trace; ls /sys/kernel/debug /sys/kernel/tracing /sys/fs/pstore; echo end";
+    sandbox(t, &[], script).run().ok().prints("end\n");
 }
 
 /// As btrfs and ostree have it, or a bind mount.
