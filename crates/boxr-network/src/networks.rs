@@ -358,11 +358,19 @@ impl Networks {
         let on_host = |other: &Attachment| !other.realm && !other.helped && is_alive(&other.id);
         for network in self.networks_of(on_host)? {
             let network = self.find(&network)?;
-            if !self.has_living_resolver(&network)? && Links::open()?.index(&network.interface)?.is_some() {
-                self.ensure_resolver(&network)?;
+            if !self.has_living_resolver(&network)? {
+                self.restore_resolver(&network)?;
             }
         }
         Ok(())
+    }
+
+    /// Starts a network's resolver again. Where there is no bridge a connection was cut short, and there was none.
+    pub(crate) fn restore_resolver(&self, network: &Definition) -> Result<(), Error> {
+        match Links::open()?.index(&network.interface)? {
+            Some(_) => self.ensure_resolver(network),
+            None => Ok(()),
+        }
     }
 
     /// Sees to it that a bridge network is there as its definition says, and gives the number of its bridge.

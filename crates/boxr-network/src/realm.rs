@@ -228,7 +228,7 @@ impl Networks {
         for network in self.networks_of(|other| other.realm && (owner.namespaces)(&other.id).is_some())? {
             let network = self.find(&network)?;
             if !self.has_living_resolver(&network)? {
-                realm.run(|| self.ensure_resolver(&network))?;
+                realm.run(|| self.restore_resolver(&network))?;
             }
         }
         self.look_after_helpers(&realm, owner)

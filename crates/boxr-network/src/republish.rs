@@ -141,7 +141,8 @@ impl Networks {
         let mut collected = Collected::default();
         let _alone = before.realm.then(|| self.lock_realm()).transpose()?;
         if before.realm {
-            collected.take(self.lead_ports_again(&after, container));
+            // Started again below; or, with the ports that are noted then, by whoever looks at networks.
+            collected.take(helper::vacate(&self.pid_file(container.id)));
         } else {
             let only = Attachment { published: gone.clone(), ..before };
             collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&only.forwards())));
@@ -149,6 +150,9 @@ impl Networks {
         collected.finish()?;
         self.give_back_ports(&gone, container.id)?;
         self.note(&after)?;
+        if after.realm {
+            self.lead_ports_again(&after, container)?;
+        }
         Ok(gone)
     }
 

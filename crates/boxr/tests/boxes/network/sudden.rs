@@ -16,6 +16,7 @@ use crate::crash::{Walk, steps_of_others, strace_in};
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(boxr_killed_at_calls_of_a_users_start_leaves_no_realm, ROOT, NET, PASTA, SETPRIV, STRACE; deadline 600),
+    test!(changes_of_a_running_box_killed_at_calls_can_be_asked_for_again, ROOT, NET, PASTA, SETPRIV, STRACE; deadline 600),
     test!(a_keeper_killed_at_each_of_its_calls_leaves_no_realm, ROOT, NET, SETPRIV, STRACE; deadline 600),
     test!(a_realm_that_no_record_is_in_is_pruned, ROOT, NET, SETPRIV),
     test!(a_keeper_that_is_killed_before_its_helper_starts_is_replaced, ROOT, NET, PASTA, SETPRIV),
@@ -95,6 +96,47 @@ fn boxr_killed_at_calls_of_a_users_start_leaves_no_realm(t: &Sandbox) {
     let most = if std::env::var_os("BOXR_WALK").is_some() { usize::MAX } else { MOST };
     let start = |program: &str| user.start(program);
     Walk { t, start: &start, most }.of(&words, || user.make_network(&[]), || user.clean_up());
+    user.end_with_nothing_left();
+}
+
+fn changes_of_a_running_box_killed_at_calls_can_be_asked_for_again(t: &Sandbox) {
+    let user = traced(t);
+    let start = |program: &str| user.start(program);
+    let most = if std::env::var_os("BOXR_WALK").is_some() { usize::MAX } else { MOST / 4 };
+    let prepare = || {
+        user.make_network(&["--subnet", "10.5.0.0/24"]);
+        user.boxr(&["network", "create", "--subnet", "10.6.0.0/24", "blue"]).run().ok();
+        let run = ["run", "-d", "--name", "it", "--network", "shop", "-p", "8080:80", "--", "sleep", "1000"];
+        user.boxr(&run).run().ok();
+    };
+    let listens = |port: &str| {
+        let of_port = format!("sport = :{port}");
+        !user.lab.on_host("ss").args(["-Htln", of_port.as_str()]).run().ok().text().is_empty()
+    };
+    for (change, done, has_eth1, has_port) in [
+        (&["network", "connect", "blue", "it"][..], "already on", true, true),
+        (&["network", "disconnect", "shop", "it"], "not on", false, true),
+        (&["port", "add", "it", "8081:80"], "in use", false, true),
+        (&["port", "rm", "it", "8080:80"], "no such port", false, false),
+    ] {
+        let words = user.words(change);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let check = || {
+            // Where the box's own is told to be there, it is.
+            user.boxr(&["network", "ls"]).run().ok();
+            for line in user.boxr(&["port", "it"]).run().ok().lines() {
+                let port = line.rsplit(':').next().unwrap().to_owned();
+                assert!(listens(&port), "{change:?}: {line}");
+            }
+            let again = user.boxr(change).run();
+            assert!(again.status.success() || again.errors().contains(done), "{change:?}: {again:?}");
+            let seen = user.boxr(&["exec", "it", "ip", "-o", "-4", "addr"]).run().ok().text();
+            assert_eq!(seen.contains("10.6.0."), has_eth1, "{change:?}: {seen}");
+            assert_eq!(listens("8080"), has_port, "{change:?}");
+            user.clean_up();
+        };
+        Walk { t, start: &start, most }.of(&words, prepare, check);
+    }
     user.end_with_nothing_left();
 }
 
