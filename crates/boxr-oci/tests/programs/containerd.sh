@@ -48,17 +48,33 @@ archive pause
 
 image=docker.io/library/bb:1
 run() { name=$1; shift; ctr run --snapshotter native --runc-binary "$RUNTIME" --cgroup "/$GROUP/$name" "$@"; }
+# Of a command that ends at once ctr may give up the pipe before it has opened it. This one reads to the end of its
+# input, which comes when it was heard.
+heard() {
+  rm -f in heard
+  mkfifo in
+  "$@" <in >heard 2>unheard &
+  running=$!
+  exec 8>in
+  until_so test -s heard
+  exec 8>&-
+  wait $running
+  status=$?
+  cat heard
+  cat unheard >&2
+  return $status
+}
 t 0 run a --rm $image a true
-t 6 run a --rm $image a sh -c 'echo hi; id; exit 6'
+t 6 heard run a --rm $image a sh -c 'echo hi; id; cat; exit 6'
 t 1 run a --rm $image a nosuch
 grep -o 'exec: .*' err
-t 0 run a --rm --env A=b --cwd /tmp $image a sh -c 'echo $A; pwd'
+t 0 heard run a --rm --env A=b --cwd /tmp $image a sh -c 'echo $A; pwd; cat'
 t 1 run a --rm --read-only $image a touch /x
 t 0 run a --rm --memory-limit 33554432 $image a sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true'
-t 0 run a --rm --mount "type=bind,src=$DIR/bb,dst=/m,options=rbind:ro" $image a ls /m
+t 0 heard run a --rm --mount "type=bind,src=$DIR/bb,dst=/m,options=rbind:ro" $image a sh -c 'ls /m; cat'
 t 0 run b --detach $image b sh -c 'sleep 1000 & trap "exit 3" TERM; wait'
 t 4 ctr task exec --exec-id e b sh -c 'exit 4'
-# Of a command that ends at once ctr may give up the pipe before it has opened it.
+# The same of one that is executed.
 number=0
 says_x() {
   number=$((number + 1))
