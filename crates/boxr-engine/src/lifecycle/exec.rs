@@ -320,7 +320,11 @@ fn merged(place: &Place, request: &ExecRequest) -> Result<BoxOptions, EngineErro
             let user = said.as_ref().map_or_else(|| container.user.clone(), spelled);
             let root = ContainerRoot::open(place.process.pid);
             let resolved = users::resolve(&user, &container.groups, &|file| root.read(file));
-            let mut user = resolved.map_err(ImageError::from)?;
+            let mut user = resolved.map_err(|error| match place.process.is_alive() {
+                true => ImageError::from(error).into(),
+                // It has ended meanwhile, and its files with it.
+                false => super::not_running(&place.name),
+            })?;
             if container.groups.is_empty() {
                 users::keep_mapped(&mut user, place.process.pid);
             }

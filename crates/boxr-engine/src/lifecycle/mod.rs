@@ -68,8 +68,9 @@ pub fn current(dir: &BoxDir) -> Result<State, EngineError> {
 /// The first process of a box that runs.
 fn running(state: &State) -> Result<crate::record::ProcessRef, EngineError> {
     let runs = matches!(state.status, Status::Running | Status::Paused);
-    state
-        .process
-        .filter(|process| runs && process.is_alive())
-        .ok_or_else(|| EngineError::Wrong { name: state.name.clone(), is: "is not running".into() })
+    state.process.filter(|process| runs && process.is_alive()).ok_or_else(|| not_running(&state.name))
+}
+
+fn not_running(name: &str) -> EngineError {
+    EngineError::Wrong { name: name.to_owned(), is: "is not running".into() }
 }

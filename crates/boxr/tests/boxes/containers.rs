@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use boxr_testing::images::{self, Image, Layer, Packing, Server};
+use boxr_testing::images::{self, Auth, Image, Layer, Packing, Server};
 use boxr_testing::leaks::files_below;
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 
@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     test!(an_image_in_use_stays, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_hold_of_nobody_is_none, Need::Tool(Tool::Busybox), OVERLAY),
     test!(when_an_image_is_fetched_is_ones_choice, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(an_image_for_another_machine_is_told, Need::Tool(Tool::Busybox), OVERLAY),
     test!(the_host_sees_no_mount_of_a_container, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_loop_that_reads_lines_can_start_containers, Need::Tool(Tool::Busybox), OVERLAY),
     test!(files_of_other_owners_go_too, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
@@ -238,14 +239,33 @@ fn when_an_image_is_fetched_is_ones_choice(t: &Sandbox) {
     server.put("app", "1", &busybox(t, r#"{"Cmd":["echo","new"]}"#));
     t.run(["--rm", &name]).run().ok().prints("old\n");
     t.run(["--rm", "-q", "--pull", "always", &name]).run().ok().prints("new\n");
-    t.run(["--rm", "--pull", "sometimes", &name]).run().exits(125).blames("missing, always or never");
+    t.run(["--rm", "--pull", "sometimes", &name]).run().exits(125).blames("missing, always, newer or never");
     t.run(["--rm", "--pull", "never", "--platform", "linux/s390x", &name])
         .run()
         .exits(125)
         .blames("not for linux/s390x");
+    server.put("app", "1", &busybox(t, r#"{"Cmd":["echo","newest"]}"#));
+    t.run(["--rm", "-q", "--pull", "newer", &name]).run().ok().prints("newest\n");
     let gone = format!("{}/nothing:1", server.host());
     t.run(["--rm", &gone]).run().exits(125).blames("nothing");
+    t.run(["--rm", "--pull", "newer", &gone]).run().exits(125).blames("nothing");
+    server.require(Auth::Basic("bWU6cGFzcw==".to_owned()));
+    let used = format!("image {name} is used as it is here");
+    t.run(["--rm", "--pull", "newer", &name]).run().ok().prints("newest\n").blames(&used);
+    t.run(["--rm", "-q", "--pull", "always", &name]).run().exits(125);
     nothing_left(t);
+}
+
+fn an_image_for_another_machine_is_told(t: &Sandbox) {
+    let other = if images::architecture() == "arm64" { "amd64" } else { "arm64" };
+    let files = Layer::of_dir(std::path::Path::new(&t.rootfs("root")), Packing::None).tar;
+    t.boxr(["import", "-q", "--arch", other, "-", "other"]).stdin(files).run().ok();
+    let warned = format!("image other is for linux/{other}, and this machine is linux/");
+    t.run(["--rm", "--network", "none", "other", "true"]).run().ok().blames(&warned);
+    t.run(["--rm", "--network", "none", "-q", "other", "true"]).run().ok().quiet();
+    let said = format!("linux/{other}");
+    t.run(["--rm", "--network", "none", "--platform", &said, "other", "true"]).run().ok().quiet();
+    t.boxr(["rmi", "other"]).run().ok();
 }
 
 fn the_host_sees_no_mount_of_a_container(t: &Sandbox) {

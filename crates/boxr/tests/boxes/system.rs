@@ -150,6 +150,9 @@ fn orphans_are_found_explained_and_removed(t: &Sandbox) {
     assert!(left.len() == 1 && left[0].as_str().unwrap().ends_with("/strange"), "{left:?}");
     assert!(root.join("strange/file").exists(), "what is not boxr's is left alone");
     assert_as_du(t);
+    make("images/staging/load.4567/0", 5_000);
+    let freed = t.boxr(["system", "prune", "-f"]).run().ok().text();
+    assert!(!freed.contains(": 0B"), "{freed}");
     std::fs::remove_dir_all(root.join("strange")).unwrap();
     t.boxr(["image", "prune", "-af"]).run().ok();
 }

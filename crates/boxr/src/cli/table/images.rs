@@ -337,11 +337,12 @@ static PRUNE: Command = Command {
 };
 
 static MOUNT: Command = Command {
-    usage: &["image mount [FLAGS] IMAGE..."],
+    usage: &["image mount [FLAGS] [IMAGE...]"],
     about: &[
-        "Mounts images to be looked at, read-only, and prints where. They stay until `boxr image unmount`.",
+        "Mounts images to be looked at, read-only, and prints where. They stay until `boxr image unmount`. Without IMAGE \
+            prints those that are mounted.",
     ],
-    args: &[Arg::some("IMAGE", Complete::Image)],
+    args: &[Arg::any("IMAGE", Complete::Image)],
     flags: &[SHORT_NAMES],
     ..Command::new("image mount", Section::Images, "Mount images to look at them", image::mount::mount)
 };

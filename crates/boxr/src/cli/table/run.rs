@@ -84,9 +84,10 @@ pub(super) const FILE: Flag = Flag::value("file", "FILE", "Read the box from a T
 
 /// Which image, of `run` and `create`.
 pub(super) static IMAGE: &[Flag] = &[
-    Flag::value("pull", "missing|always|never", "When the image is fetched (default missing)")
+    Flag::value("pull", "missing|always|newer|never", "When the image is fetched (default missing)")
         .group(IMAGES)
-        .complete(Complete::Words(&["missing", "always", "never"])),
+        .complete(Complete::Words(&["missing", "always", "newer", "never"]))
+        .doc("With newer one that is here does where none can be fetched."),
     Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine").group(IMAGES),
     Flag::value("os", "OS", "The same, part by part").group(IMAGES),
     Flag::value("arch", "ARCH", "The same: amd64, arm64").group(IMAGES),

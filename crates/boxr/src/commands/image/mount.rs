@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use boxr_image::reference::Reference;
 use boxr_image::rootfs::{Overlay, attach};
 use boxr_image::store::Store;
 use rustix::io::Errno;
@@ -12,12 +13,15 @@ use crate::cli::Invocation;
 use crate::images::{self, Image};
 use crate::report::{Report, errno_text, write_stdout};
 
-/// Carries out `boxr image mount`: prints where the files are.
+/// Carries out `boxr image mount`: prints where the files are, or those that are mounted.
 ///
 /// # Errors
 /// The store cannot be opened.
 pub fn mount(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store_with_ids(&invocation.globals)?;
+    if invocation.positionals().is_empty() {
+        return list(&store);
+    }
     boxes::for_each(invocation.positionals(), |word| {
         let (image, _) = images::find(&store, &invocation, word)?;
         let place = place(&store, &image);
@@ -38,6 +42,19 @@ pub fn mount(invocation: Invocation) -> Result<u8, Report> {
         done?;
         write_stdout(&format!("{}\n", place.display()))
     })
+}
+
+/// Those that are mounted, each with where (podman-image-mount(1)).
+fn list(store: &Store) -> Result<u8, Report> {
+    for image in images::all(store)? {
+        let place = place(store, &image);
+        if is_mounted(&place)? {
+            let name =
+                image.names.first().map_or_else(|| image.record.config.to_string(), Reference::familiar);
+            write_stdout(&format!("{name} {}\n", place.display()))?;
+        }
+    }
+    Ok(0)
 }
 
 fn lay(store: &Store, image: &Image, place: &std::path::Path) -> Result<(), Report> {

@@ -12,13 +12,15 @@ use boxr_image::store::{ImageRecord, Store};
 use crate::cli::Invocation;
 use crate::images;
 use crate::protect;
-use crate::report::Report;
+use crate::report::{Report, tell};
 
 /// When an image is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Policy {
     Missing,
     Always,
+    /// As `Always`, but one that is here does where none can be fetched (podman-run(1)).
+    Newer,
     Never,
 }
 
@@ -27,8 +29,9 @@ impl Policy {
         match invocation.value("pull") {
             None | Some("missing") => Ok(Self::Missing),
             Some("always") => Ok(Self::Always),
+            Some("newer") => Ok(Self::Newer),
             Some("never") => Ok(Self::Never),
-            Some(text) => Err(invocation.bad_value("pull", text, "missing, always or never")),
+            Some(text) => Err(invocation.bad_value("pull", text, "missing, always, newer or never")),
         }
     }
 }
@@ -41,9 +44,17 @@ pub fn find(invocation: &Invocation, word: &str) -> Result<Image, Report> {
     let policy = Policy::of(invocation)?;
     let platform = images::said_platform(invocation)?;
     let store = images::open_store(&invocation.globals)?;
+    if policy == Policy::Newer {
+        return newer(&store, invocation, word, platform.as_ref());
+    }
     if policy != Policy::Always {
         match here(&store, invocation, word) {
-            Ok(image) if fits(&image.1, platform.as_ref()) => return Ok(image.0),
+            Ok((image, config)) if fits(&config, platform.as_ref()) => {
+                if platform.is_none() && !invocation.switch("quiet") {
+                    warn(word, &config);
+                }
+                return Ok(image);
+            }
             Ok(_) if policy == Policy::Missing => {}
             Ok((_, found)) => return Err(other_platform(word, &found, platform.as_ref())),
             Err(report) if policy == Policy::Never => {
@@ -59,6 +70,36 @@ pub fn find(invocation: &Invocation, word: &str) -> Result<Image, Report> {
     }
     pull(invocation, word)?;
     here(&store, invocation, word).map(|(image, _)| image).map_err(|report| report.status(125))
+}
+
+/// The image as the registry has it, or as it is here.
+fn newer(
+    store: &Store,
+    invocation: &Invocation,
+    word: &str,
+    platform: Option<&Platform>,
+) -> Result<Image, Report> {
+    let old = here(store, invocation, word).ok().filter(|(_, config)| fits(config, platform));
+    match (pull(invocation, word), old) {
+        (Err(_), Some((image, _))) => {
+            if !invocation.switch("quiet") {
+                tell(&format!("warning: image {word} is used as it is here"));
+            }
+            Ok(image)
+        }
+        (pulled, _) => {
+            pulled?;
+            here(store, invocation, word).map(|(image, _)| image).map_err(|report| report.status(125))
+        }
+    }
+}
+
+/// Of an image for another kind of machine, which nobody asked for.
+fn warn(word: &str, config: &ImageConfig) {
+    let host = Platform::host();
+    if config.platform.fitness(&host).is_none() {
+        tell(&format!("warning: image {word} is for {}, and this machine is {host}", config.platform));
+    }
 }
 
 /// The images that are mounted by `mounts`, fetched if they have to be.

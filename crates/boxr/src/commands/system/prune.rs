@@ -1,7 +1,10 @@
 //! `boxr system prune`: everything that nobody uses.
 
+use std::path::Path;
+
 use boxr_engine::disk::Usage;
 use boxr_engine::paths::Paths;
+use boxr_image::store::Store;
 
 use crate::cli::Invocation;
 use crate::commands::prune::{self as boxes, agreed};
@@ -32,13 +35,22 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         (bytes, status) = (bytes.saturating_add(freed), status.max(failed));
     }
     let store = images::open_store_with_ids(globals)?;
+    let before = Usage::of(&paths, &store)?;
     let (more, freed) = image::prune_images(&store, globals, all, &filters)?;
     text.push_str(&more);
+    bytes = bytes.saturating_add(unpacked_and_gone(&before, &store));
     let gone = Usage::of(&paths, &store)?.remove_boxes_that_are_gone(&paths)?;
     bytes = bytes.saturating_add(freed).saturating_add(gone);
     text.push_str(&format!("Total reclaimed space: {}\n", size::decimal_precise(bytes)));
     write_stdout(&text)?;
     Ok(status)
+}
+
+/// Bytes of what was half unpacked, and is gone now.
+fn unpacked_and_gone(before: &Usage, store: &Store) -> u64 {
+    let staging = store.path("staging");
+    let is_gone = |path: &Path| path.parent() == Some(&staging) && !path.exists();
+    before.orphans.iter().filter(|orphan| is_gone(&orphan.path)).map(|orphan| orphan.bytes).sum()
 }
 
 fn question(all: bool, volumes: bool) -> String {

@@ -168,8 +168,10 @@ fn umoci_unpacks_the_same(t: &Sandbox) {
     let place = t.boxr(["image", "mount", &name]).run().ok().word();
     let ours = look(Path::new(&place));
     t.boxr(["image", "mount", &name]).run().ok().prints(&format!("{place}\n"));
+    t.boxr(["image", "mount"]).run().ok().prints(&format!("{name} {place}\n"));
     t.boxr(["rmi", &name]).run().exits(1).blames("container mount-");
     t.boxr(["image", "unmount", &name]).run().ok();
+    t.boxr(["image", "mount"]).run().ok().prints("");
     t.boxr(["image", "unmount", &name]).run().exits(1).blames("is not mounted");
     let (layout, bundle) = (t.path("layout"), t.path("bundle"));
     image.write_layout(&layout, "1");
