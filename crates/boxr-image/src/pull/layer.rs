@@ -1,5 +1,7 @@
 //! One layer.
 
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use super::stream::{Failure, Stream};
@@ -60,6 +62,20 @@ pub(crate) fn unpack_blob(
     check(layer, &unpacked.diff_id)?;
     writer.commit(unpacked.info)?;
     Ok(unpacked.left_out)
+}
+
+/// Unpacks a layer once more, and gives the first file that is another here; `None` where there is none, or the layer has
+/// gone meanwhile.
+pub(crate) fn compare(store: &Store, layer: &ImageLayer, how: &How) -> Result<Option<PathBuf>, PullError> {
+    let (Ok(known), Ok((file, _))) = (store.open_layer(&layer.diff_id), store.open_blob(&layer.blob)) else {
+        return Ok(None);
+    };
+    let Some(beside) = store.unpack_beside(&layer.diff_id)? else { return Ok(None) };
+    unpack(file, beside.dir(), how)
+        .map_err(|source| PullError::Unpack { digest: layer.blob.clone(), source })?;
+    let path = store.path("layers").join(layer.diff_id.file_name());
+    super::compare::first_difference(known.as_fd(), beside.dir())
+        .map_err(|errno| PullError::Store(StoreError::System { action: "read the files of", path, errno }))
 }
 
 /// Whether a blob that is here holds the layer whose files are here, too. They may have come from another.

@@ -4,6 +4,7 @@
 //! What a cancelled pull leaves is continued by the next one, and verified as a whole. Two pulls at
 //! once, in this process or in two, fetch and unpack what they share once: see [`crate::store`].
 
+mod compare;
 mod index;
 mod layer;
 mod progress;
@@ -16,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 
 pub(crate) use layer::{unpack_blob, verify_blob};
 pub use progress::{Event, Progress, Silent};
-pub use repair::{Repaired, repair};
+pub use repair::{Repaired, compare_layers, repair};
 
 use crate::digest::Digest;
 use crate::oci::{Descriptor, ImageConfig, Kind, LONGEST_CONFIG, Platform, Platforms};

@@ -1,5 +1,6 @@
 //! Mending a store: only what is damaged is fetched again.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
 use super::stream::fetch_into;
@@ -7,7 +8,7 @@ use super::{PullError, Silent, layer};
 use crate::digest::Digest;
 use crate::reference::Reference;
 use crate::registry::{Client, Endpoint};
-use crate::store::{Finding, ImageRecord, Item, Problem, Store, StoreError, Unpack, Wait};
+use crate::store::{Finding, ImageLayer, ImageRecord, Item, Problem, Store, StoreError, Unpack, Wait};
 use crate::unpack::How;
 
 /// What came of mending one thing.
@@ -17,6 +18,34 @@ pub struct Repaired {
     pub item: Item,
     /// Why it is still broken, if it is.
     pub outcome: Result<(), PullError>,
+}
+
+/// Unpacks the layers of all images once more, from blobs that are well, and names those whose files are others, with
+/// the first file. `damaged` is what is known to be: of that nothing is asked.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub fn compare_layers(store: &Store, how: &How, damaged: &[Finding]) -> Result<Vec<Finding>, PullError> {
+    let is_known = |layer: &ImageLayer| {
+        let of_it = |item: &Item| match item {
+            Item::Blob(digest) => *digest == layer.blob,
+            Item::Layer(diff_id) => *diff_id == layer.diff_id,
+            Item::Image(_) | Item::Name(_) => false,
+        };
+        damaged.iter().any(|finding| of_it(&finding.item))
+    };
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for layer in readable_images(store)?.into_iter().flat_map(|image| image.layers) {
+        if is_known(&layer) || !seen.insert(layer.diff_id.clone()) {
+            continue;
+        }
+        if let Some(path) = layer::compare(store, &layer, how)? {
+            let (item, problem) = (Item::Layer(layer.diff_id), Problem::Changed(path));
+            found.push(Finding { item, problem });
+        }
+    }
+    Ok(found)
 }
 
 /// Mends what [`Store::verify`] has found: blobs are fetched again from where their images came from,

@@ -49,6 +49,8 @@ pub enum Unpack<'s> {
 pub struct LayerWriter<'s> {
     store: &'s Store,
     diff_id: Digest,
+    /// What it is called in `staging`.
+    name: String,
     fs: OwnedFd,
     /// Keeps others out until it is closed.
     _lock: OwnedFd,
@@ -64,8 +66,8 @@ pub(super) fn layer_lock_path(diff_id: &str) -> String {
     format!("ingest/layer.{diff_id}")
 }
 
-fn staging_path(diff_id: &Digest) -> String {
-    format!("staging/{}", diff_id.file_name())
+fn staging_path(name: &str) -> String {
+    format!("staging/{name}")
 }
 
 impl Store {
@@ -114,26 +116,35 @@ impl Store {
         if let Some(layer) = self.layer(diff_id)? {
             return Ok(Unpack::Present(layer));
         }
-        let lock_path = layer_lock_path(&diff_id.file_name());
+        let name = diff_id.file_name();
+        let lock_path = layer_lock_path(&name);
         let Some(lock) = lock_file(&self.root, &lock_path, wait)? else { return Ok(Unpack::Busy) };
         if let Some(layer) = self.layer(diff_id)? {
             self.root.remove_file(&lock_path)?;
             return Ok(Unpack::Present(layer));
         }
-        let staging = staging_path(diff_id);
+        self.begin(diff_id, name, lock).map(Unpack::Write)
+    }
+
+    /// To unpack the layer `diff_id` once more, beside what is here: what is written is never kept.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) fn unpack_beside(&self, diff_id: &Digest) -> Result<Option<LayerWriter<'_>>, StoreError> {
+        let name = format!("check.{}", diff_id.file_name());
+        let lock = lock_file(&self.root, &layer_lock_path(&name), Wait::Yes)?;
+        lock.map(|lock| self.begin(diff_id, name, lock)).transpose()
+    }
+
+    fn begin(&self, diff_id: &Digest, name: String, lock: OwnedFd) -> Result<LayerWriter<'_>, StoreError> {
+        let staging = staging_path(&name);
         // Left by somebody who was killed: he has no lock any more.
         self.root.remove_tree(&staging)?;
         self.root.ensure_dir(&staging)?;
         let fs = format!("{staging}/fs");
         self.root.ensure_dir(&fs)?;
         let fs = self.root.open_dir(&fs)?;
-        Ok(Unpack::Write(LayerWriter {
-            store: self,
-            diff_id: diff_id.clone(),
-            fs,
-            _lock: lock,
-            committed: false,
-        }))
+        Ok(LayerWriter { store: self, diff_id: diff_id.clone(), name, fs, _lock: lock, committed: false })
     }
 
     /// All layers.
@@ -176,7 +187,7 @@ impl LayerWriter<'_> {
     }
 
     fn finish(mut self, info: LayerInfo, blob: Option<BlobWriter<'_>>) -> Result<Layer, StoreError> {
-        let (store, staging) = (self.store, staging_path(&self.diff_id));
+        let (store, staging) = (self.store, staging_path(&self.name));
         store.write_unsynced(&format!("{staging}/layer.json"), &info)?;
         store.flusher.flush(&store.root)?;
         if let Some(blob) = blob {
@@ -184,7 +195,7 @@ impl LayerWriter<'_> {
         }
         store.root.rename(&staging, &layer_path(&self.diff_id))?;
         self.committed = true;
-        store.root.remove_file(&layer_lock_path(&self.diff_id.file_name()))?;
+        store.root.remove_file(&layer_lock_path(&self.name))?;
         Ok(Layer { diff_id: self.diff_id.clone(), info })
     }
 }
@@ -195,7 +206,7 @@ impl Drop for LayerWriter<'_> {
             return;
         }
         // What cannot be removed now is removed by the next one, or by a sweep.
-        self.store.root.remove_tree(&staging_path(&self.diff_id)).ok();
-        self.store.root.remove_file(&layer_lock_path(&self.diff_id.file_name())).ok();
+        self.store.root.remove_tree(&staging_path(&self.name)).ok();
+        self.store.root.remove_file(&layer_lock_path(&self.name)).ok();
     }
 }

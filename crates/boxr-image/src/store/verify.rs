@@ -1,5 +1,7 @@
 //! Looking whether all is as it should be.
 
+use std::path::PathBuf;
+
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
@@ -29,6 +31,8 @@ pub enum Problem {
     WrongDigest(Digest),
     /// It cannot be read or understood.
     Unreadable(StoreError),
+    /// A file of it is not what the layer says.
+    Changed(PathBuf),
     /// A name stands for an image that is not here.
     Dangling(Digest),
 }

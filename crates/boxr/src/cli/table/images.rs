@@ -357,7 +357,10 @@ static UNMOUNT: Command = Command {
 
 static VERIFY: Command = Command {
     usage: &["store verify [FLAGS]"],
-    about: &["Reads every image that is here and names what is damaged."],
+    about: &[
+        "Reads every image that is here and names what is damaged. Each layer is unpacked once more, and its files are \
+            compared with those that containers have.",
+    ],
     flags: &[&[Flag::switch("repair", "Fetch again what is damaged, and only that")], REGISTRY],
     ..Command::new("store verify", Section::Images, "Look for damaged images", image::verify::run)
 };

@@ -1,7 +1,7 @@
-//! `boxr store verify`: every blob is read and every record; what is damaged is named, and mended if asked.
+//! `boxr store verify`: every blob is read and every record, and every layer unpacked again; what is damaged is named, and mended if asked.
 
-use boxr_image::pull::repair;
-use boxr_image::store::{Finding, Item, Problem};
+use boxr_image::pull::{compare_layers, repair};
+use boxr_image::store::{Finding, Item, Problem, Store};
 
 use crate::cli::Invocation;
 use crate::format::size;
@@ -16,6 +16,10 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store_with_ids(&invocation.globals)?;
     let (mut read, mut findings) = (0, Vec::new());
     store.verify(|bytes| read += bytes, |finding| findings.push(finding))?;
+    if is_writable(&store) {
+        let changed = compare_layers(&store, &images::how(&store)?, &findings)?;
+        findings.extend(changed);
+    }
     let mut text: String = findings.iter().map(|finding| format!("{}\n", describe(finding))).collect();
     if findings.is_empty() {
         text.push_str(&format!("all is well: {} read\n", size::decimal(read)));
@@ -44,6 +48,12 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     Ok(u8::from(failed > 0))
 }
 
+/// Whether layers can be unpacked there.
+fn is_writable(store: &Store) -> bool {
+    let found = rustix::fs::statvfs(store.path("staging"));
+    found.is_ok_and(|found| !found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
 fn name(item: &Item) -> String {
     match item {
         Item::Blob(digest) => format!("blob {digest}"),
@@ -56,6 +66,7 @@ fn name(item: &Item) -> String {
 fn describe(finding: &Finding) -> String {
     let problem = match &finding.problem {
         Problem::Missing => "missing".to_owned(),
+        Problem::Changed(path) => format!("its file /{} is another than in the blob", path.display()),
         Problem::WrongDigest(found) => format!("damaged, its digest is {found}"),
         Problem::Unreadable(error) => error.to_string(),
         Problem::Dangling(image) => format!("stands for the image {image}, which is not here"),
