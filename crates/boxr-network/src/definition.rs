@@ -158,7 +158,12 @@ impl NetworkOptions {
             }
             "com.docker.network.bridge.enable_icc" | "com.docker.network.bridge.enable_ip_masquerade"
                 if value == "true" => {}
-            _ => return Err(invalid("no such option; there are mtu, isolate, parent and mode")),
+            _ => {
+                return Err(invalid(
+                    "no such option; there are mtu and isolate, com.docker.network.bridge.name and \
+                     com.docker.network.bridge.host_binding_ipv4, and parent and mode of macvlan",
+                ));
+            }
         }
         Ok(())
     }

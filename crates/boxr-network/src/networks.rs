@@ -117,6 +117,10 @@ impl Networks {
             return Err(Error::invalid("driver", driver.name(), &why));
         }
         let options = NetworkOptions::read(&request.options)?;
+        if driver != Driver::Macvlan && (options.parent.is_some() || options.mode.is_some()) {
+            let why = "parent and mode are options of macvlan (--driver macvlan)";
+            return Err(Error::invalid("network", &request.name, why));
+        }
         if driver == Driver::Macvlan && options.parent.is_none() {
             let why = "a macvlan network needs a device of the host's: --opt parent=eth0".to_owned();
             return Err(Error::Unsupported { network: request.name.clone(), why });

@@ -115,7 +115,9 @@ fn add_status(process: &mut Process, status: &str) {
 }
 
 fn arguments(line: &[u8]) -> Vec<String> {
-    let line = line.strip_suffix(&[0]).unwrap_or(line);
+    // Whoever names itself leaves more zeros than one.
+    let end = line.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let line = line.get(..end).unwrap_or_default();
     if line.is_empty() {
         return Vec::new();
     }
@@ -147,6 +149,7 @@ mod tests {
     #[test]
     fn command_lines() {
         assert_eq!(arguments(b"sh\0-c\0\0echo hi\0"), ["sh", "-c", "", "echo hi"]);
+        assert_eq!(arguments(b"boxr-pause\0\0\0\0"), ["boxr-pause"]);
         assert!(arguments(b"").is_empty());
     }
 

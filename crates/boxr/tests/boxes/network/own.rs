@@ -263,6 +263,8 @@ fn senseless_definitions_are_named(t: &Sandbox) {
         (vec!["--subnet", "10.6.0.0/24", "--gateway", "10.7.0.1", "x"], "no subnet"),
         (vec!["-d", "overlay", "x"], "macvlan"),
         (vec!["-d", "macvlan", "x"], "parent"),
+        (vec!["-o", "parent=up0", "x"], "options of macvlan"),
+        (vec!["-o", "colour=red", "x"], "com.docker.network.bridge.name"),
         (vec!["-o", "mtu=9", "x"], "68"),
         (vec!["host"], "boxr's own"),
         (vec!["../x"], "letters"),
