@@ -27,7 +27,12 @@ fn below(place: &str) -> Result<OwnedFd, Errno> {
     }
     let opened = fs::openat(&parent, &name, flags, Mode::empty());
     fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR)?;
-    opened
+    let opened = opened?;
+    // Whoever else makes names there could have put another's in its place in between.
+    if fs::fstat(&opened)?.st_nlink > 0 {
+        return Err(Errno::EXIST);
+    }
+    Ok(opened)
 }
 
 #[cfg(test)]
