@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod events;
 pub mod exposure;
 pub mod foreground;
+mod foreign;
 pub mod health;
 pub mod host;
 pub mod id;

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, open};
-
 use super::CdiError;
 use super::spec::{self, Device, File};
 
@@ -65,17 +63,7 @@ pub fn find_all(directories: &[PathBuf]) -> Found {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    use std::io::Read;
-    let failed = |error: std::io::Error| error.to_string();
-    // A pipe would be waited for.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = std::fs::File::from(open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?);
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err("not a file".to_owned());
-    }
-    let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
+    crate::foreign::read_text(path, LONGEST).map_err(|error| error.to_string())
 }
 
 impl Found {

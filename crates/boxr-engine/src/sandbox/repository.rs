@@ -1,7 +1,6 @@
 //! What git runs or reads settings from in a directory, besides the places that are the same in each (`secrets.txt`).
 
 use std::collections::VecDeque;
-use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -16,8 +15,9 @@ const LEVELS: u32 = 3;
 /// Directories that are read for it, and such as are looked at, in one sandbox: what is looked for is mostly not there.
 const READ: usize = 32;
 const LOOKED_AT: usize = 256;
-/// Bytes of a directory or of `.gitmodules` that are read at most.
+/// Bytes of names in a directory that are read at most, and of `.gitmodules`.
 const BYTES: usize = 32 << 10;
+const LARGEST: u64 = 1 << 20;
 /// Repositories that are protected at most.
 const REPOSITORIES: usize = 64;
 
@@ -84,7 +84,11 @@ impl Default for Search {
 impl Search {
     /// Repositories below `root`: those that `.gitmodules` names, and what else is found in the uppermost directories.
     pub fn below(&mut self, root: &Path) -> Vec<PathBuf> {
-        let mut found: Vec<PathBuf> = named_by_modules(root).into_iter().filter(|dir| is_one(dir)).collect();
+        let named = named_by_modules(root).unwrap_or_else(|_| {
+            self.is_cut_short = true;
+            Vec::new()
+        });
+        let mut found: Vec<PathBuf> = named.into_iter().filter(|dir| is_one(dir)).collect();
         let mut levels = VecDeque::from([(root.to_owned(), LEVELS)]);
         while let Some((dir, level)) = levels.pop_front() {
             let Some(deeper) = level.checked_sub(1) else { continue };
@@ -154,20 +158,19 @@ fn is_one(dir: &Path) -> bool {
 }
 
 /// The directories of submodules (gitmodules(5)).
-fn named_by_modules(root: &Path) -> Vec<PathBuf> {
-    let mut text = Vec::new();
-    // Mostly it is not there.
-    let read = std::fs::File::open(root.join(".gitmodules"))
-        .and_then(|file| file.take(BYTES as u64).read_to_end(&mut text));
-    if read.is_err() {
-        return Vec::new();
-    }
+fn named_by_modules(root: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let text = match crate::foreign::read(&root.join(".gitmodules"), LARGEST) {
+        Ok(text) => text,
+        // Mostly it is not there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let text = String::from_utf8_lossy(&text);
     let paths = text.lines().filter_map(|line| line.trim().split_once('='));
     let paths = paths.filter(|(key, _)| key.trim().eq_ignore_ascii_case("path"));
     let paths = paths.map(|(_, path)| Path::new(path.trim().trim_matches('"')));
     let is_below = |path: &&Path| path.components().all(|part| matches!(part, Component::Normal(_)));
-    paths.filter(is_below).take(REPOSITORIES).map(|path| root.join(path)).collect()
+    Ok(paths.filter(is_below).take(REPOSITORIES).map(|path| root.join(path)).collect())
 }
 
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! Which profiles of projects a person has approved: a file of each project, named by the digest of its path, holds the
 //! digest of the text. A project that changes its profile has to ask again.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use boxr_image::digest::Digest;
+use rustix::io::Errno;
 
 use super::{OF_PROJECT, Origin, Profile};
 use crate::outcome::EngineError;
+
+/// Bytes of a project's profile at most: a command that ran there may have written it.
+const LARGEST: u64 = 1 << 20;
 
 /// The project's profile in `directory`; `None` where it has none.
 ///
@@ -14,7 +19,7 @@ use crate::outcome::EngineError;
 /// It cannot be read.
 pub fn of_project(directory: &Path) -> Result<Option<Profile>, EngineError> {
     let path = directory.join(OF_PROJECT);
-    match std::fs::read_to_string(&path) {
+    match crate::foreign::read_text(&path, LARGEST) {
         Ok(text) => Ok(Some(Profile { name: String::new(), origin: Origin::File(path), text })),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("read", &path, &error)),
@@ -53,6 +58,11 @@ fn place(data: &Path, profile: &Profile) -> PathBuf {
 }
 
 fn failed(verb: &str, path: &Path, error: &std::io::Error) -> EngineError {
-    let errno = rustix::io::Errno::from_io_error(error).unwrap_or(rustix::io::Errno::IO);
+    let of_kind = match error.kind() {
+        ErrorKind::FileTooLarge => Errno::FBIG,
+        ErrorKind::InvalidInput | ErrorKind::InvalidData => Errno::INVAL,
+        _ => Errno::IO,
+    };
+    let errno = Errno::from_io_error(error).unwrap_or(of_kind);
     EngineError::system(format!("{verb} {}", path.display()), errno)
 }

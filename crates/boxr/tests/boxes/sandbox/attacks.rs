@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     test!(attack_a_repository_that_is_to_be_read_from_elsewhere_is_told, USERNS),
     test!(attack_a_device_that_is_given_for_reading_is_not_written, USERNS, Need::Root),
     test!(attack_what_the_kernel_tells_of_others_is_not_read, USERNS, Need::Root),
+    test!(attack_a_file_that_never_ends_holds_up_no_other_sandbox, USERNS),
     test!(attack_sockets_are_those_of_the_internet_and_of_files, USERNS),
     test!(attack_mounts_swapped_while_it_starts_show_nothing, USERNS, Need::Root),
     test!(attack_a_filesystem_that_is_mounted_twice_shows_no_home, USERNS, Need::Root),
@@ -237,6 +238,22 @@ fn attack_a_repository_that_is_to_be_read_from_elsewhere_is_told(t: &Sandbox) {
     }
     let file = t.path("project/.git/worktrees/other/commondir");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "../..\n");
+}
+
+/// What the next sandbox in the directory reads may be a pipe by then, or as long as it likes.
+fn attack_a_file_that_never_ends_holds_up_no_other_sandbox(t: &Sandbox) {
+    sandbox(t, &[], "mkfifo .gitmodules").run().ok();
+    let explained = t.run(["--sandbox", "--explain", "--", "echo", "ran"]).cwd(t.path("project")).run().ok();
+    assert!(explained.errors().contains("not all directories were searched"), "{}", explained.story());
+    let remade = "rm -f .gitmodules .boxr.toml; mkfifo .boxr.toml";
+    sandbox(t, &["--sandbox=default"], remade).run().ok();
+    sandbox(t, &[], "true").run().exits(125).blames(".boxr.toml: Invalid argument");
+    std::fs::remove_file(t.path("project/.boxr.toml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", t.path("project/.boxr.toml")).unwrap();
+    sandbox(t, &[], "true").run().exits(125).blames(".boxr.toml: Invalid argument");
+    std::fs::remove_file(t.path("project/.boxr.toml")).unwrap();
+    std::fs::File::create(t.path("project/.boxr.toml")).unwrap().set_len(1 << 40).unwrap();
+    sandbox(t, &[], "true").run().exits(125).blames("EFBIG");
 }
 
 /// It has no mount of its own that would be read-only: by its name in /proc/self/fd it can be opened for writing.
