@@ -4,61 +4,40 @@ use std::collections::BTreeMap;
 
 use boxr_engine::lifecycle::top::{Process, ticks_per_second};
 
+use super::table::columns;
 use crate::format::time;
 
 const SECOND: i64 = 1_000_000_000;
 
-macro_rules! columns {
-    ($($name:ident $heading:literal $($word:literal)+)*) => {
-        /// A column by its word in ps(1).
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Column { $(#[doc = $heading] $name,)* }
-
-        impl Column {
-            /// The column that a word of `-o` means.
-            pub(super) fn find(word: &str) -> Option<Self> {
-                match word { $($($word)|+ => Some(Self::$name),)* _ => None }
-            }
-
-            /// All words.
-            pub(super) fn words() -> impl Iterator<Item = &'static str> {
-                [$($($word,)+)*].into_iter()
-            }
-
-            /// What is above it.
-            pub(super) fn heading(self) -> &'static str {
-                match self { $(Self::$name => $heading,)* }
-            }
-        }
-    };
-}
-
 columns! {
-    Owner "UID" "uname"
-    User "USER" "user" "euser"
-    Uid "UID" "uid" "euid"
-    Gid "GID" "gid" "egid"
-    Pid "PID" "pid" "hpid"
-    NsPid "NSPID" "nspid"
-    Ppid "PPID" "ppid"
-    Pgid "PGID" "pgid" "pgrp"
-    Sid "SID" "sid" "sess"
-    C "C" "c"
-    CpuShare "%CPU" "pcpu" "%cpu"
-    MemoryShare "%MEM" "pmem" "%mem"
-    VirtualSize "VSZ" "vsz" "vsize"
-    ResidentSize "RSS" "rss" "rssize"
-    Tty "TTY" "tty" "tt" "tname"
-    State "STAT" "stat" "s" "state"
-    Start "STIME" "stime"
-    StartTime "START" "start" "start_time"
-    Elapsed "ELAPSED" "etime"
-    Time "TIME" "time" "cputime"
-    Nice "NI" "ni" "nice"
-    Threads "NLWP" "nlwp" "thcount"
-    Name "COMMAND" "comm" "ucmd" "ucomm"
-    Arguments "COMMAND" "args" "command"
-    Cmd "CMD" "cmd"
+    /// A column by its word in ps(1).
+    Column {
+        Owner "UID" "uname"
+        User "USER" "user" "euser"
+        Uid "UID" "uid" "euid"
+        Gid "GID" "gid" "egid"
+        Pid "PID" "pid" "hpid"
+        NsPid "NSPID" "nspid"
+        Ppid "PPID" "ppid"
+        Pgid "PGID" "pgid" "pgrp"
+        Sid "SID" "sid" "sess"
+        C "C" "c"
+        CpuShare "%CPU" "pcpu" "%cpu"
+        MemoryShare "%MEM" "pmem" "%mem"
+        VirtualSize "VSZ" "vsz" "vsize"
+        ResidentSize "RSS" "rss" "rssize"
+        Tty "TTY" "tty" "tt" "tname"
+        State "STAT" "stat" "s" "state"
+        Start "STIME" "stime"
+        StartTime "START" "start" "start_time"
+        Elapsed "ELAPSED" "etime"
+        Time "TIME" "time" "cputime"
+        Nice "NI" "ni" "nice"
+        Threads "NLWP" "nlwp" "thcount"
+        Name "COMMAND" "comm" "ucmd" "ucomm"
+        Arguments "COMMAND" "args" "command"
+        Cmd "CMD" "cmd"
+    }
 }
 
 impl Column {

@@ -5,64 +5,43 @@ use boxr_engine::lifecycle::top::Process;
 use boxr_runtime::capabilities::Capabilities;
 
 use super::column::{Column, Facts};
+use super::table::columns;
 use crate::format::time;
 
-macro_rules! descriptors {
-    ($($name:ident $heading:literal $($word:literal)+)*) => {
-        /// A column by podman's word for it, or by the code that ps(1) has for it on AIX.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Descriptor { $(#[doc = $heading] $name,)* }
-
-        impl Descriptor {
-            /// The column that a word means.
-            pub(super) fn find(word: &str) -> Option<Self> {
-                match word { $($($word)|+ => Some(Self::$name),)* _ => None }
-            }
-
-            /// All words.
-            pub(super) fn words() -> impl Iterator<Item = &'static str> {
-                [$($($word,)+)*].into_iter()
-            }
-
-            /// What is above it.
-            pub(super) fn heading(self) -> &'static str {
-                match self { $(Self::$name => $heading,)* }
-            }
-        }
-    };
-}
-
-descriptors! {
-    Arguments "COMMAND" "args" "%a"
-    Ambient "AMBIENT CAPS" "capamb"
-    Bounding "BOUNDING CAPS" "capbnd"
-    Effective "EFFECTIVE CAPS" "capeff"
-    Inheritable "INHERITED CAPS" "capinh"
-    Permitted "PERMITTED CAPS" "capprm"
-    Name "COMMAND" "comm" "%c"
-    Elapsed "ELAPSED" "etime" "%t"
-    Group "GROUP" "group" "%G"
-    Groups "GROUPS" "groups"
-    HostGroup "HGROUP" "hgroup"
-    HostGroups "HGROUPS" "hgroups"
-    HostPid "HPID" "hpid"
-    HostUser "HUSER" "huser"
-    Label "LABEL" "label"
-    Nice "NI" "nice" "%n"
-    CpuShare "%CPU" "pcpu" "%C"
-    Pgid "PGID" "pgid" "%r"
-    Pid "PID" "pid" "%p"
-    Ppid "PPID" "ppid" "%P"
-    RealGroup "RGROUP" "rgroup" "%g"
-    ResidentSize "RSS" "rss"
-    RealUser "RUSER" "ruser" "%u"
-    Seccomp "SECCOMP" "seccomp"
-    State "STATE" "state"
-    Start "STIME" "stime"
-    Time "TIME" "time" "%x"
-    Tty "TTY" "tty" "%y"
-    User "USER" "user" "%U"
-    VirtualSize "VSZ" "vsz" "%z"
+columns! {
+    /// A column by podman's word for it, or by the code that ps(1) has for it on AIX.
+    Descriptor {
+        Arguments "COMMAND" "args" "%a"
+        Ambient "AMBIENT CAPS" "capamb"
+        Bounding "BOUNDING CAPS" "capbnd"
+        Effective "EFFECTIVE CAPS" "capeff"
+        Inheritable "INHERITED CAPS" "capinh"
+        Permitted "PERMITTED CAPS" "capprm"
+        Name "COMMAND" "comm" "%c"
+        Elapsed "ELAPSED" "etime" "%t"
+        Group "GROUP" "group" "%G"
+        Groups "GROUPS" "groups"
+        HostGroup "HGROUP" "hgroup"
+        HostGroups "HGROUPS" "hgroups"
+        HostPid "HPID" "hpid"
+        HostUser "HUSER" "huser"
+        Label "LABEL" "label"
+        Nice "NI" "nice" "%n"
+        CpuShare "%CPU" "pcpu" "%C"
+        Pgid "PGID" "pgid" "%r"
+        Pid "PID" "pid" "%p"
+        Ppid "PPID" "ppid" "%P"
+        RealGroup "RGROUP" "rgroup" "%g"
+        ResidentSize "RSS" "rss"
+        RealUser "RUSER" "ruser" "%u"
+        Seccomp "SECCOMP" "seccomp"
+        State "STATE" "state"
+        Start "STIME" "stime"
+        Time "TIME" "time" "%x"
+        Tty "TTY" "tty" "%y"
+        User "USER" "user" "%U"
+        VirtualSize "VSZ" "vsz" "%z"
+    }
 }
 
 impl Descriptor {

@@ -2,6 +2,7 @@
 
 mod column;
 mod descriptor;
+mod table;
 
 use boxr_engine::lifecycle::inside::{Inside, Names};
 use boxr_engine::lifecycle::top::{self, Process};
@@ -9,7 +10,7 @@ use boxr_engine::record::State;
 
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::format::table;
+use crate::format;
 use crate::report::{Report, write_stdout};
 use column::{Column, Facts};
 use descriptor::Descriptor;
@@ -104,7 +105,7 @@ impl Columns {
         let found = lines.len() - 1;
         if found > 0 {
             lines.push(String::new());
-            write_stdout(&table::align(&lines.join("\n")))?;
+            write_stdout(&format::table::align(&lines.join("\n")))?;
         }
         Ok(found)
     }
