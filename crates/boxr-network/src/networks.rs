@@ -352,6 +352,14 @@ impl Networks {
             .map_err(|_| Error::Firewall { what: "published ports".to_owned(), errno: Errno::EXIST })
     }
 
+    /// A network that a container was on a moment ago.
+    pub(crate) fn find_if_there(&self, name: &str) -> Result<Option<Definition>, Error> {
+        match self.find(name) {
+            Err(Error::NoNetwork { .. }) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// What was killed of resolvers and of the user's realm is there again. A look at one directory, where nothing is
     /// attached; every command about networks does it.
     ///
@@ -361,7 +369,7 @@ impl Networks {
         self.look_after_realm(owner)?;
         let on_host = |other: &Attachment| !other.realm && !other.helped && is_alive(&other.id);
         for network in self.networks_of(on_host)? {
-            let network = self.find(&network)?;
+            let Some(network) = self.find_if_there(&network)? else { continue };
             if !self.has_living_resolver(&network)? {
                 self.restore_resolver(&network)?;
             }

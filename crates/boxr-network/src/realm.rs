@@ -226,7 +226,7 @@ impl Networks {
         }
         let realm = self.ensure_realm(owner)?;
         for network in self.networks_of(|other| other.realm && (owner.namespaces)(&other.id).is_some())? {
-            let network = self.find(&network)?;
+            let Some(network) = self.find_if_there(&network)? else { continue };
             if !self.has_living_resolver(&network)? {
                 realm.run(|| self.restore_resolver(&network))?;
             }

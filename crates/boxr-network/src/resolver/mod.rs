@@ -48,10 +48,8 @@ impl Networks {
         }
         let failed =
             |errno| Error::system("start", format!("the resolver of network {}", network.name), errno);
-        match self.try_lock_resolver(&network.name, OFlags::CREATE) {
-            Ok(Some(lock)) => drop(lock),
-            Ok(None) => return Ok(()),
-            Err(errno) => return Err(failed(errno)),
+        if self.has_resolver_by_its_lock(&network.name, OFlags::CREATE).map_err(failed)? {
+            return Ok(());
         }
         let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
         match clone3(0, None, Parent::Caller).map_err(failed)? {
@@ -76,9 +74,9 @@ impl Networks {
         if !network.has_resolver() {
             return Ok(true);
         }
-        match self.try_lock_resolver(&network.name, OFlags::empty()) {
+        match self.has_resolver_by_its_lock(&network.name, OFlags::empty()) {
             Err(Errno::NOENT) => Ok(false),
-            found => Ok(found.map_err(failed)?.is_none()),
+            found => found.map_err(failed),
         }
     }
 
@@ -86,7 +84,7 @@ impl Networks {
     pub(crate) fn resolver_pids(&self) -> Result<Vec<i32>, Error> {
         let mut pids = Vec::new();
         for network in files::names(&self.state().join("nets"))? {
-            if matches!(self.try_lock_resolver(&network, OFlags::empty()), Ok(None)) {
+            if matches!(self.has_resolver_by_its_lock(&network, OFlags::empty()), Ok(true)) {
                 let text = std::fs::read_to_string(self.resolver_lock(&network)).unwrap_or_default();
                 pids.extend(text.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
             }
@@ -94,14 +92,27 @@ impl Networks {
         Ok(pids)
     }
 
-    /// `None` where another process has it. Only who starts a resolver makes the file: it is in the way of a removal.
-    fn try_lock_resolver(&self, network: &str, make: OFlags) -> Result<Option<OwnedFd>, Errno> {
+    /// Whether a resolver holds the file. Only who starts one makes it: it is in the way of a removal.
+    fn has_resolver_by_its_lock(&self, network: &str, make: OFlags) -> Result<bool, Errno> {
+        let file = self.open_resolver_lock(network, make)?;
+        Ok(!lock_at_once(&file, FlockOperation::NonBlockingLockShared)?)
+    }
+
+    fn open_resolver_lock(&self, network: &str, make: OFlags) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | make;
-        let file = openat(CWD, self.resolver_lock(network), flags, Mode::from_raw_mode(0o600))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno),
+        openat(CWD, self.resolver_lock(network), flags, Mode::from_raw_mode(0o600))
+    }
+
+    /// In a resolver: takes the lock; `None` where another one has it.
+    fn lock_resolver(&self, network: &str) -> Result<Option<OwnedFd>, Errno> {
+        let file = self.open_resolver_lock(network, OFlags::empty())?;
+        loop {
+            match take(&file)? {
+                Held::ByUs => return Ok(Some(file)),
+                Held::ByAnother => return Ok(None),
+                // Two or three calls, and it is over.
+                Held::ByLookers => std::thread::yield_now(),
+            }
         }
     }
 
@@ -116,7 +127,7 @@ impl Networks {
         signal::set_mask(&signal::nothing_blocked())?;
         title::set(c"boxr-resolver", &format!("boxr-resolver {}", network.name))?;
         // Whoever started it may be dead, and the network gone.
-        let bound = self.try_lock_resolver(&network.name, OFlags::empty()).and_then(|lock| match lock {
+        let bound = self.lock_resolver(&network.name).and_then(|lock| match lock {
             Some(lock) => {
                 let server = Server::bind(self, network)?;
                 note_pids(&lock, None)?;
@@ -192,6 +203,35 @@ impl Networks {
     }
 }
 
+/// Who has the lock of a resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    ByUs,
+    /// Another resolver.
+    ByAnother,
+    /// Somebody who looks whether there is one, for a moment.
+    ByLookers,
+}
+
+/// Tries to take it: who only looks shares it, so that what cannot be shared is a resolver's.
+fn take(file: &OwnedFd) -> Result<Held, Errno> {
+    if lock_at_once(file, FlockOperation::NonBlockingLockExclusive)? {
+        return Ok(Held::ByUs);
+    }
+    if !lock_at_once(file, FlockOperation::NonBlockingLockShared)? {
+        return Ok(Held::ByAnother);
+    }
+    flock(file, FlockOperation::Unlock).map(|()| Held::ByLookers)
+}
+
+fn lock_at_once(file: &OwnedFd, how: FlockOperation) -> Result<bool, Errno> {
+    match flock(file, how) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// So that it can be found, and its standby. Always of one length, so that one write takes the place of another: whoever
 /// reads never finds a number of each.
 fn note_pids(lock: &OwnedFd, standby: Option<Pid>) -> Result<(), Errno> {
@@ -240,10 +280,26 @@ mod tests {
         let networks = Networks::new(dir.path(), dir.path());
         files::make_dir(&networks.leases_of("blue")).unwrap();
         assert!(networks.resolver_pids().unwrap().is_empty());
-        let late = networks.try_lock_resolver("blue", OFlags::empty());
+        let late = networks.lock_resolver("blue");
         assert_eq!(late.err(), Some(Errno::NOENT));
         assert!(!networks.resolver_lock("blue").exists());
-        let first = networks.try_lock_resolver("blue", OFlags::CREATE).unwrap();
-        assert!(first.is_some() && networks.try_lock_resolver("blue", OFlags::empty()).unwrap().is_none());
+        assert_eq!(networks.has_resolver_by_its_lock("blue", OFlags::CREATE), Ok(false));
+        let first = networks.lock_resolver("blue").unwrap();
+        assert!(first.is_some() && networks.lock_resolver("blue").unwrap().is_none());
+        assert_eq!(networks.has_resolver_by_its_lock("blue", OFlags::empty()), Ok(true));
+    }
+
+    #[test]
+    fn who_looks_for_a_resolver_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = Networks::new(dir.path(), dir.path());
+        files::make_dir(&networks.leases_of("blue")).unwrap();
+        let open = || networks.open_resolver_lock("blue", OFlags::CREATE).unwrap();
+        let (looker, resolver) = (open(), open());
+        flock(&looker, FlockOperation::LockShared).unwrap();
+        assert_eq!(take(&resolver), Ok(Held::ByLookers));
+        assert_eq!(networks.has_resolver_by_its_lock("blue", OFlags::empty()), Ok(false));
+        drop(looker);
+        assert_eq!((take(&resolver), take(&open())), (Ok(Held::ByUs), Ok(Held::ByAnother)));
     }
 }
