@@ -252,6 +252,10 @@ impl Files {
             let has_parts =
                 allowed.iter().any(|part| part.starts_with(&path)) || directory.starts_with(&path);
             let found = std::fs::symlink_metadata(&path).ok();
+            if path.starts_with(SYSFS) && found.as_ref().map(MetadataExt::dev) == of_sysfs() {
+                // A place for a mount that is not there.
+                continue;
+            }
             if let Some(found) = &found {
                 self.identities.insert(path.as_os_str().to_owned(), (found.dev(), found.ino()));
             }
@@ -327,6 +331,13 @@ impl Files {
 fn unread(what: &str, table: &str, errno: Errno) -> SandboxError {
     let why = format!("{table} cannot be read: {}", boxr_runtime::error::describe(errno));
     SandboxError::refused(what, why, "")
+}
+
+const SYSFS: &str = "/sys";
+
+/// The device of sysfs (stat(2)).
+fn of_sysfs() -> Option<u64> {
+    std::fs::metadata(SYSFS).ok().map(|found| found.dev())
 }
 
 /// Whether the caller can open it: who cannot need not be kept from it, as a sandbox has no more rights.

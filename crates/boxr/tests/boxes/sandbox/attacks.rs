@@ -276,7 +276,7 @@ fn attack_a_device_that_is_given_for_reading_is_not_written(t: &Sandbox) {
 
 /// Root owns what tracefs and debugfs show.
 fn attack_what_the_kernel_tells_of_others_is_not_read(t: &Sandbox) {
-    let script = "cat /sys/kernel/tracing/trace /sys/kernel/debug/tracing/trace; ls /sys/kernel/debug /sys/kernel/tracing /sys/fs/pstore; echo end";
+    let script = "cat /sys/kernel/tracing/trace /sys/kernel/debug/tracing/trace; find /sys/kernel/debug /sys/kernel/tracing /sys/fs/pstore -type f; echo end";
     sandbox(t, &[], script).run().ok().prints("end\n");
 }
 
