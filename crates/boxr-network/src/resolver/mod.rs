@@ -108,10 +108,10 @@ impl Networks {
         let file = self.open_resolver_lock(network, OFlags::empty())?;
         loop {
             match take(&file)? {
-                Held::ByUs => return Ok(Some(file)),
-                Held::ByAnother => return Ok(None),
+                Held::Us => return Ok(Some(file)),
+                Held::Another => return Ok(None),
                 // Two or three calls, and it is over.
-                Held::ByLookers => std::thread::yield_now(),
+                Held::Lookers => std::thread::yield_now(),
             }
         }
     }
@@ -203,25 +203,25 @@ impl Networks {
     }
 }
 
-/// Who has the lock of a resolver.
+/// Who holds the lock of a resolver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    ByUs,
+    Us,
     /// Another resolver.
-    ByAnother,
+    Another,
     /// Somebody who looks whether there is one, for a moment.
-    ByLookers,
+    Lookers,
 }
 
 /// Tries to take it: who only looks shares it, so that what cannot be shared is a resolver's.
 fn take(file: &OwnedFd) -> Result<Held, Errno> {
     if lock_at_once(file, FlockOperation::NonBlockingLockExclusive)? {
-        return Ok(Held::ByUs);
+        return Ok(Held::Us);
     }
     if !lock_at_once(file, FlockOperation::NonBlockingLockShared)? {
-        return Ok(Held::ByAnother);
+        return Ok(Held::Another);
     }
-    flock(file, FlockOperation::Unlock).map(|()| Held::ByLookers)
+    flock(file, FlockOperation::Unlock).map(|()| Held::Lookers)
 }
 
 fn lock_at_once(file: &OwnedFd, how: FlockOperation) -> Result<bool, Errno> {
@@ -297,9 +297,9 @@ mod tests {
         let open = || networks.open_resolver_lock("blue", OFlags::CREATE).unwrap();
         let (looker, resolver) = (open(), open());
         flock(&looker, FlockOperation::LockShared).unwrap();
-        assert_eq!(take(&resolver), Ok(Held::ByLookers));
+        assert_eq!(take(&resolver), Ok(Held::Lookers));
         assert_eq!(networks.has_resolver_by_its_lock("blue", OFlags::empty()), Ok(false));
         drop(looker);
-        assert_eq!((take(&resolver), take(&open())), (Ok(Held::ByUs), Ok(Held::ByAnother)));
+        assert_eq!((take(&resolver), take(&open())), (Ok(Held::Us), Ok(Held::Another)));
     }
 }
