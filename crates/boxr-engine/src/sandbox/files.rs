@@ -248,11 +248,12 @@ impl Files {
             }
             hidden.push(real);
         }
+        let sysfs = std::cell::LazyCell::new(of_sysfs);
         for path in hidden {
             let has_parts =
                 allowed.iter().any(|part| part.starts_with(&path)) || directory.starts_with(&path);
             let found = std::fs::symlink_metadata(&path).ok();
-            if path.starts_with(SYSFS) && found.as_ref().map(MetadataExt::dev) == of_sysfs() {
+            if path.starts_with(SYSFS) && found.as_ref().map(MetadataExt::dev) == *sysfs {
                 // A place for a mount that is not there.
                 continue;
             }

@@ -1,7 +1,8 @@
 //! Messages that a call is about to send: to which address, and which names it asks a name server for.
 
-use boxr_sys::foreign_memory;
 use boxr_sys::seccomp_listener::Notification;
+
+use super::memory::{is_native, read, read_whole};
 
 /// Messages that are looked at of one sendmmsg(2); a resolver sends two.
 const MOST: u64 = 16;
@@ -22,9 +23,7 @@ pub(super) struct Message {
 
 /// The messages at `address`: one, or `count` in an array.
 pub(super) fn messages(call: &Notification, address: u64, count: Option<u64>) -> Vec<Message> {
-    // Programs of 32 bits have others.
-    let native = boxr_seccomp::native().and_then(boxr_seccomp::audit);
-    if native != Some(call.arch) {
+    if !is_native(call) {
         return Vec::new();
     }
     let at = |index: u64| address.checked_add(index * HEADER_OF_MANY);
@@ -33,12 +32,12 @@ pub(super) fn messages(call: &Notification, address: u64, count: Option<u64>) ->
 
 fn message(call: &Notification, address: u64) -> Option<Message> {
     let mut header = [0; HEADER];
-    read_whole(call, address, &mut header)?;
+    read_whole(call, address, &mut header).ok()?;
     let (name, length) = (number(&header, 0)?, number(&header, 8)? & 0xffff_ffff);
     let mut message = Message { address: (name, length), bytes: (0, 0) };
     if number(&header, 24)? > 0 {
         let mut part = [0; 16];
-        read_whole(call, number(&header, 16)?, &mut part)?;
+        read_whole(call, number(&header, 16)?, &mut part).ok()?;
         message.bytes = (number(&part, 0)?, number(&part, 8)?);
     }
     Some(message)
@@ -48,8 +47,7 @@ fn message(call: &Notification, address: u64) -> Option<Message> {
 pub(super) fn question(call: &Notification, bytes: (u64, u64)) -> Option<String> {
     let mut buffer = [0; QUESTION];
     let length = usize::try_from(bytes.1).ok()?.min(QUESTION);
-    let read =
-        foreign_memory::read(i32::try_from(call.pid).ok()?, bytes.0, buffer.get_mut(..length)?).ok()?;
+    let read = read(call, bytes.0, buffer.get_mut(..length)?).ok()?;
     name_in(buffer.get(..read)?)
 }
 
@@ -72,11 +70,6 @@ fn name_in(message: &[u8]) -> Option<String> {
     let ends = message.get(at) == Some(&0);
     // Names of addresses, backwards, are of no host that one wants to reach.
     (is_question && questions > 0 && ends && !name.is_empty() && !name.ends_with(".arpa")).then_some(name)
-}
-
-fn read_whole(call: &Notification, address: u64, buffer: &mut [u8]) -> Option<()> {
-    let read = foreign_memory::read(i32::try_from(call.pid).ok()?, address, buffer).ok()?;
-    (read == buffer.len()).then_some(())
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u64> {

@@ -11,7 +11,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use boxr_sys::foreign_memory;
 use boxr_sys::seccomp_listener::Notification;
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
@@ -20,6 +19,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
+use super::memory::{is_native, read_whole, text};
 use crate::sandbox::OF_METADATA;
 
 /// `PATH_MAX`, `XATTR_NAME_MAX` with its zero, `XATTR_SIZE_MAX` (`<linux/limits.h>`).
@@ -30,8 +30,6 @@ const LARGEST_VALUE: u64 = 65536;
 const AT_FDCWD: i32 = -100;
 const NOFOLLOW: u64 = 0x100;
 const EMPTY_PATH: u64 = 0x1000;
-/// Numbers of the x32 interface, which the kernel tells as those of x86-64 with this bit.
-const X32: i32 = 0x4000_0000;
 
 /// The files whose metadata may change.
 #[derive(Debug)]
@@ -98,12 +96,6 @@ impl Keeper {
     }
 }
 
-/// Programs of other interfaces (32 bits, x32) have other structures.
-fn is_native(call: &Notification) -> bool {
-    let native = boxr_seccomp::native().and_then(boxr_seccomp::audit);
-    native == Some(call.arch) && call.number & X32 == 0
-}
-
 /// The call's arguments (the manual pages of section 2).
 fn asked(call: &Notification, name: &str) -> Result<(Target, Change), Errno> {
     let arguments = &call.arguments;
@@ -165,7 +157,7 @@ fn attribute(call: &Notification) -> Result<Change, Errno> {
     }
     let name = text(call, name, LONGEST_NAME).map_err(|errno| too_long(errno, Errno::RANGE))?;
     let mut bytes = vec![0; usize::try_from(size).map_err(|_| Errno::TOOBIG)?];
-    read_all(call, value, &mut bytes)?;
+    read_whole(call, value, &mut bytes)?;
     Ok(Change::Attribute { name, value: bytes, flags: low(flags).cast_unsigned() })
 }
 
@@ -222,39 +214,10 @@ fn numbers<const COUNT: usize>(call: &Notification, address: u64) -> Result<[i64
     let mut numbers = [0; COUNT];
     for (index, number) in numbers.iter_mut().enumerate() {
         let mut bytes = [0; 8];
-        read_all(call, address.checked_add(index as u64 * 8).ok_or(Errno::FAULT)?, &mut bytes)?;
+        read_whole(call, address.checked_add(index as u64 * 8).ok_or(Errno::FAULT)?, &mut bytes)?;
         *number = i64::from_ne_bytes(bytes);
     }
     Ok(numbers)
-}
-
-fn read_all(call: &Notification, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
-    let pid = i32::try_from(call.pid).map_err(|_| Errno::SRCH)?;
-    match foreign_memory::read(pid, address, buffer) {
-        Ok(read) if read == buffer.len() => Ok(()),
-        Ok(_) => Err(Errno::FAULT),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// A text up to its zero, with that at most `longest` bytes. Piece by piece: the next page may not be there.
-fn text(call: &Notification, address: u64, longest: usize) -> Result<Vec<u8>, Errno> {
-    let pid = i32::try_from(call.pid).map_err(|_| Errno::SRCH)?;
-    let mut text = Vec::new();
-    let mut piece = [0; 256];
-    while text.len() < longest {
-        let at = address.checked_add(text.len() as u64).ok_or(Errno::FAULT)?;
-        let rest = usize::try_from(4096 - at % 4096).map_err(|_| Errno::FAULT)?;
-        let rest = rest.min(longest - text.len()).min(piece.len());
-        let read = foreign_memory::read(pid, at, piece.get_mut(..rest).ok_or(Errno::FAULT)?)?;
-        let read = piece.get(..read).filter(|read| !read.is_empty()).ok_or(Errno::FAULT)?;
-        if let Some(end) = memchr::memchr(0, read) {
-            text.extend_from_slice(&read[..end]);
-            return Ok(text);
-        }
-        text.extend_from_slice(read);
-    }
-    Err(Errno::NAMETOOLONG)
 }
 
 /// Opens the file without opening it for anything (`O_PATH`), as the process sees it: its file tree is boxr's.

@@ -19,6 +19,7 @@
 mod calls;
 mod deed;
 mod filter;
+mod memory;
 mod messages;
 mod metadata;
 mod openings;

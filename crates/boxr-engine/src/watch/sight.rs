@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use boxr_sys::foreign_memory;
 use boxr_sys::seccomp_listener::Notification;
 use serde::{Deserialize, Serialize};
 
 use super::calls::{COMMON, Says, says};
+use super::memory;
 use super::messages::{self, Message};
 use crate::attempt::printable;
 
@@ -64,7 +64,6 @@ pub(super) struct Sight {
     listened: BTreeSet<String>,
     /// How often each call was refused.
     pub refused: BTreeMap<&'static str, u64>,
-    buffer: Vec<u8>,
 }
 
 impl Sight {
@@ -87,7 +86,6 @@ impl Sight {
             servers: HashSet::new(),
             listened: BTreeSet::new(),
             refused: BTreeMap::new(),
-            buffer: vec![0; LONGEST],
         }
     }
 
@@ -176,8 +174,8 @@ impl Sight {
 
     /// The path that an argument leads to, from the root that the process has.
     pub fn path(&mut self, call: &Notification, dir: Option<usize>, path: usize) -> Option<PathBuf> {
-        let length = self.text_at(call, call.arguments[path])?;
-        let said = Path::new(std::ffi::OsStr::from_bytes(self.buffer.get(..length)?));
+        let said = memory::text(call, call.arguments[path], LONGEST).ok()?;
+        let said = Path::new(std::ffi::OsStr::from_bytes(&said));
         if said.is_absolute() {
             return Some(clean(said));
         }
@@ -192,31 +190,11 @@ impl Sight {
         Some(clean(&from.join(said)))
     }
 
-    /// Reads a text that ends with a zero into the buffer: page by page, as the next may not be there.
-    fn text_at(&mut self, call: &Notification, address: u64) -> Option<usize> {
-        let pid = i32::try_from(call.pid).ok()?;
-        let mut length = 0;
-        while length < LONGEST {
-            let at = address.checked_add(length as u64)?;
-            let rest = usize::try_from(4096 - at % 4096).ok()?.min(LONGEST - length).min(256);
-            let read = foreign_memory::read(pid, at, self.buffer.get_mut(length..length + rest)?).ok()?;
-            if read == 0 {
-                return None;
-            }
-            if let Some(end) = memchr::memchr(0, self.buffer.get(length..length + read)?) {
-                return Some(length + end);
-            }
-            length += read;
-        }
-        None
-    }
-
     /// A number of 64 bits in the caller's memory; 0 where there is none.
     pub fn number_at(&mut self, call: &Notification, address: u64) -> u64 {
         let mut bytes = [0; 8];
-        let read =
-            i32::try_from(call.pid).ok().and_then(|pid| foreign_memory::read(pid, address, &mut bytes).ok());
-        if read == Some(8) { u64::from_ne_bytes(bytes) } else { 0 }
+        let read = memory::read_whole(call, address, &mut bytes);
+        if read.is_ok() { u64::from_ne_bytes(bytes) } else { 0 }
     }
 
     /// An address as a person writes it (unix(7), ip(7), ipv6(7)).
@@ -225,9 +203,8 @@ impl Sight {
         if address == 0 || length < 3 {
             return None;
         }
-        let pid = i32::try_from(call.pid).ok()?;
         let mut bytes = [0u8; 128];
-        let read = foreign_memory::read(pid, address, bytes.get_mut(..length)?).ok()?;
+        let read = memory::read(call, address, bytes.get_mut(..length)?).ok()?;
         let bytes = bytes.get(..read)?;
         let family = u16::from_ne_bytes([bytes[0], *bytes.get(1)?]);
         let port = || Some(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]));

@@ -112,6 +112,7 @@ fn main() -> std::process::ExitCode {
         signals::TESTS,
         terminals::TESTS,
         tries::TESTS,
+        tries::shown::TESTS,
         limits::TESTS,
         detached::TESTS,
         names::TESTS,

@@ -1,12 +1,14 @@
 //! `boxr try`, `diff` and `apply` (issue 7, points 3 and "Bad input and attacks").
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 use rustix::process::Signal;
 
 use crate::containers::OVERLAY;
+
+pub mod shown;
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -24,7 +26,6 @@ pub const TESTS: &[Test] = &[
     test!(links_planted_on_the_host_lead_nowhere, OVERLAY),
     test!(links_planted_by_the_command_lead_nowhere, OVERLAY),
     test!(boxrs_own_directories_are_not_shown, OVERLAY),
-    test!(differences_are_shown_in_every_form, OVERLAY),
     test!(a_deep_tree_is_no_harm, OVERLAY),
     test!(a_killed_boxr_takes_its_try_along, OVERLAY),
     test!(an_apply_that_is_killed_goes_on, OVERLAY, Need::Tool(Tool::Strace)),
@@ -35,10 +36,6 @@ pub const TESTS: &[Test] = &[
     test!(a_try_runs_once, OVERLAY),
     test!(a_full_disk_is_the_commands_trouble, Need::Root, OVERLAY),
     test!(mounts_beneath_have_changes_of_their_own, Need::Root, OVERLAY),
-    test!(devices_and_privileges_are_named, Need::Root, OVERLAY),
-    #[cfg(target_arch = "x86_64")]
-    test!(names_that_overlayfs_might_use_change_nothing_else, Need::Root, OVERLAY),
-    test!(text_of_the_command_paints_on_no_terminal, OVERLAY),
     test!(files_of_others_are_as_outside, Need::Unprivileged, OVERLAY),
     test!(directories_that_lead_to_mounts_can_be_written_to, Need::Unprivileged, OVERLAY),
 ];
@@ -293,26 +290,6 @@ fn boxrs_own_directories_are_not_shown(t: &Sandbox) {
     assert!(t.layout().root.join("containers").exists());
 }
 
-fn differences_are_shown_in_every_form(t: &Sandbox) {
-    host(t, "seq 1 9 >text; printf 'a\\0b' >binary; echo gone >gone");
-    tried(t, "sed -i s/5/five/ text; printf 'a\\0c' >binary; rm gone; echo new >new; chmod 4711 new").ok();
-    let patch = t.boxr(["diff", "-p", "it", "text", "gone"]).cwd(t.path("")).run().ok().text();
-    assert!(patch.contains("@@ -2,7 +2,7 @@\n 2\n 3\n 4\n-5\n+five\n 6\n"), "{patch}");
-    // As patch(1) would take it.
-    let path = t.path("text").display().to_string();
-    assert!(patch.contains(&format!("--- a{path}\n+++ b{path}\n")), "{patch}");
-    assert!(patch.contains("+++ /dev/null\n@@ -1 +0,0 @@\n-gone\n"), "{patch}");
-    t.boxr(["diff", "-p", "it", "binary"]).cwd(t.path("")).run().ok().shows("Binary files");
-    let stat = lines_of(t, &["--stat"]);
-    assert!(stat.ends_with("4 files, +2 -2\n") && stat.contains("/text | +1 -1\n"), "{stat}");
-    let json: serde_json::Value = serde_json::from_str(&lines_of(t, &["--json", "new"])).unwrap();
-    let new = &json[0];
-    assert_eq!((&new["kind"], &new["after"]["mode"]), (&"created".into(), &"4711".into()), "{json}");
-    assert!(lines_of(t, &["new"]).contains("set-user-id"));
-    assert_eq!(lines_of(t, &["--format", "json", "new"]), lines_of(t, &["--json", "new"]));
-    t.boxr(["rm", "it"]).run().ok();
-}
-
 fn a_deep_tree_is_no_harm(t: &Sandbox) {
     // Deeper than there are descriptors, and many files in one directory.
     let script = "ulimit -n 64; i=0; p=d; while [ $i -lt 300 ]; do p=$p/d; i=$((i+1)); done; mkdir -p $p; echo deep >$p/f; \
@@ -513,53 +490,6 @@ fn mounts_beneath_have_changes_of_their_own(t: &Sandbox) {
     let text = out.text();
     assert!(text.contains("busy") && text.contains("Read-only file system"), "{}", out.story());
     assert!(text.ends_with("old\nold\nmore\n2\nh\n7\n"), "{}", out.story());
-}
-
-fn devices_and_privileges_are_named(t: &Sandbox) {
-    let script = "mknod null c 1 3; mknod gone c 0 0 || echo refused; cp /bin/true id; chown 1:2 id; chmod 4755 id; \
-                  setfattr -n user.overlay.opaque -v y . 2>/dev/null; true";
-    tried(t, script).ok().shows("refused");
-    let lines = lines_of(t, &[]);
-    assert!(lines.contains("created  ./null  character device 1:3\n"), "{lines}");
-    assert!(lines.contains("set-user-id"), "{lines}");
-    t.boxr(["apply", "it"]).run().ok();
-    let id = std::fs::metadata(t.path("id")).unwrap();
-    assert_eq!((id.uid(), id.gid(), id.permissions().mode() & 0o7777), (1, 2, 0o4755));
-    assert_eq!(std::fs::metadata(t.path("null")).unwrap().rdev(), rustix::fs::makedev(1, 3));
-}
-
-/// What an ordinary user's overlay keeps for itself is root's to give: it is an attribute like others, and makes no
-/// removal of what the command has left alone.
-#[cfg(target_arch = "x86_64")]
-fn names_that_overlayfs_might_use_change_nothing_else(t: &Sandbox) {
-    host(t, "mkdir dir; echo it >dir/inner");
-    // setxattr(2), and capabilities by it.
-    let perl = r#"($d, $k, $v) = ("dir", "user.overlay.opaque", "y"); syscall(188, $d, $k, $v, 1, 0) and die $!; open F, ">dir/new"; open F, ">able"; close F;
-        ($d, $k, $v) = ("able", "security.capability", pack("L5", 0x02000001, 0x80, 0, 0, 0)); syscall(188, $d, $k, $v, 20, 0) and die $!"#;
-    tried(t, &format!("perl -e '{perl}'; cat dir/inner")).ok().shows("it");
-    let lines = lines_of(t, &[]);
-    assert!(!lines.contains("removed") && lines.contains("created  ./dir/new"), "{lines}");
-    assert!(
-        lines.lines().any(|line| line.contains("./able") && line.ends_with("with capabilities")),
-        "{lines}"
-    );
-    t.boxr(["apply", "it"]).run().ok();
-    assert_eq!(std::fs::read_to_string(t.path("dir/inner")).unwrap(), "it\n");
-    assert!(t.path("dir/new").exists());
-    let mut value = [0u8; 8];
-    assert_eq!(rustix::fs::getxattr(t.path("dir"), "user.overlay.opaque", &mut value[..]), Ok(1));
-}
-
-/// A person looks at it to decide; in a pipe it stays what a patch needs.
-fn text_of_the_command_paints_on_no_terminal(t: &Sandbox) {
-    tried(t, r#"printf 'evil\b\033[2Kgood\033]52;c;eA==\007\n' >file"#).ok();
-    let raw = "+evil\u{8}\u{1b}[2Kgood\u{1b}]52;c;eA==\u{7}\n";
-    let piped = t.boxr(["diff", "-p", "it"]).run().ok();
-    assert!(piped.text().contains(raw), "{}", piped.story());
-    let mut terminal = t.terminal(24, 100, &["diff", "-p", "it"]);
-    terminal.expect("+evil\\010\\033[2Kgood\\033]52;c;eA==\\007");
-    terminal.finish().ok();
-    t.boxr(["rm", "it"]).run().ok();
 }
 
 fn files_of_others_are_as_outside(t: &Sandbox) {
