@@ -109,16 +109,16 @@ impl Networks {
             host,
             ipv6: ipv6.as_deref(),
         };
-        helper::start(&program, &wanted)?;
-        let Ends { device, own, other, prefix } = helper::ports_ends(host);
-        realm.run(|| {
+        let answer = || {
+            let Ends { device, own, other, prefix } = helper::ports_ends(host);
             let mut inside = Links::open_in(namespace)?;
             if ipv6.is_some() {
                 let [own, near, other] = helper::ports_ends6(host);
                 inside.answer_through_ipv6(device, (own, near), other)?;
             }
             inside.answer_through(device, (own, prefix), other)
-        })
+        };
+        helper::start(&program, &wanted, || realm.run(answer))
     }
 
     /// The bridge networks of containers.

@@ -7,6 +7,7 @@
 //! looked for among all processes.
 
 use std::fs;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -218,14 +219,18 @@ impl Helper {
     /// Starts it for a container; when this returns the network is there, and it runs on by itself.
     pub(crate) fn start(&self, wanted: &Wanted<'_>) -> Result<(), Error> {
         match self {
-            Self::Pasta(program) => start(program, wanted),
+            Self::Pasta(program) => start(program, wanted, || Ok(())),
             Self::Slirp4netns(program) => slirp4netns::start(program, wanted),
         }
     }
 }
 
-/// Starts pasta; when this returns the network is there, and it runs on by itself.
-pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
+/// Starts pasta; when this returns the network is there, with what `finish` adds to it, and it runs on by itself.
+pub(crate) fn start(
+    program: &Path,
+    wanted: &Wanted<'_>,
+    finish: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
     let under_way = hold(wanted.pid_file)?;
     under_way.set_len(0).map_err(files::failed("empty", wanted.pid_file))?;
     let mut command = Command::new(program);
@@ -246,10 +251,11 @@ pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     command.arg("--pid").arg(wanted.pid_file).arg(wanted.pid.to_string()).stdin(Stdio::null());
     let failed = |told: String| Error::Helper { program: PROGRAM.to_owned(), told };
     let output = command.output().map_err(|error| failed(error.to_string()));
-    drop(under_way);
     if output.as_ref().is_ok_and(|output| output.status.success()) {
-        return Ok(());
+        finish()?;
+        return note_ready(wanted.pid_file);
     }
+    drop(under_way);
     files::remove(wanted.pid_file)?;
     let output = output?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -262,6 +268,14 @@ pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
 fn spec(port: &Published) -> String {
     let address = port.ip.filter(|ip| !ip.is_unspecified()).map(|ip| format!("{ip}/")).unwrap_or_default();
     format!("{address}{}:{}", port.host, port.container)
+}
+
+/// The line below its pid, when all is there that it is for.
+const READY: &str = "ready";
+
+fn note_ready(pid_file: &Path) -> Result<(), Error> {
+    let file = fs::File::options().append(true).open(pid_file);
+    file.and_then(|mut file| writeln!(file, "{READY}")).map_err(files::failed("write", pid_file))
 }
 
 /// Ends the helper that wrote this file, or was about to, if it runs.
@@ -300,18 +314,20 @@ fn hold(pid_file: &Path) -> Result<fs::File, Error> {
     Ok(file)
 }
 
-/// Whether a helper was to run by this file, and neither does nor is being started.
+/// Whether a helper was to run by this file, and nobody is about to start it: it does not run, or whoever started it
+/// was killed before all was there.
 pub(crate) fn is_lost(pid_file: &Path) -> bool {
     let Ok(file) = fs::File::open(pid_file) else { return false };
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() || is_running(pid_file) {
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return false;
     }
-    file.metadata().is_ok_and(|found| found.len() > 0) || under_way(pid_file).is_empty()
+    let is_ready = fs::read_to_string(pid_file).is_ok_and(|text| text.lines().nth(1) == Some(READY));
+    !(is_ready && is_running(pid_file))
 }
 
 fn end_processes(pid_file: &Path) -> Result<(), Error> {
     let text = fs::read_to_string(pid_file).unwrap_or_default();
-    let ended = match text.trim().parse().ok().and_then(Pid::from_raw) {
+    let ended = match noted_pid(&text) {
         Some(pid) => end_process(pid, pid_file).map_err(|errno| (pid, errno)),
         None if text == NOBODY => Ok(()),
         // It goes into the background by a copy of itself, so there may be another one.
@@ -366,8 +382,17 @@ fn reap(pid: Pid) -> Result<(), Errno> {
 
 /// Whether the helper that wrote this file runs.
 pub(crate) fn is_running(pid_file: &Path) -> bool {
-    let pid = fs::read_to_string(pid_file).ok().and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
-    pid.is_some_and(|pid| is_ours(pid, pid_file))
+    running(pid_file).is_some()
+}
+
+/// The helper that wrote this file, if it runs.
+pub(crate) fn running(pid_file: &Path) -> Option<Pid> {
+    let pid = noted_pid(&fs::read_to_string(pid_file).ok()?)?;
+    is_ours(pid, pid_file).then_some(pid)
+}
+
+fn noted_pid(text: &str) -> Option<Pid> {
+    Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
 }
 
 fn is_ours(pid: Pid, pid_file: &Path) -> bool {

@@ -340,7 +340,7 @@ impl Networks {
             host: None,
             ipv6: ipv6.as_deref(),
         };
-        helper::start(&program, &wanted)
+        helper::start(&program, &wanted, || Ok(()))
     }
 
     /// Ends the realm when no container is left in it.

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::attachment::{Attachment, Endpoint, short};
 use crate::error::Error;
 use crate::firewall::Firewall;
-use crate::helper;
 use crate::link::Links;
 use crate::networks::{IsAlive, Networks, membership};
 use crate::port::{Protocol, Published};
@@ -277,11 +276,4 @@ pub fn forward_rules() -> Result<ForwardRules, Error> {
     // A chain of the bridge family is asked of what stays on the bridge, too: the interface is boxr's first.
     let foreign = dropping.map(|chain| (chain.to_string(), chain.remedy("boxr0"))).collect();
     Ok(ForwardRules { foreign, legacy: crate::firewall::legacy_tables() })
-}
-
-/// Whether a helper runs, and its pid.
-fn helper_of(pid_file: &std::path::Path) -> Option<i32> {
-    helper::is_running(pid_file)
-        .then(|| std::fs::read_to_string(pid_file).ok()?.trim().parse().ok())
-        .flatten()
 }

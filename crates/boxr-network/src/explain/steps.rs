@@ -4,9 +4,10 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Listening, Step, Verdict, helper_of, listening};
+use super::{Listening, Step, Verdict, listening};
 use crate::error::Error;
 use crate::firewall::{Firewall, Foreign, Forward};
+use crate::helper;
 use crate::link::Links;
 use crate::port::Published;
 
@@ -57,7 +58,7 @@ impl Way {
 
     /// pasta, by the file with its pid.
     pub(super) fn helper(&mut self, name: &'static str, pid_file: &Path, what: &str) {
-        match helper_of(pid_file) {
+        match helper::running(pid_file) {
             Some(pid) => self.rule(name, &format!("{name} (process {pid}) {what}")),
             None => self.stops(
                 name,

@@ -204,6 +204,17 @@ fn a_helper_of_ports_that_was_killed_is_there_again(t: &Sandbox) {
         user.boxr(&["network", "ls"]).run().ok();
         user.lab.fetch(&url).run().ok().prints("inside");
     }
+    // One whose starter was killed: before it has told its pid, and before the box answers through its device.
+    let on_disk = user.home.join("state/network").join(&file);
+    for noted in [String::new(), format!("{}\n", user.process(&file))] {
+        let before = user.process(&file);
+        user.boxr(&["exec", "web", "ip", "link", "set", "port0", "down"]).run().ok();
+        assert!(!user.lab.fetch(&url).run().status.success());
+        std::fs::write(&on_disk, &noted).unwrap();
+        user.boxr(&["network", "ls"]).run().ok();
+        user.lab.fetch(&url).run().ok().prints("inside");
+        assert_ne!(user.process(&file), before, "{noted:?}");
+    }
     let helper = user.process(&file);
     // One that runs stays, and ports come and go as before.
     user.boxr(&["network", "ls"]).run().ok();
@@ -213,7 +224,7 @@ fn a_helper_of_ports_that_was_killed_is_there_again(t: &Sandbox) {
     user.boxr(&["port", "rm", "web", "8080:80", "8081:80"]).run().ok();
     assert!(!user.lab.fetch(&url).run().status.success());
     user.boxr(&["network", "ls"]).run().ok();
-    assert!(!user.home.join("state/network").join(&file).exists());
+    assert!(!on_disk.exists());
     user.boxr(&["port", "add", "web", "8080:80"]).run().ok();
     user.lab.fetch(&url).run().ok().prints("inside");
     user.boxr(&["rm", "-f", "web"]).run().ok();
