@@ -91,6 +91,7 @@ pub fn run(store: &Store, mut request: RunRequest) -> Result<Ran, EngineError> {
     crate::volume::check_memory(store, claim.id(), &request.options, &volumes)?;
     let find = find_box(store);
     let networks = network::networks(store.paths());
+    network::check_names(&networks, &request.options)?;
     let mut network = network::reserve(
         store,
         &networks,

@@ -8,7 +8,7 @@ mod follow;
 pub(crate) mod links;
 mod ports;
 mod realm;
-mod resolver;
+pub(crate) mod resolver;
 
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,6 +50,19 @@ pub struct Reserved<'n> {
 /// What is held while a box runs: sockets of its ports.
 #[derive(Debug, Default)]
 pub struct Held(Vec<OwnedFd>);
+
+/// Whether whoever starts for the first time could look up names at the host's servers. Later starts, at boot or when it
+/// has ended, are not refused for a file that somebody is about to write.
+///
+/// # Errors
+/// [`EngineError::NoNameServer`]
+pub fn check_names(networks: &Networks, options: &BoxOptions) -> Result<(), EngineError> {
+    let is_internal = |network: &NetworkUse| networks.find(&network.name).is_ok_and(|found| found.internal);
+    match options.network.networks.as_slice() {
+        [] => Ok(()),
+        wanted => resolver::check(options, || wanted.iter().all(is_internal)),
+    }
+}
 
 /// Reserves addresses and ports for a box that is to start. `hosts` are lines of its /etc/hosts.
 ///

@@ -49,6 +49,9 @@ pub enum EngineError {
     /// Its networks.
     #[error(transparent)]
     Network(#[from] boxr_network::Error),
+    /// No name could be looked up.
+    #[error("the host's /etc/resolv.conf is empty: no name would be found in the container")]
+    NoNameServer,
     /// A pod.
     #[error(transparent)]
     Pod(#[from] crate::pod::PodError),

@@ -4,12 +4,13 @@ use boxr_network::{ForwardRules, forward_rules, helper_name};
 use rustix::fs::{Access, access};
 
 use super::{Finding, Verdict, text};
+use crate::network::resolver;
 
 const AREA: &str = "network";
 
 pub(super) fn probe() -> Vec<Finding> {
     let mut findings = rules();
-    findings.extend([forwarding(), bridges(), tun(), unprivileged_ports()]);
+    findings.extend([forwarding(), bridges(), names(), tun(), unprivileged_ports()]);
     findings
 }
 
@@ -77,6 +78,18 @@ fn bridges() -> Finding {
         None => "not loaded; not needed",
     };
     Finding::ok(AREA, "br-netfilter", detail)
+}
+
+/// Without a server containers start, but for a file that says nothing.
+fn names() -> Finding {
+    if resolver::host_names_a_server() {
+        return Finding::ok(AREA, "names", "/etc/resolv.conf names a server");
+    }
+    let detail = match resolver::host_says_nothing() {
+        true => "/etc/resolv.conf is empty: containers on networks do not start without --dns",
+        false => "/etc/resolv.conf names no server: containers know the names of their neighbours only",
+    };
+    limited("names", detail, "echo nameserver ADDRESS | sudo tee /etc/resolv.conf")
 }
 
 fn tun() -> Finding {

@@ -89,6 +89,9 @@ pub fn start(mut request: StartRequest<'_>) -> Result<Started, EngineError> {
         request.dir.write_state(&request.state)?;
     }
     let networks = network::networks(request.store.paths());
+    if request.state.started.is_none() {
+        network::check_names(&networks, request.options)?;
+    }
     let mut network = network::reserve(
         request.store,
         &networks,

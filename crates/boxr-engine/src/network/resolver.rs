@@ -60,6 +60,29 @@ pub(super) fn servers() -> Vec<String> {
     host().servers
 }
 
+/// Whoever is to ask the host's name servers can.
+///
+/// # Errors
+/// [`EngineError::NoNameServer`]: the host's file is there and says nothing at all, as somebody who cut it short leaves
+/// it. One in which somebody wrote that there is none, or none at all, is a host without names.
+pub(super) fn check(options: &BoxOptions, is_internal: impl Fn() -> bool) -> Result<(), EngineError> {
+    let has_own = || options.mounts.iter().any(|mount| mount.destination == Path::new(HOSTS));
+    if options.network.dns.is_empty() && host_says_nothing() && !has_own() && !is_internal() {
+        return Err(EngineError::NoNameServer);
+    }
+    Ok(())
+}
+
+/// Whether the host's file is there, and empty.
+pub(crate) fn host_says_nothing() -> bool {
+    read_text(HOSTS).is_ok_and(|text| text.trim().is_empty())
+}
+
+/// Whether the host has a name server.
+pub(crate) fn host_names_a_server() -> bool {
+    read_text(HOSTS).is_ok_and(|text| names_a_server(&text))
+}
+
 fn host() -> Resolver {
     let text = read_text(HOSTS).unwrap_or_default();
     let mut host = Resolver::parse(&text);

@@ -182,6 +182,9 @@ impl Raising<'_> {
         }
         let networks = network::networks(self.store.paths());
         let attaches = new.contains(&NamespaceKind::Network);
+        if attaches && state.started.is_none() {
+            network::check_names(&networks, &options)?;
+        }
         let mut network = match attaches {
             true => {
                 let (id, name) = (self.dir.id(), &self.record.name);

@@ -34,6 +34,11 @@ impl Explain for EngineError {
             | Self::Copy { .. }
             | Self::Required { .. }
             | Self::Debug { .. } => Report::new(self.to_string()),
+            Self::NoNameServer => Report::new(self.to_string())
+                .suggest("--dns ADDRESS names one, --network none asks for none")
+                .suggest(
+                    "echo nameserver ADDRESS | sudo tee /etc/resolv.conf (or `# none`, for a host without)",
+                ),
             Self::Link { wanted, why } => Report::new(self.to_string()).suggest(why.remedy(wanted)),
             Self::Wrong { name, is } => wrong(name, is),
             Self::Attempt(error) => error.report(),

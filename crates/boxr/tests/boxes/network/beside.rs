@@ -181,7 +181,7 @@ fn doctor_knows_what_networks_need(t: &Sandbox) {
     let lab = Lab::new();
     let doctor = || lab.boxr(t, ["doctor", "network"]).run().text();
     let quiet = doctor();
-    for subject in ["nf-tables", "forwarding", "br-netfilter", "tun", "ports"] {
+    for subject in ["nf-tables", "forwarding", "br-netfilter", "names", "tun", "ports"] {
         assert!(quiet.contains(&format!("network.{subject}")), "{subject}: {quiet}");
     }
     assert!(!quiet.contains("forward-ip-filter"), "{quiet}");

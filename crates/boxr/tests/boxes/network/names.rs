@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
         PASTA,
         SETPRIV
     ),
+    test!(an_empty_resolver_file_starts_nothing_that_would_ask_it, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
 ];
 
 /// The resolvers that this test has started for a network.
@@ -159,7 +160,7 @@ fn a_host_without_name_servers_has_boxes_that_know_their_neighbours(t: &Sandbox)
         boxr(root, &["network", "create", "--subnet", "10.5.0.0/24", "asking"]).run().ok();
     }
     let conf = etc.join("resolv.conf");
-    for said in [Some(""), Some("# nothing yet\n\n; nor here\n"), None] {
+    for said in [Some("# nothing yet\n\n; nor here\n"), None] {
         match said {
             Some(text) => std::fs::write(&conf, text).unwrap(),
             None => std::fs::remove_file(&conf).unwrap(),
@@ -183,6 +184,51 @@ fn a_host_without_name_servers_has_boxes_that_know_their_neighbours(t: &Sandbox)
     }
     lab.on_host("umount").args(["/etc"]).run().ok();
     std::fs::remove_dir_all(&etc).unwrap();
+    assert_nothing_left(&home);
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn an_empty_resolver_file_starts_nothing_that_would_ask_it(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    let conf = t.file("resolv.conf", "");
+    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    for root in [true, false] {
+        let boxr = |args: &[&str]| match root {
+            true => lab.boxr(t, args),
+            false => lab.boxr_as_user(t, &home, args),
+        };
+        boxr(&["network", "create", "asking"]).run().ok();
+        boxr(&["network", "create", "--internal", "inside"]).run().ok();
+        std::fs::write(&conf, "# none\n").unwrap();
+        boxr(&["run", "-d", "--name", "earlier", "--network", "asking", "--", "sleep", "1000"]).run().ok();
+        std::fs::write(&conf, "\n").unwrap();
+        for network in ["bridge", "asking"] {
+            for mode in ["--rm", "-d"] {
+                let run = ["run", mode, "--network", network, "-p", "8080:80", "--", "true"];
+                boxr(&run).run().exits(125).blames("/etc/resolv.conf").blames("--dns ADDRESS");
+            }
+        }
+        boxr(&["pod", "create", "--name", "group"]).run().ok();
+        boxr(&["pod", "start", "group"]).run().exits(125).blames("/etc/resolv.conf");
+        boxr(&["pod", "rm", "-f", "group"]).run().ok();
+        // Whoever ran before starts again: the file may be about to be written.
+        assert_eq!(boxr(&["ps", "-a", "--format", "{{.Names}}"]).run().ok().text(), "earlier\n");
+        boxr(&["restart", "-t", "0", "earlier"]).run().ok();
+        boxr(&["rm", "-f", "earlier"]).run().ok();
+        for flags in [
+            &["--dns", "192.0.2.53"][..],
+            &["--network", "inside"],
+            &["--network", "none"],
+            &["--network", "host"],
+        ] {
+            let network = if flags[0] == "--dns" { &["--network", "asking"][..] } else { &[] };
+            boxr(&[&["run", "--rm"], network, flags, &["--", "true"]].concat()).run().ok();
+        }
+        boxr(&["network", "rm", "asking", "inside"]).run().ok();
+    }
+    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
     assert_nothing_left(&home);
     assert_no_network_left(t, &lab);
     lab.end(t);

@@ -30,7 +30,7 @@ const DIG: Need = Need::Tool(Tool::Dig);
 fn a_client_of_the_resolver_sees_what_the_rules_of_names_ask_for(t: &Sandbox) {
     let lab = Lab::for_users();
     // A file without servers: only names of neighbours are known.
-    let conf = t.file("resolv.conf", "");
+    let conf = t.file("resolv.conf", "# none\n");
     lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
     lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/24", "digging"]).run().ok();
     for number in 0..35 {
