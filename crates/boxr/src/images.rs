@@ -16,6 +16,8 @@ use boxr_image::store::{ImageIndex, ImageRecord, Name, Store};
 use boxr_image::unpack::{Form, How, Limits, Ownership};
 use serde_json::Value;
 
+pub mod chosen;
+
 use crate::cli::{Globals, Invocation};
 use crate::format::time;
 use crate::report::{Report, errno_text};

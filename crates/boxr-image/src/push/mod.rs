@@ -150,10 +150,12 @@ impl Push<'_> {
         }
     }
 
-    /// Notes that the registry has it.
+    /// Notes that the registry has it, unless it is known as part of an index only.
     fn note(&self, digest: Digest, size: u64) -> Result<Pushed, PushError> {
         let source = self.reference.with_digest(digest.clone());
-        self.store.put_image(ImageRecord { sources: vec![source], ..self.image.clone() }, &[])?;
+        if self.store.image(&self.image.manifest)?.is_some() {
+            self.store.put_image(ImageRecord { sources: vec![source], ..self.image.clone() }, &[])?;
+        }
         Ok(Pushed { digest, size })
     }
 

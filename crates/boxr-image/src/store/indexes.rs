@@ -64,6 +64,13 @@ impl ImageRecord {
         }
     }
 
+    /// The indexes that `name` stood for; for a name that was given here, and without one, all of them.
+    pub(super) fn indexes_of(&self, name: Option<&Reference>) -> Vec<&ImageIndex> {
+        let is_named = |index: &&ImageIndex| index.name.is_some() && index.name.as_ref() == name;
+        let named: Vec<_> = self.indexes.iter().filter(is_named).collect();
+        if named.is_empty() { self.indexes.iter().collect() } else { named }
+    }
+
     /// Takes over the indexes of what was known of the same image before, but for those that have been replaced.
     pub(super) fn keep_indexes(&mut self, known: Vec<ImageIndex>) {
         let same =

@@ -31,6 +31,7 @@ pub(crate) use metadata::is_wanted;
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::store::LayerInfo;
+use crate::tar::{Archive, Kind};
 
 /// Bytes that go through at once.
 const BUFFER: usize = 128 * 1024;
@@ -179,6 +180,23 @@ pub fn diff_id(from: impl Read, limit: u64) -> io::Result<Digest> {
     drain(BufReader::with_capacity(BUFFER, &mut stream))?;
     drain(stream.from.into_inner())?;
     Ok(stream.hasher.finish())
+}
+
+/// Bytes in the files of the layer `from`, compressed or not, as [`LayerInfo::size`] counts them; nothing is unpacked.
+///
+/// # Errors
+/// It cannot be read.
+pub fn bytes_in_files(from: impl Read) -> Result<u64, UnpackError> {
+    let from = Decompressor::new(BufReader::with_capacity(BUFFER, from))?;
+    let mut archive = Archive::new(BufReader::with_capacity(BUFFER, from));
+    let mut total = 0u64;
+    while let Some(entry) = archive.next_entry()? {
+        if entry.kind == Kind::File {
+            let segments = entry.segments.map(|all| all.iter().map(|one| one.length).sum());
+            total = total.saturating_add(segments.unwrap_or(entry.size));
+        }
+    }
+    Ok(total)
 }
 
 /// Reads to the end, a whole buffer at a time: std would take 8 KiB of its own, and for each of them a decompressor moves

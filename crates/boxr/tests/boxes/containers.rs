@@ -243,7 +243,14 @@ fn when_an_image_is_fetched_is_ones_choice(t: &Sandbox) {
     t.run(["--rm", "--pull", "never", "--platform", "linux/s390x", &name])
         .run()
         .exits(125)
-        .blames("not for linux/s390x");
+        .blames("is here for linux/")
+        .blames("not for linux/s390x")
+        .blames("--pull never: it is not fetched");
+    let told =
+        format!("image {name} is here for linux/{}, not for linux/s390x: it is", images::architecture());
+    t.run(["--rm", "--platform", "linux/s390x", &name]).run().blames(&told);
+    let id = t.boxr(["images", "-q", &name]).run().ok().word();
+    t.run(["--rm", "--platform", "linux/s390x", &id]).run().exits(125).blames("not for linux/s390x");
     server.put("app", "1", &busybox(t, r#"{"Cmd":["echo","newest"]}"#));
     t.run(["--rm", "-q", "--pull", "newer", &name]).run().ok().prints("newest\n");
     let gone = format!("{}/nothing:1", server.host());

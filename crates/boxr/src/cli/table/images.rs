@@ -40,6 +40,11 @@ const PLATFORM: &[Flag] = &[
     Flag::value("variant", "VARIANT", "The same: v7, v8"),
 ];
 
+/// The same where nothing is fetched.
+const CHOSEN: &[Flag] =
+    &[Flag::value("platform", "OS/ARCH[/VARIANT]", "The image for another kind of machine")
+        .doc("It is here after pull --all-platforms, or pull --platform under the same name.")];
+
 pub(super) static PULL: Command = Command {
     usage: &["pull [FLAGS] IMAGE..."],
     about: &[
@@ -86,6 +91,7 @@ pub(super) static PUSH: Command = Command {
             Flag::value("digestfile", "FILE", "Write the manifest's digest to a file")
                 .complete(Complete::File),
         ],
+        CHOSEN,
         SHORT_NAMES,
         REGISTRY,
     ],
@@ -169,6 +175,7 @@ pub(super) static SAVE: Command = Command {
             Flag::switch("quiet", "As it is: nothing is said").short('q'),
             Flag::switch("multi-image-archive", "As it is: an archive may have many images").short('m'),
         ],
+        CHOSEN,
         SHORT_NAMES,
     ],
     examples: &[
@@ -265,6 +272,7 @@ pub(super) static HISTORY: Command = Command {
             Flag::switch("human", "Sizes and times for people (the default)").short('H'),
             Flag::switch("no-trunc", "Do not shorten commands"),
         ],
+        CHOSEN,
         SHORT_NAMES,
     ],
     ..Command::new("history", Section::Images, "Show how an image was made", image::history::run)
@@ -320,6 +328,7 @@ static INSPECT: Command = Command {
     args: &[Arg::some("IMAGE", Complete::Image)],
     flags: &[
         &[Flag::value("format", "TEMPLATE", "A template such as '{{.Config.Cmd}}', or json").short('f')],
+        CHOSEN,
         SHORT_NAMES,
     ],
     ..Command::new("image inspect", Section::Images, "Show all that is known of images", image::inspect::run)

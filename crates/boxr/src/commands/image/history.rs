@@ -7,6 +7,7 @@ use crate::cli::Invocation;
 use crate::format::listing::{Header, Listing};
 use crate::format::template::Object;
 use crate::format::{size, table, time};
+use crate::images::chosen::{find_chosen, layer_size};
 use crate::images::{self, Image};
 use crate::report::{Report, write_stdout};
 
@@ -30,7 +31,7 @@ const COMMAND_WIDTH: usize = 45;
 /// No such image; a template that cannot be used.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store(&invocation.globals)?;
-    let (image, _) = images::find(&store, &invocation, invocation.first())?;
+    let (image, _) = find_chosen(&store, &invocation, invocation.first())?;
     let quiet = invocation.switch("quiet");
     let format = if quiet { Some("{{.ID}}") } else { invocation.value("format") };
     let listing = Listing::new(format, STANDARD, HEADERS)?;
@@ -48,7 +49,7 @@ fn rows(store: &Store, image: &Image, full: bool, human: bool) -> Result<Vec<Val
     for step in &config.history {
         let layer = if step.empty_layer { None } else { layers.next() };
         let bytes = match layer {
-            Some(layer) => store.layer(&layer.diff_id)?.map_or(0, |layer| layer.info.size),
+            Some(layer) => layer_size(store, layer)?,
             None => 0,
         };
         let created = step.created.as_deref().and_then(|text| time::parse(text, 0)).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use boxr_image::oci::{Descriptor, Kind};
 use boxr_image::reference::Reference;
-use boxr_image::store::{ImageIndex, Store};
+use boxr_image::store::{ImageIndex, ImageRecord, Store};
 use serde_json::{Value, json};
 
 use crate::boxes;
@@ -10,6 +10,7 @@ use crate::cli::Invocation;
 use crate::commands::inspect::as_json;
 use crate::format::template::Template;
 use crate::format::time;
+use crate::images::chosen::{find_chosen, layer_size};
 use crate::images::{self, Image};
 use crate::report::{Explain, Report, write_stdout};
 
@@ -25,7 +26,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store(&invocation.globals)?;
     let mut views = Vec::new();
     let mut status = boxes::for_each(invocation.positionals(), |word| {
-        let (image, _) = images::find(&store, &invocation, word)?;
+        let (image, _) = find_chosen(&store, &invocation, word)?;
         views.push(view(&store, &image)?);
         Ok(())
     })?;
@@ -62,12 +63,10 @@ fn view(store: &Store, image: &Image) -> Result<Value, Report> {
     let (config, raw) = images::config(store, &image.record)?;
     let record = &image.record;
     let familiar = |names: &[Reference]| names.iter().map(Reference::familiar).collect::<Vec<_>>();
-    let dirs: Vec<String> = record
-        .layers
-        .iter()
-        .rev()
-        .map(|layer| store.path(&format!("layers/{}/fs", layer.diff_id.file_name())).display().to_string())
-        .collect();
+    let mut size = 0;
+    for layer in &record.layers {
+        size += layer_size(store, layer)?;
+    }
     let mut view = json!({
         "Id": record.config,
         "RepoTags": familiar(&image.names),
@@ -80,8 +79,8 @@ fn view(store: &Store, image: &Image) -> Result<Value, Report> {
         "Config": with_all_keys(raw.get("config")),
         "Architecture": config.platform.architecture,
         "Os": config.platform.os,
-        "Size": images::size(store, record)?,
-        "GraphDriver": {"Name": "overlayfs", "Data": {"LowerDir": dirs.join(":")}},
+        "Size": size,
+        "GraphDriver": {"Name": "overlayfs", "Data": layer_dirs(store, record)?},
         "RootFS": {"Type": "layers", "Layers": config.rootfs.diff_ids},
         "Metadata": {"LastTagTime": time::rfc3339(record.added)},
         "Digest": record.manifest,
@@ -94,6 +93,19 @@ fn view(store: &Store, image: &Image) -> Result<Value, Report> {
         view.insert("Manifests".to_owned(), record.indexes.iter().flat_map(manifests).collect());
     }
     Ok(view)
+}
+
+/// Where the layers are; of an image that is not unpacked docker says `null`.
+fn layer_dirs(store: &Store, record: &ImageRecord) -> Result<Value, Report> {
+    let mut dirs = Vec::new();
+    for layer in record.layers.iter().rev() {
+        if store.layer(&layer.diff_id)?.is_none() {
+            return Ok(Value::Null);
+        }
+        let path = store.path(&format!("layers/{}/fs", layer.diff_id.file_name()));
+        dirs.push(path.display().to_string());
+    }
+    Ok(json!({"LowerDir": dirs.join(":")}))
 }
 
 /// What an index that is here whole names, as docker's API has it.

@@ -12,6 +12,7 @@ use boxr_image::store::{ImageRecord, Store};
 use super::progress::{Bars, Lines, PUSH};
 use super::pull::say;
 use crate::cli::Invocation;
+use crate::images::chosen::choose;
 use crate::images::{self, Meant};
 use crate::report::{Report, write_stdout};
 
@@ -33,6 +34,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             Platforms::All => Some(images::index(image, name.as_ref())?),
             Platforms::One => None,
         };
+        let image = &choose(&store, &invocation, image.clone(), name.as_ref())?;
         if !quiet {
             let name = format!("{}/{}", reference.registry(), reference.repository());
             say(&format!("The push refers to repository [{name}]"));

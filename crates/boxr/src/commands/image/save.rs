@@ -10,6 +10,7 @@ use boxr_image::reference::{DEFAULT_TAG, Reference};
 use boxr_image::store::{ImageRecord, Store};
 
 use crate::cli::Invocation;
+use crate::images::chosen::choose;
 use crate::images::{self, Meant};
 use crate::report::{Report, io_text, stdout_failed};
 use crate::whole_file::WholeFile;
@@ -34,6 +35,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let mut images: Vec<(ImageRecord, Vec<Reference>)> = Vec::new();
     for word in invocation.positionals() {
         for (record, names) in chosen(&store, &invocation, word)? {
+            let record = choose(&store, &invocation, record, names.first())?;
             match images.iter_mut().find(|(known, _)| known.manifest == record.manifest) {
                 Some((_, known)) => known.extend(names),
                 None => images.push((record, names)),

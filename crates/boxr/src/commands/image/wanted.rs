@@ -10,7 +10,7 @@ use boxr_image::oci::{ImageConfig, LONGEST_CONFIG, Platform};
 use boxr_image::store::{ImageRecord, Store};
 
 use crate::cli::Invocation;
-use crate::images;
+use crate::images::{self, Meant};
 use crate::protect;
 use crate::report::{Report, tell};
 
@@ -55,8 +55,16 @@ pub fn find(invocation: &Invocation, word: &str) -> Result<Image, Report> {
                 }
                 return Ok(image);
             }
-            Ok(_) if policy == Policy::Missing => {}
-            Ok((_, found)) => return Err(other_platform(word, &found, platform.as_ref())),
+            Ok((_, found)) if policy == Policy::Missing && can_be_pulled(&store, invocation, word)? => {
+                say_other(invocation, word, &found, platform.as_ref());
+            }
+            Ok((_, found)) if policy == Policy::Missing => {
+                return Err(other_platform(word, &found, platform.as_ref()));
+            }
+            Ok((_, found)) => {
+                let report = other_platform(word, &found, platform.as_ref());
+                return Err(report.detail("--pull never: it is not fetched"));
+            }
             Err(report) if policy == Policy::Never => {
                 return Err(report.status(125).detail("--pull never: it is not fetched"));
             }
@@ -79,7 +87,11 @@ fn newer(
     word: &str,
     platform: Option<&Platform>,
 ) -> Result<Image, Report> {
-    let old = here(store, invocation, word).ok().filter(|(_, config)| fits(config, platform));
+    let old = here(store, invocation, word).ok();
+    if let Some((_, found)) = old.as_ref().filter(|(_, config)| !fits(config, platform)) {
+        say_other(invocation, word, found, platform);
+    }
+    let old = old.filter(|(_, config)| fits(config, platform));
     match (pull(invocation, word), old) {
         (Err(_), Some((image, _))) => {
             if !invocation.switch("quiet") {
@@ -131,9 +143,22 @@ fn fits(config: &ImageConfig, wanted: Option<&Platform>) -> bool {
     wanted.is_none_or(|wanted| config.platform.fitness(wanted).is_some())
 }
 
+/// Whether a registry can be asked for what is here: an id is no name.
+fn can_be_pulled(store: &Store, invocation: &Invocation, word: &str) -> Result<bool, Report> {
+    let (_, meant) = images::find(store, invocation, word)?;
+    Ok(meant != Meant::Itself || word.contains('@'))
+}
+
+/// That the name will stand for another image, and for which it stood.
+fn say_other(invocation: &Invocation, word: &str, found: &ImageConfig, wanted: Option<&Platform>) {
+    if let (Some(wanted), false) = (wanted, invocation.switch("quiet")) {
+        tell(&format!("image {word} is here for {}, not for {wanted}: it is pulled", found.platform));
+    }
+}
+
 fn other_platform(word: &str, found: &ImageConfig, wanted: Option<&Platform>) -> Report {
     let wanted = wanted.map(ToString::to_string).unwrap_or_default();
-    Report::new(format!("image {word} is for {}, not for {wanted}", found.platform))
+    Report::new(format!("image {word} is here for {}, not for {wanted}", found.platform))
         .suggest(format!("boxr pull --platform {wanted} {word}"))
 }
 

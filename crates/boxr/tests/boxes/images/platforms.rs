@@ -14,6 +14,9 @@ pub const TESTS: &[Test] = &[
     test!(what_is_damaged_of_other_platforms_is_mended),
     test!(an_index_that_changes_is_pulled_again),
     test!(what_is_not_here_for_all_platforms_is_said),
+    test!(one_of_an_index_is_chosen),
+    test!(one_that_was_pulled_under_the_same_name_is_chosen),
+    test!(skopeo_reads_what_was_chosen, Need::Tool(Tool::Skopeo)),
     test!(
         skopeo_and_dockers_registry_have_the_same_index,
         Need::Tool(Tool::DockerRegistry),
@@ -29,10 +32,14 @@ struct Offered {
     name: String,
 }
 
+/// What an image says of its containers, and how it was made.
+const CONFIG: &str =
+    r#"{"Cmd":["sh"]},"history":[{"created_by":"common"},{"created_by":"own"},{"empty_layer":true}]"#;
+
 fn image(architecture: &str, seed: &str) -> Image {
     let common = Layer::of_files(&[("etc/common", b"common to all")], Packing::Gzip);
     let own = Layer::of_files(&[("own", format!("{seed} {architecture}").as_bytes())], Packing::None);
-    Image::new(architecture, r#"{"Cmd":["sh"]}"#, vec![common, own])
+    Image::new(architecture, CONFIG, vec![common, own])
 }
 
 /// What a build leaves beside its images.
@@ -263,6 +270,87 @@ fn what_is_not_here_for_all_platforms_is_said(t: &Sandbox) {
     pull(t, &broken).run().exits(1).blames(&missing.digest());
     t.boxr(["image", "inspect", &broken]).run().exits(1);
     t.boxr(["store", "verify"]).run().ok();
+    clear(t);
+}
+
+fn one_of_an_index_is_chosen(t: &Sandbox) {
+    let (offered, other) = (Offered::new("one"), Server::start());
+    pull(t, &offered.name).run().ok();
+    let arm = &offered.images[1];
+    let arm64 = ["--platform", "linux/arm64", offered.name.as_str()];
+    let format = "{{.Id}} {{.Architecture}} {{.Size}} {{json .GraphDriver.Data}} {{.RepoTags}}";
+    let shown = format!("{} arm64 22 null [{}]\n", digest(&arm.config), offered.name);
+    t.boxr(["image", "inspect", "-f", format]).args(arm64).run().ok().prints(&shown);
+    // By its id, which is that of this machine's, and by the index it came from.
+    let id = t.boxr(["images", "-q"]).run().ok().word();
+    let by_digest = format!("{}@{}", offered.name, offered.digest());
+    for word in [&id, &by_digest] {
+        t.boxr(["image", "inspect", "-f", "{{.Id}}", "--platform", "arm64", word])
+            .run()
+            .ok()
+            .prints(&format!("{}\n", digest(&arm.config)));
+    }
+    t.boxr(["image", "inspect", "-f", "{{.Architecture}}", "--platform", "linux/amd64", &offered.name])
+        .run()
+        .ok()
+        .prints("amd64\n");
+    let short = &digest(&arm.config)["sha256:".len()..][..12];
+    let steps = format!("{short} 0B\n<missing> 9B\n<missing> 13B\n");
+    t.boxr(["history", "--format", "{{.ID}} {{.Size}}"]).args(arm64).run().ok().prints(&steps);
+    // As it came, which its descriptor in an index says.
+    let to = format!("{}/one:1", other.host());
+    t.boxr(["push", "-q", "--platform", "linux/arm64", &offered.name, &to]).run().ok();
+    let pushed = String::from_utf8(other.content("/v2/one/manifests/1").unwrap()).unwrap();
+    assert!(pushed.contains(&digest(&arm.config)), "{pushed}");
+    let known = t.boxr(["image", "inspect", "-f", "{{.RepoDigests}}", &offered.name]).run().ok().text();
+    assert!(!known.contains(&other.host()), "it is not what was pushed: {known}");
+    // What no platform fits, and what contradicts itself.
+    let s390x = ["--platform", "linux/s390x", offered.name.as_str()];
+    for command in ["push", "save", "history"] {
+        t.boxr([command]).args(s390x).run().exits(1).blames("is here for linux/amd64, linux/arm64, not for");
+    }
+    t.boxr(["image", "inspect"]).args(s390x).run().exits(1).blames("boxr pull --platform linux/s390x");
+    t.boxr(["push", "--all-platforms"]).args(arm64).run().exits(125).blames("--all-platforms are all");
+    t.boxr(["history", "--platform", "a/b/c/d", &offered.name]).run().exits(125).blames("is no platform");
+    clear(t);
+}
+
+fn one_that_was_pulled_under_the_same_name_is_chosen(t: &Sandbox) {
+    let offered = Offered::new("one");
+    for platform in ["linux/amd64", "linux/arm64"] {
+        t.boxr(["pull", "-q", "--platform", platform, &offered.name]).run().ok();
+    }
+    let id = |platform: &str| {
+        let args = ["image", "inspect", "-f", "{{.Id}}", "--platform", platform, &offered.name];
+        t.boxr(args).run().ok().word()
+    };
+    assert_eq!([id("linux/amd64"), id("linux/arm64")], [0, 1].map(|at| digest(&offered.images[at].config)));
+    // The name stands for another index by now, of which only this image is here.
+    let images = [image("amd64", "two"), image("arm64", "two")];
+    put(&offered.server, "1", &images);
+    t.boxr(["pull", "-q", "--platform", "linux/arm64", &offered.name]).run().ok();
+    assert_eq!(id("linux/arm64"), digest(&images[1].config));
+    t.boxr(["history", "--platform", "linux/amd64", &offered.name])
+        .run()
+        .exits(1)
+        .blames("is here for linux/arm64, not for linux/amd64");
+    clear(t);
+}
+
+fn skopeo_reads_what_was_chosen(t: &Sandbox) {
+    let offered = Offered::new("one");
+    pull(t, &offered.name).run().ok();
+    for (format, kind) in
+        [("docker-archive", "docker-archive"), ("oci-archive", "oci-archive"), ("oci-dir", "oci")]
+    {
+        let file = t.path(&format!("saved-{format}")).display().to_string();
+        t.boxr(["save", "--platform", "linux/arm64", "--format", format, "-o", &file, &offered.name])
+            .run()
+            .ok();
+        let inspect =
+            ["inspect", "--override-arch", "arm64", "--format", "{{.Architecture}} {{len .Layers}}"];
+        Cmd::new("skopeo").args(inspect).arg(format!("{kind}:{file}")).run().ok().prints("arm64 2\n");
+    }
     clear(t);
 }
 
