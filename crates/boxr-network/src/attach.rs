@@ -360,6 +360,11 @@ impl Reservation<'_> {
         if self.attachment.realm && network.driver == Driver::Macvlan {
             return Err(unsupported("a device on one of the host's needs root"));
         }
+        if self.attachment.realm && network.options.keeps_source && !network.internal {
+            let why = "enable_ip_masquerade=false needs root: what leaves a user's networks leaves by sockets of the \
+                       user's, with the host's address";
+            return Err(unsupported(why));
+        }
         for (said, ipv6) in [(wanted.ip, false), (wanted.ip6, true)] {
             if let Some(address) = said
                 && !network

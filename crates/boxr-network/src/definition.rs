@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Subnet;
 use crate::error::Error;
-use crate::link::MacvlanMode;
+use crate::link::{MacvlanMode, Neighbours};
+use crate::options::NetworkOptions;
 
 /// Version of the record. A reader refuses a newer one.
 pub const FORMAT: u32 = 1;
@@ -59,22 +60,6 @@ pub struct Pool {
     pub range: Option<Subnet>,
 }
 
-/// What `--opt` says, as it is understood.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NetworkOptions {
-    /// Largest packet, bytes; the kernel's choice when `None`.
-    pub mtu: Option<u32>,
-    /// Whether other networks reach its containers without a published port.
-    pub open: bool,
-    /// The host's device that macvlan devices are made of.
-    pub parent: Option<String>,
-    /// How macvlan devices treat each other: `bridge`, `private`, `vepa`, `passthru`.
-    pub mode: Option<String>,
-    /// The address on which ports are published that name none.
-    pub host_ip: Option<IpAddr>,
-}
-
 /// `networks/NAME.json`: a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
@@ -108,6 +93,15 @@ impl Definition {
         self.pools.iter().any(|pool| pool.subnet.is_ipv6())
     }
 
+    /// How a port of its bridge is set. In a realm nothing is forwarded to a published port, and so to no neighbour.
+    pub(crate) fn neighbours(&self, realm: bool) -> Neighbours {
+        match (self.options.apart, realm) {
+            (false, _) => Neighbours::Reached,
+            (true, false) => Neighbours::ApartByFirewall,
+            (true, true) => Neighbours::Apart,
+        }
+    }
+
     pub(crate) fn macvlan_mode(&self) -> MacvlanMode {
         match self.options.mode.as_deref() {
             Some("private") => MacvlanMode::Private,
@@ -115,57 +109,6 @@ impl Definition {
             Some("passthru") => MacvlanMode::Passthru,
             _ => MacvlanMode::Bridge,
         }
-    }
-}
-
-impl NetworkOptions {
-    /// Reads `--opt KEY=VALUE`, in docker's and podman's words.
-    ///
-    /// # Errors
-    /// An unknown key, or a value that it cannot have.
-    pub fn read(said: &BTreeMap<String, String>) -> Result<Self, Error> {
-        let mut options = Self::default();
-        for (key, value) in said {
-            options.take(key, value)?;
-        }
-        Ok(options)
-    }
-
-    fn take(&mut self, key: &str, value: &str) -> Result<(), Error> {
-        let invalid = |why: &str| Error::invalid("option", &format!("{key}={value}"), why);
-        match key {
-            "mtu" | "com.docker.network.driver.mtu" => {
-                // Below this no IPv4 host need take a packet (RFC 791); above, the field has no room.
-                let mtu = value.parse().ok().filter(|mtu| (68..=65535).contains(mtu));
-                self.mtu = Some(mtu.ok_or_else(|| invalid("not a number from 68 to 65535"))?);
-            }
-            "isolate" => match value {
-                "true" | "strict" => self.open = false,
-                "false" => self.open = true,
-                _ => return Err(invalid("not true or false")),
-            },
-            "parent" => self.parent = Some(device_name(value).map_err(|why| invalid(&why))?),
-            "mode" | "macvlan_mode" => match value {
-                "bridge" | "private" | "vepa" | "passthru" => self.mode = Some(value.to_owned()),
-                _ => return Err(invalid("not bridge, private, vepa or passthru")),
-            },
-            "com.docker.network.bridge.host_binding_ipv4" => {
-                self.host_ip = Some(value.parse().map_err(|_| invalid("not an IP address"))?);
-            }
-            // Read where the bridge is named.
-            "com.docker.network.bridge.name" => {
-                device_name(value).map_err(|why| invalid(&why))?;
-            }
-            "com.docker.network.bridge.enable_icc" | "com.docker.network.bridge.enable_ip_masquerade"
-                if value == "true" => {}
-            _ => {
-                return Err(invalid(
-                    "no such option; there are mtu and isolate, com.docker.network.bridge.name and \
-                     com.docker.network.bridge.host_binding_ipv4, and parent and mode of macvlan",
-                ));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -193,29 +136,4 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::invalid("name", name, why));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(key: &str, value: &str) -> Result<NetworkOptions, Error> {
-        NetworkOptions::read(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
-    }
-
-    #[test]
-    fn options_are_checked() {
-        assert_eq!(read("mtu", "1400").unwrap().mtu, Some(1400));
-        assert!(read("isolate", "false").unwrap().open);
-        for (key, value) in [
-            ("mtu", "67"),
-            ("mtu", "x"),
-            ("isolate", "maybe"),
-            ("mode", "l3"),
-            ("parent", "a/b"),
-            ("colour", "red"),
-        ] {
-            assert!(read(key, value).is_err(), "{key}={value}");
-        }
-    }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::firewall::Firewall;
 use crate::helper::{self, Ends, Task};
 use crate::host_side;
-use crate::link::{Device, Links, OwnIpv6};
+use crate::link::{Device, Links, Neighbours, OwnIpv6};
 use crate::networks::Networks;
 use crate::realm::Realm;
 
@@ -47,7 +47,15 @@ impl Networks {
                     _ => OwnIpv6::Made,
                 },
             };
-            self.make_device(&network, endpoint, &device, &mut outside, &mut firewall, namespace)?;
+            let neighbours = network.neighbours(attachment.realm);
+            self.make_device(
+                (&network, neighbours),
+                endpoint,
+                &device,
+                &mut outside,
+                &mut firewall,
+                namespace,
+            )?;
             let index = inside.index(&device.name)?;
             let missing = || Error::system("find the device", &device.name, Errno::NODEV);
             inside.configure(index.ok_or_else(missing)?, &device)?;
@@ -58,7 +66,7 @@ impl Networks {
 
     fn make_device(
         &self,
-        network: &Definition,
+        (network, neighbours): (&Definition, Neighbours),
         endpoint: &Endpoint,
         device: &Device,
         outside: &mut Links,
@@ -68,7 +76,7 @@ impl Networks {
         if network.driver == Driver::Bridge {
             let bridge = self.bring_up(network, outside, firewall)?;
             let name = endpoint.outside.as_deref().unwrap_or_default();
-            return outside.make_veth(name, bridge, device, namespace);
+            return outside.make_veth(name, (bridge, neighbours), device, namespace);
         }
         let parent = network.options.parent.as_deref().unwrap_or_default();
         let index = outside.index(parent)?;

@@ -214,7 +214,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::definition::{Driver, FORMAT, NetworkOptions};
+    use crate::definition::{Driver, FORMAT};
+    use crate::options::NetworkOptions;
 
     /// A network on disk with one subnet.
     fn network(dir: &std::path::Path, subnet: &str) -> (Networks, Definition) {

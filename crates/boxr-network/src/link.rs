@@ -33,8 +33,9 @@ mod attribute {
     pub(super) const INFO_DATA: u16 = 2;
     pub(super) const SLAVE_KIND: u16 = 4;
     pub(super) const SLAVE_DATA: u16 = 5;
-    /// `IFLA_BRPORT_MODE`
+    /// `IFLA_BRPORT_MODE`, `IFLA_BRPORT_ISOLATED`.
     pub(super) const PORT_HAIRPIN: u16 = 4;
+    pub(super) const PORT_ISOLATED: u16 = 33;
     /// `VETH_INFO_PEER`, `IFLA_MACVLAN_MODE`.
     pub(super) const VETH_PEER: u16 = 1;
     pub(super) const MACVLAN_MODE: u16 = 1;
@@ -55,6 +56,17 @@ pub(crate) enum MacvlanMode {
     Vepa = 2,
     Bridge = 4,
     Passthru = 8,
+}
+
+/// Whether a port of a bridge reaches the bridge's other ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Neighbours {
+    Reached,
+    /// The bridge passes nothing between such ports.
+    Apart,
+    /// The same, but where bridges pass their packets to the firewall, that sees to it: there what is forwarded from
+    /// one port to another, because of a published port, never leaves the bridge.
+    ApartByFirewall,
 }
 
 /// What a device of a container's is to be.
@@ -170,7 +182,7 @@ impl Links {
     pub(crate) fn make_veth(
         &mut self,
         outside: &str,
-        bridge: u32,
+        (bridge, neighbours): (u32, Neighbours),
         device: &Device,
         namespace: BorrowedFd<'_>,
     ) -> Result<(), Error> {
@@ -197,19 +209,43 @@ impl Links {
             }
             done => done.map_err(failed)?,
         }
-        if !crate::sysctl::bridges_are_filtered() {
+        let filtered = crate::sysctl::bridges_are_filtered();
+        if !filtered && neighbours == Neighbours::Reached {
             return Ok(());
         }
+        self.change_port(outside, filtered, neighbours).map_err(failed)
+    }
+
+    /// Sets a port as [`Links::make_veth`] would now; one that is not there needs nothing.
+    pub(crate) fn set_port(&mut self, outside: &str, neighbours: Neighbours) -> Result<(), Error> {
+        match self.change_port(outside, crate::sysctl::bridges_are_filtered(), neighbours) {
+            Ok(()) | Err(Errno::NODEV) => Ok(()),
+            Err(errno) => Err(Error::system("set the port of the bridge", outside, errno)),
+        }
+    }
+
+    fn change_port(&mut self, outside: &str, filtered: bool, neighbours: Neighbours) -> Result<(), Errno> {
         // Where bridges pass their packets to the firewall, the answer to a container that reached itself by a
         // published port goes back by the port it came from, which a port only does when told to.
+        let hairpin = [u8::from(filtered)];
+        let isolated = match neighbours {
+            Neighbours::Reached => None,
+            Neighbours::Apart => Some([1]),
+            Neighbours::ApartByFirewall => {
+                let sees_all = filtered && crate::sysctl::bridges_are_filtered_for_ipv6();
+                Some([u8::from(!sees_all)])
+            }
+        };
         let body = Body::new(&link(0, 0, 0)).with_text(attribute::NAME, outside).with_nested(
             attribute::INFO,
             |info| {
-                info.with_text(attribute::SLAVE_KIND, "bridge")
-                    .with_nested(attribute::SLAVE_DATA, |data| data.with(attribute::PORT_HAIRPIN, &[1]))
+                info.with_text(attribute::SLAVE_KIND, "bridge").with_nested(attribute::SLAVE_DATA, |data| {
+                    let data = data.with(attribute::PORT_HAIRPIN, &hairpin);
+                    isolated.iter().fold(data, |data, value| data.with(attribute::PORT_ISOLATED, value))
+                })
             },
         );
-        self.0.ask(message::NEW_LINK, 0, &body).map(|_| ()).map_err(failed)
+        self.0.ask(message::NEW_LINK, 0, &body).map(|_| ())
     }
 
     /// Makes the port of a bridge, which needs no address, and sets it up.

@@ -22,11 +22,12 @@ use rustix::io::Errno;
 use crate::address::Subnet;
 use crate::attachment::Attachment;
 use crate::bridge;
-use crate::definition::{self, Definition, Driver, FORMAT, NetworkOptions};
+use crate::definition::{self, Definition, Driver, FORMAT};
 use crate::error::{Collected, Error};
 use crate::files::{self, Existing, Lasting, Lock, Sharing};
 use crate::firewall::{Firewall, Membership};
 use crate::link::Links;
+use crate::options::NetworkOptions;
 use crate::realm::Owner;
 use crate::subnets::Chooser;
 
@@ -116,11 +117,7 @@ impl Networks {
             let why = format!("there is one network of this kind, named {}", driver.name());
             return Err(Error::invalid("driver", driver.name(), &why));
         }
-        let options = NetworkOptions::read(&request.options)?;
-        if driver != Driver::Macvlan && (options.parent.is_some() || options.mode.is_some()) {
-            let why = "parent and mode are options of macvlan (--driver macvlan)";
-            return Err(Error::invalid("network", &request.name, why));
-        }
+        let options = NetworkOptions::read(&request.options, driver)?;
         if driver == Driver::Macvlan && options.parent.is_none() {
             let why = "a macvlan network needs a device of the host's: --opt parent=eth0".to_owned();
             return Err(Error::Unsupported { network: request.name.clone(), why });
@@ -342,6 +339,9 @@ impl Networks {
                 let network = self.find(&endpoint.network)?;
                 self.bring_up(&network, &mut links, &mut firewall)?;
                 self.ensure_resolver(&network)?;
+                if network.options.apart {
+                    keep_apart_again(&network, living, &mut links)?;
+                }
             }
         }
         let forwards: Vec<_> = living.iter().flat_map(|attachment| attachment.forwards()).collect();
@@ -412,6 +412,17 @@ impl Networks {
     }
 }
 
+/// Who keeps neighbours apart, the bridge or the firewall, changes with what bridges show to the firewall.
+fn keep_apart_again(network: &Definition, living: &[&Attachment], links: &mut Links) -> Result<(), Error> {
+    for attachment in living {
+        let of_network = attachment.endpoints.iter().filter(|endpoint| endpoint.network == network.name);
+        for outside in of_network.filter_map(|endpoint| endpoint.outside.as_deref()) {
+            links.set_port(outside, network.neighbours(attachment.realm))?;
+        }
+    }
+    Ok(())
+}
+
 /// A network that boxr provides.
 fn predefined(name: &str, driver: Driver) -> Definition {
     let letters: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -436,6 +447,8 @@ pub(crate) fn membership(network: &Definition) -> Membership {
         subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
         internal: network.internal,
         closed: !network.options.open,
+        apart: network.options.apart,
+        keeps_source: network.options.keeps_source,
     }
 }
 

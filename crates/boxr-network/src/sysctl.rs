@@ -34,10 +34,18 @@ pub(crate) fn announce_no_address() -> Result<(), Error> {
 
 /// Whether packets between the ports of a bridge are shown to the firewall (br_netfilter).
 pub(crate) fn bridges_are_filtered() -> bool {
+    is_one("/proc/sys/net/bridge/bridge-nf-call-iptables")
+}
+
+/// The same for packets of IPv6.
+pub(crate) fn bridges_are_filtered_for_ipv6() -> bool {
+    is_one("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+}
+
+fn is_one(path: &str) -> bool {
     let mut value = [0u8; 1];
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-    let file =
-        rustix::fs::open("/proc/sys/net/bridge/bridge-nf-call-iptables", flags, rustix::fs::Mode::empty());
+    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
     // No file, no such module.
     file.and_then(|file| rustix::io::read(file, &mut value)).is_ok() && value == *b"1"
 }

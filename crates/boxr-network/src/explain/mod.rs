@@ -233,14 +233,16 @@ impl Networks {
         let network = self.find(&endpoint.network)?;
         way.others(&mut firewall, &network.interface)?;
         way.own_rule("forward", "no rule of it drops what leaves the bridge for elsewhere");
-        for (found, subnet) in firewall.masked(&membership(&network))? {
+        let what = match network.options.keeps_source {
+            true => "keeps its address: the answer needs a route to this host",
+            false => "masquerade",
+        };
+        for (found, subnet) in firewall.leaving(&membership(&network))? {
             match found {
-                true => {
-                    way.rule("leave", &format!("table inet boxr, chain leave: ip saddr {subnet} masquerade"))
-                }
+                true => way.rule("leave", &format!("table inet boxr, chain leave: ip saddr {subnet} {what}")),
                 false => way.stops(
                     "leave",
-                    &format!("{subnet} is in no set of masked subnets"),
+                    &format!("{subnet} is in no set of subnets that leave"),
                     "boxr network reload",
                 ),
             }

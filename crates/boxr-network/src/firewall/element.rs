@@ -7,7 +7,7 @@ use boxr_sys::netlink::Body;
 pub(super) use boxr_sys::netlink::{CREATE, CREATE_NEW};
 
 use super::expression::{DATA_VALUE, LIST_ELEMENT};
-use super::{TABLE, table};
+use super::{Source, TABLE, table};
 use crate::address::{Subnet, octets};
 use crate::port::Protocol;
 
@@ -81,9 +81,9 @@ impl Element {
         Self::new(table::WITHIN, [device(name), device(name)].concat())
     }
 
-    /// A subnet whose packets leave with the host's address: where it begins and where it has ended.
-    pub(super) fn subnet(subnet: &Subnet) -> Vec<Self> {
-        let set = if subnet.is_ipv6() { table::MASKED6 } else { table::MASKED4 };
+    /// A subnet whose packets leave so: where it begins and where it has ended.
+    pub(super) fn subnet(subnet: &Subnet, source: Source) -> Vec<Self> {
+        let set = table::sources(subnet.is_ipv6(), source);
         let mut both = vec![Self::new(set, octets(subnet.base()))];
         if let Some(after) = after(&octets(subnet.last())) {
             both.push(Self { end: true, ..Self::new(set, after) });

@@ -51,21 +51,41 @@ pub(crate) struct Membership {
     pub internal: bool,
     /// Whether others reach it by published ports only.
     pub closed: bool,
+    /// Whether its own containers do, too.
+    pub apart: bool,
+    /// Whether what leaves it keeps its source.
+    pub keeps_source: bool,
 }
 
 impl Membership {
     fn elements(&self) -> Vec<Element> {
-        let mut elements = vec![Element::bridge(&self.bridge), Element::within(&self.bridge)];
+        let mut elements = vec![Element::bridge(&self.bridge)];
+        if !self.apart {
+            elements.push(Element::within(&self.bridge));
+        }
         if self.closed || self.internal {
             elements.push(Element::closed(&self.bridge));
         }
         if self.internal {
             elements.push(Element::internal(&self.bridge));
         } else {
-            elements.extend(self.subnets.iter().flat_map(Element::subnet));
+            elements.extend(self.subnets.iter().flat_map(|subnet| Element::subnet(subnet, self.source())));
         }
         elements
     }
+
+    fn source(&self) -> Source {
+        if self.keeps_source { Source::Kept } else { Source::Masked }
+    }
+}
+
+/// With which address packets of a subnet leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// The host's.
+    Masked,
+    /// Their own.
+    Kept,
 }
 
 /// nf_tables of the caller's network namespace.
@@ -113,11 +133,11 @@ impl Firewall {
         self.finds(&Element::forward(forward), || "published ports".to_owned())
     }
 
-    /// Each subnet of a network that has a way out, and whether it leaves with the host's address.
-    pub(crate) fn masked(&mut self, member: &Membership) -> Result<Vec<(bool, Subnet)>, Error> {
+    /// Each subnet of a network that has a way out, and whether the table knows how it leaves.
+    pub(crate) fn leaving(&mut self, member: &Membership) -> Result<Vec<(bool, Subnet)>, Error> {
         let mut all = Vec::new();
         for subnet in member.subnets.iter().filter(|_| !member.internal) {
-            let found = match Element::subnet(subnet).first() {
+            let found = match Element::subnet(subnet, member.source()).first() {
                 Some(element) => self.finds(element, || format!("subnet {subnet}"))?,
                 None => false,
             };

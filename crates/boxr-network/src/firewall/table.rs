@@ -7,6 +7,7 @@
 //!     set closed  { ifname }               those that others reach by published ports only
 //!     set internal { ifname }              those that nothing leaves
 //!     set masked4, masked6 { interval }    subnets that leave with the host's address
+//!     set kept4, kept6 { interval }        subnets that leave with their own
 //!     map ports4     { proto . port : address . port }            -p 8080:80
 //!     map ports4at   { address . proto . port : address . port }  -p 127.0.0.1:8080:80; the same for IPv6
 //!
@@ -19,7 +20,7 @@
 //!                                iifname . oifname @within accept
 //!                                oifname @closed drop
 //!                                iifname @internal drop
-//!     chain leave    srcnat      ct status dnat oifname @bridges ip saddr @masked4 masquerade
+//!     chain leave    srcnat      ct status dnat oifname @bridges ip saddr @masked4 masquerade, and for @kept4
 //!                                ct status dnat oifname @bridges ip saddr 127.0.0.0/8 masquerade
 //!                                ip saddr @masked4 oifname != @bridges masquerade
 //! }
@@ -32,14 +33,12 @@
 use boxr_sys::netlink::{Body, CREATE, CREATE_NEW, Request};
 
 use super::expression::{Header, Member, Meta, Register, Rule, Verdict};
-use super::{INET, TABLE, message};
+use super::{INET, Source, TABLE, message};
 
 pub(super) const BRIDGES: &str = "bridges";
 pub(super) const WITHIN: &str = "within";
 pub(super) const CLOSED: &str = "closed";
 pub(super) const INTERNAL: &str = "internal";
-pub(super) const MASKED4: &str = "masked4";
-pub(super) const MASKED6: &str = "masked6";
 
 /// `IFNAMSIZ`
 pub(super) const NAME_LENGTH: u32 = 16;
@@ -60,6 +59,16 @@ pub(super) fn ports(ipv6: bool, at: bool) -> &'static str {
         (false, true) => "ports4at",
         (true, false) => "ports6",
         (true, true) => "ports6at",
+    }
+}
+
+/// The set of subnets that leave so: of IPv6 or not.
+pub(super) fn sources(ipv6: bool, source: Source) -> &'static str {
+    match (ipv6, source) {
+        (false, Source::Masked) => "masked4",
+        (true, Source::Masked) => "masked6",
+        (false, Source::Kept) => "kept4",
+        (true, Source::Kept) => "kept6",
     }
 }
 
@@ -117,13 +126,15 @@ fn table(kind: u16, flags: u16) -> Request {
 
 fn sets() -> Vec<Request> {
     use Type::{Device, Ipv4, Ipv6, Port, Protocol};
-    let plain: [(&str, u32, &[Type]); 6] = [
+    let plain: [(&str, u32, &[Type]); 8] = [
         (BRIDGES, 0, &[Device]),
         (CLOSED, 0, &[Device]),
         (INTERNAL, 0, &[Device]),
         (WITHIN, 0, &[Device, Device]),
-        (MASKED4, INTERVAL, &[Ipv4]),
-        (MASKED6, INTERVAL, &[Ipv6]),
+        (sources(false, Source::Masked), INTERVAL, &[Ipv4]),
+        (sources(true, Source::Masked), INTERVAL, &[Ipv6]),
+        (sources(false, Source::Kept), INTERVAL, &[Ipv4]),
+        (sources(true, Source::Kept), INTERVAL, &[Ipv6]),
     ];
     let maps: [(&str, &[Type], &[Type]); 4] = [
         (ports(false, false), &[Protocol, Port], &[Ipv4, Port]),
@@ -273,26 +284,27 @@ fn leave() -> Vec<Rule> {
             Member::Is,
         )
     };
-    let source = |rule: Rule, family: u8, set: &str| {
+    let is_from = |rule: Rule, family: u8, source: Source| {
         let (offset, length) = if family == IPV6 { (8, 16) } else { (12, 4) };
-        rule.family(family).payload(Header::Network, offset, length, Register(0)).member(
-            set,
-            Register(0),
-            Member::Is,
-        )
+        let set = sources(family == IPV6, source);
+        let rule = rule.family(family).payload(Header::Network, offset, length, Register(0));
+        rule.member(set, Register(0), Member::Is)
     };
+    let neighbour = |family, source| is_from(to_bridge(), family, source).masquerade();
     let elsewhere = |rule: Rule| {
         rule.meta(Meta::OutName, Register(0)).member(BRIDGES, Register(0), Member::IsNot).masquerade()
     };
     vec![
-        source(to_bridge(), IPV4, MASKED4).masquerade(),
-        source(to_bridge(), IPV6, MASKED6).masquerade(),
+        neighbour(IPV4, Source::Masked),
+        neighbour(IPV6, Source::Masked),
+        neighbour(IPV4, Source::Kept),
+        neighbour(IPV6, Source::Kept),
         to_bridge()
             .family(IPV4)
             .payload(Header::Network, 12, 1, Register(0))
             .equals(Register(0), &[127])
             .masquerade(),
-        elsewhere(source(Rule::default(), IPV4, MASKED4)),
-        elsewhere(source(Rule::default(), IPV6, MASKED6)),
+        elsewhere(is_from(Rule::default(), IPV4, Source::Masked)),
+        elsewhere(is_from(Rule::default(), IPV6, Source::Masked)),
     ]
 }

@@ -63,6 +63,7 @@ fn main() -> std::process::ExitCode {
         network::TESTS,
         network::OF_IMAGES,
         network::NAMES,
+        network::OPTIONS,
         network::OWN,
         network::ROOTLESS,
         network::SHARED,

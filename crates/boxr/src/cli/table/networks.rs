@@ -22,7 +22,9 @@ static CREATE: Command = Command {
             .repeat()
             .doc(
                 "isolate=false lets other networks reach its boxes without a published port. parent and mode (bridge, \
-                private, vepa, passthru) are of macvlan. docker's com.docker.network.* words are understood.",
+                private, vepa, passthru) are of macvlan. docker's words are understood: with com.docker.network.bridge.* before \
+                them, enable_icc=false (boxes reach each other by published ports only), enable_ip_masquerade=false (what \
+                leaves keeps the box's address; needs root), host_binding_ipv4=ADDRESS, name=BRIDGE.",
             ),
         Flag::value("label", "KEY=VALUE", "A label").repeat(),
     ]],

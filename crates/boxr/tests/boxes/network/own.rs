@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 #[track_caller]
-fn create(t: &Sandbox, lab: &Lab, args: &[&str]) -> String {
+pub(super) fn create(t: &Sandbox, lab: &Lab, args: &[&str]) -> String {
     lab.boxr(t, ["network", "create"]).args(args).run().ok().word()
 }
 
@@ -263,7 +263,7 @@ fn senseless_definitions_are_named(t: &Sandbox) {
         (vec!["--subnet", "10.6.0.0/24", "--gateway", "10.7.0.1", "x"], "no subnet"),
         (vec!["-d", "overlay", "x"], "macvlan"),
         (vec!["-d", "macvlan", "x"], "parent"),
-        (vec!["-o", "parent=up0", "x"], "options of macvlan"),
+        (vec!["-o", "parent=up0", "x"], "an option of macvlan"),
         (vec!["-o", "colour=red", "x"], "com.docker.network.bridge.name"),
         (vec!["-o", "mtu=9", "x"], "68"),
         (vec!["host"], "boxr's own"),

@@ -41,7 +41,7 @@ impl<'t> User<'t> {
 
     /// A box that serves `dir` on port 80.
     #[track_caller]
-    fn serve(&self, name: &str, dir: &str, flags: &[&str]) {
+    pub fn serve(&self, name: &str, dir: &str, flags: &[&str]) {
         let server = ["--", "busybox", "httpd", "-f", "-v", "-p", "80", "-h", dir];
         self.boxr(&["run", "-d", "--name", name]).args(flags).args(server).run().ok();
         let fetch = ["exec", name, "busybox", "wget", "-q", "-O", "-", "http://127.0.0.1/who"];
@@ -49,7 +49,7 @@ impl<'t> User<'t> {
     }
 
     /// What a new box on this network gets from `url`.
-    fn fetch(&self, network: &str, url: &str) -> boxr_testing::Output {
+    pub fn fetch(&self, network: &str, url: &str) -> boxr_testing::Output {
         self.boxr(&[
             "run",
             "--network",
@@ -83,7 +83,7 @@ impl<'t> User<'t> {
     }
 
     #[track_caller]
-    fn end(self) {
+    pub fn end(self) {
         for network in
             self.boxr(&["network", "ls", "-q", "--filter", "driver=bridge"]).run().ok().text().lines()
         {
@@ -278,17 +278,20 @@ fn what_a_users_networks_cannot_do_is_named(t: &Sandbox) {
     let user = User::on(t, Lab::for_users());
     user.boxr(&["network", "create", "--subnet", "10.6.0.0/24", "blue"]).run().ok();
     user.boxr(&["network", "create", "-d", "macvlan", "--opt", "parent=up0", "wire"]).run().ok();
+    let masquerade = "com.docker.network.bridge.enable_ip_masquerade=false";
+    user.boxr(&["network", "create", "-o", masquerade, "routed"]).run().ok();
     for (flags, word) in [
         (vec!["--network", "blue", "--ip", "10.6.0.1"], "gateway"),
         (vec!["--network", "blue", "-p", "80/sctp"], "tcp and udp"),
         (vec!["--network", "blue", "-p", "81:80"], "0.0.0.0:81"),
         (vec!["--network", "blue", "--userns", "host"], "user namespace"),
         (vec!["--network", "wire"], "needs root"),
+        (vec!["--network", "routed"], "enable_ip_masquerade=false needs root"),
     ] {
         user.boxr(&["run"]).args(&flags).args(["--", "true"]).run().exits(125).blames(word);
     }
     user.boxr(&["run", "--network", "blue", "--", "/no/such/program"]).run().exits(127);
-    user.boxr(&["network", "rm", "wire"]).run().ok();
+    user.boxr(&["network", "rm", "wire", "routed"]).run().ok();
     assert!(!user.home.join("state/network/realm").exists());
     user.end();
 }

@@ -1,0 +1,156 @@
+//! What `network create --opt` says, in docker's and podman's words.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{Driver, device_name};
+use crate::error::Error;
+
+/// What there is, for who asked for something else.
+const ALL: &str = "no such option; there are mtu and isolate, com.docker.network.bridge.name, .host_binding_ipv4, .enable_icc \
+                   and .enable_ip_masquerade, and parent and mode of macvlan";
+
+/// What `--opt` says, as it is understood.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkOptions {
+    /// Largest packet, bytes; the kernel's choice when `None`.
+    pub mtu: Option<u32>,
+    /// Whether other networks reach its containers without a published port.
+    pub open: bool,
+    /// Whether its containers reach each other by published ports only.
+    pub apart: bool,
+    /// Whether what leaves the network keeps the container's address as its source.
+    pub keeps_source: bool,
+    /// The host's device that macvlan devices are made of.
+    pub parent: Option<String>,
+    /// How macvlan devices treat each other: `bridge`, `private`, `vepa`, `passthru`.
+    pub mode: Option<String>,
+    /// The address on which ports are published that name none.
+    pub host_ip: Option<IpAddr>,
+}
+
+impl NetworkOptions {
+    /// Reads `--opt KEY=VALUE`, in docker's and podman's words.
+    ///
+    /// # Errors
+    /// An unknown key, a value that it cannot have, or one that does not go with another or with the driver.
+    pub fn read(said: &BTreeMap<String, String>, driver: Driver) -> Result<Self, Error> {
+        let mut options = Self::default();
+        for (key, value) in said {
+            let invalid = |why: &str| Error::invalid("option", &format!("{key}={value}"), why);
+            options.take(key, value).map_err(|why| invalid(&why))?;
+            if let Some(of) = driver_of(key).filter(|of| *of != driver) {
+                return Err(invalid(&format!("an option of {} (--driver {})", of.name(), of.name())));
+            }
+        }
+        if options.apart && options.open {
+            let why =
+                "isolate=false lets everybody reach its containers: it does not go with enable_icc=false";
+            return Err(Error::invalid("option", "isolate=false", why));
+        }
+        Ok(options)
+    }
+
+    fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "mtu" | "com.docker.network.driver.mtu" => {
+                // Below this no IPv4 host need take a packet (RFC 791); above, the field has no room.
+                let mtu = value.parse().ok().filter(|mtu| (68..=65535).contains(mtu));
+                self.mtu = Some(mtu.ok_or("not a number from 68 to 65535")?);
+            }
+            "isolate" => match value {
+                "strict" => self.open = false,
+                _ => self.open = !truth(value)?,
+            },
+            "com.docker.network.bridge.enable_icc" => self.apart = !truth(value)?,
+            "com.docker.network.bridge.enable_ip_masquerade" => self.keeps_source = !truth(value)?,
+            "parent" => self.parent = Some(device_name(value)?),
+            "mode" | "macvlan_mode" => match value {
+                "bridge" | "private" | "vepa" | "passthru" => self.mode = Some(value.to_owned()),
+                _ => return Err("not bridge, private, vepa or passthru".to_owned()),
+            },
+            "com.docker.network.bridge.host_binding_ipv4" => {
+                self.host_ip = Some(value.parse().map_err(|_| "not an IP address")?);
+            }
+            // Read where the bridge is named.
+            "com.docker.network.bridge.name" => {
+                device_name(value)?;
+            }
+            _ => return Err(ALL.to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// The one driver that has the option.
+fn driver_of(key: &str) -> Option<Driver> {
+    match key {
+        "parent" | "mode" | "macvlan_mode" => Some(Driver::Macvlan),
+        "isolate" => Some(Driver::Bridge),
+        _ => key.starts_with("com.docker.network.bridge.").then_some(Driver::Bridge),
+    }
+}
+
+/// docker takes what Go's strconv.ParseBool does.
+fn truth(value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
+        _ => Err("not true or false".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_for(driver: Driver, said: &[(&str, &str)]) -> Result<NetworkOptions, Error> {
+        let said = said.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        NetworkOptions::read(&said, driver)
+    }
+
+    fn read(key: &str, value: &str) -> Result<NetworkOptions, Error> {
+        read_for(Driver::Bridge, &[(key, value)])
+    }
+
+    #[test]
+    fn options_are_checked() {
+        assert_eq!(read("mtu", "1400").unwrap().mtu, Some(1400));
+        assert!(read("isolate", "false").unwrap().open);
+        for (key, value) in [
+            ("mtu", "67"),
+            ("mtu", "x"),
+            ("isolate", "maybe"),
+            ("com.docker.network.bridge.enable_icc", "no"),
+            ("mode", "bridge"),
+            ("parent", "up0"),
+            ("colour", "red"),
+        ] {
+            assert!(read(key, value).is_err(), "{key}={value}");
+        }
+        for (key, value) in [("mode", "l3"), ("parent", "a/b"), ("isolate", "true")] {
+            assert!(read_for(Driver::Macvlan, &[(key, value)]).is_err(), "{key}={value}");
+        }
+    }
+
+    #[test]
+    fn dockers_words_for_bridges_are_understood() {
+        let icc = "com.docker.network.bridge.enable_icc";
+        let masquerade = "com.docker.network.bridge.enable_ip_masquerade";
+        for (text, apart) in [("false", true), ("0", true), ("true", false), ("1", false)] {
+            assert_eq!(read(icc, text).unwrap().apart, apart, "{text}");
+            assert_eq!(read(masquerade, text).unwrap().keeps_source, apart, "{text}");
+        }
+        assert!(read_for(Driver::Bridge, &[(icc, "false"), ("isolate", "false")]).is_err());
+    }
+
+    #[test]
+    fn a_record_without_the_newer_options_is_read() {
+        let old = r#"{"mtu":1400,"open":true,"parent":null,"mode":null,"host_ip":null}"#;
+        let options: NetworkOptions = serde_json::from_str(old).unwrap();
+        assert_eq!(options, NetworkOptions { mtu: Some(1400), open: true, ..NetworkOptions::default() });
+    }
+}
