@@ -64,6 +64,12 @@ pub fn open_store_with_ids(globals: &Globals) -> Result<Store, Report> {
 /// # Errors
 /// A flag or a file that cannot be used.
 pub fn client(invocation: &Invocation) -> Result<Client, Report> {
+    if invocation.offers("disable-content-trust")
+        && invocation.switch_said("disable-content-trust") == Some(false)
+    {
+        return Err(Report::new("--disable-content-trust=false: docker's notary has no client here")
+            .detail("an image named by its digest can be no other"));
+    }
     let tls_verify = match invocation.switch_said("tls-verify") {
         None => TlsVerify::ByRegistry,
         Some(true) => TlsVerify::Always,

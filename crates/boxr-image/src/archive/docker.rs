@@ -8,9 +8,9 @@ use super::load::Plan;
 use super::{ArchiveError, refused};
 use crate::digest::Digest;
 use crate::oci::MOST_LAYERS;
-use crate::oci::media_type::{OCI_CONFIG, OCI_MANIFEST, layer_of};
+use crate::oci::media_type::{OCI_CONFIG, layer_of};
 use crate::oci::{
-    Compression, Descriptor, ImageConfig, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, MediaType,
+    Compression, Descriptor, ImageConfig, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, ManifestForm, MediaType,
 };
 use crate::reference::Reference;
 use crate::store::{ImageLayer, Store};
@@ -67,7 +67,8 @@ fn plan_image(contents: &mut Contents<'_>, store: &Store, image: &Image) -> Resu
     for (file, diff_id) in files.iter().zip(&parsed.rootfs.diff_ids) {
         layers.push(layer(contents, store, file, diff_id)?);
     }
-    let manifest = manifest(&layers, Descriptor::new(OCI_CONFIG, &config, bytes.len() as u64));
+    let described = Descriptor::new(OCI_CONFIG, &config, bytes.len() as u64);
+    let manifest = manifest(&layers, described, ManifestForm::Oci);
     let manifest = serde_json::to_vec(&manifest).map_err(|error| refused(MANIFEST, error.to_string()))?;
     Ok(Plan::new(manifest, config, layers, names))
 }
@@ -111,11 +112,12 @@ fn check_name(file: &str, found: &Digest) -> Result<(), ArchiveError> {
 }
 
 /// The manifest of what came without one.
-pub(super) fn manifest(layers: &[ImageLayer], config: Descriptor) -> Manifest {
-    let describe = |layer: &ImageLayer| Descriptor::new(&layer.media_type, &layer.blob, layer.size);
+pub(super) fn manifest(layers: &[ImageLayer], config: Descriptor, form: ManifestForm) -> Manifest {
+    let describe =
+        |layer: &ImageLayer| Descriptor::new(&form.layer(&layer.media_type), &layer.blob, layer.size);
     Manifest {
         schema_version: 2,
-        media_type: Some(MediaType(OCI_MANIFEST.to_owned())),
+        media_type: Some(MediaType(form.manifest().to_owned())),
         config,
         layers: layers.iter().map(describe).collect(),
         annotations: Default::default(),

@@ -7,8 +7,8 @@ use super::ArchiveError;
 use super::contents::check_compression;
 use super::docker::manifest;
 use crate::digest::{Algorithm, Digest};
-use crate::oci::media_type::{OCI_CONFIG, layer_of};
-use crate::oci::{Config, Descriptor, History, ImageConfig, Platform, RootFs};
+use crate::oci::media_type::layer_of;
+use crate::oci::{Config, Descriptor, History, ImageConfig, ManifestForm, Platform, RootFs};
 use crate::pull::{now, unpack_blob, verify_blob};
 use crate::reference::Reference;
 use crate::store::{ImageLayer, ImageRecord, SpoolWriter, Store, StoreError, Unpack, Wait, Which};
@@ -47,6 +47,8 @@ pub struct Import<'a> {
     pub comment: String,
     /// When it was made, RFC 3339.
     pub created: String,
+    /// Whose words its manifest is in.
+    pub form: ManifestForm,
     /// Its name, if it has one.
     pub name: Option<Reference>,
 }
@@ -115,8 +117,8 @@ impl Import<'_> {
         let mut layers = self.base.as_ref().map(|base| base.record.layers.clone()).unwrap_or_default();
         lease.add(layers.iter().flat_map(|layer| [&layer.blob, &layer.diff_id]))?;
         layers.push(layer);
-        let described = Descriptor::new(OCI_CONFIG, &Digest::of(&config), config.len() as u64);
-        let bytes = serde_json::to_vec(&manifest(&layers, described)).map_err(encoded)?;
+        let described = Descriptor::new(self.form.config(), &Digest::of(&config), config.len() as u64);
+        let bytes = serde_json::to_vec(&manifest(&layers, described, self.form)).map_err(encoded)?;
         lease.add([&Digest::of(&config), &Digest::of(&bytes)])?;
         let (config, manifest) = (self.store.put_blob(&config)?, self.store.put_blob(&bytes)?);
         let record =

@@ -9,6 +9,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::clear::clear;
 use super::{CopyError, Into, shown};
 use crate::tar::{Archive, Entry, Kind, Segment, TarError};
 use crate::unpack::is_wanted;
@@ -39,6 +40,16 @@ pub enum Owners {
     },
 }
 
+/// What becomes of a directory where something else is to be, and of something else where a directory is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clash {
+    /// It stays, and nothing is copied there.
+    #[default]
+    Refused,
+    /// It goes, unless something is mounted there.
+    Replaced,
+}
+
 /// What could not be made; each a number of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Laid {
@@ -54,8 +65,8 @@ pub struct Laid {
 /// # Errors
 /// The archive cannot be read, a name in it leads out of the directory, or something cannot be made. What came
 /// before it stays.
-pub fn lay(from: impl Read, into: &Into, owners: Owners) -> Result<Laid, CopyError> {
-    let mut layer = Layer { into, owners, dirs: BTreeMap::new(), laid: Laid::default(), made: 0 };
+pub fn lay(from: impl Read, into: &Into, owners: Owners, clash: Clash) -> Result<Laid, CopyError> {
+    let mut layer = Layer { into, owners, clash, dirs: BTreeMap::new(), laid: Laid::default(), made: 0 };
     let mut archive = Archive::new(from);
     let mut buffer = vec![0; BUFFER];
     while let Some(mut entry) = archive.next_entry()? {
@@ -71,6 +82,7 @@ pub fn lay(from: impl Read, into: &Into, owners: Owners) -> Result<Laid, CopyErr
 struct Layer<'a> {
     into: &'a Into,
     owners: Owners,
+    clash: Clash,
     /// What directories get when all is in them.
     dirs: BTreeMap<Vec<u8>, Option<Entry>>,
     laid: Laid,
@@ -154,16 +166,24 @@ impl Layer<'_> {
         let found = found.map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
         let refused = |why| Err(CopyError::Overwrite { name: shown(&entry.name), why });
         match (entry.kind, found) {
-            (Kind::Directory, Some(false)) => refused("a directory would replace what is none"),
+            (Kind::Directory, Some(false)) if self.clash == Clash::Refused => {
+                refused("a directory would replace what is none")
+            }
             (Kind::Directory, found) => {
-                if found.is_none() {
+                if found == Some(false) {
+                    fs::unlinkat(&parent, name.as_slice(), AtFlags::empty())
+                        .map_err(|errno| not_replaced(&entry, errno))?;
+                }
+                if found != Some(true) {
                     fs::mkdirat(&parent, name.as_slice(), PRIVATE_DIR)
                         .map_err(|errno| CopyError::system("make the directory", &entry.name, errno))?;
                 }
                 self.dirs.insert(entry.name.clone(), Some(entry));
                 Ok(())
             }
-            (_, Some(true)) => refused("it is a directory, and is not replaced by a file"),
+            (_, Some(true)) if self.clash == Clash::Refused => {
+                refused("it is a directory, and is not replaced by a file")
+            }
             (_, _) => self.replace(parent.as_fd(), &name, &entry, archive, buffer),
         }
     }
@@ -180,12 +200,13 @@ impl Layer<'_> {
         self.made += 1;
         let aside = format!(".boxr-cp-{}-{}", rustix::process::getpid().as_raw_nonzero(), self.made);
         let made = self.make(at, aside.as_bytes(), entry, archive, buffer).and_then(|()| {
-            fs::renameat(at, aside.as_str(), at, name).map_err(|errno| match errno {
-                Errno::BUSY => {
-                    CopyError::Overwrite { name: shown(&entry.name), why: "something is mounted on it" }
+            let placed = match fs::renameat(at, aside.as_str(), at, name) {
+                Err(Errno::ISDIR) if self.clash == Clash::Replaced => {
+                    clear(at, name).and_then(|()| fs::renameat(at, aside.as_str(), at, name))
                 }
-                errno => CopyError::system("put in place", &entry.name, errno),
-            })
+                placed => placed,
+            };
+            placed.map_err(|errno| not_replaced(entry, errno))
         });
         if made.is_err() || entry.kind == Kind::HardLink {
             // Two names of one file are not moved onto each other (rename(2)).
@@ -305,6 +326,13 @@ impl Layer<'_> {
             }
         }
         Ok(self.laid)
+    }
+}
+
+fn not_replaced(entry: &Entry, errno: Errno) -> CopyError {
+    match errno {
+        Errno::BUSY => CopyError::Overwrite { name: shown(&entry.name), why: "something is mounted there" },
+        errno => CopyError::system("put in place", &entry.name, errno),
     }
 }
 

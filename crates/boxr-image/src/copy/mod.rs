@@ -6,6 +6,7 @@
 //! goes on from them: a file is opened through no link, and no name of an archive leads out of the directory
 //! that it is laid into (openat2(2), `RESOLVE_IN_ROOT` and `RESOLVE_BENEATH`).
 
+mod clear;
 mod lay;
 mod place;
 mod send;
@@ -14,7 +15,7 @@ mod tests;
 
 use rustix::io::Errno;
 
-pub use lay::{Laid, Owners, lay};
+pub use lay::{Clash, Laid, Owners, lay};
 pub(crate) use place::open_within;
 pub use place::{Base, Into, Source, Target};
 pub use send::send;

@@ -23,7 +23,7 @@ fn copy(from: &Base, source: &str, to: &Base, target: &str) -> Result<Laid, Copy
     let target_path = target.as_bytes();
     let into = Target::find(to, target_path)?.takes(source.is_directory(), target_path)?;
     let (bytes, _) = send(&source, Holes::Kept, Vec::new())?;
-    lay(bytes.as_slice(), &into, Owners::Callers)
+    lay(bytes.as_slice(), &into, Owners::Callers, Clash::Refused)
 }
 
 fn read(path: &Path) -> String {
@@ -91,7 +91,7 @@ fn links_of_a_container_end_in_it() {
     for path in ["/up/secret", "/inside"] {
         let (bytes, _) = send(&follow(path).unwrap(), Holes::Filled, Vec::new()).unwrap();
         let into = Into { directory: File::open(&to).unwrap().into(), renamed: Some(b"out".to_vec()) };
-        lay(bytes.as_slice(), &into, Owners::Callers).unwrap();
+        lay(bytes.as_slice(), &into, Owners::Callers, Clash::Refused).unwrap();
         assert_eq!(read(&to.join("out")), "the container's");
     }
     // Into it: nothing new on the host.
@@ -114,7 +114,7 @@ fn no_archive_leads_out_of_the_directory() {
         }
         let bytes = writer.finish().unwrap();
         let into = Into { directory: File::open(&into).unwrap().into(), renamed: None };
-        lay(bytes.as_slice(), &into, Owners::Callers)
+        lay(bytes.as_slice(), &into, Owners::Callers, Clash::Refused)
     };
     let file = |name: &str| Entry::new(Kind::File, name, 0o644);
     let link = |kind, name: &str, link: &str| Entry { link: link.into(), ..Entry::new(kind, name, 0o777) };

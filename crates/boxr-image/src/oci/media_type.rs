@@ -39,7 +39,50 @@ pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+jso
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// Whose words a manifest is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManifestForm {
+    /// The OCI's.
+    #[default]
+    Oci,
+    /// Docker's ("Image Manifest Version 2, Schema 2").
+    Docker,
+}
+
+impl ManifestForm {
+    /// The manifest itself.
+    pub(crate) fn manifest(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_MANIFEST,
+            Self::Docker => DOCKER_MANIFEST,
+        }
+    }
+
+    /// The configuration.
+    pub(crate) fn config(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_CONFIG,
+            Self::Docker => DOCKER_CONFIG,
+        }
+    }
+
+    /// A layer that had the type `known`. One that registries need not have keeps it.
+    pub(crate) fn layer(self, known: &str) -> String {
+        let media_type = MediaType(known.to_owned());
+        match (media_type.kind(), self) {
+            (Kind::Layer(_), _) if media_type.is_kept_elsewhere() => media_type.0,
+            (Kind::Layer(compression), Self::Oci) => layer_of(compression).to_owned(),
+            (Kind::Layer(Compression::None), Self::Docker) => DOCKER_LAYER.to_owned(),
+            (Kind::Layer(Compression::Gzip), Self::Docker) => format!("{DOCKER_LAYER}.gzip"),
+            (Kind::Layer(Compression::Zstd), Self::Docker) => format!("{DOCKER_LAYER}.zstd"),
+            _ => media_type.0,
+        }
+    }
+}
 
 /// The OCI's type of a layer that is packed like this.
 pub(crate) fn layer_of(compression: Compression) -> &'static str {
@@ -61,7 +104,7 @@ impl MediaType {
         match self.0.split(';').next().unwrap_or_default().trim() {
             OCI_MANIFEST | DOCKER_MANIFEST => Kind::Manifest,
             OCI_INDEX | DOCKER_LIST => Kind::Index,
-            OCI_CONFIG | "application/vnd.docker.container.image.v1+json" => Kind::Config,
+            OCI_CONFIG | DOCKER_CONFIG => Kind::Config,
             "application/vnd.oci.image.layer.v1.tar"
             | "application/vnd.oci.image.layer.nondistributable.v1.tar"
             | "application/vnd.docker.image.rootfs.diff.tar" => Kind::Layer(Compression::None),

@@ -11,7 +11,7 @@ pub(crate) mod whole;
 pub use change::ChangeError;
 pub use config::{Config, History, ImageConfig, RootFs};
 pub use manifest::{Descriptor, Document, DocumentError, Index, Manifest};
-pub use media_type::{Compression, Kind, MediaType};
+pub use media_type::{Compression, Kind, ManifestForm, MediaType};
 pub use platform::{Platform, PlatformError};
 pub use whole::Platforms;
 

@@ -10,8 +10,10 @@ use boxr_engine::own_ids;
 use boxr_engine::record::Status;
 use boxr_engine::store::BoxDir;
 use boxr_image::archive::{ArchiveError, Base, Import};
-use boxr_image::oci::Config;
+use boxr_image::oci::{Config, ManifestForm};
 use boxr_image::pack::{Holes, PackError, Tree};
+use boxr_image::reference::Reference;
+use boxr_image::store::{ImageRecord, Store};
 
 use crate::boxes;
 use crate::cli::Invocation;
@@ -30,11 +32,7 @@ const GIVEN: [&str; 3] = ["HOSTNAME=", "TERM=", "container="];
 /// No such container, or one of no image; an instruction that cannot be used; then there is no image of it.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
     let name = invocation.first();
-    let wanted =
-        invocation.positionals().get(1).map(|name| images::reference(&invocation, name)).transpose()?;
-    if wanted.as_ref().is_some_and(|name| name.digest().is_some()) {
-        return Err(Report::new("boxr commit: an image gets no name with a digest here").status(1));
-    }
+    let wanted = Wanted::read(&invocation)?;
     let boxes = boxes::open_store(&invocation.globals)?;
     let dir = boxes::find(&boxes, name)?;
     let options = dir.read_record().map_err(|error| Report::from(error).status(1))?.options;
@@ -53,32 +51,83 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             .detail(image.name.clone())
             .status(1)
     })?;
-    let base = Base { config: images::config(&store, &record)?.0, record };
-    let mut config = config_of(&options, &base.config.config);
-    for change in invocation.values("change") {
-        config.change(change).map_err(|error| Report::new(format!("boxr commit: --change {error}")))?;
-    }
-    let import = Import {
-        how: images::how(&store)?,
-        store: &store,
-        platform: base.config.platform.clone(),
-        config,
-        base: Some(base),
-        author: invocation.value("author").map(str::to_owned),
-        created_by: options.args.join(" "),
-        comment: invocation.value("message").unwrap_or_default().to_owned(),
-        created: time::rfc3339_nano(time::now()),
-        name: wanted,
-    };
+    let layers = wanted.layers;
+    let import = wanted.import(&invocation, &store, &options, record)?;
     let tree = tree(&dir, ids, Holes::Filled).map_err(|error| Report::from(error).status(1))?;
     let tree = tree.ok_or_else(|| Report::new(format!("box {name} has no files of its own")).status(1))?;
-    let made = import.run_with(|to| write_layer(&tree, to));
+    let made = import.run_with(|to| write_layer(&tree, layers, to));
     paused.map_or(Ok(()), Pause::end).map_err(|error| Report::from(error).status(1))?;
     let (image, left_out) = made.map_err(|error| {
         let report = Report::from(error).status(1);
         Report { what: format!("cannot commit {name}: {}", report.what), ..report }
     })?;
     warn_left_out(&left_out);
+    tell(&invocation, &dir, &image)?;
+    Ok(0)
+}
+
+/// Which layers an image of a container has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layers {
+    /// Those of its image, and one of its changes.
+    Upon,
+    /// One of all files.
+    Squashed,
+}
+
+/// What is to be made of a container.
+struct Wanted {
+    name: Option<Reference>,
+    form: ManifestForm,
+    layers: Layers,
+}
+
+impl Wanted {
+    fn read(invocation: &Invocation) -> Result<Self, Report> {
+        let name = invocation.positionals().get(1).map(|name| images::reference(invocation, name));
+        let name = name.transpose()?;
+        if name.as_ref().is_some_and(|name| name.digest().is_some()) {
+            return Err(Report::new("boxr commit: an image gets no name with a digest here").status(1));
+        }
+        let form = match invocation.value("format") {
+            None | Some("oci") => ManifestForm::Oci,
+            Some("docker") => ManifestForm::Docker,
+            Some(other) => return Err(invocation.bad_value("format", other, "oci or docker")),
+        };
+        let layers = if invocation.switch("squash") { Layers::Squashed } else { Layers::Upon };
+        Ok(Self { name, form, layers })
+    }
+
+    fn import<'s>(
+        self,
+        invocation: &Invocation,
+        store: &'s Store,
+        options: &BoxOptions,
+        record: ImageRecord,
+    ) -> Result<Import<'s>, Report> {
+        let base = Base { config: images::config(store, &record)?.0, record };
+        let mut config = config_of(options, &base.config.config);
+        for change in invocation.values("change") {
+            config.change(change).map_err(|error| Report::new(format!("boxr commit: --change {error}")))?;
+        }
+        Ok(Import {
+            how: images::how(store)?,
+            store,
+            platform: base.config.platform.clone(),
+            config,
+            base: (self.layers == Layers::Upon).then_some(base),
+            author: invocation.value("author").map(str::to_owned),
+            created_by: options.args.join(" "),
+            comment: invocation.value("message").unwrap_or_default().to_owned(),
+            created: time::rfc3339_nano(time::now()),
+            form: self.form,
+            name: self.name,
+        })
+    }
+}
+
+/// Says what has been made, to whoever asked and to those who follow events.
+fn tell(invocation: &Invocation, dir: &BoxDir, image: &ImageRecord) -> Result<(), Report> {
     // It may have been removed meanwhile.
     if let Ok(state) = dir.read_state() {
         let comment = invocation.value("message").unwrap_or_default();
@@ -92,12 +141,15 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
             Report::new(format!("cannot write {path}: {}", crate::report::io_text(&error)))
         })?;
     }
-    write_stdout(&format!("{}\n", image.config))?;
-    Ok(0)
+    write_stdout(&format!("{}\n", image.config))
 }
 
-fn write_layer(tree: &Tree, to: &mut dyn Write) -> Result<(), ArchiveError> {
-    let written = tree.layer(to).map_err(|error| match error {
+fn write_layer(tree: &Tree, layers: Layers, to: &mut dyn Write) -> Result<(), ArchiveError> {
+    let packed = match layers {
+        Layers::Upon => tree.layer(to),
+        Layers::Squashed => tree.merged(to),
+    };
+    let written = packed.map_err(|error| match error {
         PackError::Write(error) => ArchiveError::Write(error),
         error => {
             ArchiveError::Read { what: "the container".to_owned(), source: std::io::Error::other(error) }

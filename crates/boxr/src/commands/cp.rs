@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use boxr_engine::events::{self, Action};
 use boxr_engine::lifecycle::copy::{Files, Incoming, Ingoing, Outgoing, Request, left_out};
 use boxr_engine::store::BoxDir;
-use boxr_image::copy::{Base, CopyError, Owners, Source, Target, lay, send};
+use boxr_image::copy::{Base, Clash, CopyError, Owners, Source, Target, lay, send};
 use boxr_image::pack::Holes;
 
 use crate::boxes;
@@ -95,7 +95,7 @@ fn out(invocation: &Invocation, (name, path): (&str, &str), to: End<'_>) -> Resu
     match to {
         End::Host(target) => {
             let owners = if invocation.switch("archive") { Owners::Kept } else { Owners::Callers };
-            let copied = to_host(outgoing, target, owners)?;
+            let copied = to_host(outgoing, target, owners, clash(invocation))?;
             success(invocation, copied, target);
         }
         _ => to_stdout(outgoing)?,
@@ -111,13 +111,18 @@ fn note(dir: &BoxDir, action: Action, path: &str) {
     }
 }
 
-fn to_host(outgoing: Outgoing, target: &str, owners: Owners) -> Result<u64, Report> {
+/// What becomes of a directory in the place of a file, and the other way round.
+fn clash(invocation: &Invocation) -> Clash {
+    if invocation.switch("overwrite") { Clash::Replaced } else { Clash::Refused }
+}
+
+fn to_host(outgoing: Outgoing, target: &str, owners: Owners, clash: Clash) -> Result<u64, Report> {
     let path = target.as_bytes();
     let into = Target::find(&Base::Host, path).and_then(|found| found.takes(outgoing.is_directory, path));
     let into = into.map_err(|error| not_copied(&error))?;
     let mut archive = Interruptible::new(&outgoing.archive)
         .map_err(|errno| Report::new(format!("cannot receive signals: {}", errno_text(errno))).status(1))?;
-    let laid = lay(io::BufReader::with_capacity(BUFFER, &mut archive), &into, owners);
+    let laid = lay(io::BufReader::with_capacity(BUFFER, &mut archive), &into, owners, clash);
     let copied = archive.bytes;
     if let Some(signal) = archive.ended_by {
         return Err(Report::silent(u8::try_from(128 + signal).unwrap_or(1)));
@@ -164,8 +169,9 @@ fn into(invocation: &Invocation, from: End<'_>, (name, path): (&str, &str)) -> R
     let store = boxes::open_store(&invocation.globals)?;
     let dir = boxes::find(&store, name)?;
     let files = files(&dir, name, path)?;
+    let owners = if invocation.switch("archive") { Owners::Kept } else { Owners::All { uid: 0, gid: 0 } };
     let ingoing = files
-        .enter(path.as_bytes(), what, invocation.switch("archive"))
+        .enter(path.as_bytes(), what, owners, clash(invocation))
         .map_err(|error| Report::from(error).status(1))?;
     let copied = match source {
         Some(source) => from_host(ingoing, &source)?,

@@ -10,6 +10,8 @@ pub const TESTS: &[Test] = &[
     test!(directories_made_anew_hide_what_was_there, Need::Tool(Tool::Busybox), OVERLAY),
     test!(what_has_no_image_has_no_changes),
     test!(changes_become_an_image, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(one_layer_is_made_of_all_files, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(a_manifest_is_in_the_words_that_are_said, Need::Tool(Tool::Busybox), OVERLAY),
     test!(one_that_runs_is_committed_as_it_is, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
 ];
 
@@ -81,6 +83,55 @@ fn changes_become_an_image(t: &Sandbox) {
     t.boxr(["commit", "box"]).run().exits(1).blames("of no image");
     t.boxr(["rm", "box"]).run().ok();
     // A directory that nobody else may look into goes by boxr alone.
+    t.boxr(["image", "prune", "-f", "-a"]).run().ok();
+}
+
+fn one_layer_is_made_of_all_files(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"],"Env":["A=image"]}"#);
+    let script = "echo mine >/new; rm /etc/group; rm -r /home; mkdir /home; chown 3 /new || true";
+    t.run(["-q", "--name", "it", &name, "sh", "-c", script]).run().ok();
+    t.boxr(["commit", "-m", "whole", "it", "upon:1"]).run().ok();
+    t.boxr(["commit", "--squash", "-m", "whole", "it", "alone:1"]).run().ok();
+    let format = "{{len .RootFS.Layers}} {{join .Config.Env \" \"}}";
+    let shown = t.boxr(["image", "inspect", "-f", format, "alone:1"]).run().ok().text();
+    assert!(shown.starts_with("1 ") && shown.ends_with("A=image\n"), "{shown}");
+    t.boxr(["history", "--format", "{{.Comment}}", "alone:1"]).run().ok().prints("whole\n");
+    let look = "cd /; find . -xdev ! -path './proc*' ! -path './dev*' ! -path './sys*' | sort; stat -c '%u %a' /new /home";
+    let files = |image| t.run(["--rm", "--network", "none", image, "sh", "-c", look]).run().ok().text();
+    let (alone, upon) = (files("alone:1"), files("upon:1"));
+    assert!(alone.contains("./new\n") && !alone.contains("./etc/group\n"), "{alone}");
+    assert_eq!(alone, upon);
+    t.boxr(["rm", "it"]).run().ok();
+    t.boxr(["image", "prune", "-f", "-a"]).run().ok();
+}
+
+fn a_manifest_is_in_the_words_that_are_said(t: &Sandbox) {
+    let (server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    t.run(["-q", "--name", "it", &name, "touch", "/new"]).run().ok();
+    for (said, form, word) in [
+        (&[][..], "oci", "application/vnd.oci.image."),
+        (&["--format", "oci"], "oci", "application/vnd.oci.image."),
+        (&["-f", "docker"], "docker", "application/vnd.docker."),
+    ] {
+        let to = format!("{}/made:{form}", server.host());
+        t.boxr(["commit", "-q"]).args(said).args(["it", &to]).run().ok();
+        t.boxr(["push", "-q", &to]).run().ok();
+        let manifest = server.content(&format!("/v2/made/manifests/{form}")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        let layers = manifest["layers"].as_array().unwrap();
+        let parts = layers.iter().chain([&manifest, &manifest["config"]]);
+        let types: Vec<&str> = parts.map(|part| part["mediaType"].as_str().unwrap()).collect();
+        assert!(types.iter().all(|found| found.starts_with(word)), "{types:?}");
+    }
+    // One upon docker's is the OCI's again, whole.
+    let docker = format!("{}/made:docker", server.host());
+    t.run(["-q", "--name", "next", &docker, "touch", "/more"]).run().ok();
+    t.boxr(["commit", "-q", "next", &format!("{}/next:1", server.host())]).run().ok();
+    t.boxr(["push", "-q", &format!("{}/next:1", server.host())]).run().ok();
+    let manifest = String::from_utf8(server.content("/v2/next/manifests/1").unwrap()).unwrap();
+    assert!(!manifest.contains("docker"), "{manifest}");
+    t.boxr(["commit", "-f", "v2s1", "it"]).run().exits(125).blames("oci or docker");
+    t.boxr(["rm", "it", "next"]).run().ok();
     t.boxr(["image", "prune", "-f", "-a"]).run().ok();
 }
 

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     test!(files_go_into_one_that_does_not_run, Need::Tool(Tool::Busybox), OVERLAY),
     test!(volumes_of_one_that_does_not_run_are_there, Need::Tool(Tool::Busybox), OVERLAY),
     test!(volumes_of_one_that_does_not_run_are_mounted_nowhere_else, Need::Tool(Tool::Busybox), OVERLAY),
+    test!(one_kind_takes_the_place_of_another_when_told, Need::Tool(Tool::Busybox), OVERLAY),
     test!(archives_go_both_ways, Need::Tool(Tool::Busybox), OVERLAY),
     test!(owners_are_roots_or_kept, Need::Tool(Tool::Busybox), OVERLAY, Need::ManyIds),
     test!(boxes_with_a_root_of_their_own_have_files, Need::Tool(Tool::Busybox)),
@@ -237,6 +238,41 @@ fn volumes_of_one_that_does_not_run_are_there(t: &Sandbox) {
     assert!(!t.path("x").exists());
     t.boxr(["rm", "-v", "made"]).run().ok();
     t.boxr(["volume", "rm", "kept"]).run().ok();
+}
+
+fn one_kind_takes_the_place_of_another_when_told(t: &Sandbox) {
+    let (_server, name) = offered(t, r#"{"Cmd":["sh"]}"#);
+    for dir in ["src/dir/deep", "back/file/deep", "back/dir"] {
+        fs::create_dir_all(t.path(dir)).unwrap();
+    }
+    for file in ["src/file", "src/dir/here", "back/dir/deep", "back/file/deep/x"] {
+        fs::write(t.path(file), "text\n").unwrap();
+    }
+    // In /to a directory is where the file comes, and a file where one of dir's is.
+    let script = "mkdir -p /to/file/in /to/dir; touch /to/file/in/it /to/dir/deep; chmod 0 /to/file/in; ln -s /etc /to/file/link";
+    t.run(["-q", "--name", "up", "-v", "/vol", &name, "sh", "-c", script]).run().ok();
+    for source in ["src/file", "src/dir"] {
+        t.boxr(["cp", source, "up:/to"]).run().exits(1).blames("cannot overwrite");
+        t.boxr(["cp", "--overwrite", source, "up:/to"]).run().ok().quiet();
+    }
+    // And out of it, over what is there in the same way.
+    for source in ["up:/to/file", "up:/to/dir"] {
+        t.boxr(["cp", source, "back"]).run().exits(1).blames("cannot overwrite");
+        t.boxr(["cp", "--overwrite", source, "back"]).run().ok();
+    }
+    assert_eq!(read(t, "back/file"), "text\n");
+    assert!(t.path("back/dir/deep").is_dir());
+    // The place itself is what it is, as in podman.
+    t.boxr(["cp", "--overwrite", "src/dir", "up:/to/file"]).run().exits(1).blames("onto the file");
+    // What is mounted stays, and what is beside it.
+    let keep = ["run", "-q", "-d", "--name", "on", "-v", "/a/kept/vol", "--network", "none", &name];
+    t.boxr(keep).args(["sh", "-c", "touch /a/kept/vol/x /a/kept/y; exec sleep 1000"]).run().ok();
+    boxr_testing::wait_until("it is up", || t.boxr(["exec", "on", "ls", "/a/kept/y"]).run().status.success());
+    fs::write(t.path("kept"), "text\n").unwrap();
+    t.boxr(["cp", "--overwrite", "kept", "on:/a"]).run().exits(1).blames("something is mounted there");
+    t.boxr(["exec", "on", "ls", "/a/kept/y", "/a/kept/vol/x"]).run().ok();
+    t.boxr(["exec", "on", "sh", "-c", "ls -A /a"]).run().ok().prints("kept\n");
+    t.boxr(["rm", "-f", "-v", "up", "on"]).run().ok();
 }
 
 fn volumes_of_one_that_does_not_run_are_mounted_nowhere_else(t: &Sandbox) {

@@ -20,6 +20,8 @@ pub const TESTS: &[Test] = &[
     test!(what_cannot_be_pulled_is_said),
     test!(all_tags_are_pulled),
     test!(a_password_is_kept_and_used),
+    test!(all_passwords_are_forgotten),
+    test!(dockers_notary_is_not_asked),
     test!(a_killed_pull_is_continued),
     test!(a_pull_on_a_full_disk_leaves_nothing_half_done, Need::UserNamespaces),
     test!(a_damaged_store_is_mended),
@@ -218,6 +220,36 @@ fn a_password_is_kept_and_used(t: &Sandbox) {
     }
     t.boxr(["login", "--get-login", &host]).run().exits(125).blames("not logged in");
     t.boxr(["login", &host]).stdin("").run().exits(125).blames("no terminal");
+}
+
+fn all_passwords_are_forgotten(t: &Sandbox) {
+    let text = format!(
+        r#"{{"auths":{{"a.example":{{"auth":"{LETTERS}"}},"b.example":{{"auth":"{LETTERS}"}}}},"kept":1}}"#
+    );
+    let (one, other) = (t.layout().home.join(".docker/config.json"), t.path("auth.json"));
+    std::fs::create_dir_all(one.parent().unwrap()).unwrap();
+    [&one, &other].into_iter().for_each(|path| std::fs::write(path, &text).unwrap());
+    t.boxr(["logout", "--all", "a.example"]).run().exits(125).blames("--all takes no registry");
+    let all = "Removed login credentials for all registries\n";
+    t.boxr(["logout", "--all", "--authfile", other.to_str().unwrap()]).run().ok().prints(all);
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(read(&one), text, "the other file");
+    assert!(!read(&other).contains("example") && read(&other).contains("\"kept\": 1"), "{}", read(&other));
+    t.boxr(["login", "--get-login", "a.example"]).run().ok().prints("me\n");
+    for _ in 0..2 {
+        t.boxr(["logout", "-a"]).run().ok().prints(all);
+    }
+    t.boxr(["login", "--get-login", "a.example"]).run().exits(125).blames("not logged in");
+}
+
+fn dockers_notary_is_not_asked(t: &Sandbox) {
+    let (server, image) = (Server::start(), image("one"));
+    let name = server.put("app", "1", &image);
+    pull(t, &name).arg("--disable-content-trust").run().ok();
+    t.boxr(["push", "-q", "--disable-content-trust=true", &name]).run().ok();
+    pull(t, &name).arg("--disable-content-trust=false").run().exits(125).blames("notary has no client here");
+    t.boxr(["push", "--disable-content-trust=false", &name]).run().exits(125).blames("notary");
+    t.boxr(["rmi", &name]).run().ok();
 }
 
 fn a_killed_pull_is_continued(t: &Sandbox) {

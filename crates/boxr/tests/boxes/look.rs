@@ -9,6 +9,7 @@ pub const TESTS: &[Test] = &[
     test!(ns_tells_of_a_box),
     test!(ns_tells_who_shares),
     test!(ns_of_everything),
+    test!(ps_lists_namespaces_in_podmans_columns),
     test!(ns_of_nothing_names_it),
     test!(doctor_says_what_works),
     test!(info_counts_boxes_and_tells_what_machine_this_is),
@@ -40,6 +41,31 @@ fn ns_tells_who_shares(t: &Sandbox) {
     t.boxr(["ns", "one"]).run().ok().shows("two");
     t.boxr(["ns", "two"]).run().ok().shows("one");
     t.remove(["one", "two"]);
+}
+
+fn ps_lists_namespaces_in_podmans_columns(t: &Sandbox) {
+    t.detached("box", ["--net", "new", "--", "sleep", "1000"]);
+    t.boxr(["create", "--name", "other", "--", "true"]).run().ok();
+    let listed = t.boxr(["ps", "-a", "--ns"]).run().ok().text();
+    let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    let heading = "CONTAINER ID NAMES PID CGROUPNS IPC MNT NET PIDNS USERNS UTS";
+    assert_eq!(lines[0].join(" "), heading);
+    let row = lines.iter().find(|line| line.get(1) == Some(&"box")).unwrap();
+    let pid = t.boxr(["inspect", "-f", "{{.State.Pid}}", "box"]).run().ok().word();
+    assert_eq!(row[2], pid);
+    let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    for (column, kind) in ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"].iter().enumerate() {
+        assert_eq!(namespace(pid, kind), format!("{kind}:[{}]", row[3 + column]), "{listed}");
+    }
+    // One that does not run is in none.
+    assert!(lines.iter().any(|line| line[1..] == ["other", "0"]), "{listed}");
+    t.boxr(["ps", "--format", "{{.Names}} {{.Pid}} {{.UTS}}"])
+        .run()
+        .ok()
+        .prints(&format!("box {} {}\n", row[2], row[9]));
+    t.boxr(["ps", "--ns", "--size"]).run().exits(125).blames("--ns and --size");
+    t.remove(["box"]);
+    t.boxr(["rm", "other"]).run().ok();
 }
 
 fn ns_of_everything(t: &Sandbox) {

@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::os::fd::AsFd;
 
-use boxr_image::copy::{Laid, Owners, Source, Target, lay, send};
+use boxr_image::copy::{Clash, Laid, Owners, Source, Target, lay, send};
 use boxr_image::pack::Holes;
 use boxr_image::unpack::Decompressor;
 use boxr_sys::signal;
@@ -128,8 +128,13 @@ impl<'d> Files<'d> {
     ///
     /// # Errors
     /// The worker cannot be started. What is wrong with the path comes at the end.
-    pub fn enter(self, path: &[u8], what: Incoming, keeps_owners: bool) -> Result<Ingoing, EngineError> {
-        let owners = if keeps_owners { Owners::Kept } else { Owners::All { uid: 0, gid: 0 } };
+    pub fn enter(
+        self,
+        path: &[u8],
+        what: Incoming,
+        owners: Owners,
+        clash: Clash,
+    ) -> Result<Ingoing, EngineError> {
         let (archive, worker) = Worker::that_reads("to", &self.name, |from| {
             // Ctrl-C ends who writes, and that ends the archive: what is half there is removed then.
             let _signals = signal::take_all().map_err(|errno| format!("cannot receive signals: {errno}"))?;
@@ -146,11 +151,11 @@ impl<'d> Files<'d> {
             let laid = if what == Incoming::Archive {
                 let from = Decompressor::new(beginning(from)?).map_err(|e| e.to_string())?;
                 let mut from = BufReader::with_capacity(worker::BUFFER, from);
-                let laid = lay(&mut from, &into, owners);
+                let laid = lay(&mut from, &into, owners, clash);
                 drain(from);
                 laid
             } else {
-                lay(from, &into, owners)
+                lay(from, &into, owners, clash)
             };
             let Laid { devices, owners } = laid.map_err(|e| e.to_string())?;
             Ok(worker::Told { sockets: 0, devices, owners })

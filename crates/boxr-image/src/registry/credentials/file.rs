@@ -49,6 +49,17 @@ impl AuthFile {
         name.filter(|name| !name.is_empty()).map(Helper::new)
     }
 
+    /// The programs that keep passwords of registries which are named here, each with its registry.
+    pub(super) fn helpers(&self) -> Vec<(String, Helper)> {
+        let of_registries = self.contents.get("credHelpers").and_then(Value::as_object).into_iter().flatten();
+        let named = of_registries.map(|(registry, _)| registry).chain(self.auths().map(|(key, _)| key));
+        let mut registries: Vec<&String> = named.collect();
+        registries.sort_unstable();
+        registries.dedup();
+        let helper = |registry: &String| Some((registry.clone(), self.helper_for(registry)?));
+        registries.into_iter().filter_map(helper).collect()
+    }
+
     fn auths(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.contents.get("auths").and_then(Value::as_object).into_iter().flatten()
     }
@@ -120,6 +131,14 @@ impl AuthFile {
         let before = auths.len();
         auths.retain(|key, _| !is_registry(key, registry));
         auths.len() != before
+    }
+
+    /// False when there was none.
+    pub(super) fn remove_all(&mut self) -> bool {
+        let Some(auths) = self.contents.get_mut("auths").and_then(Value::as_object_mut) else { return false };
+        let had_some = !auths.is_empty();
+        auths.clear();
+        had_some
     }
 
     /// Writes the file whole, for its owner alone.

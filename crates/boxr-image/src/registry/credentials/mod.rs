@@ -163,6 +163,30 @@ impl Store {
         Ok(places)
     }
 
+    /// Forgets all passwords that the files have, and those that the programs named in them keep for registries that a
+    /// file names; gives where there were any.
+    ///
+    /// # Errors
+    /// As [`Store::forget`].
+    pub fn forget_all(&self) -> Result<Vec<String>, CredentialError> {
+        let mut places = Vec::new();
+        for path in &self.files {
+            let Some(mut file) = AuthFile::read(path)? else { continue };
+            for (registry, helper) in file.helpers() {
+                let server = helper_key(&registry);
+                if helper.get(&server)?.is_some() {
+                    helper.erase(&server)?;
+                    places.push(helper.program());
+                }
+            }
+            if file.remove_all() {
+                file.write()?;
+                places.push(path.display().to_string());
+            }
+        }
+        Ok(places)
+    }
+
     fn place_of(&self, registry: &str) -> Result<Option<PathBuf>, CredentialError> {
         for path in &self.files {
             if AuthFile::read(path)?.is_some_and(|file| file.knows(registry)) {

@@ -100,7 +100,7 @@ fn helpers_are_asked() {
     }
     let dir = tempfile::tempdir().unwrap();
     let script = "#!/bin/sh\nread -r line\ncd \"${0%/*}\" || exit\ncase $1 in\n\
-        get) case $line in *quay*) cat secret;; *) echo 'credentials not found in native keychain'; exit 1;; esac;;\n\
+        get) case $line in *quay*) test -f secret && cat secret && exit;; esac; echo 'credentials not found in native keychain'; exit 1;;\n\
         store) echo \"$line\" > secret;;\nerase) rm secret;;\nesac\n";
     let path = dir.path().join("docker-credential-fake");
     std::fs::write(&path, script).unwrap();
@@ -124,6 +124,14 @@ fn with_helper() {
     assert_eq!(all.find("quay.io", "x").unwrap(), Some(Credential::IdentityToken("t".into())));
     assert_eq!(all.find("r.example", "x").unwrap(), None);
     assert_eq!(all.forget("quay.io").unwrap(), ["docker-credential-fake"]);
+    let (_dir, all) = store(
+        r#"{"credHelpers":{"quay.io":"fake"},"credsStore":"fake","auths":{"r.example":{},"quay.io":{}}}"#,
+    );
+    all.keep("quay.io", &password("me", "secret")).unwrap();
+    let places = all.forget_all().unwrap();
+    assert_eq!((places.len(), places[0].as_str()), (2, "docker-credential-fake"));
+    assert_eq!(all.find("quay.io", "x").unwrap(), None);
+    assert!(all.forget_all().unwrap().is_empty());
     let (_dir, missing) = store(r#"{"credsStore":"not-there"}"#);
     assert!(matches!(missing.find("quay.io", "x"), Err(CredentialError::Helper(HelperError::Run { .. }))));
 }

@@ -19,6 +19,11 @@ pub(super) const REGISTRY: &[Flag] = &[
     Flag::value("creds", "NAME:PASSWORD", "This password, whatever files say").group("Registry"),
 ];
 
+/// Of docker's commands that ask a registry.
+const UNTRUSTED: Flag =
+    Flag::switch("disable-content-trust", "As it is: signatures of docker's notary are not asked for")
+        .hidden();
+
 /// Of all commands that take the name of an image.
 pub(super) const SHORT_NAMES: &[Flag] =
     &[Flag::value("registry", "HOST", "The registry of names without one (default docker.io)")];
@@ -55,6 +60,7 @@ pub(super) static PULL: Command = Command {
     flags: &[
         &[
             Flag::switch("quiet", "Only the name of the image").short('q'),
+            UNTRUSTED,
             Flag::switch("all-tags", "Every image that the registry has under this name").short('a'),
             Flag::switch("all-platforms", "Its index, and the images of all platforms with it").doc(
                 "Only the one for this machine, or --platform, is unpacked and run; the others are kept as they came, \
@@ -82,6 +88,7 @@ pub(super) static PUSH: Command = Command {
     flags: &[
         &[
             Flag::switch("quiet", "Only the name of the image").short('q'),
+            UNTRUSTED,
             Flag::switch("all-tags", "All images with this name, whatever their tags").short('a'),
             Flag::switch(
                 "all-platforms",
@@ -241,6 +248,10 @@ pub(super) static COMMIT: Command = Command {
             Flag::switch("pause", "Pause the container meanwhile; --pause=false does not").short('p'),
             Flag::switch("quiet", "As it is: only the id is said").short('q').hidden(),
             Flag::value("iidfile", "FILE", "Write the id of the image to a file").complete(Complete::File),
+            Flag::value("format", "FORMAT", "The manifest's words: oci (the default) or docker")
+                .short('f')
+                .complete(Complete::Words(&["oci", "docker"])),
+            Flag::switch("squash", "One layer of all files, the image's too").short('s'),
         ],
         CHANGES,
         SHORT_NAMES,
@@ -300,9 +311,9 @@ pub(super) static LOGIN: Command = Command {
 
 pub(super) static LOGOUT: Command = Command {
     usage: &["logout [FLAGS] [REGISTRY]"],
-    about: &["Forgets the password for a registry."],
+    about: &["Forgets the password for a registry, wherever it is kept."],
     args: &[Arg::optional("REGISTRY", Complete::Nothing)],
-    flags: &[REGISTRY],
+    flags: &[&[Flag::switch("all", "The passwords for all registries").short('a')], REGISTRY],
     ..Command::new("logout", Section::Images, "Forget the password for a registry", image::logout::run)
 };
 

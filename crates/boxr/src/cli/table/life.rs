@@ -176,6 +176,8 @@ pub(super) static CP: Command = Command {
     flags: &[&[
         Flag::switch("archive", "Keep owners, as numbers in the container").short('a'),
         Flag::switch("follow-link", "Copy what SRC links to, not the link").short('L'),
+        Flag::switch("overwrite", "A directory may replace a file, and a file a directory with all in it")
+            .doc("What is below SRC, and not DEST itself. A directory in which something is mounted stays."),
         Flag::switch("quiet", "Do not say how much was copied").short('q'),
     ]],
     examples: &[

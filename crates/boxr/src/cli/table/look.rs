@@ -23,6 +23,7 @@ pub(super) static PS: Command = Command {
         Flag::switch("latest", "The one made last, in any state").short('l'),
         Flag::switch("no-trunc", "Do not shorten ids and commands"),
         Flag::switch("size", "Bytes that the boxes keep on disk").short('s'),
+        Flag::switch("ns", "Pids and the numbers of their namespaces, in podman's columns"),
         Flag::switch("pod", "Also the pods that they are members of").short('p'),
         Flag::switch("noheading", "Leave the heading of the table out"),
         Flag::value("sort", "FIELD", "created (the newest first), id, image, names, runningfor, status or command"),

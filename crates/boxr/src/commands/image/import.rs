@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read};
 
 use boxr_engine::events::Action;
 use boxr_image::archive::Import;
-use boxr_image::oci::Config;
+use boxr_image::oci::{Config, ManifestForm};
 use boxr_image::registry::download;
 
 use super::pull::warn_left_out;
@@ -49,6 +49,7 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         invocation.value("message").map_or_else(|| format!("Imported from {source}"), str::to_owned);
     let created = time::rfc3339_nano(time::now());
     let import = Import {
+        form: ManifestForm::Oci,
         store: &store,
         how,
         platform,

@@ -23,6 +23,9 @@ use row::{Broken, Row};
 const STANDARD: &str =
     "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
+/// podman's.
+const NAMESPACES: &str = "{{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.CGROUPNS}}\t{{.IPC}}\t{{.MNT}}\t{{.NET}}\t{{.PIDNS}}\t{{.USERNS}}\t{{.UTS}}";
+
 const HEADERS: &[Header] = &[
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
@@ -40,6 +43,14 @@ const HEADERS: &[Header] = &[
     ("LocalVolumes", "LOCAL VOLUMES"),
     ("Pod", "POD ID"),
     ("PodName", "PODNAME"),
+    ("Pid", "PID"),
+    ("CGROUPNS", "CGROUPNS"),
+    ("IPC", "IPC"),
+    ("MNT", "MNT"),
+    ("NET", "NET"),
+    ("PIDNS", "PIDNS"),
+    ("USERNS", "USERNS"),
+    ("UTS", "UTS"),
 ];
 
 /// Carries out `boxr ps`.
@@ -127,11 +138,15 @@ fn last(invocation: &Invocation) -> Result<Option<usize>, Report> {
 
 fn listing(invocation: &Invocation) -> Result<Listing, Report> {
     let format = invocation.value("format");
-    let mut standard = STANDARD.to_owned();
+    let of_namespaces = invocation.switch("ns");
+    if of_namespaces && invocation.switch("size") {
+        return Err(Report::new("boxr ps: --ns and --size show different columns"));
+    }
+    let mut standard = if of_namespaces { NAMESPACES } else { STANDARD }.to_owned();
     if invocation.switch("size") {
         standard.push_str("\t{{.Size}}");
     }
-    if invocation.switch("pod") {
+    if invocation.switch("pod") && !of_namespaces {
         standard.push_str("\t{{.Pod}}\t{{.PodName}}");
     }
     let quiet = invocation.switch("quiet") && matches!(format, None | Some("table"));

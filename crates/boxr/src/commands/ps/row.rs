@@ -6,11 +6,24 @@ use boxr_engine::id::Id;
 use boxr_engine::lifecycle::usage;
 use boxr_engine::options::{JoinTarget, NamespaceMode};
 use boxr_engine::record::{Record, State};
+use boxr_engine::status::namespace_id;
 use boxr_engine::store::{Observed, Store};
+use boxr_sys::namespace::NamespaceKind;
 use serde_json::Value;
 
 use crate::format::template::{Object, quote};
 use crate::format::{condition, size, table, time};
+
+/// What `--ns` shows.
+const NAMESPACES: [(&str, NamespaceKind); 7] = [
+    ("CGROUPNS", NamespaceKind::Cgroup),
+    ("IPC", NamespaceKind::Ipc),
+    ("MNT", NamespaceKind::Mount),
+    ("NET", NamespaceKind::Network),
+    ("PIDNS", NamespaceKind::Pid),
+    ("USERNS", NamespaceKind::User),
+    ("UTS", NamespaceKind::Uts),
+];
 
 const FIELDS: [&str; 16] = [
     "Command",
@@ -77,8 +90,18 @@ impl Row<'_> {
             "LocalVolumes" => "0".to_owned(),
             "Pod" => state.pod.as_deref().map(|pod| id(pod, self.full)).unwrap_or_default().to_owned(),
             "PodName" => self.pod_name(),
-            _ => return None,
+            "Pid" => self.pid().unwrap_or_default().to_string(),
+            name => {
+                let (_, kind) = NAMESPACES.into_iter().find(|(known, _)| *known == name)?;
+                let id = self.pid().and_then(|pid| namespace_id(pid, kind));
+                id.map(|id| id.to_string()).unwrap_or_default()
+            }
         })
+    }
+
+    /// The first process, while there is one.
+    fn pid(&self) -> Option<i32> {
+        self.state.process.as_ref().filter(|_| condition::is_up(self.observed)).map(|process| process.pid)
     }
 
     /// The record, for fields that the state has not; a box without one shows nothing there.
@@ -152,6 +175,11 @@ fn network_word(mode: &NamespaceMode) -> String {
     }
 }
 
+/// All fields that there are.
+fn fields() -> Vec<&'static str> {
+    FIELDS.into_iter().chain(["Pid"]).chain(NAMESPACES.map(|(name, _)| name)).collect()
+}
+
 fn id(id: &str, full: bool) -> &str {
     if full { id } else { id.get(..boxr_engine::id::SHORT).unwrap_or(id) }
 }
@@ -175,7 +203,7 @@ impl Object for Row<'_> {
     }
 
     fn names(&self) -> Vec<&str> {
-        FIELDS.to_vec()
+        fields()
     }
 }
 
@@ -194,7 +222,8 @@ impl Object for Broken<'_> {
             ("State", false) => "created",
             ("Status", true) => "Dead (its state is damaged)",
             ("Status", false) => "Starting",
-            _ if FIELDS.contains(&name) => "",
+            ("Pid", _) => "0",
+            _ if fields().contains(&name) => "",
             _ => return None,
         };
         Some(Cow::Owned(Value::from(text)))
@@ -212,6 +241,6 @@ impl Object for Broken<'_> {
     }
 
     fn names(&self) -> Vec<&str> {
-        FIELDS.to_vec()
+        fields()
     }
 }
