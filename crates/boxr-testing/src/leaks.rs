@@ -58,17 +58,25 @@ pub fn cgroups() -> BTreeSet<PathBuf> {
     found
 }
 
-/// Of the groups that are new since `before`, those that nothing uses and that do not go away:
-/// other boxes on this machine come and go meanwhile.
+/// Of the groups that are new since `before`, those that nothing uses and that do not go away.
 pub fn abandoned_cgroups(before: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let end = Instant::now() + Duration::from_secs(3);
-    loop {
-        let new: Vec<_> = cgroups().difference(before).filter(|dir| is_unused(dir)).cloned().collect();
-        if new.is_empty() || Instant::now() > end {
-            return new;
-        }
+    let look = || cgroups().difference(before).filter(|dir| is_unused(dir)).cloned().collect();
+    that_stay(look, || {
         std::thread::park_timeout(Duration::from_millis(50));
+        Instant::now() < end
+    })
+}
+
+/// What is there at each of the looks: others' groups, which are unused for the moment in which they are made or removed,
+/// come and go meanwhile.
+fn that_stay(look: impl Fn() -> BTreeSet<PathBuf>, mut again: impl FnMut() -> bool) -> Vec<PathBuf> {
+    let mut stay = look();
+    while !stay.is_empty() && again() {
+        let now = look();
+        stay.retain(|dir| now.contains(dir));
     }
+    stay.into_iter().collect()
 }
 
 fn is_unused(dir: &Path) -> bool {
@@ -77,4 +85,22 @@ fn is_unused(dir: &Path) -> bool {
     };
     std::fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|list| list.is_empty())
         && std::fs::read_dir(dir).is_ok_and(|mut entries| !entries.any(is_dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn a_group_that_is_unused_for_a_moment_is_not_left_behind() {
+        let looked = |looks: &[&[&str]]| {
+            let left = RefCell::new(looks.iter());
+            let look = || left.borrow_mut().next().unwrap().iter().map(PathBuf::from).collect();
+            that_stay(look, || left.borrow().len() > 0)
+        };
+        // Another each time, as on a machine on which boxes come and go.
+        assert!(looked(&[&["a"], &["b"], &["c"]]).is_empty());
+        assert_eq!(looked(&[&["a", "left"], &["left"], &["b", "left"]]), [PathBuf::from("left")]);
+    }
 }

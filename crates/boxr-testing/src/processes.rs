@@ -71,3 +71,12 @@ pub fn status_field(pid: Pid, field: &str) -> Option<String> {
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())
 }
+
+/// Whether a process sleeps and has asked for notices of changes in a directory, inotify(7): what happens from now on
+/// does not escape it.
+pub fn watches(pid: Pid) -> bool {
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).into_iter().flatten().flatten();
+    let mut links = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    links.any(|link| link.to_string_lossy().contains("inotify"))
+        && process(pid).is_some_and(|found| found.state == 'S')
+}

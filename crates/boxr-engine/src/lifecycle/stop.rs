@@ -164,8 +164,11 @@ fn await_end(held: &OwnedFd, deadline: Deadline) -> Result<bool, EngineError> {
 pub(super) fn await_written(dir: &BoxDir, before: &State) -> Result<(), EngineError> {
     let deadline = Deadline::after_seconds(10);
     while !deadline.has_passed() {
-        // Removed with the box, which is as good.
-        let Ok(state) = dir.read_state() else { return Ok(()) };
+        // Removed with the box, which is as good, or about to be: its state goes before its directory.
+        let Ok(state) = dir.read_state() else {
+            dir.lock(Wait::Yes)?;
+            return Ok(());
+        };
         if state.status == Status::Exited || state.process != before.process {
             return await_removed(dir, &state);
         }

@@ -79,7 +79,8 @@ fn until(store: &Store, name: &str, conditions: &[Condition]) -> Result<(), Repo
     let dir = boxes::find(store, name)?;
     let mut last = dir.read_state().ok().and_then(|state| state.exit);
     let before = dir.read_state().ok();
-    let mut has_run = false;
+    // It may end before it is looked at again.
+    let mut has_run = before.as_ref().is_some_and(|state| condition::is_up(store.observe(state)));
     let mut accept = |looked: Option<(&State, Observed)>| {
         let Some((state, observed)) = looked else { return true };
         last = state.exit.or(last);

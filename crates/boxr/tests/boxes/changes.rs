@@ -141,7 +141,7 @@ fn one_that_runs_is_committed_as_it_is(t: &Sandbox) {
     let run = ["run", "-q", "-d", "--name", "it", "-u", "ann", "--network", "none", &name];
     t.boxr(run).args(["sh", "-c", "echo up >/home/ann/state; exec sleep 1000"]).run().ok();
     boxr_testing::wait_until("it is up", || {
-        t.boxr(["exec", "it", "cat", "/home/ann/state"]).run().status.success()
+        t.boxr(["exec", "it", "cat", "/home/ann/state"]).run().text() == "up\n"
     });
     t.boxr(["commit", "it", "made"]).run().ok();
     t.boxr(["inspect", "-f", "{{.State.Status}}", "it"]).run().ok().prints("running\n");

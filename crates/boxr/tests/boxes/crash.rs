@@ -43,6 +43,13 @@ pub fn strace_in(t: &Sandbox, start: &dyn Fn(&str) -> Cmd, flags: &[&str], args:
     cmd.arg("--").arg(t.program()).args(t.globals()).args(args)
 }
 
+/// The process that strace(1) has stopped by an injected SIGSTOP, once it has.
+pub fn stopped(t: &Sandbox) -> Option<String> {
+    let trace = std::fs::read_to_string(t.path("trace")).unwrap_or_default();
+    let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP"));
+    line.and_then(|line| line.split_whitespace().next().map(str::to_owned))
+}
+
 /// The system calls of the processes that a command starts, by names that it does not call itself: strace(1) counts for
 /// each process, and would kill the command instead.
 #[track_caller]

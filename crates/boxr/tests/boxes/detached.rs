@@ -1,6 +1,10 @@
 //! The life of a detached box (issue 3, point 4).
 
-use boxr_testing::{Cmd, Sandbox, Test, test, wait_until};
+use boxr_testing::processes::process;
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
+use rustix::process::Signal;
+
+use super::crash::{stopped, strace};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -18,6 +22,7 @@ pub const TESTS: &[Test] = &[
     test!(create_and_start),
     test!(restart_runs_it_again),
     test!(a_box_that_is_removed_at_its_end_can_be_restarted),
+    test!(a_stop_waits_until_all_of_it_is_gone, Need::Tool(Tool::Strace)),
     test!(wait_waits),
     test!(running_boxes_are_not_removed_without_force),
     test!(ps_shows_states_and_formats),
@@ -207,6 +212,30 @@ fn a_box_that_is_removed_at_its_end_can_be_restarted(t: &Sandbox) {
     running.close_stdin();
     running.finish().ok();
     t.assert_nothing_left();
+}
+
+/// strace stops the monitor where it has removed the state and not yet the rest.
+fn a_stop_waits_until_all_of_it_is_gone(t: &Sandbox) {
+    let flags =
+        ["-f", "-P", "state.json", "-e", "trace=unlinkat", "-e", "inject=unlinkat:signal=STOP:when=1"];
+    let script = "trap 'echo >asked; until [ -e go ]; do sleep 0.02; done; exit' TERM; echo >up; while :; do sleep 0.02; done";
+    let start = strace(t, &flags, &["run", "-d", "--rm", "--name", "it", "--", "sh", "-c", script]);
+    let traced = start.cwd(t.path("")).spawn();
+    wait_until("it listens", || t.path("up").exists());
+    let stop = t.boxr(["stop", "-t", "1000", "it"]).spawn();
+    wait_until("it is asked to end", || t.path("asked").exists());
+    let state = || process(stop.pid()).map_or('Z', |found| found.state);
+    stop.signal(Signal::STOP);
+    wait_until("nobody looks", || state() == 'T');
+    t.file("go", "");
+    wait_until("its state is removed", || stopped(t).is_some());
+    stop.signal(Signal::CONT);
+    wait_until("it has looked", || matches!(state(), 'S' | 'Z'));
+    assert_eq!(state(), 'S', "it waits for the rest");
+    Cmd::new("kill").args(["-CONT", &stopped(t).unwrap()]).run().ok();
+    stop.finish().ok();
+    t.assert_nothing_left();
+    traced.finish().ok();
 }
 
 fn wait_waits(t: &Sandbox) {

@@ -1,5 +1,6 @@
 //! What happens to boxes, images, volumes, networks and pods, as `boxr events` tells it.
 
+use boxr_testing::processes::watches;
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -114,13 +115,6 @@ fn a_follower_hears_of_what_is_to_come(t: &Sandbox) {
     wait_until("all listen", || {
         t.boxr(["volume", "create", "v"]).run().ok();
         t.boxr(["volume", "rm", "v"]).run().ok();
-        let watches = |pid: Pid| {
-            let found = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).into_iter().flatten();
-            let is_watch = |entry: std::fs::DirEntry| {
-                std::fs::read_link(entry.path()).is_ok_and(|link| link.to_string_lossy().contains("inotify"))
-            };
-            found.flatten().any(is_watch)
-        };
         watches(new.pid()) && watches(ends.pid())
     });
     t.detached("after", ["--", "true"]);

@@ -4,7 +4,7 @@ use boxr_testing::{Need, Sandbox, Test, test};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
-    test!(every_status_is_passed_on),
+    test!(every_status_is_passed_on; deadline 300),
     test!(death_by_signal_is_128_and_its_number, Need::Root),
     test!(death_by_signal_behind_init),
     test!(the_first_process_ignores_its_own_sigkill),

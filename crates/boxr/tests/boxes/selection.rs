@@ -1,8 +1,10 @@
 //! Which boxes a command is about, and other flags of the commands about boxes that exist.
 
-use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
+use boxr_testing::processes::watches;
+use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
 
 use super::containers::{OVERLAY, nothing_left, offered};
+use super::crash::{stopped, strace};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -11,6 +13,7 @@ pub const TESTS: &[Test] = &[
     test!(boxes_are_named_by_files),
     test!(what_is_not_there_can_be_ignored),
     test!(a_condition_is_waited_for),
+    test!(an_end_while_a_wait_begins_is_the_next_one, Need::Tool(Tool::Strace)),
     test!(health_is_waited_for, Need::Tool(Tool::Busybox), OVERLAY),
     test!(a_command_with_all_rights, Need::Tool(Tool::Busybox), OVERLAY),
     test!(logs_of_several_say_whose),
@@ -100,6 +103,8 @@ fn a_condition_is_waited_for(t: &Sandbox) {
     let running = t.boxr(["wait", "--condition", "running", "it"]).spawn();
     let next = t.boxr(["wait", "--condition", "next-exit", "it"]).spawn();
     let gone = t.boxr(["wait", "--condition", "removed", "it"]).spawn();
+    // An end before it looks is not the next one.
+    wait_until("all wait", || [&running, &next, &gone].iter().all(|waiting| watches(waiting.pid())));
     t.boxr(["start", "it"]).run().ok();
     running.finish().ok().prints("-1\n");
     std::fs::write(&fifo, "go\n").unwrap();
@@ -108,6 +113,19 @@ fn a_condition_is_waited_for(t: &Sandbox) {
     t.boxr(["rm", "it"]).run().ok();
     gone.finish().ok().prints("7\n");
     t.boxr(["wait", "--condition", "frob", "it"]).run().exits(125).blames("--condition frob");
+}
+
+/// strace stops the wait where it has seen the box run and does not watch it yet.
+fn an_end_while_a_wait_begins_is_the_next_one(t: &Sandbox) {
+    t.detached("it", ["--", "sleep", "1000"]);
+    let flags = ["-f", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:signal=STOP:when=1"];
+    let waiting = strace(t, &flags, &["wait", "--condition", "next-exit", "it"]).spawn();
+    wait_until("it is about to watch", || stopped(t).is_some());
+    t.boxr(["kill", "it"]).run().ok();
+    assert_eq!(status(t, "it"), "exited");
+    Cmd::new("kill").args(["-CONT", &stopped(t).unwrap()]).run().ok();
+    waiting.finish().ok().prints("137\n");
+    t.remove(["it"]);
 }
 
 fn health_is_waited_for(t: &Sandbox) {

@@ -7,6 +7,7 @@ use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test};
 use rustix::process::Signal;
 
 use crate::containers::OVERLAY;
+use crate::crash::{stopped, strace};
 
 pub mod shown;
 
@@ -28,7 +29,7 @@ pub const TESTS: &[Test] = &[
     test!(boxrs_own_directories_are_not_shown, OVERLAY),
     test!(a_deep_tree_is_no_harm, OVERLAY),
     test!(a_killed_boxr_takes_its_try_along, OVERLAY),
-    test!(an_apply_that_is_killed_goes_on, OVERLAY, Need::Tool(Tool::Strace)),
+    test!(an_apply_that_is_killed_goes_on, OVERLAY, Need::Tool(Tool::Strace); deadline 300),
     test!(a_try_that_is_kept_is_on_the_disk_when_it_says_so, OVERLAY, Need::Tool(Tool::Strace)),
     test!(an_apply_while_another_process_writes_loses_nothing_by_halves, OVERLAY),
     test!(what_is_written_at_the_last_moment_is_not_lost, OVERLAY, Need::Tool(Tool::Strace)),
@@ -433,16 +434,10 @@ fn an_apply_while_another_process_writes_loses_nothing_by_halves(t: &Sandbox) {
 fn what_is_written_at_the_last_moment_is_not_lost(t: &Sandbox) {
     host(t, "echo old >file; echo mine >theirs");
     tried(t, "echo try >file").ok();
-    let strace = ["-f", "-o", "trace", "-e", "trace=linkat", "-e", "inject=linkat:signal=STOP:when=1"];
-    let apply = t.surrounded(Cmd::new("strace")).args(strace).arg("--").arg(t.program()).args(t.globals());
-    let applying = apply.args(["apply", "it"]).cwd(t.path("")).spawn();
-    let stopped = || {
-        let trace = std::fs::read_to_string(t.path("trace")).unwrap_or_default();
-        let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP"));
-        line.and_then(|line| line.split_whitespace().next().map(str::to_owned))
-    };
-    boxr_testing::wait_until("the file is beside its place", || stopped().is_some());
-    host(t, &format!("mv theirs file; kill -CONT {}", stopped().unwrap()));
+    let flags = ["-f", "-e", "trace=linkat", "-e", "inject=linkat:signal=STOP:when=1"];
+    let applying = strace(t, &flags, &["apply", "it"]).cwd(t.path("")).spawn();
+    boxr_testing::wait_until("the file is beside its place", || stopped(t).is_some());
+    host(t, &format!("mv theirs file; kill -CONT {}", stopped(t).unwrap()));
     applying.finish().exits(1).blames("file");
     host(t, "test $(cat file) = mine; test -z \"$(find . -name '.boxr-*')\"");
     t.boxr(["diff", "-p", "it"]).run().ok().shows("+try");
