@@ -1,23 +1,28 @@
 //! Who is called what on a network.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::wire::{self, Data, Kind, Question, Refusal, Transport};
-use crate::attachment::{Attachment, short};
+use crate::attachment::{Attachment, Endpoint, short};
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::networks::Networks;
 
-/// The names of the containers on one network.
+/// The names of the containers on one network, and on those that its containers are on as well: who is on several asks
+/// one resolver, and takes its word (resolv.conf(5): another server is for where none answers).
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    by_name: HashMap<String, Vec<Owned<IpAddr>>>,
-    by_address: HashMap<IpAddr, Owned<String>>,
+    by_name: HashMap<String, Vec<Owned<At<IpAddr>>>>,
+    by_address: HashMap<IpAddr, Owned<At<String>>>,
+    /// Who asks, by the addresses on this network.
+    clients: HashMap<IpAddr, Owned<Client>>,
     /// What each container is called and where, to forget it by.
     members: HashMap<Rc<str>, (Vec<String>, Vec<IpAddr>)>,
+    /// The networks whose names are known.
+    networks: BTreeSet<String>,
 }
 
 /// Something of a container's. An address may be another's already when its last owner's record goes.
@@ -27,12 +32,49 @@ struct Owned<T> {
     value: T,
 }
 
+/// Something on a network.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct At<T> {
+    network: Rc<str>,
+    value: T,
+}
+
+/// A container that may ask.
+#[derive(Debug)]
+struct Client {
+    /// Its networks, in its order.
+    networks: Vec<Rc<str>>,
+    /// Whether it has a network that something leaves.
+    goes_out: bool,
+}
+
+/// Who asks: one of the containers, or somebody else on the network, who knows of nothing but that.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    client: Option<&'a Client>,
+    network: &'a Definition,
+}
+
+impl Asker<'_> {
+    /// At which place of its networks this one is.
+    fn place<T>(&self, at: &Owned<At<T>>) -> Option<usize> {
+        match self.client {
+            Some(client) => client.networks.iter().position(|network| *network == at.value.network),
+            None => (*at.value.network == *self.network.name).then_some(0),
+        }
+    }
+
+    fn goes_out(&self) -> bool {
+        self.client.map_or(!self.network.internal, |client| client.goes_out)
+    }
+}
+
 /// What becomes of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It is answered.
     Answered,
-    /// The host's name servers may know.
+    /// Other name servers may know.
     Forward,
     /// It is none.
     Drop,
@@ -41,10 +83,11 @@ pub(super) enum Outcome {
 impl Names {
     /// As the records on disk say now.
     pub(super) fn read(networks: &Networks, network: &str) -> Result<Self, Error> {
-        let mut names = Self::default();
-        for attachment in networks.attachments()? {
-            names.learn(&attachment, network);
-        }
+        let all = networks.attachments()?;
+        let members = all.iter().filter(|attachment| on(attachment, network).is_some());
+        let known = members.flat_map(with_names).map(|endpoint| endpoint.network.clone()).collect();
+        let mut names = Self { networks: known, ..Self::default() };
+        all.iter().for_each(|attachment| names.learn(attachment, network));
         Ok(names)
     }
 
@@ -52,32 +95,46 @@ impl Names {
     pub(super) fn follow(&mut self, networks: &Networks, network: &str, id: &str) -> Result<(), Error> {
         let attachment = networks.attachment(id)?;
         self.forget(id);
-        if let Some(attachment) = attachment {
+        let Some(attachment) = attachment else { return Ok(()) };
+        let is_new = |endpoint: &Endpoint| !self.networks.contains(&endpoint.network);
+        if on(&attachment, network).is_some() && with_names(&attachment).any(is_new) {
+            // Its other networks come with it.
+            *self = Self::read(networks, network)?;
+        } else {
             self.learn(&attachment, network);
         }
         Ok(())
     }
 
     fn learn(&mut self, attachment: &Attachment, network: &str) {
-        let Some(endpoint) = attachment.endpoints.iter().find(|endpoint| endpoint.network == network) else {
-            return;
-        };
-        let names = [attachment.name.as_str(), short(&attachment.id)];
-        let aliases = endpoint.aliases.iter().chain(&attachment.members).map(String::as_str);
-        let mut called: Vec<String> = names.into_iter().chain(aliases).map(str::to_ascii_lowercase).collect();
-        called.sort_unstable();
-        called.dedup();
-        let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(|(address, _)| *address).collect();
         let owner: Rc<str> = attachment.id.as_str().into();
-        for address in &addresses {
-            for name in &called {
-                let address = Owned { owner: owner.clone(), value: *address };
-                self.by_name.entry(name.clone()).or_default().push(address);
+        let own = |value| Owned { owner: owner.clone(), value };
+        let (mut called, mut addresses) = (Vec::new(), Vec::new());
+        for endpoint in with_names(attachment).filter(|endpoint| self.networks.contains(&endpoint.network)) {
+            let network: Rc<str> = endpoint.network.as_str().into();
+            let names = names_on(attachment, endpoint);
+            for (address, _) in &endpoint.addresses {
+                for name in &names {
+                    let at = At { network: network.clone(), value: *address };
+                    self.by_name
+                        .entry(name.clone())
+                        .or_default()
+                        .push(Owned { owner: owner.clone(), value: at });
+                }
+                let at = At { network: network.clone(), value: attachment.name.clone() };
+                self.by_address.insert(*address, Owned { owner: owner.clone(), value: at });
+                addresses.push(*address);
             }
-            let name = Owned { owner: owner.clone(), value: attachment.name.clone() };
-            self.by_address.insert(*address, name);
+            called.extend(names);
         }
-        self.members.insert(owner, (called, addresses));
+        for (address, _) in on(attachment, network).iter().flat_map(|endpoint| &endpoint.addresses) {
+            self.clients.insert(*address, own(Client::of(attachment)));
+        }
+        if !called.is_empty() {
+            called.sort_unstable();
+            called.dedup();
+            self.members.insert(owner, (called, addresses));
+        }
     }
 
     fn forget(&mut self, id: &str) {
@@ -91,19 +148,20 @@ impl Names {
             }
         }
         for address in addresses {
-            if let Entry::Occupied(known) = self.by_address.entry(address)
-                && *known.get().owner == *id
-            {
-                known.remove();
+            if self.by_address.get(&address).is_some_and(|known| *known.owner == *id) {
+                self.by_address.remove(&address);
+            }
+            if self.clients.get(&address).is_some_and(|known| *known.owner == *id) {
+                self.clients.remove(&address);
             }
         }
     }
 
-    /// Answers a query, as far as it is about this network: `answer` gets it appended.
+    /// Answers a query, as far as it is about networks of the asker's: `answer` gets it appended.
     pub(super) fn ask(
         &self,
         network: &Definition,
-        query: &[u8],
+        (client, query): (IpAddr, &[u8]),
         transport: Transport,
         answer: &mut Vec<u8>,
     ) -> Outcome {
@@ -115,10 +173,12 @@ impl Names {
                 return Outcome::Answered;
             }
         };
-        match self.look_up(network, &question) {
+        let client = self.clients.get(&client).map(|known| &known.value);
+        let asker = Asker { client, network };
+        match self.look_up(asker, &question) {
             Some(records) => wire::answer(answer, query, &question, records, transport),
             // Nothing leaves an internal network, questions neither.
-            None if network.internal => {
+            None if !asker.goes_out() => {
                 wire::answer(answer, query, &question, None::<std::iter::Empty<Data<'_>>>, transport);
             }
             None => return Outcome::Forward,
@@ -126,31 +186,67 @@ impl Names {
         Outcome::Answered
     }
 
-    /// `None` where it is not for this network to say; `Some(None)` where there is no such name.
+    /// `None` where it is not for these networks to say; `Some(None)` where there is no such name.
     fn look_up<'a>(
         &'a self,
-        network: &Definition,
+        asker: Asker<'a>,
         question: &Question,
     ) -> Option<Option<impl Iterator<Item = Data<'a>>>> {
         let kind = question.kind;
-        let (name, addresses) = if kind == Kind::Pointer {
+        let (name, addresses, first) = if kind == Kind::Pointer {
             let address = wire::reversed(&question.name)?;
-            if !network.pools.iter().any(|pool| pool.subnet.contains(address)) {
-                return None;
+            match self.by_address.get(&address).filter(|known| asker.place(known).is_some()) {
+                Some(known) => (Some(Data::Name(&known.value.value)), &[][..], 0),
+                None if asker.network.pools.iter().any(|pool| pool.subnet.contains(address)) => {
+                    return Some(None);
+                }
+                None => return None,
             }
-            let Some(name) = self.by_address.get(&address) else { return Some(None) };
-            (Some(Data::Name(&name.value)), &[][..])
         } else {
-            (None, self.by_name.get(&question.name)?.as_slice())
+            let known = self.by_name.get(&question.name)?;
+            let first = known.iter().filter_map(|address| asker.place(address)).min()?;
+            (None, known.as_slice(), first)
         };
-        let wanted = move |address: &&Owned<IpAddr>| match kind {
-            Kind::Address4 => address.value.is_ipv4(),
-            Kind::Address6 => address.value.is_ipv6(),
-            Kind::Pointer | Kind::Other => false,
+        // Who has the name on the first of the networks that know it.
+        let wanted = move |address: &&Owned<At<IpAddr>>| {
+            asker.place(address) == Some(first)
+                && match kind {
+                    Kind::Address4 => address.value.value.is_ipv4(),
+                    Kind::Address6 => address.value.value.is_ipv6(),
+                    Kind::Pointer | Kind::Other => false,
+                }
         };
-        let addresses = addresses.iter().filter(wanted).map(|address| Data::Address(address.value));
+        let addresses = addresses.iter().filter(wanted).map(|address| Data::Address(address.value.value));
         Some(Some(name.into_iter().chain(addresses)))
     }
+}
+
+impl Client {
+    fn of(attachment: &Attachment) -> Self {
+        let networks = with_names(attachment).map(|endpoint| endpoint.network.as_str().into());
+        let goes_out = attachment.endpoints.iter().any(|endpoint| !endpoint.internal);
+        Self { networks: networks.collect(), goes_out }
+    }
+}
+
+/// The container on this network; `None` where it is not there.
+fn on<'a>(attachment: &'a Attachment, network: &str) -> Option<&'a Endpoint> {
+    attachment.endpoints.iter().find(|endpoint| endpoint.network == network)
+}
+
+/// The container on each network on which names are answered.
+fn with_names(attachment: &Attachment) -> impl Iterator<Item = &Endpoint> {
+    attachment.endpoints.iter().filter(|endpoint| endpoint.resolver.is_some())
+}
+
+/// What a container is called on a network.
+fn names_on(attachment: &Attachment, endpoint: &Endpoint) -> Vec<String> {
+    let names = [attachment.name.as_str(), short(&attachment.id)];
+    let aliases = endpoint.aliases.iter().chain(&attachment.members).map(String::as_str);
+    let mut called: Vec<String> = names.into_iter().chain(aliases).map(str::to_ascii_lowercase).collect();
+    called.sort_unstable();
+    called.dedup();
+    called
 }
 
 /// Appends an answer that nobody could be asked for.
@@ -161,7 +257,6 @@ pub(super) fn fail(answer: &mut Vec<u8>, query: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attachment::Endpoint;
     use crate::definition::Driver;
 
     /// The record of a container on `blue`.
@@ -174,7 +269,7 @@ mod tests {
             inside: "eth0".to_owned(),
             addresses: vec![(address.parse().unwrap(), 24)],
             gateways: Vec::new(),
-            resolver: None,
+            resolver: Some("10.5.0.1".parse().unwrap()),
             mac: None,
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
         };

@@ -238,7 +238,7 @@ impl Server {
         {
             let Some(query) = buffer.get(..length) else { continue };
             answer.clear();
-            match self.names.ask(&self.network, query, Transport::Datagram, &mut answer) {
+            match self.names.ask(&self.network, (client.ip(), query), Transport::Datagram, &mut answer) {
                 Outcome::Answered => self.tell(socket, &answer, client),
                 Outcome::Forward => self.forward(query, client, socket),
                 Outcome::Drop => {}
@@ -315,9 +315,10 @@ impl Server {
     fn converse(&self, mut client: TcpStream) -> std::io::Result<()> {
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
+        let who = client.peer_addr()?.ip();
         while let Ok(query) = read_message(&mut client) {
             let mut answer = Vec::new();
-            match self.names.ask(&self.network, &query, Transport::Stream, &mut answer) {
+            match self.names.ask(&self.network, (who, &query), Transport::Stream, &mut answer) {
                 Outcome::Answered => {}
                 Outcome::Forward => {
                     answer = ask_by_stream(&query, self.in_realm).unwrap_or_else(|| failure(&query));

@@ -21,6 +21,16 @@ pub const TESTS: &[Test] = &[
         Need::Tool(Tool::Python)
     ),
     test!(
+        who_is_on_several_networks_knows_the_names_of_all,
+        ROOT,
+        NET,
+        BUSYBOX,
+        PASTA,
+        SETPRIV,
+        Need::Tool(Tool::Ip),
+        Need::Tool(Tool::Python)
+    ),
+    test!(
         a_host_without_name_servers_has_boxes_that_know_their_neighbours,
         ROOT,
         NET,
@@ -141,6 +151,72 @@ fn other_names_are_asked_for_at_the_hosts_servers(t: &Sandbox) {
     server.finish();
     lab.boxr(t, ["rm", "-f", "one"]).run().ok();
     lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn who_is_on_several_networks_knows_the_names_of_all(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    let conf = t.file("resolv.conf", "nameserver 192.0.2.1\n");
+    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    let mut server = lab.on_internet("python3").args(["-c", SERVER]).spawn();
+    server.expect("up");
+    for root in [true, false] {
+        let boxr = |args: &[&str]| match root {
+            true => lab.boxr(t, args).run(),
+            false => lab.boxr_as_user(t, &home, args).run(),
+        };
+        // The host's server knows none of their names, and says so.
+        boxr(&["network", "create", "--subnet", "10.5.0.0/24", "near"]).ok();
+        boxr(&["network", "create", "--subnet", "10.6.0.0/24", "away"]).ok();
+        boxr(&["network", "create", "--subnet", "10.7.0.0/24", "--internal", "inner"]).ok();
+        let keep = |name: &str, networks: &[&str]| {
+            let flags: Vec<&str> = networks.iter().flat_map(|network| ["--network", network]).collect();
+            boxr(&[&["run", "-d", "--name", name], &flags[..], &["--", "sleep", "1000"]].concat()).ok();
+        };
+        keep("there", &["away:ip=10.6.0.9"]);
+        keep("hidden", &["inner:ip=10.7.0.9"]);
+        keep("alone", &["near"]);
+        keep("both", &["near", "away"]);
+        keep("all", &["inner", "near", "away"]);
+        keep("outer", &["inner", "bridge"]);
+        let ask = |who: &str, name: &str| {
+            let out = boxr(&["exec", who, "busybox", "nslookup", name]);
+            out.text() + &out.errors()
+        };
+        for (who, name, told) in [
+            ("both", "there", "10.6.0.9"),
+            ("both", "10.6.0.9", "name = there"),
+            ("all", "there", "10.6.0.9"),
+            ("all", "hidden", "10.7.0.9"),
+            ("there", "both", "10.6.0."),
+            ("alone", "both", "10.5.0."),
+            ("both", "far.example", "198.51.100.7"),
+            // The first network leads nowhere, another one does.
+            ("all", "far.example", "198.51.100.7"),
+            ("outer", "far.example", "198.51.100.7"),
+            // Who is on one network alone knows of no other.
+            ("alone", "there", "NXDOMAIN"),
+            ("both", "hidden", "NXDOMAIN"),
+            ("hidden", "there", "NXDOMAIN"),
+            ("hidden", "far.example", "NXDOMAIN"),
+        ] {
+            let seen = ask(who, name);
+            assert!(seen.contains(told), "root {root}: {who} asks for {name}: {seen}");
+        }
+        // While they run, too.
+        boxr(&["network", "connect", "away", "alone"]).ok();
+        assert!(ask("alone", "there").contains("10.6.0.9"), "root {root}");
+        boxr(&["network", "disconnect", "away", "both"]).ok();
+        assert!(ask("both", "there").contains("NXDOMAIN"), "root {root}");
+        boxr(&["rm", "-f", "there", "hidden", "alone", "both", "all", "outer"]).ok();
+        boxr(&["network", "rm", "near", "away", "inner"]).ok();
+    }
+    server.signal(rustix::process::Signal::TERM);
+    server.finish();
+    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    assert_nothing_left(&home);
     assert_no_network_left(t, &lab);
     lab.end(t);
 }

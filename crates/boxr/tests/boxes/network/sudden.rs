@@ -17,6 +17,7 @@ use crate::crash::{Walk, steps_of_others, strace_in};
 pub const TESTS: &[Test] = &[
     test!(boxr_killed_at_calls_of_a_users_start_leaves_no_realm, ROOT, NET, PASTA, SETPRIV, STRACE; deadline 600),
     test!(changes_of_a_running_box_killed_at_calls_can_be_asked_for_again, ROOT, NET, PASTA, SETPRIV, STRACE; deadline 600),
+    test!(boxr_killed_at_calls_of_a_users_pod_leaves_nothing_of_it, ROOT, NET, PASTA, SETPRIV, STRACE; deadline 900),
     test!(a_keeper_killed_at_each_of_its_calls_leaves_no_realm, ROOT, NET, SETPRIV, STRACE; deadline 600),
     test!(a_realm_that_no_record_is_in_is_pruned, ROOT, NET, SETPRIV),
     test!(a_keeper_that_is_killed_before_its_helper_starts_is_replaced, ROOT, NET, PASTA, SETPRIV),
@@ -55,6 +56,8 @@ impl User<'_> {
     #[track_caller]
     fn clean_up(&self) {
         self.boxr(&["ps", "-a"]).run().ok();
+        self.boxr(&["pod", "ps"]).run().ok();
+        self.boxr(&["pod", "rm", "--force", "--all"]).run().ok();
         self.boxr(&["rm", "--force", "--all"]).run().ok();
         // It sweeps up what whoever was killed has left.
         self.boxr(&["network", "prune", "-f"]).run().ok();
@@ -96,6 +99,35 @@ fn boxr_killed_at_calls_of_a_users_start_leaves_no_realm(t: &Sandbox) {
     let most = if std::env::var_os("BOXR_WALK").is_some() { usize::MAX } else { MOST };
     let start = |program: &str| user.start(program);
     Walk { t, start: &start, most }.of(&words, || user.make_network(&[]), || user.clean_up());
+    user.end_with_nothing_left();
+}
+
+fn boxr_killed_at_calls_of_a_users_pod_leaves_nothing_of_it(t: &Sandbox) {
+    let user = traced(t);
+    let start = |program: &str| user.start(program);
+    let most = if std::env::var_os("BOXR_WALK").is_some() { usize::MAX } else { MOST / 4 };
+    let create = ["pod", "create", "--name", "victim", "--network", "shop", "-p", "8080:80"];
+    let member = ["run", "-d", "--pod", "victim", "--", "sleep", "1000"];
+    let new_pod =
+        ["run", "-d", "--pod", "new:victim", "--network", "shop", "-p", "8080:80", "--", "sleep", "1000"];
+    let on_default =
+        ["run", "-d", "--pod", "new:victim", "--network", "bridge", "-p", "8080:80", "--", "sleep", "1000"];
+    for (before, killed) in [
+        (&[][..], &create[..]),
+        (&[&create[..]], &member),
+        (&[], &new_pod),
+        (&[], &on_default),
+        (&[&create, &member], &["pod", "rm", "-f", "victim"]),
+        (&[&create, &member], &["pod", "stop", "-t", "0", "victim"]),
+    ] {
+        let words = user.words(killed);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let prepare = || {
+            user.make_network(&[]);
+            before.iter().for_each(|args| drop(user.boxr(args).run().ok()));
+        };
+        Walk { t, start: &start, most }.of(&words, prepare, || user.clean_up());
+    }
     user.end_with_nothing_left();
 }
 
