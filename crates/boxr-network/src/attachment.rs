@@ -197,6 +197,12 @@ impl Networks {
         files::read(&self.boxes().join(format!("{id}.json")))
     }
 
+    /// What people call a container that has something of networks: its name, or its short id.
+    pub(crate) fn called(&self, id: &str) -> String {
+        let known = self.attachment(id).ok().flatten();
+        known.map_or_else(|| short(id).to_owned(), |attachment| attachment.name)
+    }
+
     /// What each container has.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ pub enum Error {
     InUse {
         /// It.
         name: String,
-        /// Short ids of containers.
+        /// Containers and pods.
         by: Vec<String>,
     },
     /// Two subnets with addresses in common.
@@ -86,7 +86,7 @@ pub enum Error {
         network: String,
         /// The address.
         address: IpAddr,
-        /// Who has it: the gateway, or a container's short id.
+        /// Who has it: the gateway, or a container.
         owner: String,
     },
     /// An address that is not the network's.

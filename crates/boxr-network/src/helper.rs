@@ -300,7 +300,7 @@ pub(crate) fn vacate(pid_file: &Path) -> Result<(), Error> {
 }
 
 /// The file, locked and without a helper. Whoever starts one holds it meanwhile.
-fn hold(pid_file: &Path) -> Result<fs::File, Error> {
+pub(crate) fn hold(pid_file: &Path) -> Result<fs::File, Error> {
     let mut options = fs::File::options();
     let made = options.write(true).create_new(true).open(pid_file);
     let is_new = made.is_ok();
@@ -354,18 +354,23 @@ fn end_process(pid: Pid, pid_file: &Path) -> Result<(), Errno> {
     }
 }
 
-/// Each pasta that was told to write its pid to this file.
+/// Each helper whose pid is to come into this file: a pasta that was told to write it there, and a shell that is about to be
+/// slirp4netns.
 fn under_way(pid_file: &Path) -> Vec<Pid> {
     use std::os::unix::ffi::OsStrExt;
     let is_pasta = |word: &[u8]| {
         let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         name.starts_with(PROGRAM.as_bytes())
     };
+    let socket = slirp4netns::socket(pid_file);
+    let is_socket = |word: &[u8]| socket.file_name().is_some_and(|name| name.as_bytes() == word);
     let is_meant = |pid: &Pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = line.split(|byte| *byte == 0);
         // The first word is an interpreter's, where it is a script.
-        words.clone().take(2).any(is_pasta) && words.any(|word| word == pid_file.as_os_str().as_bytes())
+        words.clone().any(is_socket)
+            || words.clone().take(2).any(is_pasta)
+                && words.any(|word| word == pid_file.as_os_str().as_bytes())
     };
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));

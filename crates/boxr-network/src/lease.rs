@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 
 use crate::address::Subnet;
-use crate::attachment::{Endpoint, short};
+use crate::attachment::Endpoint;
 use crate::definition::{Definition, Pool};
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -70,7 +70,7 @@ impl Networks {
         }
         match self.owner(name, address)? {
             Some(owner) if owner != id && is_alive(&owner) => {
-                Err(taken(format!("container {}", short(&owner))))
+                Err(taken(format!("container {}", self.called(&owner))))
             }
             Some(owner) if owner != id => {
                 self.reclaim(name, &Lease { address, owner })?;

@@ -249,7 +249,7 @@ impl Networks {
         let _unused = files::lock(&place, Sharing::Alone)?;
         let by = self.users(&network, is_alive)?;
         if !by.is_empty() {
-            let by = by.into_iter().map(|id| crate::attachment::short(&id).to_owned()).collect();
+            let by = by.iter().map(|id| self.called(id)).collect();
             return Err(Error::InUse { name: network.name, by });
         }
         let mut collected = Collected::default();

@@ -26,7 +26,7 @@ pub(crate) fn take(
     ipv6: bool,
     asker: &Asker<'_>,
 ) -> Result<(Vec<Published>, Holds), Error> {
-    let (mut published, mut holds) = (Vec::new(), Holds::new());
+    let (mut published, mut holds) = (Vec::<Published>::new(), Holds::new());
     for spec in specs {
         let ip = spec.ip.or(default_ip);
         if let Some(ip) = ip.filter(|ip| ip.is_ipv6() && !ipv6) {
@@ -38,7 +38,16 @@ pub(crate) fn take(
         }
         for (host, container) in spec.pairs() {
             let taker = Taker { ip, ipv6, protocol: spec.protocol, asker };
-            let (host, sockets) = taker.take(host)?;
+            let (host, sockets) = taker.take(host).map_err(|error| match host {
+                HostPort::Exactly(port) if published.iter().any(|other| taker.meets(other, port)) => {
+                    Error::invalid(
+                        "port",
+                        &spec.to_string(),
+                        "the host's port leads into the container already",
+                    )
+                }
+                _ => error,
+            })?;
             holds.extend(sockets);
             published.push(Published { ip, host, container, protocol: spec.protocol });
         }
@@ -161,6 +170,13 @@ impl Taker<'_> {
             Some(owner) => Err(self.taken(&port.to_string(), Some(owner))),
             None => Ok(()),
         }
+    }
+
+    /// Whether this port of the host's is the one that `other` leads from.
+    fn meets(&self, other: &Published, port: u16) -> bool {
+        let is_any = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
+        (other.host, other.protocol) == (port, self.protocol)
+            && (other.ip == self.ip || is_any(other.ip) || is_any(self.ip))
     }
 
     fn taken(&self, port: &str, owner: Option<String>) -> Error {

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
@@ -35,8 +35,9 @@ const DEVICE: &str = "eth0";
 const MTU: &str = "65520";
 /// Bytes of what it says that are kept.
 const SAID: u64 = 16 * 1024;
-/// The pid is on disk before there is a program that could be left behind.
-const NOTED: &str = r#"echo $$ > "$1" && shift && exec "$@""#;
+/// The pid is on disk before there is a program that could be left behind. It goes to the file that was made for it, which
+/// nobody has back who has removed it.
+const NOTED: &str = r#"echo $$ && exec "$@" >/dev/null"#;
 
 /// The socket that takes its ports.
 pub(crate) fn socket(pid_file: &Path) -> PathBuf {
@@ -66,7 +67,9 @@ fn failed(told: impl ToString) -> Error {
 pub(crate) fn start(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     files::remove(&socket(wanted.pid_file))?;
     await_ids(wanted.pid)?;
-    let started = run(program, wanted)
+    let noted = helper::hold(wanted.pid_file)?;
+    noted.set_len(0).map_err(files::failed("empty", wanted.pid_file))?;
+    let started = run(program, wanted, noted)
         .and_then(|()| wanted.published.iter().try_for_each(|port| publish(wanted.pid_file, port)));
     if started.is_err() {
         helper::end(wanted.pid_file)?;
@@ -91,12 +94,12 @@ fn await_ids(pid: i32) -> Result<(), Error> {
     Ok(())
 }
 
-fn run(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
+fn run(program: &Path, wanted: &Wanted<'_>, noted: File) -> Result<(), Error> {
     let said = bounded().map_err(failed)?;
     let (mut ready, writer) = io::pipe().map_err(failed)?;
     let mut command = command(program, wanted);
     // It writes one digit where its network is ready, and closes that.
-    command.stdin(writer).stdout(Stdio::null()).stderr(said.try_clone().map_err(failed)?);
+    command.stdin(writer).stdout(noted).stderr(said.try_clone().map_err(failed)?);
     let mut child = command.spawn().map_err(failed)?;
     // With it goes the writer of this process.
     drop(command);
@@ -111,7 +114,7 @@ fn run(program: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
 
 fn command(program: &Path, wanted: &Wanted<'_>) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", NOTED, "sh"]).args(wanted.pid_file.file_name()).arg(program);
+    command.args(["-c", NOTED, "sh"]).arg(program);
     command.args(["--configure", "--enable-sandbox", "--enable-seccomp"]);
     command.args(["--mtu", MTU, "--ready-fd", "0", "--api-socket"]);
     command.args(socket(wanted.pid_file).file_name());
@@ -226,6 +229,25 @@ mod tests {
         );
         assert_eq!(reason("WARNING: experimental\ndo_slirp failed\nparent failed\n"), "do_slirp failed");
         assert_eq!(reason(""), "it said nothing");
+    }
+
+    #[test]
+    fn one_that_comes_late_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid_file = dir.path().join("late.pid");
+        let task = helper::Task::Container;
+        let wanted =
+            Wanted { pid: 1, published: &[], mac: None, pid_file: &pid_file, task, host: None, ipv6: None };
+        let start = |noted: File| {
+            command(Path::new("/bin/true"), &wanted).stdout(noted).spawn().unwrap().wait().unwrap()
+        };
+        assert!(start(helper::hold(&pid_file).unwrap()).success());
+        assert!(fs::read_to_string(&pid_file).unwrap().trim().parse::<i32>().is_ok());
+        let noted = helper::hold(&pid_file).unwrap();
+        // The container has ended meanwhile.
+        helper::end(&pid_file).unwrap();
+        assert!(start(noted).success());
+        assert!(!pid_file.exists());
     }
 
     #[test]

@@ -455,11 +455,18 @@ fn namespace(raw: &mut RawRun, node: &Node, base: &Base, kind: NamespaceKind) ->
     Ok(())
 }
 
+/// As docker and podman have it: neither `host` nor `none` goes with a network.
+const NETWORKS_ONLY: &str = "it cannot stand beside another network";
+
 /// A mode, or a network; several networks one after the other.
 fn network(raw: &mut RawRun, node: &Node, base: &Base) -> Result<(), Invalid> {
+    let is_said = raw.namespace(NamespaceKind::Network).is_some();
+    let is_on_networks = !raw.networks.is_empty();
     match &node.value {
         Value::Bool(_) => namespace(raw, node, base, NamespaceKind::Network),
         Value::Text(text) | Value::Word(text) => match grammar::network_mode(text, base)? {
+            NetworkSaid::Mode(_) if is_on_networks => Err(node.invalid(NETWORKS_ONLY)),
+            NetworkSaid::Use(_) if is_said && !is_on_networks => Err(node.invalid(NETWORKS_ONLY)),
             NetworkSaid::Mode(mode) => {
                 raw.set_namespace(NamespaceKind::Network, mode);
                 Ok(())

@@ -76,8 +76,13 @@ fn dispatch(command: &'static Command, mut globals: Globals, words: Vec<String>)
     trace::start(&globals)?;
     trace::note(|| format!("{} {:?}", command.name, matches));
     let mut invocation = Invocation { command, globals, matches };
-    if command.name != "ps" && invocation.offers("latest") && invocation.switch("latest") {
-        crate::boxes::put_latest(&mut invocation)?;
+    if invocation.offers("latest") && invocation.switch("latest") {
+        match command.name {
+            // They list it.
+            "ps" | "pod ps" => {}
+            name if name.starts_with("pod ") => crate::commands::pod::put_latest(&mut invocation)?,
+            _ => crate::boxes::put_latest(&mut invocation)?,
+        }
     }
     (command.run)(invocation)
 }

@@ -98,16 +98,21 @@ fn print(
 
 /// What stands before each line: the box's name, or, where there are several, the beginning of its id.
 fn prefix(invocation: &Invocation, dir: &BoxDir, index: usize) -> Vec<u8> {
-    /// Foregrounds that can be told apart on light and on dark (ECMA-48, "Select graphic rendition").
-    const COLOURS: [u8; 6] = [32, 33, 34, 35, 36, 31];
     let word = match (invocation.switch("names"), invocation.positionals().len() > 1) {
         (true, _) => dir.read_state().map(|state| state.name).unwrap_or_default(),
         (false, true) => dir.id().short().to_owned(),
         (false, false) => return Vec::new(),
     };
-    match invocation.switch("color") {
-        true => format!("\x1b[{}m{word}\x1b[0m ", COLOURS[index % COLOURS.len()]).into_bytes(),
-        false => format!("{word} ").into_bytes(),
+    mark(&word, invocation.switch("color").then_some(index)).into_bytes()
+}
+
+/// A word before a line, in the colour of this place among others where there is one.
+pub fn mark(word: &str, colour: Option<usize>) -> String {
+    /// Foregrounds that can be told apart on light and on dark (ECMA-48, "Select graphic rendition").
+    const COLOURS: [u8; 6] = [32, 33, 34, 35, 36, 31];
+    match colour {
+        Some(index) => format!("\x1b[{}m{word}\x1b[0m ", COLOURS[index % COLOURS.len()]),
+        None => format!("{word} "),
     }
 }
 

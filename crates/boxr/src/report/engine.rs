@@ -22,7 +22,13 @@ impl Explain for EngineError {
             Self::Image(error) => error.report(),
             Self::Volume(error) => error.report(),
             Self::Config(error) => error.report(),
-            Self::Network(error) => error.report(),
+            Self::Network(error) => match error {
+                boxr_network::Error::NoNetwork { name } => error
+                    .report()
+                    .detail(format!("the network of a running box of this name would be container:{name}"))
+                    .suggest(format!("boxr network create {name}")),
+                _ => error.report(),
+            },
             Self::Pod(error) => error.report(),
             Self::Remove(error) => error.report(),
             Self::Log(error) => error.report(),

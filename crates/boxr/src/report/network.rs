@@ -10,10 +10,7 @@ impl Explain for Error {
         match self {
             Self::System { doing, object, errno } => system(doing, object, *errno),
             Self::Firewall { what, errno } => firewall(what, *errno),
-            Self::NoNetwork { name } => Report::new(self.to_string())
-                .detail(format!("the network of a running box of this name would be container:{name}"))
-                .suggest("boxr network ls")
-                .suggest(format!("boxr network create {name}")),
+            Self::NoNetwork { .. } => Report::new(self.to_string()).suggest("boxr network ls"),
             Self::InUse { name, .. } => {
                 Report::new(self.to_string()).suggest(format!("boxr network disconnect {name} CONTAINER"))
             }

@@ -5,6 +5,7 @@ mod images;
 mod network;
 mod realm;
 mod sudden;
+mod words;
 
 use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,6 +31,7 @@ pub use images::TESTS as OF_IMAGES;
 pub use network::TESTS as NETWORK;
 pub use realm::TESTS as REALM;
 pub use sudden::TESTS as SUDDEN;
+pub use words::TESTS as WORDS;
 
 /// Makes a pod without a network.
 #[track_caller]

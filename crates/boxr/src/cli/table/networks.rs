@@ -27,6 +27,10 @@ static CREATE: Command = Command {
                 leaves keeps the box's address; needs root), host_binding_ipv4=ADDRESS, name=BRIDGE.",
             ),
         Flag::value("label", "KEY=VALUE", "A label").repeat(),
+        Flag::switch("ignore", "No error for a name that is in use"),
+        Flag::switch("attachable", "As all networks are").hidden(),
+        Flag::value("scope", "SCOPE", "local: there is no other").hidden(),
+        Flag::value("ipam-driver", "DRIVER", "default, or host-local: who gives addresses out").hidden(),
     ]],
     examples: &[
         Example { line: "boxr network create blue", what: "then: boxr run --network blue -- sh" },
@@ -41,9 +45,14 @@ static LS: Command = Command {
     flags: &[&[
         Flag::switch("quiet", "Only ids").short('q'),
         Flag::switch("no-trunc", "Do not shorten ids"),
-        Flag::value("filter", "KEY=VALUE", "Only networks that match: driver, id, label, name")
-            .short('f')
-            .repeat(),
+        Flag::switch("noheading", "Leave the heading of the table out").short('n'),
+        Flag::value(
+            "filter",
+            "KEY=VALUE",
+            "Only networks that match: dangling, driver, id, label, label!, name, scope, type, until",
+        )
+        .short('f')
+        .repeat(),
         Flag::value("format", "FORMAT", "json, table, or a template such as '{{.Name}} {{.Driver}}'"),
     ]],
     ..Command::new("network ls", Section::System, "List networks", network::list)
@@ -70,7 +79,10 @@ static PRUNE: Command = Command {
     about: &[
         "Removes the networks that no box has, running or not, and what interrupted commands left of them.",
     ],
-    flags: &[&[Flag::switch("force", "Do not ask first").short('f')]],
+    flags: &[&[
+        Flag::switch("force", "Do not ask first").short('f'),
+        Flag::value("filter", "KEY=VALUE", "Only networks that match: until, label, label!").repeat(),
+    ]],
     ..Command::new("network prune", Section::System, "Remove networks that no box has", network::prune)
 };
 
@@ -96,8 +108,12 @@ static DISCONNECT: Command = Command {
 };
 
 static RELOAD: Command = Command {
-    usage: &["network reload"],
-    about: &["Makes again what others have removed of boxr's rules, such as by `nft flush ruleset`."],
+    usage: &["network reload [FLAGS] [CONTAINER...]"],
+    about: &[
+        "Makes again what others have removed of boxr's rules, such as by `nft flush ruleset`. It is done for all boxes, whichever are named.",
+    ],
+    args: &[Arg::any("CONTAINER", Complete::Container)],
+    flags: &[&[Flag::switch("all", "All boxes, as without it").short('a').hidden()]],
     ..Command::new("network reload", Section::System, "Make the rules of networks again", network::reload)
 };
 

@@ -5,8 +5,12 @@ use crate::cli::command::{Arg, Command, Example, FlagOrder, Section};
 use crate::cli::flag::{Complete, Flag};
 use crate::commands::pod;
 
-const PODS: &[Arg] = &[Arg::some("POD", Complete::Nothing)];
-const PODS_OR_ALL: &[Arg] = &[Arg::some("POD", Complete::Nothing).unless("all")];
+/// What says pods in another way.
+const SELECTED: &[&str] = &["latest", "pod-id-file"];
+const POD_OF: Arg = Arg::one("POD", Complete::Nothing).or(SELECTED);
+const PODS: &[Arg] = &[Arg::some("POD", Complete::Nothing).or(SELECTED)];
+const PODS_OR_ALL: &[Arg] = &[Arg::some("POD", Complete::Nothing).unless("all").or(SELECTED)];
+const LATEST: Flag = Flag::switch("latest", "The pod that was made last").short('l');
 const ALL: Flag = Flag::switch("all", "All pods").short('a');
 const IGNORE: Flag = Flag::switch("ignore", "No error for one that is not there").short('i');
 /// Where the id is read from, or written to.
@@ -43,7 +47,7 @@ static CREATE: Command = Command {
         Flag::value("ip6", "ADDRESS", "Address of IPv6 on the first network"),
         Flag::value("mac-address", "MAC", "Hardware address on the first network"),
         Flag::value("network-alias", "NAME", "Further name on the first network").repeat(),
-        Flag::value("hostname", "NAME", "Hostname of its members (default: the pod's name)"),
+        Flag::value("hostname", "NAME", "Hostname of its members (default: the pod's name)").short('h'),
         Flag::value("add-host", "NAME:ADDRESS", "Add a line to /etc/hosts of members").repeat(),
         Flag::switch("no-hosts", "Leave /etc/hosts as it is in images").hidden(),
         Flag::value("dns", "ADDRESS", "Name servers in place of the host's").repeat(),
@@ -112,7 +116,7 @@ static PS: Command = Command {
         Flag::value(
             "filter",
             "KEY=VALUE",
-            "Only pods that match: id, name, status, label, network, ctr-ids, ctr-names, ctr-number, ctr-status",
+            "Only pods that match: id, name, status, label, label!, network, until, ctr-ids, ctr-names, ctr-number, ctr-status",
         )
         .short('f')
         .repeat(),
@@ -125,7 +129,10 @@ static INSPECT: Command = Command {
     usage: &["pod inspect [FLAGS] POD..."],
     about: &["Prints all that is known of pods, as JSON."],
     args: PODS,
-    flags: &[&[Flag::value("format", "TEMPLATE", "A template such as '{{.State}}', or json").short('f')]],
+    flags: &[&[
+        Flag::value("format", "TEMPLATE", "A template such as '{{.State}}', or json").short('f'),
+        LATEST,
+    ]],
     ..Command::new("pod inspect", Section::Look, "Show all that is known of pods", pod::inspect)
 };
 
@@ -140,7 +147,7 @@ static START: Command = Command {
     usage: &["pod start [FLAGS] POD..."],
     about: &["Brings pods up and starts all members."],
     args: PODS_OR_ALL,
-    flags: &[&[ALL, ID_FILE]],
+    flags: &[&[ALL, ID_FILE, LATEST]],
     ..Command::new("pod start", Section::Life, "Start pods", pod::start)
 };
 
@@ -148,7 +155,7 @@ static STOP: Command = Command {
     usage: &["pod stop [FLAGS] POD..."],
     about: &["Stops all members and takes pods down. Their ports are free then."],
     args: PODS_OR_ALL,
-    flags: &[&[ALL, IGNORE, ID_FILE, STOP_TIME]],
+    flags: &[&[ALL, IGNORE, ID_FILE, LATEST, STOP_TIME]],
     ..Command::new("pod stop", Section::Life, "Stop pods", pod::stop)
 };
 
@@ -156,7 +163,7 @@ static RESTART: Command = Command {
     usage: &["pod restart [FLAGS] POD..."],
     about: &["Stops pods and starts them again."],
     args: PODS_OR_ALL,
-    flags: &[&[ALL, STOP_TIME]],
+    flags: &[&[ALL, LATEST, STOP_TIME]],
     ..Command::new("pod restart", Section::Life, "Stop pods and start them again", pod::restart)
 };
 
@@ -164,7 +171,7 @@ static KILL: Command = Command {
     usage: &["pod kill [FLAGS] POD..."],
     about: &["Sends a signal to every member; SIGKILL also takes the pods down."],
     args: PODS_OR_ALL,
-    flags: &[&[ALL, STOP_SIGNAL]],
+    flags: &[&[ALL, LATEST, STOP_SIGNAL]],
     ..Command::new("pod kill", Section::Life, "Send a signal to all members", pod::kill)
 };
 
@@ -172,7 +179,7 @@ static PAUSE: Command = Command {
     usage: &["pod pause [FLAGS] POD..."],
     about: &["Freezes all members that run."],
     args: PODS_OR_ALL,
-    flags: &[&[ALL]],
+    flags: &[&[ALL, LATEST]],
     ..Command::new("pod pause", Section::Life, "Freeze all members", pod::pause)
 };
 
@@ -180,7 +187,7 @@ static UNPAUSE: Command = Command {
     usage: &["pod unpause [FLAGS] POD..."],
     about: &["Lets all members go on."],
     args: PODS_OR_ALL,
-    flags: &[&[ALL]],
+    flags: &[&[ALL, LATEST]],
     ..Command::new("pod unpause", Section::Life, "Let all members go on", pod::unpause)
 };
 
@@ -193,6 +200,7 @@ static RM: Command = Command {
         Flag::switch("force", "Kill members that run").short('f'),
         IGNORE,
         ID_FILE,
+        LATEST,
         Flag::value(
             "time",
             "SECONDS",
@@ -216,7 +224,8 @@ static TOP: Command = Command {
         "Lists the processes of all members as their containers have them. Words choose the columns, as podman's \
             (`pid hpid user capeff seccomp`…); options of ps(1) show them as the host has them.",
     ],
-    args: &[Arg::one("POD", Complete::Nothing), Arg::any("PS-OPTION", Complete::Nothing)],
+    args: &[POD_OF, Arg::any("PS-OPTION", Complete::Nothing)],
+    flags: &[&[LATEST]],
     order: FlagOrder::BeforeArguments,
     ..Command::new("pod top", Section::Look, "List the processes of a pod", pod::top)
 };
@@ -227,6 +236,7 @@ static STATS: Command = Command {
     args: &[Arg::any("POD", Complete::Nothing)],
     flags: &[&[
         ALL,
+        LATEST,
         Flag::switch("no-stream", "Once"),
         Flag::switch("no-reset", "Do not clear the screen").hidden(),
         Flag::switch("no-trunc", "Do not shorten ids"),
@@ -242,10 +252,12 @@ static LOGS: Command = Command {
         "Prints what the members of a pod have written, member by member. Before each line stands the short id of the one \
             whose it is, unless only one is asked for.",
     ],
-    args: &[Arg::one("POD", Complete::Nothing)],
+    args: &[POD_OF],
     flags: &[&[
+        LATEST,
         Flag::value("container", "CONTAINER", "Only this member").short('c').complete(Complete::Container),
         Flag::switch("names", "Put the member's name before each line, instead of its id").short('n'),
+        Flag::switch("color", "Each member's name or id in a colour of its own"),
         Flag::switch("follow", "Go on until all members have ended").short('f'),
         Flag::value("tail", "N", "Only the last N lines of each (default all)"),
         Flag::value("since", "TIME", "Only what came after: a time, or 10m for ten minutes ago"),

@@ -46,12 +46,15 @@ pub fn disconnect(invocation: Invocation) -> Result<u8, Report> {
     Ok(0)
 }
 
-/// Carries out `boxr network reload`.
+/// Carries out `boxr network reload`: of all, whoever is named.
 ///
 /// # Errors
-/// The kernel's refusal.
+/// A box that there is not; the kernel's refusal.
 pub fn reload(invocation: Invocation) -> Result<u8, Report> {
     let store = boxes::open_store(&invocation.globals)?;
+    for name in invocation.positionals() {
+        boxes::find(&store, name)?;
+    }
     boxr_engine::network::reload(&store).map_err(failed)?;
     Ok(0)
 }
@@ -65,5 +68,6 @@ fn what(
     };
     let dir = boxes::find(&store, container)?;
     boxr_engine::network::look_after(&store).map_err(failed)?;
-    Ok((network.clone(), store, dir))
+    let network = super::open(&invocation.globals)?.find(network).map_err(failed)?;
+    Ok((network.name, store, dir))
 }

@@ -15,6 +15,7 @@ use crate::report::{Report, write_stdout};
 /// # Errors
 /// A name or a subnet that is taken, or values that do not go together.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
+    check_meaningless(&invocation)?;
     let request = CreateRequest {
         name: invocation.positionals().first().cloned().unwrap_or_default(),
         driver: invocation.value("driver").map(Driver::parse).transpose().map_err(failed)?,
@@ -26,10 +27,30 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         options: pairs(&invocation, "opt"),
         labels: pairs(&invocation, "label"),
     };
-    let network = super::open(&invocation.globals)?.create(&request).map_err(failed)?;
+    let networks = super::open(&invocation.globals)?;
+    let network = match networks.create(&request) {
+        // One that is there prints its id, as with podman.
+        Err(Error::Exists { name }) if invocation.switch("ignore") => {
+            write_stdout(&format!("{}\n", networks.find(&name).map_err(failed)?.id))?;
+            return Ok(0);
+        }
+        made => made.map_err(failed)?,
+    };
     super::note(&invocation.globals, &network, Action::Create)?;
     write_stdout(&format!("{}\n", network.id))?;
     Ok(0)
+}
+
+/// docker's and podman's words for what boxr does anyway.
+fn check_meaningless(invocation: &Invocation) -> Result<(), Report> {
+    let known: [(&'static str, &[&str]); 2] =
+        [("scope", &["local"]), ("ipam-driver", &["default", "host-local"])];
+    for (flag, words) in known {
+        if let Some(said) = invocation.value(flag).filter(|said| !words.contains(said)) {
+            return Err(invocation.bad_value(flag, said, &words.join(" or ")));
+        }
+    }
+    Ok(())
 }
 
 fn values<T: FromStr<Err = Error>>(invocation: &Invocation, flag: &str) -> Result<Vec<T>, Report> {

@@ -49,8 +49,16 @@ pub fn of_name(globals: &Globals, word: &str) -> Result<Value, Report> {
 /// # Errors
 /// Records that cannot be read.
 pub fn exists(invocation: Invocation) -> Result<u8, Report> {
-    let networks = super::open(&invocation.globals)?.list().map_err(failed)?;
-    Ok(u8::from(!networks.iter().any(|network| network.name == invocation.first())))
+    let networks = super::open(&invocation.globals)?;
+    // The default one is not made only to be asked for.
+    if networks.list().map_err(failed)?.iter().any(|network| network.name == invocation.first()) {
+        return Ok(0);
+    }
+    match networks.find(invocation.first()) {
+        Ok(_) => Ok(0),
+        Err(boxr_network::Error::NoNetwork { .. }) => Ok(1),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// docker's keys.

@@ -1,11 +1,14 @@
 //! `boxr network ls`
 
-use boxr_network::{Definition, short};
+use std::collections::BTreeSet;
+
+use boxr_network::{DEFAULT, Definition, short};
 use serde_json::{Value, json};
 
 use super::failed;
 use crate::boxes;
 use crate::cli::Invocation;
+use crate::commands::prune;
 use crate::format::listing::{Header, Listing};
 use crate::format::template::Object;
 use crate::format::time;
@@ -29,13 +32,16 @@ const HEADERS: &[Header] = &[
 /// # Errors
 /// A filter or template that cannot be used; a record that cannot be read.
 pub fn run(invocation: Invocation) -> Result<u8, Report> {
-    let filters = filters(&invocation)?;
+    let filters = Filters::read(&invocation)?;
     let format = invocation.value("format");
     let quiet = invocation.switch("quiet") && matches!(format, None | Some("table"));
     let listing = Listing::new(if quiet { Some("{{.ID}}") } else { format }, STANDARD, HEADERS)?;
-    boxr_engine::network::look_after(&boxes::open_store(&invocation.globals)?).map_err(failed)?;
+    let listing = if invocation.switch("noheading") { listing.without_heading() } else { listing };
+    let store = boxes::open_store(&invocation.globals)?;
+    boxr_engine::network::look_after(&store).map_err(failed)?;
     let mut networks = super::open(&invocation.globals)?.list().map_err(failed)?;
-    networks.retain(|network| accepts(&filters, network));
+    let wanted = if filters.dangling.is_some() { super::wanted(&store)? } else { BTreeSet::new() };
+    networks.retain(|network| filters.accept(network, &wanted));
     networks.sort_by(|one, other| one.name.cmp(&other.name));
     let full = invocation.switch("no-trunc");
     let rows: Vec<Value> = networks.iter().map(|network| row(network, full)).collect();
@@ -57,25 +63,58 @@ fn row(network: &Definition, full: bool) -> Value {
     })
 }
 
-/// Keys and values; values of one key are alternatives.
-fn filters(invocation: &Invocation) -> Result<Vec<(String, String)>, Report> {
-    let read = |text: &str| match text.split_once('=') {
-        Some((key @ ("driver" | "id" | "label" | "name"), value)) => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Report::new(format!("--filter {text}: no such filter"))
-            .detail("filters: driver=DRIVER id=PREFIX label=KEY[=VALUE] name=PART")),
-    };
-    invocation.values("filter").map(read).collect()
+/// What networks must be.
+#[derive(Debug, Default)]
+struct Filters {
+    /// Keys and values; values of one key are alternatives.
+    pairs: Vec<(String, String)>,
+    /// Those of which each must hold.
+    all: prune::Filters,
+    /// Whether boxes have it, or no box does.
+    dangling: Option<bool>,
 }
 
-fn accepts(filters: &[(String, String)], network: &Definition) -> bool {
-    let holds = |(key, value): &(String, String)| match key.as_str() {
-        "driver" => network.driver.name() == value,
-        "id" => network.id.starts_with(value),
-        "name" => network.name.contains(value),
-        _ => match value.split_once('=') {
-            Some((key, value)) => network.labels.get(key).is_some_and(|found| found == value),
-            None => network.labels.contains_key(value),
-        },
-    };
-    filters.iter().all(|(key, _)| filters.iter().filter(|(other, _)| other == key).any(holds))
+/// Networks that boxr provides.
+const BUILT_IN: [&str; 3] = [DEFAULT, "host", "none"];
+
+impl Filters {
+    fn read(invocation: &Invocation) -> Result<Self, Report> {
+        let mut filters = Self::default();
+        let mut all = Vec::new();
+        for text in invocation.values("filter") {
+            match text.split_once('=') {
+                Some((key @ ("driver" | "id" | "name"), value))
+                | Some((key @ "scope", value @ ("local" | "swarm" | "global")))
+                | Some((key @ "type", value @ ("builtin" | "custom"))) => {
+                    filters.pairs.push((key.to_owned(), value.to_owned()));
+                }
+                Some(("dangling", value @ ("true" | "false" | "1" | "0"))) => {
+                    filters.dangling = Some(matches!(value, "true" | "1"));
+                }
+                Some(("until" | "label" | "label!", _)) => all.push(text),
+                _ => {
+                    return Err(Report::new(format!("--filter {text}: no such filter")).detail(
+                        "filters: dangling=true|false driver=DRIVER id=PREFIX label=KEY[=VALUE] label!=KEY[=VALUE] name=PART \
+                         scope=local type=builtin|custom until=TIME",
+                    ));
+                }
+            }
+        }
+        filters.all = prune::Filters::read(all.into_iter(), time::now())?;
+        Ok(filters)
+    }
+
+    fn accept(&self, network: &Definition, wanted: &BTreeSet<String>) -> bool {
+        let holds = |(key, value): &(String, String)| match key.as_str() {
+            "driver" => network.driver.name() == value,
+            "id" => network.id.starts_with(value),
+            "scope" => value == "local",
+            "type" => (value == "builtin") == BUILT_IN.contains(&network.name.as_str()),
+            _ => network.name.contains(value),
+        };
+        let is_dangling = || !wanted.contains(&network.name) && !BUILT_IN.contains(&network.name.as_str());
+        self.pairs.iter().all(|(key, _)| self.pairs.iter().filter(|(other, _)| other == key).any(holds))
+            && self.all.accepts(network.created, &network.labels)
+            && self.dangling.is_none_or(|dangling| dangling == is_dangling())
+    }
 }

@@ -7,9 +7,12 @@ mod inspect;
 mod list;
 mod remove;
 
+use std::collections::BTreeSet;
+
 use boxr_engine::events::{Action, Event, Journal, Kind};
 use boxr_engine::network;
 use boxr_engine::paths::Paths;
+use boxr_engine::store::{Contents, Store};
 use boxr_network::{Definition, Networks};
 
 use crate::cli::{Globals, Invocation, run_member};
@@ -37,6 +40,23 @@ pub fn group(invocation: Invocation) -> Result<u8, Report> {
 pub fn open(globals: &Globals) -> Result<Networks, Report> {
     let paths = Paths::find(globals.state.as_deref(), globals.root.as_deref())?;
     Ok(network::networks(&paths))
+}
+
+/// The networks that boxes start on, also those that do not run now.
+fn wanted(store: &Store) -> Result<BTreeSet<String>, Report> {
+    let mut wanted = BTreeSet::new();
+    for (_, pod, _) in store.pods()? {
+        wanted.extend(pod.options.network.networks.into_iter().map(|network| network.name));
+    }
+    for entry in store.list()? {
+        if let Contents::Known { .. } = entry.contents
+            && let Ok(dir) = store.resolve(entry.id.as_str())
+            && let Ok(record) = dir.read_record()
+        {
+            wanted.extend(record.options.network.networks.into_iter().map(|network| network.name));
+        }
+    }
+    Ok(wanted)
 }
 
 /// Journals that a network was made, or is gone.

@@ -1,15 +1,13 @@
 //! `boxr network rm` and `boxr network prune`
 
-use std::collections::BTreeSet;
-
 use boxr_engine::events::Action;
-use boxr_engine::store::{Contents, Store};
-use boxr_network::Error;
+use boxr_network::{Definition, Error};
 
 use super::failed;
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::commands::prune::agreed;
+use crate::commands::prune::{Filters, agreed};
+use crate::format::time;
 use crate::report::{Report, write_stdout};
 
 /// Carries out `boxr network rm`: one that stays does not stop the others.
@@ -35,6 +33,7 @@ pub fn remove(invocation: Invocation) -> Result<u8, Report> {
 /// # Errors
 /// Nobody to ask; the boxes or the networks cannot be listed.
 pub fn prune(invocation: Invocation) -> Result<u8, Report> {
+    let filters = Filters::read(invocation.values("filter"), time::now())?;
     let question = "This removes all networks that no box has. Go on? [y/N] ";
     if !invocation.switch("force") && !agreed("boxr network prune", question)? {
         return Ok(0);
@@ -50,14 +49,17 @@ pub fn prune(invocation: Invocation) -> Result<u8, Report> {
     networks.sweep().map_err(failed)?;
     // Left by whoever was killed when its record was gone and this was not.
     networks.end_deserted_realm().map_err(failed)?;
-    let wanted = wanted(&store)?;
+    let wanted = super::wanted(&store)?;
     let mut removed = Vec::new();
     let all = networks.list().map_err(failed)?;
     for network in &all {
         // Also of the networks that stay: what dead boxes left there goes.
         networks.users(network, &is_alive).map_err(failed)?;
     }
-    let status = boxes::for_each(all.iter().filter(|network| !wanted.contains(&network.name)), |network| {
+    let goes = |network: &&Definition| {
+        !wanted.contains(&network.name) && filters.accepts(network.created, &network.labels)
+    };
+    let status = boxes::for_each(all.iter().filter(goes), |network| {
         match networks.remove(&network.name, &is_alive) {
             Ok(network) => {
                 super::note(&invocation.globals, &network, Action::Destroy)?;
@@ -72,21 +74,4 @@ pub fn prune(invocation: Invocation) -> Result<u8, Report> {
         write_stdout(&format!("Deleted Networks:\n{}\n", removed.join("\n")))?;
     }
     Ok(status)
-}
-
-/// The networks that boxes start on, also those that do not run now.
-fn wanted(store: &Store) -> Result<BTreeSet<String>, Report> {
-    let mut wanted = BTreeSet::new();
-    for (_, pod, _) in store.pods()? {
-        wanted.extend(pod.options.network.networks.into_iter().map(|network| network.name));
-    }
-    for entry in store.list()? {
-        if let Contents::Known { .. } = entry.contents
-            && let Ok(dir) = store.resolve(entry.id.as_str())
-            && let Ok(record) = dir.read_record()
-        {
-            wanted.extend(record.options.network.networks.into_iter().map(|network| network.name));
-        }
-    }
-    Ok(wanted)
 }

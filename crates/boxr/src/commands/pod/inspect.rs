@@ -1,8 +1,10 @@
 //! `boxr pod inspect` and `boxr pod exists`
 
+use std::net::IpAddr;
+
 use boxr_engine::pod::{Owner, PodOptions, View};
 use boxr_engine::store::{Store, StoreError};
-use boxr_network::Attachment;
+use boxr_network::{Attachment, HostPort, PortSpec, Protocol};
 use boxr_sys::namespace::NamespaceKind;
 use serde_json::{Map, Value, json};
 
@@ -139,19 +141,42 @@ pub(super) fn shared(options: &PodOptions) -> Vec<&'static str> {
     order.into_iter().filter(|(kind, _)| options.shared(*kind).is_some()).map(|(_, word)| word).collect()
 }
 
+/// What is published: the port of the pod, and the host's address and port. Before the pod is up, as it was said; a port
+/// of the host's that is to be chosen then is none yet.
+fn bindings(options: &PodOptions, attachment: Option<&Attachment>) -> Vec<(String, Option<IpAddr>, String)> {
+    let key = |port: u16, protocol: Protocol| format!("{port}/{}", protocol.name());
+    match attachment {
+        Some(attachment) => {
+            let all = attachment.published.iter();
+            all.map(|port| (key(port.container, port.protocol), port.ip, port.host.to_string())).collect()
+        }
+        None => {
+            let of = |spec: &PortSpec| {
+                let (ip, protocol) = (spec.ip, spec.protocol);
+                let pairs = spec.pairs().into_iter();
+                pairs.map(move |(host, port)| (key(port, protocol), ip, host_port(host))).collect::<Vec<_>>()
+            };
+            options.network.publish.iter().flat_map(of).collect()
+        }
+    }
+}
+
+fn host_port(host: HostPort) -> String {
+    match host {
+        HostPort::Exactly(port) => port.to_string(),
+        HostPort::OneOf(range) => range.to_string(),
+        HostPort::Any => String::new(),
+    }
+}
+
 fn infra(options: &PodOptions, attachment: Option<&Attachment>) -> Value {
     if !options.infra {
         return Value::Null;
     }
     let private = |kind| if options.shared(kind) == Some(Owner::Host) { "host" } else { "private" };
     let mut ports: Map<String, Value> = Map::new();
-    let published = attachment.iter().flat_map(|attachment| &attachment.published);
-    for port in published {
-        let host = json!({
-            "HostIp": port.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            "HostPort": port.host.to_string(),
-        });
-        let key = format!("{}/{}", port.container, port.protocol.name());
+    for (key, ip, host) in bindings(options, attachment) {
+        let host = json!({ "HostIp": ip.map(|ip| ip.to_string()).unwrap_or_default(), "HostPort": host });
         if let Value::Array(list) = ports.entry(key).or_insert_with(|| json!([])) {
             list.push(host);
         }

@@ -10,12 +10,20 @@ use std::os::fd::AsFd;
 
 use crate::boxes;
 use crate::cli::Invocation;
-use crate::commands::logs::{follow, query};
+use crate::commands::logs::{follow, mark, query};
 use crate::report::Report;
 
 /// What stands before each line, as with podman.
 #[derive(Clone, Copy, Debug)]
-enum Mark {
+struct Mark {
+    what: What,
+    /// Whether each member has a colour.
+    in_colour: bool,
+}
+
+/// What of a member stands there.
+#[derive(Clone, Copy, Debug)]
+enum What {
     /// There is one container only.
     Nothing,
     /// The short id of the member.
@@ -42,20 +50,34 @@ pub fn run(invocation: Invocation) -> Result<u8, Report> {
         }
     }
     let several = invocation.value("container").is_none() && view.members.len() > 1;
-    let mark = match invocation.switch("names") {
-        true => Mark::Name,
-        false if several => Mark::Id,
-        false => Mark::Nothing,
+    let what = match invocation.switch("names") {
+        true => What::Name,
+        false if several => What::Id,
+        false => What::Nothing,
     };
+    let mark = Mark { what, in_colour: invocation.switch("color") };
     if invocation.switch("follow") && members.len() > 1 {
         return follow_all(&store, &members, &query, mark);
     }
-    for (name, dir) in &members {
-        if let Err(error) = show(&store, (name, dir), &query, mark, invocation.switch("follow")) {
+    for (index, (name, dir)) in members.iter().enumerate() {
+        let before = mark.of(name, dir, index);
+        if let Err(error) = show(&store, dir, &query, before, invocation.switch("follow")) {
             return ended(error);
         }
     }
     Ok(0)
+}
+
+impl Mark {
+    /// What stands before the lines of the member at this place; `None` for nothing.
+    fn of(self, name: &str, dir: &BoxDir, index: usize) -> Option<String> {
+        let word = match self.what {
+            What::Nothing => return None,
+            What::Id => dir.id().short(),
+            What::Name => name,
+        };
+        Some(mark(word, self.in_colour.then_some(index)))
+    }
 }
 
 fn ended(error: LogError) -> Result<u8, Report> {
@@ -69,9 +91,10 @@ fn ended(error: LogError) -> Result<u8, Report> {
 fn follow_all(store: &Store, members: &[(String, BoxDir)], query: &Query, mark: Mark) -> Result<u8, Report> {
     let failed = |errno: rustix::io::Errno| Report::new(format!("cannot follow several logs: {errno}"));
     let mut children = Vec::new();
-    for (name, dir) in members {
+    for (index, (name, dir)) in members.iter().enumerate() {
+        let before = mark.of(name, dir, index);
         match clone3(0, None, Parent::Caller).map_err(failed)? {
-            Cloned::Child => exit_now(u8::from(show(store, (name, dir), query, mark, true).is_err())),
+            Cloned::Child => exit_now(u8::from(show(store, dir, query, before, true).is_err())),
             Cloned::Parent { pidfd, .. } => children.push(pidfd),
         }
     }
@@ -83,9 +106,9 @@ fn follow_all(store: &Store, members: &[(String, BoxDir)], query: &Query, mark: 
 
 fn show(
     store: &Store,
-    (name, dir): (&str, &BoxDir),
+    dir: &BoxDir,
     query: &Query,
-    mark: Mark,
+    before: Option<String>,
     follows: bool,
 ) -> Result<(), LogError> {
     // One without a log has written nothing that boxr keeps.
@@ -99,11 +122,6 @@ fn show(
     let split = Split {
         stdout: BufWriter::with_capacity(1 << 16, io::stdout()),
         stderr: BufWriter::with_capacity(1 << 16, io::stderr()),
-    };
-    let before = match mark {
-        Mark::Nothing => None,
-        Mark::Id => Some(format!("{} ", dir.id().short())),
-        Mark::Name => Some(format!("{name} ")),
     };
     let mut sink = Marked { split, before, begun: [false; 2] };
     if follows { follow(store, dir, place, query, &mut sink) } else { read(place, query, &mut sink) }

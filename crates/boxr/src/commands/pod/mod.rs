@@ -12,6 +12,7 @@ pub mod membership;
 use boxr_engine::pod::{self, PodError, View};
 use boxr_engine::store::{PodDir, Store, StoreError};
 
+use crate::boxes;
 use crate::cli::{Invocation, run_member};
 use crate::report::{Explain, Report};
 use crate::whole_file;
@@ -84,12 +85,23 @@ fn targets(store: &Store, invocation: &Invocation) -> Result<Vec<String>, Report
         });
     }
     let mut targets = invocation.positionals().to_vec();
-    if invocation.command.flags().any(|flag| flag.long == "pod-id-file") {
+    if invocation.offers("pod-id-file") {
         for file in invocation.values("pod-id-file") {
             targets.push(read_id(file)?);
         }
     }
     Ok(targets)
+}
+
+/// Puts the pod that was made last in the place of the name (`--latest`).
+///
+/// # Errors
+/// There is none.
+pub fn put_latest(invocation: &mut Invocation) -> Result<(), Report> {
+    let last = boxes::open_store(&invocation.globals)?.pods()?.pop().map(|(_, record, _)| record.id);
+    let last = last.ok_or_else(|| Report::new("there is no pod: --latest is none").status(125))?;
+    invocation.matches.positionals.insert(0, last);
+    Ok(())
 }
 
 /// The id in a file of `--pod-id-file`.
