@@ -43,7 +43,7 @@ pub struct NetworkUse {
     pub mac: Option<MacAddress>,
     /// Further names.
     pub aliases: Vec<String>,
-    /// The name of the device inside; `eth0`, `eth1`… when `None`.
+    /// The name of the device inside; the first free one of `eth0`, `eth1`…, or of the network's prefix, when `None`.
     pub interface: Option<String>,
     /// Whether the container reaches the host's loopback interface, and where: without root alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -375,7 +375,7 @@ impl Reservation<'_> {
                 return Err(Error::AddressOutside { network: name, address });
             }
         }
-        let inside = self.device_name(wanted)?;
+        let inside = self.device_name(wanted, network.options.prefix.as_deref().unwrap_or("eth"))?;
         let endpoint = Endpoint {
             network: name.clone(),
             driver: network.driver,
@@ -384,6 +384,7 @@ impl Reservation<'_> {
             inside,
             addresses: Vec::new(),
             gateways: Vec::new(),
+            default_route: network.options.default_route,
             resolver: network.pools.iter().find_map(|pool| pool.gateway).filter(|_| network.has_resolver()),
             mac: wanted.mac,
             aliases: wanted.aliases.clone(),
@@ -421,7 +422,7 @@ impl Reservation<'_> {
         Ok(())
     }
 
-    fn device_name(&self, wanted: &NetworkUse) -> Result<String, Error> {
+    fn device_name(&self, wanted: &NetworkUse, prefix: &str) -> Result<String, Error> {
         let taken = |name: &str| self.attachment.endpoints.iter().any(|endpoint| endpoint.inside == name);
         match &wanted.interface {
             Some(name) => {
@@ -430,7 +431,8 @@ impl Reservation<'_> {
                 if taken(name) { Err(invalid("the container has it already")) } else { Ok(name.clone()) }
             }
             None => {
-                let mut names = (0u32..).map(|number| format!("eth{number}")).filter(|name| !taken(name));
+                let mut names =
+                    (0u32..).map(|number| format!("{prefix}{number}")).filter(|name| !taken(name));
                 Ok(names.next().unwrap_or_default())
             }
         }
@@ -456,7 +458,8 @@ impl Reservation<'_> {
             let network = self.new.first().map_or_else(|| "none".to_owned(), |network| network.name.clone());
             return Err(Error::Unsupported {
                 network,
-                why: "ports are published on bridge networks that are not internal".to_owned(),
+                why: "ports are published on bridge networks that are not internal and have a default route"
+                    .to_owned(),
             });
         };
         let ipv6 = self.attachment.has_ipv6_ports(endpoint);

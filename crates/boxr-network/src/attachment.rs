@@ -11,7 +11,9 @@ use crate::error::Error;
 use crate::files::{self, Existing, Lasting};
 use crate::firewall::Forward;
 use crate::host_side::{self, HostLoopback};
+use crate::link::WayOut;
 use crate::networks::Networks;
+use crate::options::DefaultRoute;
 use crate::port::Published;
 
 /// `boxes/ID.json`: what a container has.
@@ -89,15 +91,28 @@ impl Attachment {
         }
     }
 
-    /// Through which gateways of the endpoint at this place default routes lead: for IPv4 and for IPv6 the first
-    /// endpoint with a gateway is the way out.
-    pub(crate) fn ways_out_at(&self, place: usize) -> Vec<IpAddr> {
-        let before = self.endpoints.get(..place).unwrap_or_default();
-        let has = |ipv6| before.iter().flat_map(|one| &one.gateways).any(|other| other.is_ipv6() == ipv6);
-        let own = self.endpoints.get(place).map(|endpoint| endpoint.gateways.as_slice()).unwrap_or_default();
-        // A network may have several subnets of one kind.
-        let first = |ipv6| own.iter().copied().find(|gateway| gateway.is_ipv6() == ipv6);
-        [false, true].into_iter().filter(|ipv6| !has(*ipv6)).filter_map(first).collect()
+    /// The endpoint through which default routes of IPv4, or of IPv6, lead, and how: of those with the lowest metric
+    /// the first.
+    fn way_out(&self, ipv6: bool) -> Option<(usize, WayOut)> {
+        let way = |(place, endpoint): (usize, &Endpoint)| {
+            // A network may have several subnets of one kind.
+            let gateway = endpoint.gateways.iter().copied().find(|gateway| gateway.is_ipv6() == ipv6)?;
+            let route = endpoint.default_route;
+            Some((route.rank()?, place, WayOut { gateway, metric: route.metric() }))
+        };
+        let ways = self.endpoints.iter().enumerate().filter_map(way);
+        ways.min_by_key(|(rank, ..)| *rank).map(|(_, place, way)| (place, way))
+    }
+
+    /// The default routes through the endpoint at this place.
+    pub(crate) fn ways_out_at(&self, place: usize) -> Vec<WayOut> {
+        let ways = [false, true].into_iter().filter_map(|ipv6| self.way_out(ipv6));
+        ways.filter(|(at, _)| *at == place).map(|(_, way)| way).collect()
+    }
+
+    /// The endpoint through which packets leave: of IPv4, where that has a way out.
+    pub(crate) fn leads_out(&self) -> Option<&Endpoint> {
+        self.way_out(false).or_else(|| self.way_out(true)).and_then(|(place, _)| self.endpoints.get(place))
     }
 
     /// Where it reaches the host.
@@ -130,6 +145,9 @@ pub struct Endpoint {
     pub addresses: Vec<(IpAddr, u8)>,
     /// The ways out, whether they are default routes or not.
     pub gateways: Vec<IpAddr>,
+    /// Whether those are default routes.
+    #[serde(default, skip_serializing_if = "DefaultRoute::is_usual")]
+    pub default_route: DefaultRoute,
     /// Where names are answered.
     #[serde(default)]
     pub resolver: Option<IpAddr>,
@@ -147,7 +165,8 @@ impl Endpoint {
 
     /// Whether ports of the host's can lead here.
     pub(crate) fn takes_ports(&self) -> bool {
-        self.driver == Driver::Bridge && !self.internal
+        // What comes from elsewhere is answered by a default route.
+        self.driver == Driver::Bridge && !self.internal && self.default_route.rank().is_some()
     }
 }
 

@@ -40,7 +40,7 @@ impl Networks {
                 mac: endpoint.mac,
                 mtu: network.options.mtu.or(attachment.realm.then_some(REALM_MTU)),
                 addresses: endpoint.addresses.clone(),
-                gateways: attachment.ways_out_at(place),
+                ways_out: attachment.ways_out_at(place),
                 // Behind a macvlan device there may be a router that gives it one.
                 own_ipv6: match network.driver {
                     Driver::Bridge if endpoint.address(true).is_none() => OwnIpv6::None,
@@ -61,7 +61,7 @@ impl Networks {
             inside.configure(index.ok_or_else(missing)?, &device)?;
             self.ensure_resolver(&network)?;
         }
-        Ok(())
+        lead_out_otherwise(attachment, first, &mut inside)
     }
 
     fn make_device(
@@ -143,4 +143,20 @@ impl Networks {
         names.dedup();
         Ok(names)
     }
+}
+
+/// Takes default routes from the endpoints before number `first`, where one of the new ones has a lower metric.
+fn lead_out_otherwise(attachment: &Attachment, first: usize, inside: &mut Links) -> Result<(), Error> {
+    let older = attachment.endpoints.get(..first).unwrap_or_default();
+    if older.is_empty() {
+        return Ok(());
+    }
+    let before = Attachment { endpoints: older.to_vec(), ..attachment.clone() };
+    for (place, endpoint) in older.iter().enumerate() {
+        let stay = attachment.ways_out_at(place);
+        for way in before.ways_out_at(place).iter().filter(|way| !stay.contains(way)) {
+            inside.lead_out_no_more(&endpoint.inside, way)?;
+        }
+    }
+    Ok(())
 }

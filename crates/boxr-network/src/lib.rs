@@ -43,7 +43,7 @@ pub use explain::{ForwardRules, Path, Step, Verdict, forward_rules};
 pub use helper::{NAME_SERVER, helper_name, why_no_helper};
 pub use host_side::HostLoopback;
 pub use networks::{CreateRequest, DEFAULT, IsAlive, Networks};
-pub use options::NetworkOptions;
+pub use options::{DefaultRoute, NetworkOptions};
 pub use port::{HostPort, PortRange, PortSpec, Protocol, Published};
 pub use publish::Holds;
 pub use realm::{Owner, Realm};

@@ -46,8 +46,9 @@ const IFA: [u16; 4] = [2, 1, 4, 8];
 const NO_DUPLICATE_DETECTION: u32 = 2;
 /// `IN6_ADDR_GEN_MODE_NONE`
 const NO_GENERATION: u8 = 1;
-/// `RTA_DST`, `RTA_OIF`, `RTA_GATEWAY`.
+/// `RTA_DST`, `RTA_OIF`, `RTA_GATEWAY`, and `RTA_PRIORITY`.
 const RTA: [u16; 3] = [1, 4, 5];
+const METRIC: u16 = 6;
 
 /// How a macvlan device treats others of the same parent (`MACVLAN_MODE_…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,15 @@ pub(crate) enum Neighbours {
     ApartByFirewall,
 }
 
+/// A default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WayOut {
+    /// Through what it leads.
+    pub gateway: IpAddr,
+    /// Of several routes that with the lowest is taken; the kernel's choice when `None`.
+    pub metric: Option<u32>,
+}
+
 /// What a device of a container's is to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
@@ -81,7 +91,7 @@ pub(crate) struct Device {
     /// Addresses, each with the length of its subnet.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Default routes.
-    pub gateways: Vec<IpAddr>,
+    pub ways_out: Vec<WayOut>,
     /// Its addresses of IPv6 that nobody gave it.
     pub own_ipv6: OwnIpv6,
 }
@@ -305,9 +315,9 @@ impl Links {
         ];
         requests
             .extend(device.addresses.iter().map(|(address, prefix)| add_address(index, *address, *prefix)));
-        requests.extend(device.gateways.iter().map(|gateway| add_default_route(index, *gateway)));
+        requests.extend(device.ways_out.iter().map(|way| add_default_route(index, way)));
         self.0.ask_all(&requests).map_err(|Refused { index, errno }| {
-            let routes = requests.len() - device.gateways.len();
+            let routes = requests.len() - device.ways_out.len();
             let doing = match index {
                 Some(0 | 1) => "set up the device",
                 Some(at) if at >= routes => "set the default route through",
@@ -318,20 +328,31 @@ impl Links {
     }
 
     /// Sets default routes through a device; one that is there is fine.
-    pub(crate) fn lead_out(&mut self, name: &str, gateways: &[IpAddr]) -> Result<(), Error> {
+    pub(crate) fn lead_out(&mut self, name: &str, ways: &[WayOut]) -> Result<(), Error> {
         let failed = |errno| Error::system("set the default route through", name, errno);
-        if gateways.is_empty() {
+        if ways.is_empty() {
             return Ok(());
         }
         let index = self.index(name)?.ok_or_else(|| failed(Errno::NODEV))?;
-        for gateway in gateways {
-            let Request { kind, flags, body } = add_default_route(index, *gateway);
+        for way in ways {
+            let Request { kind, flags, body } = add_default_route(index, way);
             match self.0.ask(kind, flags, &body) {
                 Ok(_) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed(errno)),
             }
         }
         Ok(())
+    }
+
+    /// Removes a default route through a device; one that is not there is removed.
+    pub(crate) fn lead_out_no_more(&mut self, name: &str, way: &WayOut) -> Result<(), Error> {
+        let failed = |errno| Error::system("remove the default route through", name, errno);
+        let index = self.index(name)?.ok_or_else(|| failed(Errno::NODEV))?;
+        let Request { body, .. } = add_default_route(index, way);
+        match self.0.ask(message::DELETE_ROUTE, 0, &body) {
+            Ok(_) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
     }
 
     /// Gives a device an address; one that it has is fine.
@@ -475,12 +496,13 @@ fn add_address(index: u32, address: IpAddr, prefix: u8) -> Request {
     Request { kind: message::NEW_ADDRESS, flags: CREATE_NEW, body }
 }
 
-fn add_default_route(index: u32, gateway: IpAddr) -> Request {
+fn add_default_route(index: u32, way: &WayOut) -> Request {
     let [_, device, through] = RTA;
     // `RT_TABLE_MAIN`, `RTPROT_STATIC`, everywhere, `RTN_UNICAST`.
-    let body = Body::new(&[family(gateway), 0, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0])
+    let body = Body::new(&[family(way.gateway), 0, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0])
         .with(device, &index.to_ne_bytes())
-        .with(through, &octets(gateway));
+        .with(through, &octets(way.gateway));
+    let body = way.metric.iter().fold(body, |body, metric| body.with(METRIC, &metric.to_ne_bytes()));
     Request { kind: message::NEW_ROUTE, flags: CREATE, body }
 }
 

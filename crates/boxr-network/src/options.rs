@@ -9,8 +9,11 @@ use crate::definition::{Driver, device_name};
 use crate::error::Error;
 
 /// What there is, for who asked for something else.
-const ALL: &str = "no such option; there are mtu and isolate, com.docker.network.bridge.name, .host_binding_ipv4, .enable_icc \
-                   and .enable_ip_masquerade, and parent and mode of macvlan";
+const ALL: &str = "no such option; there are mtu, isolate, metric and no_default_route, com.docker.network.bridge.name, \
+                   .host_binding_ipv4, .enable_icc and .enable_ip_masquerade, com.docker.network.container_iface_prefix, \
+                   and parent and mode of macvlan";
+/// The metric of a default route for which none is said, when the lowest is looked for: podman's own.
+const METRIC: u32 = 100;
 
 /// What `--opt` says, as it is understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +27,53 @@ pub struct NetworkOptions {
     pub apart: bool,
     /// Whether what leaves the network keeps the container's address as its source.
     pub keeps_source: bool,
+    /// Whether a network's gateway is the way out of its containers.
+    pub default_route: DefaultRoute,
+    /// What the names of devices begin with, before their number; `eth` when `None`.
+    pub prefix: Option<String>,
     /// The host's device that macvlan devices are made of.
     pub parent: Option<String>,
     /// How macvlan devices treat each other: `bridge`, `private`, `vepa`, `passthru`.
     pub mode: Option<String>,
     /// The address on which ports are published that name none.
     pub host_ip: Option<IpAddr>,
+}
+
+/// Whether a network's gateway is the way out of its containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultRoute {
+    /// Where it is that of the first network.
+    #[default]
+    Usual,
+    /// Where its metric, which the route has, is the lowest.
+    Metric(u32),
+    /// Never.
+    None,
+}
+
+impl DefaultRoute {
+    /// Whether it is as it is without an option.
+    pub(crate) fn is_usual(&self) -> bool {
+        *self == Self::Usual
+    }
+
+    /// The lower, the sooner it is the way out; `None`: never.
+    pub(crate) fn rank(self) -> Option<u32> {
+        match self {
+            Self::Usual => Some(METRIC),
+            Self::Metric(metric) => Some(metric),
+            Self::None => None,
+        }
+    }
+
+    /// What the route is to say.
+    pub(crate) fn metric(self) -> Option<u32> {
+        match self {
+            Self::Metric(metric) => Some(metric),
+            Self::Usual | Self::None => None,
+        }
+    }
 }
 
 impl NetworkOptions {
@@ -67,6 +111,24 @@ impl NetworkOptions {
             },
             "com.docker.network.bridge.enable_icc" => self.apart = !truth(value)?,
             "com.docker.network.bridge.enable_ip_masquerade" => self.keeps_source = !truth(value)?,
+            "metric" => {
+                let metric = value.parse().map_err(|_| "not a number from 0 to 4294967295")?;
+                if self.default_route != DefaultRoute::None {
+                    self.default_route = DefaultRoute::Metric(metric);
+                }
+            }
+            // Whatever its metric would be.
+            "no_default_route" => {
+                if truth(value)? {
+                    self.default_route = DefaultRoute::None;
+                }
+            }
+            "com.docker.network.container_iface_prefix" => {
+                // With the greatest number that a container's networks will come to.
+                device_name(&format!("{value}999"))
+                    .map_err(|_| "not what a device's name can begin with: at most 12 characters")?;
+                self.prefix = Some(value.to_owned());
+            }
             "parent" => self.parent = Some(device_name(value)?),
             "mode" | "macvlan_mode" => match value {
                 "bridge" | "private" | "vepa" | "passthru" => self.mode = Some(value.to_owned()),
@@ -145,6 +207,19 @@ mod tests {
             assert_eq!(read(masquerade, text).unwrap().keeps_source, apart, "{text}");
         }
         assert!(read_for(Driver::Bridge, &[(icc, "false"), ("isolate", "false")]).is_err());
+    }
+
+    #[test]
+    fn podmans_words_for_the_way_out_are_understood() {
+        let of = |said: &[(&str, &str)]| read_for(Driver::Bridge, said).map(|options| options.default_route);
+        assert_eq!(of(&[]).unwrap(), DefaultRoute::Usual);
+        assert_eq!(of(&[("metric", "7")]).unwrap(), DefaultRoute::Metric(7));
+        assert_eq!(of(&[("no_default_route", "1"), ("metric", "7")]).unwrap(), DefaultRoute::None);
+        assert_eq!(of(&[("no_default_route", "false"), ("metric", "7")]).unwrap(), DefaultRoute::Metric(7));
+        assert!(of(&[("metric", "-1")]).is_err() && of(&[("no_default_route", "2")]).is_err());
+        let prefix = "com.docker.network.container_iface_prefix";
+        assert_eq!(read(prefix, "lan").unwrap().prefix, Some("lan".to_owned()));
+        assert!(read(prefix, "a/").is_err() && read(prefix, "thirteenchars").is_err());
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl Networks {
         let endpoint = before.endpoints.iter().find(|endpoint| endpoint.takes_ports());
         let endpoint = endpoint.ok_or_else(|| Error::Unsupported {
             network: before.endpoints.first().map_or("none", |endpoint| &endpoint.network).to_owned(),
-            why: "ports are published on bridge networks that are not internal".to_owned(),
+            why: "ports are published on bridge networks that are not internal and have a default route"
+                .to_owned(),
         })?;
         if before.realm {
             check_users_ports(specs)?;

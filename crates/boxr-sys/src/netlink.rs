@@ -19,6 +19,8 @@ pub mod message {
     pub const GET_ADDRESS: u16 = 22;
     /// A route is added.
     pub const NEW_ROUTE: u16 = 24;
+    /// A route is removed.
+    pub const DELETE_ROUTE: u16 = 25;
     /// Routes are asked for.
     pub const GET_ROUTE: u16 = 26;
     /// A rule of routing is added.

@@ -211,8 +211,7 @@ impl Networks {
     }
 
     fn way_out_here(&self, way: &mut Way, attachment: &Attachment, pid: Option<i32>) -> Result<(), Error> {
-        let endpoint = attachment.endpoints.iter().find(|endpoint| !endpoint.gateways.is_empty());
-        let Some(endpoint) = endpoint else {
+        let Some(endpoint) = attachment.leads_out() else {
             let all: Vec<&str> =
                 attachment.endpoints.iter().map(|endpoint| endpoint.network.as_str()).collect();
             let found = format!("its networks lead nowhere else ({}): no default route", all.join(", "));

@@ -258,6 +258,7 @@ pub(super) fn fail(answer: &mut Vec<u8>, query: &[u8]) {
 mod tests {
     use super::*;
     use crate::definition::Driver;
+    use crate::options::DefaultRoute;
 
     /// The record of a container on `blue`.
     fn note(networks: &Networks, id: &str, name: &str, aliases: &[&str], address: &str) {
@@ -269,6 +270,7 @@ mod tests {
             inside: "eth0".to_owned(),
             addresses: vec![(address.parse().unwrap(), 24)],
             gateways: Vec::new(),
+            default_route: DefaultRoute::Usual,
             resolver: Some("10.5.0.1".parse().unwrap()),
             mac: None,
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),

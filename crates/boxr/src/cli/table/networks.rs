@@ -17,14 +17,15 @@ static CREATE: Command = Command {
         Flag::value("ip-range", "SUBNET", "Give boxes addresses of this part only").repeat(),
         Flag::switch("internal", "Nothing leaves it"),
         Flag::switch("ipv6", "Addresses of IPv6 too"),
-        Flag::value("opt", "KEY=VALUE", "mtu=N, isolate=false, parent=DEVICE, mode=MODE")
+        Flag::value("opt", "KEY=VALUE", "mtu=N, isolate=false, metric=N, parent=DEVICE, mode=MODE")
             .short('o')
             .repeat()
             .doc(
-                "isolate=false lets other networks reach its boxes without a published port. parent and mode (bridge, \
+                "isolate=false lets other networks reach its boxes without a published port. A box leaves by the network with the \
+                lowest metric (100 where none is said), of equal ones by the first, and by none with no_default_route=1. parent and mode (bridge, \
                 private, vepa, passthru) are of macvlan. docker's words are understood: with com.docker.network.bridge.* before \
                 them, enable_icc=false (boxes reach each other by published ports only), enable_ip_masquerade=false (what \
-                leaves keeps the box's address; needs root), host_binding_ipv4=ADDRESS, name=BRIDGE.",
+                leaves keeps the box's address; needs root), host_binding_ipv4=ADDRESS, name=BRIDGE; com.docker.network.container_iface_prefix=NAME (NAME0 instead of eth0).",
             ),
         Flag::value("label", "KEY=VALUE", "A label").repeat(),
         Flag::switch("ignore", "No error for a name that is in use"),

@@ -15,6 +15,10 @@ pub const TESTS: &[Test] = &[
     test!(boxes_stay_apart_when_bridges_are_filtered_no_longer, ROOT, NET, BUSYBOX),
     test!(a_users_boxes_without_icc_reach_everything_but_each_other, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(what_leaves_without_masquerade_keeps_its_address, ROOT, NET, BUSYBOX),
+    test!(the_way_out_is_by_the_lowest_metric, ROOT, NET, BUSYBOX),
+    test!(a_users_way_out_is_by_the_lowest_metric, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
+    test!(a_network_without_default_route_leads_nowhere_else, ROOT, NET, BUSYBOX),
+    test!(devices_are_named_as_the_network_says, ROOT, NET),
 ];
 
 const NO_ICC: &str = "com.docker.network.bridge.enable_icc=false";
@@ -166,6 +170,119 @@ fn what_leaves_without_masquerade_keeps_its_address(t: &Sandbox) {
     lab.boxr(t, ["network", "rm", "routed"]).run().ok();
     let rules = lab.on_host("nft").args(["list", "set", "inet", "boxr", "kept4"]).run().ok().text();
     assert!(!rules.contains("10.5.0"), "{rules}");
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+/// Default routes of IPv4 and of IPv6, without what the kernel says of them besides.
+fn ways_out(output: &Output) -> Vec<String> {
+    let plain = |line: &str| line.replace(" proto static", "").replace(" pref medium", "").trim().to_owned();
+    output.text().lines().map(plain).collect()
+}
+
+const ROUTES: &str = "ip -4 route show default; ip -6 route show default";
+
+fn the_way_out_is_by_the_lowest_metric(t: &Sandbox) {
+    let lab = Lab::new();
+    let server = lab.serve(80, &site(t, "far"));
+    create(t, &lab, &["--subnet", "10.5.0.0/24", "--subnet", "fd00:5::/64", "usual"]);
+    create(t, &lab, &["--subnet", "10.6.0.0/24", "--subnet", "fd00:6::/64", "-o", "metric=50", "low"]);
+    create(t, &lab, &["--subnet", "10.7.0.0/24", "--subnet", "fd00:7::/64", "-o", "metric=200", "high"]);
+    let networks = ["--network", "high", "--network", "usual"];
+    lab.boxr(t, ["run", "-d", "--name", "it"]).args(networks).args(["--", "sleep", "1000"]).run().ok();
+    let far = format!("http://{FAR_AWAY}/who");
+    let shows = |expected: [&str; 2]| {
+        assert_eq!(ways_out(&lab.boxr(t, ["exec", "it", "sh", "-c", ROUTES]).run().ok()), expected);
+        let fetch = ["exec", "it", "timeout", "2", "busybox", "wget", "-q", "-O", "-", &far];
+        lab.boxr(t, fetch).run().ok().prints("far");
+    };
+    let change = |words: [&str; 3]| lab.boxr(t, ["network"]).args(words).run().ok();
+    shows(["default via 10.5.0.1 dev eth1", "default via fd00:5::1 dev eth1 metric 1024"]);
+    change(["connect", "low", "it"]);
+    shows(["default via 10.6.0.1 dev eth2 metric 50", "default via fd00:6::1 dev eth2 metric 50"]);
+    let way = lab.boxr(t, ["network", "explain", "it"]).run().ok().text();
+    assert!(way.contains("10.6.0.0/24"), "{way}");
+    change(["disconnect", "low", "it"]);
+    shows(["default via 10.5.0.1 dev eth1", "default via fd00:5::1 dev eth1 metric 1024"]);
+    change(["disconnect", "usual", "it"]);
+    shows(["default via 10.7.0.1 dev eth0 metric 200", "default via fd00:7::1 dev eth0 metric 200"]);
+    lab.boxr(t, ["restart", "-t", "0", "it"]).run().ok();
+    shows(["default via 10.7.0.1 dev eth0 metric 200", "default via fd00:7::1 dev eth0 metric 200"]);
+    change(["connect", "usual", "it"]);
+    shows(["default via 10.5.0.1 dev eth1", "default via fd00:5::1 dev eth1 metric 1024"]);
+    server.signal(Signal::TERM);
+    server.finish();
+    lab.boxr(t, ["rm", "-f", "it"]).run().ok();
+    lab.boxr(t, ["network", "rm", "usual", "low", "high"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn a_users_way_out_is_by_the_lowest_metric(t: &Sandbox) {
+    let user = User::on(t, Lab::for_users());
+    let server = user.lab.serve(80, &site(t, "far"));
+    user.boxr(&["network", "create", "--subnet", "10.5.0.0/24", "-o", "no_default_route=1", "none0"])
+        .run()
+        .ok();
+    user.boxr(&["network", "create", "--subnet", "10.6.0.0/24", "usual"]).run().ok();
+    user.boxr(&["network", "create", "--subnet", "10.7.0.0/24", "-o", "metric=50", "low"]).run().ok();
+    let networks = ["--network", "none0", "--network", "usual", "--network", "low"];
+    let script = format!("{ROUTES}; timeout 5 busybox wget -q -O - http://{FAR_AWAY}/who");
+    let seen = user.boxr(&["run"]).args(networks).args(["--", "sh", "-c", &script]).run().ok();
+    assert_eq!(ways_out(&seen), ["default via 10.7.0.1 dev eth2 metric 50", "far"]);
+    server.signal(Signal::TERM);
+    server.finish();
+    user.end();
+}
+
+fn a_network_without_default_route_leads_nowhere_else(t: &Sandbox) {
+    let lab = Lab::new();
+    let server = lab.serve(80, &site(t, "far"));
+    create(t, &lab, &["--subnet", "10.5.0.0/24", "-o", "no_default_route=1", "-o", "metric=7", "near"]);
+    create(t, &lab, &["--subnet", "10.6.0.0/24", "out"]);
+    let dir = site(t, "inside");
+    serve(t, &lab, "web", &dir, &["--network", "near"]);
+    lab.boxr(t, ["exec", "web", "ip", "route", "show", "default"]).run().ok().prints("");
+    fetch(t, &lab, "near", "http://web/who").ok().prints("inside");
+    let far = format!("http://{FAR_AWAY}/who");
+    fetch(t, &lab, "near", &far).exits(1);
+    let refused = lab.boxr(t, ["run", "--network", "near", "-p", "80", "--", "true"]).run();
+    refused.exits(125).blames("have a default route");
+    // The next network is the way out, and its ports lead there.
+    lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    serve(t, &lab, "web", &dir, &["--network", "near", "--network", "out", "-p", "8080:80"]);
+    let url = format!("http://{HOST}:8080/who");
+    lab.on_internet("busybox").args(["wget", "-q", "-O", "-", &url]).run().ok().prints("inside");
+    lab.boxr(t, ["exec", "web", "busybox", "wget", "-q", "-O", "-", &far]).run().ok().prints("far");
+    lab.boxr(t, ["network", "disconnect", "out", "web"]).run().ok();
+    lab.boxr(t, ["exec", "web", "ip", "route", "show", "default"]).run().ok().prints("");
+    server.signal(Signal::TERM);
+    server.finish();
+    lab.boxr(t, ["rm", "-f", "web"]).run().ok();
+    lab.boxr(t, ["network", "rm", "near", "out"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn devices_are_named_as_the_network_says(t: &Sandbox) {
+    let lab = Lab::new();
+    let prefix = "com.docker.network.container_iface_prefix=lan";
+    create(t, &lab, &["--subnet", "10.5.0.0/24", "-o", prefix, "one"]);
+    create(t, &lab, &["--subnet", "10.6.0.0/24", "-o", prefix, "two"]);
+    create(t, &lab, &["--subnet", "10.7.0.0/24", "three"]);
+    let networks = ["one", "three", "two:interface_name=own"].map(|network| ["--network", network]).concat();
+    lab.boxr(t, ["run", "-d", "--name", "it"]).args(&networks).args(["--", "sleep", "1000"]).run().ok();
+    let names = || {
+        let list = lab.boxr(t, ["exec", "it", "ip", "-4", "-o", "addr"]).run().ok().text();
+        let word = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        list.lines().map(word).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["lo", "lan0", "eth0", "own"]);
+    lab.boxr(t, ["network", "disconnect", "two", "it"]).run().ok();
+    lab.boxr(t, ["network", "connect", "two", "it"]).run().ok();
+    assert_eq!(names(), ["lo", "lan0", "eth0", "lan1"]);
+    lab.boxr(t, ["rm", "-f", "it"]).run().ok();
+    lab.boxr(t, ["network", "rm", "one", "two", "three"]).run().ok();
     assert_no_network_left(t, &lab);
     lab.end(t);
 }
