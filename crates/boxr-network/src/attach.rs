@@ -327,7 +327,7 @@ impl Networks {
             });
             collected.take(moved);
         }
-        if endpoint.driver == Driver::Macvlan {
+        if endpoint.driver.is_on_wire() {
             collected.take(Links::open_in(namespace).and_then(|mut links| links.remove(&endpoint.inside)));
         }
         collected.take(self.leave(id, &gone, Links::remove));
@@ -347,7 +347,7 @@ impl Reservation<'_> {
     fn add(&mut self, network: Definition, wanted: &NetworkUse, is_alive: &IsAlive<'_>) -> Result<(), Error> {
         let name = network.name.clone();
         let unsupported = |why: &str| Error::Unsupported { network: name.clone(), why: why.to_owned() };
-        if !matches!(network.driver, Driver::Bridge | Driver::Macvlan) {
+        if matches!(network.driver, Driver::None | Driver::Host) {
             return Err(unsupported("a container that is on it is on no other"));
         }
         if self.attachment.endpoints.iter().any(|endpoint| endpoint.network == name) {
@@ -357,8 +357,11 @@ impl Reservation<'_> {
             let container = short(&self.attachment.id).to_owned();
             return Err(Error::Connection { container, how: "already on", network: name });
         }
-        if self.attachment.realm && network.driver == Driver::Macvlan {
+        if self.attachment.realm && network.driver.is_on_wire() {
             return Err(unsupported("a device on one of the host's needs root"));
+        }
+        if network.driver == Driver::Ipvlan && wanted.mac.is_some() {
+            return Err(unsupported("an ipvlan device has the hardware address of its parent, and no other"));
         }
         if self.attachment.realm && network.options.keeps_source && !network.internal {
             let why = "enable_ip_masquerade=false needs root: what leaves a user's networks leaves by sockets of the \
@@ -415,7 +418,9 @@ impl Reservation<'_> {
             let Some(endpoint) = self.attachment.endpoints.last_mut() else { continue };
             endpoint.addresses.push((address, pool.subnet.prefix()));
             endpoint.gateways.extend(pool.gateway.filter(|_| !network.internal));
-            if let (IpAddr::V4(address), None) = (address, endpoint.mac) {
+            if let (IpAddr::V4(address), None, false) =
+                (address, endpoint.mac, network.driver == Driver::Ipvlan)
+            {
                 endpoint.mac = Some(MacAddress::of(address));
             }
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Subnet;
 use crate::error::Error;
-use crate::link::{MacvlanMode, Neighbours};
+use crate::link::Neighbours;
 use crate::options::NetworkOptions;
 
 /// Version of the record. A reader refuses a newer one.
@@ -21,6 +21,8 @@ pub enum Driver {
     Bridge,
     /// Devices of their own on a device of the host's.
     Macvlan,
+    /// The same, with that device's hardware address.
+    Ipvlan,
     /// No device but `lo`.
     None,
     /// The host's own network.
@@ -33,9 +35,15 @@ impl Driver {
         match self {
             Self::Bridge => "bridge",
             Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
             Self::None => "none",
             Self::Host => "host",
         }
+    }
+
+    /// Whether its devices are made of one of the host's.
+    pub fn is_on_wire(self) -> bool {
+        matches!(self, Self::Macvlan | Self::Ipvlan)
     }
 
     /// The driver of this name.
@@ -43,9 +51,10 @@ impl Driver {
     /// # Errors
     /// None has it.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let all = [Self::Bridge, Self::Macvlan, Self::None, Self::Host];
+        let all = [Self::Bridge, Self::Macvlan, Self::Ipvlan, Self::None, Self::Host];
         let found = all.into_iter().find(|driver| driver.name() == text);
-        found.ok_or_else(|| Error::invalid("driver", text, "there are bridge, macvlan, none and host"))
+        found
+            .ok_or_else(|| Error::invalid("driver", text, "there are bridge, macvlan, ipvlan, none and host"))
     }
 }
 
@@ -99,15 +108,6 @@ impl Definition {
             (false, _) => Neighbours::Reached,
             (true, false) => Neighbours::ApartByFirewall,
             (true, true) => Neighbours::Apart,
-        }
-    }
-
-    pub(crate) fn macvlan_mode(&self) -> MacvlanMode {
-        match self.options.mode.as_deref() {
-            Some("private") => MacvlanMode::Private,
-            Some("vepa") => MacvlanMode::Vepa,
-            Some("passthru") => MacvlanMode::Passthru,
-            _ => MacvlanMode::Bridge,
         }
     }
 }

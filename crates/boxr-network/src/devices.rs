@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::firewall::Firewall;
 use crate::helper::{self, Ends, Task};
 use crate::host_side;
-use crate::link::{Device, Links, Neighbours, OwnIpv6};
+use crate::link::{Device, Links, Neighbours, OwnIpv6, Wire};
 use crate::networks::Networks;
 use crate::realm::Realm;
 
@@ -41,7 +41,7 @@ impl Networks {
                 mtu: network.options.mtu.or(attachment.realm.then_some(REALM_MTU)),
                 addresses: endpoint.addresses.clone(),
                 ways_out: attachment.ways_out_at(place),
-                // Behind a macvlan device there may be a router that gives it one.
+                // Behind a device on the host's wire there may be a router that gives it one.
                 own_ipv6: match network.driver {
                     Driver::Bridge if endpoint.address(true).is_none() => OwnIpv6::None,
                     _ => OwnIpv6::Made,
@@ -73,15 +73,15 @@ impl Networks {
         firewall: &mut Firewall,
         namespace: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        if network.driver == Driver::Bridge {
+        let Some(wire) = Wire::of(network.driver, &network.options) else {
             let bridge = self.bring_up(network, outside, firewall)?;
             let name = endpoint.outside.as_deref().unwrap_or_default();
             return outside.make_veth(name, (bridge, neighbours), device, namespace);
-        }
+        };
         let parent = network.options.parent.as_deref().unwrap_or_default();
         let index = outside.index(parent)?;
         let index = index.ok_or_else(|| Error::system("find the device", parent, Errno::NODEV))?;
-        outside.make_macvlan(index, network.macvlan_mode(), device, namespace)
+        outside.make_on_wire(index, wire, device, namespace)
     }
 
     /// In a realm that was made again: all devices of a container that lives.

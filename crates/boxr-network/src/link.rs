@@ -1,5 +1,7 @@
 //! Devices, addresses and routes: rtnetlink(7).
 
+mod wire;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -10,6 +12,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::address::{MacAddress, Subnet, from_octets, octets};
 use crate::error::Error;
+pub(crate) use wire::Wire;
 
 /// `struct ifinfomsg`, `struct ifaddrmsg`, `struct rtmsg`.
 const LINK: usize = 16;
@@ -36,9 +39,8 @@ mod attribute {
     /// `IFLA_BRPORT_MODE`, `IFLA_BRPORT_ISOLATED`.
     pub(super) const PORT_HAIRPIN: u16 = 4;
     pub(super) const PORT_ISOLATED: u16 = 33;
-    /// `VETH_INFO_PEER`, `IFLA_MACVLAN_MODE`.
+    /// `VETH_INFO_PEER`
     pub(super) const VETH_PEER: u16 = 1;
-    pub(super) const MACVLAN_MODE: u16 = 1;
 }
 
 /// `IFA_LOCAL`, `IFA_ADDRESS`, `IFA_BROADCAST`, `IFA_FLAGS`; `IFA_F_NODAD`.
@@ -49,15 +51,6 @@ const NO_GENERATION: u8 = 1;
 /// `RTA_DST`, `RTA_OIF`, `RTA_GATEWAY`, and `RTA_PRIORITY`.
 const RTA: [u16; 3] = [1, 4, 5];
 const METRIC: u16 = 6;
-
-/// How a macvlan device treats others of the same parent (`MACVLAN_MODE_…`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MacvlanMode {
-    Private = 1,
-    Vepa = 2,
-    Bridge = 4,
-    Passthru = 8,
-}
 
 /// Whether a port of a bridge reaches the bridge's other ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,27 +263,6 @@ impl Links {
             done => done,
         }
         .map_err(|Refused { errno, .. }| errno)
-    }
-
-    /// Makes a macvlan device of `parent` in `namespace`.
-    pub(crate) fn make_macvlan(
-        &mut self,
-        parent: u32,
-        mode: MacvlanMode,
-        device: &Device,
-        namespace: BorrowedFd<'_>,
-    ) -> Result<(), Error> {
-        // The parent is looked for in the namespace of this socket.
-        let body = Body::new(&link(0, 0, 0)).with(attribute::LINK, &parent.to_ne_bytes());
-        let body = inside(body, device, namespace).with_nested(attribute::INFO, |info| {
-            info.with_text(attribute::INFO_KIND, "macvlan").with_nested(attribute::INFO_DATA, |data| {
-                data.with(attribute::MACVLAN_MODE, &(mode as u32).to_ne_bytes())
-            })
-        });
-        self.0
-            .ask(message::NEW_LINK, CREATE_NEW, &body)
-            .map(|_| ())
-            .map_err(|errno| Error::system("make the macvlan device", &device.name, errno))
     }
 
     /// Removes a device; one that is not there is removed.

@@ -26,7 +26,7 @@ use crate::definition::{self, Definition, Driver, FORMAT};
 use crate::error::{Collected, Error};
 use crate::files::{self, Existing, Lasting, Lock, Sharing};
 use crate::firewall::{Firewall, Membership};
-use crate::link::Links;
+use crate::link::{Links, Wire};
 use crate::options::NetworkOptions;
 use crate::realm::Owner;
 use crate::subnets::Chooser;
@@ -118,8 +118,8 @@ impl Networks {
             return Err(Error::invalid("driver", driver.name(), &why));
         }
         let options = NetworkOptions::read(&request.options, driver)?;
-        if driver == Driver::Macvlan && options.parent.is_none() {
-            let why = "a macvlan network needs a device of the host's: --opt parent=eth0".to_owned();
+        if driver.is_on_wire() && options.parent.is_none() {
+            let why = format!("{} needs a device of the host's: --opt parent=eth0", driver.name());
             return Err(Error::Unsupported { network: request.name.clone(), why });
         }
         let has_ipv6 = request.ipv6 || request.subnets.iter().any(Subnet::is_ipv6);
@@ -132,6 +132,7 @@ impl Networks {
         if all.iter().any(|other| other.name == request.name) {
             return Err(Error::Exists { name: request.name.clone() });
         }
+        check_parent(&all, driver, &options)?;
         let mut links = Links::open()?;
         let pools = Chooser::look(&mut links, &all, driver)?.pools(request)?;
         let said = request.options.get("com.docker.network.bridge.name");
@@ -410,6 +411,23 @@ impl Networks {
         }
         joined.map(|()| index)
     }
+}
+
+/// All devices of one parent are of one driver, and of one mode with ipvlan: the kernel changes those that are there.
+fn check_parent(all: &[Definition], driver: Driver, options: &NetworkOptions) -> Result<(), Error> {
+    let Some(wire) = Wire::of(driver, options) else { return Ok(()) };
+    let is_other = |other: &Wire| !wire.goes_with(*other);
+    let same_parent = all.iter().filter(|other| other.options.parent == options.parent);
+    let found =
+        same_parent.into_iter().find(|one| Wire::of(one.driver, &one.options).as_ref().is_some_and(is_other));
+    found.map_or(Ok(()), |other| {
+        let parent = options.parent.as_deref().unwrap_or_default();
+        let why = format!(
+            "network {} has it, and a device has devices of one driver and one mode of ipvlan's",
+            other.name
+        );
+        Err(Error::invalid("option", &format!("parent={parent}"), &why))
+    })
 }
 
 /// Who keeps neighbours apart, the bridge or the firewall, changes with what bridges show to the firewall.

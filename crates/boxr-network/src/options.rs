@@ -11,7 +11,7 @@ use crate::error::Error;
 /// What there is, for who asked for something else.
 const ALL: &str = "no such option; there are mtu, isolate, metric and no_default_route, com.docker.network.bridge.name, \
                    .host_binding_ipv4, .enable_icc and .enable_ip_masquerade, com.docker.network.container_iface_prefix, \
-                   and parent and mode of macvlan";
+                   parent and mode of macvlan and ipvlan, and ipvlan_flag";
 /// The metric of a default route for which none is said, when the lowest is looked for: podman's own.
 const METRIC: u32 = 100;
 
@@ -31,10 +31,13 @@ pub struct NetworkOptions {
     pub default_route: DefaultRoute,
     /// What the names of devices begin with, before their number; `eth` when `None`.
     pub prefix: Option<String>,
-    /// The host's device that macvlan devices are made of.
+    /// The host's device that macvlan and ipvlan devices are made of.
     pub parent: Option<String>,
-    /// How macvlan devices treat each other: `bridge`, `private`, `vepa`, `passthru`.
+    /// How macvlan devices treat each other: `bridge`, `private`, `vepa`, `passthru`; which addresses lead to an
+    /// ipvlan device: `l2`, `l3`, `l3s`.
     pub mode: Option<String>,
+    /// How ipvlan devices treat each other: `bridge`, `private`, `vepa`.
+    pub flag: Option<String>,
     /// The address on which ports are published that name none.
     pub host_ip: Option<IpAddr>,
 }
@@ -85,10 +88,12 @@ impl NetworkOptions {
         let mut options = Self::default();
         for (key, value) in said {
             let invalid = |why: &str| Error::invalid("option", &format!("{key}={value}"), why);
-            options.take(key, value).map_err(|why| invalid(&why))?;
-            if let Some(of) = driver_of(key).filter(|of| *of != driver) {
-                return Err(invalid(&format!("an option of {} (--driver {})", of.name(), of.name())));
+            let of = drivers_of(key);
+            if !of.is_empty() && !of.contains(&driver) {
+                let names: Vec<&str> = of.iter().map(|driver| driver.name()).collect();
+                return Err(invalid(&format!("an option of {} (--driver)", names.join(" and "))));
             }
+            options.take(key, value, driver).map_err(|why| invalid(&why))?;
         }
         if options.apart && options.open {
             let why =
@@ -98,7 +103,7 @@ impl NetworkOptions {
         Ok(options)
     }
 
-    fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
+    fn take(&mut self, key: &str, value: &str, driver: Driver) -> Result<(), String> {
         match key {
             "mtu" | "com.docker.network.driver.mtu" => {
                 // Below this no IPv4 host need take a packet (RFC 791); above, the field has no room.
@@ -130,10 +135,13 @@ impl NetworkOptions {
                 self.prefix = Some(value.to_owned());
             }
             "parent" => self.parent = Some(device_name(value)?),
-            "mode" | "macvlan_mode" => match value {
-                "bridge" | "private" | "vepa" | "passthru" => self.mode = Some(value.to_owned()),
-                _ => return Err("not bridge, private, vepa or passthru".to_owned()),
-            },
+            "mode" | "macvlan_mode" | "ipvlan_mode" if driver == Driver::Ipvlan => {
+                self.mode = Some(one_of(value, &["l2", "l3", "l3s"])?);
+            }
+            "mode" | "macvlan_mode" => {
+                self.mode = Some(one_of(value, &["bridge", "private", "vepa", "passthru"])?);
+            }
+            "ipvlan_flag" => self.flag = Some(one_of(value, &["bridge", "private", "vepa"])?),
             "com.docker.network.bridge.host_binding_ipv4" => {
                 self.host_ip = Some(value.parse().map_err(|_| "not an IP address")?);
             }
@@ -147,13 +155,21 @@ impl NetworkOptions {
     }
 }
 
-/// The one driver that has the option.
-fn driver_of(key: &str) -> Option<Driver> {
+/// The drivers that have the option; none where all have it, or none.
+fn drivers_of(key: &str) -> &'static [Driver] {
     match key {
-        "parent" | "mode" | "macvlan_mode" => Some(Driver::Macvlan),
-        "isolate" => Some(Driver::Bridge),
-        _ => key.starts_with("com.docker.network.bridge.").then_some(Driver::Bridge),
+        "parent" | "mode" => &[Driver::Macvlan, Driver::Ipvlan],
+        "macvlan_mode" => &[Driver::Macvlan],
+        "ipvlan_mode" | "ipvlan_flag" => &[Driver::Ipvlan],
+        "isolate" => &[Driver::Bridge],
+        _ if key.starts_with("com.docker.network.bridge.") => &[Driver::Bridge],
+        _ => &[],
     }
+}
+
+fn one_of(value: &str, words: &[&str]) -> Result<String, String> {
+    let found = words.iter().find(|word| **word == value);
+    found.map(|word| (*word).to_owned()).ok_or_else(|| format!("not one of {}", words.join(", ")))
 }
 
 /// docker takes what Go's strconv.ParseBool does.
@@ -207,6 +223,23 @@ mod tests {
             assert_eq!(read(masquerade, text).unwrap().keeps_source, apart, "{text}");
         }
         assert!(read_for(Driver::Bridge, &[(icc, "false"), ("isolate", "false")]).is_err());
+    }
+
+    #[test]
+    fn modes_are_of_their_driver() {
+        for (driver, key, value, is_one) in [
+            (Driver::Ipvlan, "mode", "l3", true),
+            (Driver::Ipvlan, "ipvlan_mode", "l3s", true),
+            (Driver::Ipvlan, "ipvlan_flag", "private", true),
+            (Driver::Ipvlan, "mode", "bridge", false),
+            (Driver::Ipvlan, "macvlan_mode", "l2", false),
+            (Driver::Ipvlan, "ipvlan_flag", "passthru", false),
+            (Driver::Macvlan, "macvlan_mode", "passthru", true),
+            (Driver::Macvlan, "ipvlan_flag", "private", false),
+            (Driver::Bridge, "mode", "l2", false),
+        ] {
+            assert_eq!(read_for(driver, &[(key, value)]).is_ok(), is_one, "{driver:?} {key}={value}");
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Chooser {
             network.pools.iter().map(move |pool| (pool.subnet, whose.clone())).collect::<Vec<_>>()
         };
         let mut taken: Vec<(Subnet, String)> = all.iter().flat_map(network).collect();
-        // A macvlan network is on the same wire as the host, and shares its subnet as a rule.
+        // A network on the host's wire shares the host's subnet as a rule.
         if driver == Driver::Bridge {
             let route = |subnet| (subnet, format!("{subnet}, to which the host has a route"));
             taken.extend(links.routes()?.into_iter().map(route));

@@ -37,6 +37,10 @@ pub enum Need {
     Networks,
     /// The kernel has this filesystem, without loading a module first.
     Filesystem(&'static str),
+    /// The kernel has this kind of network device that is made of another, `macvlan` or `ipvlan`.
+    Device(&'static str),
+    /// It has not.
+    NoDevice(&'static str),
     /// The kernel limits directories of ext4 (project quotas), and there are loop devices.
     ProjectQuotas,
 }
@@ -260,6 +264,8 @@ impl Need {
                 (!has).then(|| format!("needs the filesystem {name}"))
             }
             Self::ProjectQuotas => no_project_quotas(),
+            Self::Device(kind) => (!has_device(kind)).then(|| format!("this kernel has no {kind} devices")),
+            Self::NoDevice(kind) => has_device(kind).then(|| format!("this kernel has {kind} devices")),
             Self::Kernel(major, minor) => {
                 (kernel() < (major, minor)).then(|| format!("needs Linux {major}.{minor}"))
             }
@@ -312,6 +318,14 @@ fn no_networks() -> Option<String> {
     let output = std::process::Command::new("unshare").args(["--net", "--", "sh", "-c", script]).output();
     let works = output.is_ok_and(|output| output.status.success());
     (!works).then(|| "bridges, veth pairs or nf_tables are not to be had here".into())
+}
+
+/// Tries it, in a network namespace that ends with the trial.
+fn has_device(kind: &str) -> bool {
+    let script = "ip link add p0 type veth peer p1 && ip link add link p0 type $0";
+    let output =
+        std::process::Command::new("unshare").args(["--net", "--", "sh", "-c", script, kind]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 fn may_make_user_namespaces() -> bool {

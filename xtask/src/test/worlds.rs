@@ -229,10 +229,14 @@ const IN_UML: &[&str] = &[
     "sandbox::explain",
     "records::",
     QUOTAS,
+    WIRE,
 ];
 /// Most kernels of virtual machines have no quotas.
 const QUOTAS: &str = "quotas::";
-const FOR_QUOTAS: [&str; 6] = ["-k", "overlay", "-k", "quota_v2", "-k", "loop"];
+const FOR_QUOTAS: &[&str] = &["-k", "overlay", "-k", "quota_v2", "-k", "loop"];
+/// Nor ipvlan.
+const WIRE: &str = "network::wire::";
+const FOR_WIRE: &[&str] = &["-k", "veth", "-k", "nf_tables", "-k", "macvlan", "-k", "ipvlan"];
 
 /// Those, and all of the crate that owns the limits, on a kernel of their own.
 fn in_uml(programs: &Programs, filter: Option<&str>, tally: &mut Tally) -> Outcome {
@@ -245,9 +249,11 @@ fn in_uml(programs: &Programs, filter: Option<&str>, tally: &mut Tally) -> Outco
         };
         for filter in filters {
             let mut command = Command::new(uml());
-            if filter.is_some_and(|filter| filter.starts_with(QUOTAS)) {
-                command.args(FOR_QUOTAS);
-            }
+            match filter {
+                Some(filter) if filter.starts_with(QUOTAS) => command.args(FOR_QUOTAS),
+                Some(filter) if filter.starts_with(WIRE) => command.args(FOR_WIRE),
+                _ => &mut command,
+            };
             command.arg("--").arg(&program.path).args(filter).current_dir(top());
             tally.run(&label(program), command)?;
         }

@@ -218,7 +218,7 @@ impl Networks {
             way.stops("route", &found, "boxr network connect NETWORK CONTAINER");
             return Ok(());
         };
-        if endpoint.driver == crate::definition::Driver::Macvlan {
+        if endpoint.driver.is_on_wire() {
             way.rule(
                 "device",
                 &format!("{} is on the host's wire: nothing of boxr's is in the way", endpoint.inside),

@@ -43,8 +43,11 @@ fn system(doing: &str, object: &str, errno: Errno) -> Report {
             .detail("a user has ports from net.ipv4.ip_unprivileged_port_start on")
             .suggest("sudo sysctl net.ipv4.ip_unprivileged_port_start=80, or another port"),
         Errno::PERM => report.detail("this needs CAP_NET_ADMIN in the network namespace that boxr runs in"),
+        Errno::BUSY if doing.ends_with("vlan device") => {
+            report.detail("its parent has devices of another kind: macvlan and ipvlan do not share one")
+        }
         Errno::OPNOTSUPP => {
-            report.detail("the kernel lacks this kind of device (modules bridge, veth, macvlan)")
+            report.detail("the kernel lacks this kind of device (modules bridge, veth, macvlan, ipvlan)")
         }
         _ => report,
     }

@@ -70,6 +70,7 @@ fn main() -> std::process::ExitCode {
         network::SHARED,
         network::SLIRP,
         network::SUDDEN,
+        network::WIRE,
         network::REALM,
         network::ROBUST,
         network::BESIDE,

@@ -16,6 +16,7 @@ mod rootless;
 mod shared;
 mod slirp;
 mod sudden;
+mod wire;
 mod words;
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab, NEIGHBOUR};
@@ -55,6 +56,7 @@ pub use rootless::assert_nothing_left as assert_no_helper_left;
 pub use shared::TESTS as SHARED;
 pub use slirp::TESTS as SLIRP;
 pub use sudden::TESTS as SUDDEN;
+pub use wire::TESTS as WIRE;
 pub use words::TESTS as WORDS;
 
 const ROOT: Need = Need::Root;

@@ -278,6 +278,7 @@ fn what_a_users_networks_cannot_do_is_named(t: &Sandbox) {
     let user = User::on(t, Lab::for_users());
     user.boxr(&["network", "create", "--subnet", "10.6.0.0/24", "blue"]).run().ok();
     user.boxr(&["network", "create", "-d", "macvlan", "--opt", "parent=up0", "wire"]).run().ok();
+    user.boxr(&["network", "create", "-d", "ipvlan", "--opt", "parent=up1", "wire2"]).run().ok();
     let masquerade = "com.docker.network.bridge.enable_ip_masquerade=false";
     user.boxr(&["network", "create", "-o", masquerade, "routed"]).run().ok();
     for (flags, word) in [
@@ -286,12 +287,13 @@ fn what_a_users_networks_cannot_do_is_named(t: &Sandbox) {
         (vec!["--network", "blue", "-p", "81:80"], "0.0.0.0:81"),
         (vec!["--network", "blue", "--userns", "host"], "user namespace"),
         (vec!["--network", "wire"], "needs root"),
+        (vec!["--network", "wire2"], "needs root"),
         (vec!["--network", "routed"], "enable_ip_masquerade=false needs root"),
     ] {
         user.boxr(&["run"]).args(&flags).args(["--", "true"]).run().exits(125).blames(word);
     }
     user.boxr(&["run", "--network", "blue", "--", "/no/such/program"]).run().exits(127);
-    user.boxr(&["network", "rm", "wire", "routed"]).run().ok();
+    user.boxr(&["network", "rm", "wire", "wire2", "routed"]).run().ok();
     assert!(!user.home.join("state/network/realm").exists());
     user.end();
 }

@@ -93,7 +93,7 @@ fn machine(facts: &Facts) -> Value {
 /// The kinds of networks that this user's boxes can have.
 pub(super) fn networks(facts: &Facts) -> &'static [&'static str] {
     match facts.network {
-        Network::Kernel => &["bridge", "host", "macvlan", "none"],
+        Network::Kernel => &["bridge", "host", "ipvlan", "macvlan", "none"],
         Network::Helper(_) => &["bridge", "host", "none"],
         Network::Host => &["host", "none"],
     }
