@@ -1,9 +1,9 @@
 //! One layer.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use super::compare::{Difference, Scope};
 use super::stream::{Failure, Stream};
 use super::{Event, Pull, PullError};
 use crate::digest::Digest;
@@ -64,17 +64,22 @@ pub(crate) fn unpack_blob(
     Ok(unpacked.left_out)
 }
 
-/// Unpacks a layer once more, and gives the first file that is another here; `None` where there is none, or the layer has
+/// Unpacks a layer once more, and gives the first file that is another here, and in what; `None` where there is none, or the layer has
 /// gone meanwhile.
-pub(crate) fn compare(store: &Store, layer: &ImageLayer, how: &How) -> Result<Option<PathBuf>, PullError> {
+pub(crate) fn compare(store: &Store, layer: &ImageLayer, how: &How) -> Result<Option<Difference>, PullError> {
     let (Ok(known), Ok((file, _))) = (store.open_layer(&layer.diff_id), store.open_blob(&layer.blob)) else {
         return Ok(None);
     };
     let Some(beside) = store.unpack_beside(&layer.diff_id)? else { return Ok(None) };
-    unpack(file, beside.dir(), how)
+    let unpacked = unpack(file, beside.dir(), how)
         .map_err(|source| PullError::Unpack { digest: layer.blob.clone(), source })?;
+    let was_whole = store.layer(&layer.diff_id)?.is_some_and(|known| known.info.is_exact);
+    let scope = match was_whole && unpacked.info.is_exact {
+        true => Scope::Whole { opaque: how.form.opaque() },
+        false => Scope::Part,
+    };
     let path = store.path("layers").join(layer.diff_id.file_name());
-    super::compare::first_difference(known.as_fd(), beside.dir())
+    super::compare::first_difference(known.as_fd(), beside.dir(), scope)
         .map_err(|errno| PullError::Store(StoreError::System { action: "read the files of", path, errno }))
 }
 

@@ -15,6 +15,7 @@ mod tests;
 
 use std::sync::atomic::AtomicBool;
 
+pub use compare::Aspect;
 pub(crate) use layer::{unpack_blob, verify_blob};
 pub use progress::{Event, Progress, Silent};
 pub use repair::{Repaired, compare_layers, repair};

@@ -40,8 +40,8 @@ pub fn compare_layers(store: &Store, how: &How, damaged: &[Finding]) -> Result<V
         if is_known(&layer) || !seen.insert(layer.diff_id.clone()) {
             continue;
         }
-        if let Some(path) = layer::compare(store, &layer, how)? {
-            let (item, problem) = (Item::Layer(layer.diff_id), Problem::Changed(path));
+        if let Some((path, aspect)) = layer::compare(store, &layer, how)? {
+            let (item, problem) = (Item::Layer(layer.diff_id), Problem::Changed(path, aspect));
             found.push(Finding { item, problem });
         }
     }

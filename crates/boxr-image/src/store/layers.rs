@@ -22,6 +22,10 @@ pub struct LayerInfo {
     /// Bytes of its tar stream; 0 when an earlier boxr has unpacked it, which did not count them.
     #[serde(default)]
     pub stream: u64,
+    /// Whether owners and attributes are as in the archive, which not everybody can make; unknown of what an earlier boxr
+    /// has unpacked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_exact: bool,
 }
 
 /// A layer that is here.

@@ -267,7 +267,10 @@ impl Store {
     }
 
     /// The images whose records can be read.
-    pub(crate) fn readable_images(&self) -> Result<Vec<ImageRecord>, StoreError> {
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub fn readable_images(&self) -> Result<Vec<ImageRecord>, StoreError> {
         let mut all = Vec::new();
         for name in self.record_names("images")? {
             all.extend(self.read_json(&format!("images/{name}")).ok().flatten());

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::sweep::read_through;
 use super::{ImageRecord, Name, Store, StoreError};
 use crate::digest::{Digest, Hasher};
+use crate::pull::Aspect;
 
 /// A thing in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +32,8 @@ pub enum Problem {
     WrongDigest(Digest),
     /// It cannot be read or understood.
     Unreadable(StoreError),
-    /// A file of it is not what the layer says.
-    Changed(PathBuf),
+    /// A file of it is not what the layer says, in this.
+    Changed(PathBuf, Aspect),
     /// A name stands for an image that is not here.
     Dangling(Digest),
 }

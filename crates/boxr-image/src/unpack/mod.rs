@@ -166,6 +166,7 @@ pub fn unpack(from: impl Read, dir: BorrowedFd<'_>, how: &How) -> Result<Unpacke
     // What follows the archive counts for the digests, of the stream and of the blob.
     drain(BufReader::with_capacity(BUFFER, &mut stream))?;
     info.stream = how.limits.stream - stream.left;
+    info.is_exact = how.ownership == Ownership::Kept && left_out.xattrs == 0;
     drain(stream.from.into_inner())?;
     Ok(Unpacked { diff_id: stream.hasher.finish(), info, left_out })
 }

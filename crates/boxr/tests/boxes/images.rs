@@ -6,6 +6,7 @@ pub mod mounted;
 pub mod platforms;
 pub mod push;
 pub mod transfer;
+pub mod verified;
 
 use boxr_testing::images::{self, Auth, Fault, Image, Layer, Packing, Server};
 use boxr_testing::{Need, Sandbox, Test, test, wait_until};
@@ -319,7 +320,7 @@ fn a_damaged_store_is_mended(t: &Sandbox) {
     assert_eq!(server.log().iter().filter(|line| line.contains("/blobs/")).count(), 1);
     t.boxr(["store", "verify"]).run().ok().shows("all is well");
     // The files of a layer, which containers have.
-    let file = first_file(&t.layout().root.join("images/layers"));
+    let file = verified::first_file(&t.layout().root.join("images/layers"));
     for harm in [b"".as_slice(), b"rotten"] {
         std::fs::write(&file, harm).unwrap();
         t.boxr(["store", "verify"]).run().exits(1).shows("is another than in the blob").blames("--repair");
@@ -329,16 +330,6 @@ fn a_damaged_store_is_mended(t: &Sandbox) {
     t.boxr(["store", "verify"]).run().ok();
     let left = std::fs::read_dir(t.layout().root.join("images/staging")).unwrap().map(|entry| entry.unwrap());
     assert!(!left.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("check.")));
-}
-
-/// A file below `dir` that is of a layer and has something in it.
-fn first_file(dir: &std::path::Path) -> std::path::PathBuf {
-    let files = boxr_testing::leaks::files_below(dir);
-    let is_one = |path: &&std::path::PathBuf| {
-        path.components().any(|part| part.as_os_str() == "fs")
-            && path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() > 6)
-    };
-    files.iter().find(is_one).unwrap().clone()
 }
 
 fn images_that_nobody_uses_are_pruned(t: &Sandbox) {

@@ -135,6 +135,7 @@ fn main() -> std::process::ExitCode {
         images::archives::TESTS,
         images::mounted::TESTS,
         images::platforms::TESTS,
+        images::verified::TESTS,
         images::push::TESTS,
         images::transfer::TESTS,
         system::TESTS,

@@ -379,9 +379,15 @@ static VERIFY: Command = Command {
     usage: &["store verify [FLAGS]"],
     about: &[
         "Reads every image that is here and names what is damaged. Each layer is unpacked once more, and its files are \
-            compared with those that containers have.",
+            compared with those that containers have: contents and permissions, and owners and extended attributes where \
+            they could be made as the archive says.",
     ],
-    flags: &[&[Flag::switch("repair", "Fetch again what is damaged, and only that")], REGISTRY],
+    flags: &[
+        &[Flag::switch("repair", "Fetch again what is damaged, and only that").doc(
+            "A layer that a running box or boxr image mount has mounted stays, and is named with who has it.",
+        )],
+        REGISTRY,
+    ],
     ..Command::new("store verify", Section::Images, "Look for damaged images", image::verify::run)
 };
 

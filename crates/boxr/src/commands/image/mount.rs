@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use boxr_image::reference::Reference;
 use boxr_image::rootfs::{Overlay, attach};
-use boxr_image::store::Store;
+use boxr_image::store::{ImageRecord, Store};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -24,7 +24,7 @@ pub fn mount(invocation: Invocation) -> Result<u8, Report> {
     }
     boxes::for_each(invocation.positionals(), |word| {
         let (image, _) = images::find(&store, &invocation, word)?;
-        let place = place(&store, &image);
+        let place = place(&store, &image.record);
         if is_mounted(&place)? {
             return write_stdout(&format!("{}\n", place.display()));
         }
@@ -47,14 +47,22 @@ pub fn mount(invocation: Invocation) -> Result<u8, Report> {
 /// Those that are mounted, each with where (podman-image-mount(1)).
 fn list(store: &Store) -> Result<u8, Report> {
     for image in images::all(store)? {
-        let place = place(store, &image);
-        if is_mounted(&place)? {
+        if let Some(place) = mounted_at(store, &image.record)? {
             let name =
                 image.names.first().map_or_else(|| image.record.config.to_string(), Reference::familiar);
             write_stdout(&format!("{name} {}\n", place.display()))?;
         }
     }
     Ok(0)
+}
+
+/// Where an image is mounted, if it is.
+///
+/// # Errors
+/// That cannot be found out.
+pub(super) fn mounted_at(store: &Store, image: &ImageRecord) -> Result<Option<std::path::PathBuf>, Report> {
+    let place = place(store, image);
+    Ok(is_mounted(&place)?.then_some(place))
 }
 
 fn lay(store: &Store, image: &Image, place: &std::path::Path) -> Result<(), Report> {
@@ -81,7 +89,7 @@ pub fn unmount_all(invocation: Invocation) -> Result<u8, Report> {
     let store = images::open_store_with_ids(&invocation.globals)?;
     boxes::for_each(invocation.positionals(), |word| {
         let (image, _) = images::find(&store, &invocation, word)?;
-        let place = place(&store, &image);
+        let place = place(&store, &image.record);
         let report = |errno: Errno| {
             Report::new(format!("cannot unmount {}: {}", place.display(), errno_text(errno))).status(1)
         };
@@ -99,8 +107,8 @@ pub fn unmount_all(invocation: Invocation) -> Result<u8, Report> {
     })
 }
 
-fn place(store: &Store, image: &Image) -> std::path::PathBuf {
-    store.path("mounts").join(image.record.manifest.hex())
+fn place(store: &Store, image: &ImageRecord) -> std::path::PathBuf {
+    store.path("mounts").join(image.manifest.hex())
 }
 
 /// As what a mounted image is in use.
