@@ -95,6 +95,8 @@ pub fn client(invocation: &Invocation) -> Result<Client, Report> {
 /// What is wrong with it.
 pub fn reference(invocation: &Invocation, text: &str) -> Result<Reference, Report> {
     let said = if invocation.offers("registry") { invocation.value("registry") } else { None };
+    // Podman's users write an image with the way to it.
+    let text = text.strip_prefix("docker://").unwrap_or(text);
     Ok(Reference::parse_in(text, said.unwrap_or(DOCKER_HUB))?)
 }
 

@@ -30,7 +30,7 @@ pub(super) fn fetch(pull: &Pull<'_>, fetched: &Fetched, lease: &Lease<'_>) -> Re
     lease.add(whole.blobs.iter().map(|blob| &blob.digest))?;
     let given_up = AtomicBool::new(false);
     side_by_side(&whole.blobs, &given_up, |blob| fetch_blob(pull, fetched, blob, &given_up))?;
-    Ok(ImageIndex::new(fetched.source.clone(), pull.reference.without_digest(), whole))
+    Ok(ImageIndex::new(fetched.source.clone(), pull.reference.given(), whole))
 }
 
 fn fetch_blob(

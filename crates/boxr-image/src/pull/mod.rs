@@ -133,7 +133,7 @@ impl Pull<'_> {
             indexes: index.into_iter().collect(),
             added: now(),
         };
-        let name = self.reference.without_digest();
+        let name = self.reference.given();
         let is_new = match (&known, &name) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -155,7 +155,7 @@ impl Pull<'_> {
         let elsewhere = |name| ImageIndex::elsewhere(fetched.source.clone(), name);
         match self.platforms {
             Platforms::All => index::fetch(self, fetched, lease).map(Some),
-            Platforms::One => Ok(self.reference.without_digest().map(elsewhere)),
+            Platforms::One => Ok(self.reference.given().map(elsewhere)),
         }
     }
 

@@ -83,6 +83,12 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The name that an image has which was fetched by this; `None` for one that was fetched by its digest, as nobody has
+    /// asked what the tag beside that stands for.
+    pub fn given(&self) -> Option<Self> {
+        (self.digest.is_none() && self.tag.is_some()).then(|| self.clone())
+    }
+
     /// The same image by its tag alone; `None` when it has no tag.
     pub fn without_digest(&self) -> Option<Self> {
         self.tag.as_ref().map(|_| Self { digest: None, ..self.clone() })

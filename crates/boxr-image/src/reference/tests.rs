@@ -46,6 +46,7 @@ fn a_digest_needs_no_tag_and_is_asked_for_first() {
     assert_eq!(both.to_string(), format!("docker.io/library/alpine:3@{digest}"));
     assert_eq!(both.without_digest().unwrap().familiar(), "alpine:3");
     assert_eq!(by_digest.without_digest(), None);
+    assert_eq!((both.given(), by_digest.given()), (None, None));
 }
 
 #[test]

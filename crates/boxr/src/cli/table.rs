@@ -87,6 +87,7 @@ pub static COMMANDS: &[&Command] = &[
     &images::IMPORT,
     &images::COMMIT,
     &images::TAG,
+    &images::UNTAG,
     &images::HISTORY,
     &images::LOGIN,
     &images::LOGOUT,

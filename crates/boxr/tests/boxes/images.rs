@@ -16,6 +16,7 @@ use rustix::process::Signal;
 pub const TESTS: &[Test] = &[
     test!(an_image_is_pulled_listed_and_removed),
     test!(a_pull_says_how_it_goes_on_stderr),
+    test!(a_digest_gives_no_tag),
     test!(an_image_has_as_many_names_as_it_is_given),
     test!(an_image_can_be_looked_at),
     test!(what_cannot_be_pulled_is_said),
@@ -79,6 +80,11 @@ fn an_image_is_pulled_listed_and_removed(t: &Sandbox) {
         ("label=tier=front", 1),
         ("label=tier=back", 0),
         ("dangling=true", 0),
+        ("containers=false", 1),
+        ("containers=true", 0),
+        (format!("id={}", &id[..7]).as_str(), 1),
+        ("id=0", usize::from(id.starts_with('0'))),
+        (format!("after={name}").as_str(), 0),
         ("reference=*:*/org/app:1", 1),
         ("until=2024-06-01", 1),
         ("until=2024-01-01", 0),
@@ -115,6 +121,27 @@ fn a_pull_says_how_it_goes_on_stderr(t: &Sandbox) {
         .ok()
         .blames(": Already exists")
         .blames(&format!("Status: Image is up to date for {name}"));
+}
+
+/// What a tag beside a digest stands for nobody has asked.
+fn a_digest_gives_no_tag(t: &Sandbox) {
+    let (server, image) = (Server::start(), image("one"));
+    let name = server.put("app", "1", &image);
+    let other = server.put("app", "2", &self::image("two"));
+    pull(t, &other).run().ok();
+    let by_digest = format!("{other}@{}", image.digest());
+    pull(t, &by_digest).run().ok().prints(&format!("{by_digest}\n"));
+    t.boxr(["images", "--format", "{{.Tag}} {{.ID}}", "--no-trunc", "-f", "dangling=true"])
+        .run()
+        .ok()
+        .prints(&format!("<none> sha256:{}\n", config_id(&image)));
+    let id = |name: &str| t.boxr(["image", "inspect", "-f", "{{.Id}}", name]).run().ok().word();
+    assert_eq!(id(&other), format!("sha256:{}", config_id(&self::image("two"))), "it has kept its name");
+    assert_eq!(id(&by_digest), format!("sha256:{}", config_id(&image)));
+    // podman's way to write it.
+    pull(t, &format!("docker://{name}")).run().ok().prints(&format!("{name}\n"));
+    assert_eq!(id(&name), format!("sha256:{}", config_id(&image)));
+    t.boxr(["rmi", "-f", "--all"]).run().ok();
 }
 
 fn an_image_has_as_many_names_as_it_is_given(t: &Sandbox) {

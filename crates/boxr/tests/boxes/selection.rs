@@ -228,13 +228,17 @@ fn names_of_images_come_and_go(t: &Sandbox) {
     let (server, name) = offered(t, "{}");
     let other = server.put("other", "1", &super::containers::busybox(t, r#"{"Labels":{"a":"b"}}"#));
     t.boxr(["pull", "-q", &name, &other]).run().ok().prints(&format!("{name}\n{other}\n"));
-    t.boxr(["tag", &name, "mine:1"]).run().ok();
-    t.boxr(["tag", &name, "mine:2"]).run().ok();
+    t.boxr(["tag", &name, "mine:3", "Mine:4"]).run().exits(1).blames("lower case");
+    t.boxr(["image", "exists", "mine:3"]).run().exits(1);
+    t.boxr(["tag", &name, "mine:1", "mine:2", "mine:3"]).run().ok().prints("");
     t.boxr(["image", "untag", &name, "mine:1"]).run().ok().prints("");
-    t.boxr(["image", "exists", "mine:1"]).run().exits(1);
+    t.boxr(["untag", "mine:2", "mine:2", "mine:3"]).run().ok().prints("");
+    for gone in ["mine:1", "mine:2", "mine:3"] {
+        t.boxr(["image", "exists", gone]).run().exits(1);
+    }
     t.boxr(["image", "untag", &name, &other]).run().exits(1).blames("no name of image");
     let listed = t.boxr(["images", "--noheading", "--sort", "tag", "--format", "table {{.Tag}}"]).run().ok();
-    assert_eq!(listed.text(), "1\n1\n2\n");
+    assert_eq!(listed.text(), "1\n1\n");
     t.boxr(["rmi", "--ignore", "nothing"]).run().ok();
     t.boxr(["rmi", "--all"]).run().ok();
     t.boxr(["images", "-q"]).run().ok().prints("");

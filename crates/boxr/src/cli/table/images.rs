@@ -95,6 +95,7 @@ pub(super) static PUSH: Command = Command {
                 "The index that was pulled with --all-platforms, with all that it names",
             )
             .doc("It has the digest there that it has here."),
+            Flag::switch("remove-signatures", "As it is: boxr sends none").hidden(),
             Flag::value("digestfile", "FILE", "Write the manifest's digest to a file")
                 .complete(Complete::File),
         ],
@@ -119,7 +120,7 @@ pub(super) static IMAGES: Command = Command {
             Flag::switch("quiet", "Only ids").short('q'),
             Flag::switch("digests", "The digests that registries know them by, too"),
             Flag::value("filter", "KEY=VALUE", "Only images that match").short('f').repeat().doc(
-                "Keys: dangling, reference, label, before, since, until. All of them must match; several \
+                "Keys: containers, dangling, id, reference, label, before, since (or after), until. All of them must match; several \
                 references are alternatives.",
             ),
             Flag::value("format", "FORMAT", "json, table, or a template such as '{{.ID}} {{.Tag}}'"),
@@ -264,9 +265,9 @@ pub(super) static COMMIT: Command = Command {
 };
 
 pub(super) static TAG: Command = Command {
-    usage: &["tag [FLAGS] IMAGE NAME"],
-    about: &["Gives an image another name. If another image has it, that loses it."],
-    args: &[Arg::one("IMAGE", Complete::Image), Arg::one("NAME", Complete::Nothing)],
+    usage: &["tag [FLAGS] IMAGE NAME..."],
+    about: &["Gives an image other names. If another image has one of them, that loses it."],
+    args: &[Arg::one("IMAGE", Complete::Image), Arg::some("NAME", Complete::Nothing)],
     flags: &[SHORT_NAMES],
     examples: &[Example { line: "boxr tag alpine quay.io/org/base:1", what: "a second name" }],
     ..Command::new("tag", Section::Images, "Give an image another name", image::tag::run)
@@ -352,6 +353,7 @@ static PRUNE: Command = Command {
         Flag::switch("all", "All images that no container uses").short('a'),
         Flag::switch("force", "Do not ask").short('f'),
         Flag::value("filter", "KEY=VALUE", "Only images that match: until, label, label!").repeat(),
+        Flag::switch("external", "As it is: boxr knows the containers of nobody else").hidden(),
     ]],
     ..Command::new("image prune", Section::Images, "Remove images that nobody uses", image::prune::run)
 };
@@ -391,15 +393,15 @@ static VERIFY: Command = Command {
     ..Command::new("store verify", Section::Images, "Look for damaged images", image::verify::run)
 };
 
-/// The commands that follow a word of theirs.
-static UNTAG: Command = Command {
-    usage: &["image untag [FLAGS] IMAGE [NAME...]"],
+pub(super) static UNTAG: Command = Command {
+    usage: &["untag [FLAGS] IMAGE [NAME...]"],
     about: &["Takes these names away from an image, or all that it has. The image stays."],
     args: &[Arg::one("IMAGE", Complete::Image), Arg::any("NAME", Complete::Image)],
     flags: &[SHORT_NAMES],
-    ..Command::new("image untag", Section::Images, "Take names away from an image", image::tag::untag)
+    ..Command::new("untag", Section::Images, "Take names away from an image", image::tag::untag)
 };
 
+/// The commands that follow a word of theirs.
 pub(super) static MEMBERS: &[(&str, &str, &Command)] = &[
     ("image", "exists", &EXISTS),
     ("image", "history", &HISTORY),

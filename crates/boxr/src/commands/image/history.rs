@@ -53,6 +53,8 @@ fn rows(store: &Store, image: &Image, full: bool, human: bool) -> Result<Vec<Val
             None => 0,
         };
         let created = step.created.as_deref().and_then(|text| time::parse(text, 0)).unwrap_or(0);
+        // Whole seconds, as docker has them.
+        let created = created - created.rem_euclid(1_000_000_000);
         let by =
             if full { step.created_by.clone() } else { table::ellipsis(&step.created_by, COMMAND_WIDTH) };
         rows.push(json!({

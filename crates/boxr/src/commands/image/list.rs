@@ -1,5 +1,6 @@
 //! `boxr images`
 
+use boxr_image::digest::Digest;
 use boxr_image::oci::ImageConfig;
 use boxr_image::reference::Reference;
 use boxr_image::store::Store;
@@ -134,6 +135,9 @@ struct Filters {
     before: Option<i64>,
     since: Option<i64>,
     until: Option<i64>,
+    ids: Vec<String>,
+    /// Whether a container has it, and those that one has.
+    containers: Option<(bool, Vec<Digest>)>,
 }
 
 impl Filters {
@@ -143,7 +147,7 @@ impl Filters {
         for text in invocation.values("filter") {
             let bad = |reason: &str| {
                 Report::new(format!("--filter {text}: {reason}"))
-                    .detail("filters: dangling=true|false reference=PATTERN label=KEY[=VALUE] before=IMAGE since=IMAGE until=TIME")
+                    .detail("filters: dangling=true|false containers=true|false id=ID reference=PATTERN label=KEY[=VALUE] before=IMAGE since=IMAGE until=TIME")
             };
             let (key, value) = text.split_once('=').ok_or_else(|| bad("it takes KEY=VALUE"))?;
             match key {
@@ -153,7 +157,14 @@ impl Filters {
                     Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                     None => (value.to_owned(), None),
                 }),
-                "before" | "since" => {
+                "id" => filters.ids.push(value.trim_start_matches("sha256:").to_owned()),
+                "containers" => {
+                    let wanted = value.parse().map_err(|_| bad("not true or false"))?;
+                    let held = store.holds()?.into_iter().map(|(_, manifest)| manifest);
+                    filters.containers = Some((wanted, held.collect()));
+                }
+                // podman's word for since.
+                "before" | "since" | "after" => {
                     let (image, _) = images::find(store, invocation, value)?;
                     let created = images::created(&images::config(store, &image.record)?.0);
                     *(if key == "before" { &mut filters.before } else { &mut filters.since }) = Some(created);
@@ -177,6 +188,12 @@ impl Filters {
         self.dangling.is_none_or(|dangling| dangling == names.is_empty())
             && (self.references.is_empty() || names.iter().any(|name| self.wants_name(name)))
             && self.labels.iter().all(|(key, value)| has(key, value))
+            && (self.ids.is_empty()
+                || self.ids.iter().any(|id| known.image.record.config.hex().starts_with(id.as_str())))
+            && self
+                .containers
+                .as_ref()
+                .is_none_or(|(wanted, held)| *wanted == held.contains(&known.image.record.manifest))
             && self.before.is_none_or(|before| known.created < before)
             && self.since.is_none_or(|since| known.created > since)
             && self.until.is_none_or(|until| known.created < until)

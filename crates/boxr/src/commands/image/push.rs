@@ -80,9 +80,7 @@ fn one(store: &Store, invocation: &Invocation) -> Result<Wanted, Report> {
         Meant::Itself => None,
     };
     let reference = match (invocation.positionals().get(1), &name) {
-        // Podman's users write where to with the way there.
-        (Some(to), _) => images::reference(invocation, to.strip_prefix("docker://").unwrap_or(to))
-            .map_err(|report| report.status(1))?,
+        (Some(to), _) => images::reference(invocation, to).map_err(|report| report.status(1))?,
         (None, Some(name)) => name.clone(),
         (None, None) => {
             return Err(Report::new(format!("{word} does not say where to push the image to"))

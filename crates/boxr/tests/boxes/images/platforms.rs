@@ -33,8 +33,7 @@ struct Offered {
 }
 
 /// What an image says of its containers, and how it was made.
-const CONFIG: &str =
-    r#"{"Cmd":["sh"]},"history":[{"created_by":"common"},{"created_by":"own"},{"empty_layer":true}]"#;
+const CONFIG: &str = r#"{"Cmd":["sh"]},"history":[{"created":"2024-05-06T07:08:09.5Z","created_by":"common"},{"created_by":"own"},{"empty_layer":true}]"#;
 
 fn image(architecture: &str, seed: &str) -> Image {
     let common = Layer::of_files(&[("etc/common", b"common to all")], Packing::Gzip);
@@ -297,6 +296,11 @@ fn one_of_an_index_is_chosen(t: &Sandbox) {
     let short = &digest(&arm.config)["sha256:".len()..][..12];
     let steps = format!("{short} 0B\n<missing> 9B\n<missing> 13B\n");
     t.boxr(["history", "--format", "{{.ID}} {{.Size}}"]).args(arm64).run().ok().prints(&steps);
+    t.boxr(["history", "--human=false", "--format", "{{.CreatedSince}}"])
+        .args(arm64)
+        .run()
+        .ok()
+        .shows("\n2024-05-06T07:08:09Z\n");
     // As it came, which its descriptor in an index says.
     let to = format!("{}/one:1", other.host());
     t.boxr(["push", "-q", "--platform", "linux/arm64", &offered.name, &to]).run().ok();
