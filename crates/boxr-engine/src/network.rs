@@ -11,6 +11,7 @@ mod realm;
 pub(crate) mod resolver;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use boxr_network::{
@@ -90,11 +91,19 @@ pub fn reserve<'n>(
         name,
         networks: &options.network.networks,
         ports: &ports,
+        servers: &asked(&options.network),
         asks_for_host: hosts.iter().any(|(_, address)| address == naming::HOST_GATEWAY),
         means,
     };
     let reservation = networks.reserve(&request, &|id| store.is_living(id))?;
     Ok(Reserved { own: Some(reservation), pod })
+}
+
+/// The name servers that resolvers of its networks ask for a box, in place of the host's. None where one is the box itself,
+/// which it asks by itself alone.
+fn asked(options: &NetworkOptions) -> Vec<IpAddr> {
+    let all: Vec<IpAddr> = options.dns.iter().filter_map(|server| server.parse().ok()).collect();
+    if all.iter().any(IpAddr::is_loopback) { Vec::new() } else { all }
 }
 
 /// What a box is to know of hosts.
@@ -215,11 +224,12 @@ impl Reserved<'_> {
                 whole.to_mut().mounts.extend(mounts);
             }
         }
-        let servers = match (&self.own, &self.pod) {
-            (Some(own), _) => servers_of(own.attachment()),
-            (None, Some(pod)) if pod.has_network() => pod.servers(),
+        let (servers, asked) = match (&self.own, &self.pod) {
+            (Some(own), _) => (servers_of(own.attachment()), asked_by_resolvers(own.attachment())),
+            (None, Some(pod)) if pod.has_network() => (pod.servers(), pod.asked()),
             (None, _) => return Ok(whole),
         };
+        let servers = resolver::Around { servers, asked };
         Ok(match resolver::add(dir, &whole, servers)? {
             Cow::Owned(changed) => Cow::Owned(changed),
             Cow::Borrowed(_) => whole,
@@ -267,6 +277,7 @@ pub(crate) fn surroundings_of(attachment: Option<&Attachment>) -> Surroundings {
     Surroundings {
         addresses: addresses.map(|(address, _)| address.to_string()).collect(),
         servers: servers_of(attachment).unwrap_or_else(resolver::servers),
+        asked: asked_by_resolvers(attachment),
         gateway: attachment.way_to_host().map(|address| address.to_string()),
         gateway6: attachment.host6.map(|address| address.to_string()),
         ..Surroundings::default()
@@ -279,6 +290,12 @@ fn servers_of(attachment: &Attachment) -> Option<Vec<String>> {
     let servers: Vec<String> =
         resolvers.chain(attachment.name_server).map(|address| address.to_string()).collect();
     (!servers.is_empty()).then_some(servers)
+}
+
+/// The servers that its networks' resolvers ask for it: its own file names those resolvers.
+fn asked_by_resolvers(attachment: &Attachment) -> Vec<IpAddr> {
+    let has_one = attachment.endpoints.iter().any(|endpoint| endpoint.resolver.is_some());
+    if has_one { attachment.servers.clone() } else { Vec::new() }
 }
 
 impl Held {
@@ -377,6 +394,7 @@ pub fn connect(store: &Store, dir: &BoxDir, wanted: NetworkUse) -> Result<(), En
                 name: &state.name,
                 networks: &one,
                 ports: &[],
+                servers: &asked(&options.network),
                 asks_for_host: false,
                 means,
             };

@@ -61,10 +61,19 @@ pub struct AttachRequest<'a> {
     pub networks: &'a [NetworkUse],
     /// Ports to publish.
     pub ports: &'a [PortSpec],
+    /// Name servers that are asked for it, in place of the host's.
+    pub servers: &'a [IpAddr],
     /// Whether it has to know an address of the host's.
     pub asks_for_host: bool,
     /// How it is done.
     pub means: Means,
+}
+
+impl AttachRequest<'_> {
+    /// What the container has before it has anything.
+    fn nothing_yet(&self) -> Attachment {
+        Attachment { servers: self.servers.to_vec(), ..Attachment::new(self.id, self.name) }
+    }
 }
 
 /// How a container comes to its network.
@@ -123,7 +132,7 @@ impl Networks {
         request: &AttachRequest<'_>,
         is_alive: &IsAlive<'_>,
     ) -> Result<Reservation<'_>, Error> {
-        let attachment = Attachment::new(request.id, request.name);
+        let attachment = request.nothing_yet();
         // Of an earlier start that was killed.
         self.detach(request.id)?;
         match request.means {
@@ -174,7 +183,7 @@ impl Networks {
             let network = request.networks.first().map(|network| network.name.clone()).unwrap_or_default();
             return Err(Error::Unsupported { network, why });
         }
-        let base = before.clone().unwrap_or_else(|| Attachment::new(request.id, request.name));
+        let base = before.clone().unwrap_or_else(|| request.nothing_yet());
         let reservation = self.extend(base, before, request.networks, is_alive)?;
         self.note(&reservation.attachment)?;
         Ok(reservation)

@@ -36,6 +36,9 @@ pub struct Attachment {
     /// Where the helper itself answers names: slirp4netns does; pasta leads to the host's name servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_server: Option<IpAddr>,
+    /// Name servers that the networks' resolvers ask for it, in place of the host's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<IpAddr>,
     /// Whether its networks are in the user's realm.
     #[serde(default)]
     pub realm: bool,
@@ -68,6 +71,7 @@ impl Attachment {
             members: Vec::new(),
             helped: false,
             name_server: None,
+            servers: Vec::new(),
             realm: false,
             host: None,
             host6: None,

@@ -20,6 +20,8 @@ pub struct Surroundings {
     pub addresses: Vec<String>,
     /// Name servers that it reaches; none: the host's.
     pub servers: Vec<String>,
+    /// Who those ask in place of the host's servers.
+    pub asked: Vec<IpAddr>,
     /// Where it reaches the host.
     pub gateway: Option<String>,
     /// Where it reaches the host by IPv6 as well.
@@ -142,7 +144,10 @@ fn resolv_conf(naming: &Naming, network: &NamespaceMode, around: &Surroundings) 
     let first_said = |lists: &[&Vec<String>], otherwise: Vec<String>| {
         lists.iter().find(|list| !list.is_empty()).map_or(otherwise, |list| (*list).clone())
     };
-    let servers = first_said(&[&naming.servers, &around.servers], lines("nameserver"));
+    // Who knows the neighbours asks them.
+    let is_asked = are_asked(&naming.servers, &around.asked);
+    let said = if is_asked { &around.servers } else { &naming.servers };
+    let servers = first_said(&[said, &around.servers], lines("nameserver"));
     let mut search = first_said(&[&naming.search], lines("search"));
     search.retain(|domain| domain != ".");
     let options = first_said(&[&naming.options], lines("options"));
@@ -155,6 +160,12 @@ fn resolv_conf(naming: &Naming, network: &NamespaceMode, around: &Surroundings) 
         text.push_str(&format!("options {}\n", options.join(" ")));
     }
     text
+}
+
+/// Whether the name servers that were said are those that a network's resolver asks.
+pub(crate) fn are_asked(said: &[String], asked: &[IpAddr]) -> bool {
+    let said: Vec<IpAddr> = said.iter().filter_map(|server| server.parse().ok()).collect();
+    !asked.is_empty() && said == asked
 }
 
 /// The host's name servers; where those are a stub on the host's own loopback interface, which another network does

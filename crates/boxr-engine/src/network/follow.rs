@@ -53,8 +53,11 @@ pub(super) fn follow(
     let _held = hold(options, &place)?;
     change(&place.join("hosts"), |text| hosts(text, &before, &after))?;
     let said = options.container.as_ref().map_or(&options.network.dns, |container| &container.naming.servers);
-    if said.is_empty() && options.network.dns.is_empty() {
-        change(&place.join("resolv.conf"), |text| resolv_conf(text, &before, &after))?;
+    let said = if said.is_empty() { &options.network.dns } else { said };
+    // Where one is the box itself, they are all that it asks.
+    let is_asked = said.iter().all(|server| server.parse().is_ok_and(|server: IpAddr| !server.is_loopback()));
+    if is_asked {
+        change(&place.join("resolv.conf"), |text| resolv_conf(text, &before, &after, said))?;
     }
     Ok(())
 }
@@ -151,14 +154,21 @@ fn hosts(text: &str, before: &Known, after: &Known) -> String {
     lines.join("\n") + "\n"
 }
 
-fn resolv_conf(text: &str, before: &Known, after: &Known) -> String {
+/// Where nobody is left who asks them, `said` are there.
+fn resolv_conf(text: &str, before: &Known, after: &Known, said: &[String]) -> String {
     let server = |line: &str| line.strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok();
     let is_own = |line: &str| server(line).is_some_and(|address| before.servers.contains(&address));
     // Where a box had others' servers only, its own come before them.
     let at = text.lines().position(is_own).or_else(|| text.lines().position(|line| server(line).is_some()));
     let mut lines: Vec<String> = text.lines().filter(|line| !is_own(line)).map(str::to_owned).collect();
     let at = at.unwrap_or(lines.len()).min(lines.len());
+    let is_any_left = lines.iter().any(|line| server(line).is_some());
     let own = after.servers.iter().map(|address| format!("nameserver {address}"));
+    let others = said.iter().map(|server| format!("nameserver {server}"));
+    let mut own: Vec<String> = own.collect();
+    if own.is_empty() && !is_any_left {
+        own.extend(others);
+    }
     lines.splice(at..at, own);
     lines.join("\n") + "\n"
 }
@@ -196,12 +206,14 @@ mod tests {
         let one = known(&[], &["10.5.0.1"]);
         let two = known(&[], &["10.5.0.1", "10.6.0.1"]);
         let text = "search a\nnameserver 10.5.0.1\noptions ndots:1\n";
-        let more = resolv_conf(text, &one, &two);
+        let more = resolv_conf(text, &one, &two, &[]);
         assert_eq!(more, "search a\nnameserver 10.5.0.1\nnameserver 10.6.0.1\noptions ndots:1\n");
-        assert_eq!(resolv_conf(&more, &two, &one), text);
+        assert_eq!(resolv_conf(&more, &two, &one, &[]), text);
         assert_eq!(
-            resolv_conf("nameserver 9.9.9.9\n", &Known::default(), &one),
+            resolv_conf("nameserver 9.9.9.9\n", &Known::default(), &one, &[]),
             "nameserver 10.5.0.1\nnameserver 9.9.9.9\n"
         );
+        let none = resolv_conf(text, &one, &Known::default(), &["9.9.9.9".to_owned()]);
+        assert_eq!(none, "search a\nnameserver 9.9.9.9\noptions ndots:1\n");
     }
 }

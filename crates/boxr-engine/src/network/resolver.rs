@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use boxr_sys::file::read_text;
 use rustix::io::Errno;
 
+use crate::image::naming::are_asked;
 use crate::options::{BoxOptions, MountOption, NamespaceMode, NetworkOptions, Root};
 use crate::outcome::EngineError;
 use crate::store::BoxDir;
@@ -20,7 +21,7 @@ const BEHIND_STUB: &str = "/run/systemd/resolve/resolv.conf";
 pub(super) fn add<'o>(
     dir: &BoxDir,
     options: &'o BoxOptions,
-    servers: Option<Vec<String>>,
+    around: Around,
 ) -> Result<Cow<'o, BoxOptions>, EngineError> {
     let destination = PathBuf::from(HOSTS);
     let has_own = options.mounts.iter().any(|mount| mount.destination == destination);
@@ -36,7 +37,7 @@ pub(super) fn add<'o>(
         path: path.display().to_string(),
         errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
     };
-    fs::write(&path, text(&options.network, servers)).map_err(failed)?;
+    fs::write(&path, text(&options.network, around)).map_err(failed)?;
     // Whoever the command runs as reads it.
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(failed)?;
     let mut options = options.clone();
@@ -49,10 +50,23 @@ pub(super) fn add<'o>(
     Ok(Cow::Owned(options))
 }
 
-fn text(options: &NetworkOptions, servers: Option<Vec<String>>) -> String {
+/// What a box has of networks.
+pub(super) struct Around {
+    /// Who answers names there.
+    pub servers: Option<Vec<String>>,
+    /// Whom those ask in place of the host's servers.
+    pub asked: Vec<IpAddr>,
+}
+
+fn text(options: &NetworkOptions, around: Around) -> String {
     let mut resolver = host();
-    resolver.servers = servers.unwrap_or(resolver.servers);
-    resolver.overlaid_by(options).text()
+    resolver.servers = around.servers.unwrap_or(resolver.servers);
+    let own = resolver.servers.clone();
+    let mut resolver = resolver.overlaid_by(options);
+    if are_asked(&options.dns, &around.asked) {
+        resolver.servers = own;
+    }
+    resolver.text()
 }
 
 /// The host's name servers, as far as another network reaches them.

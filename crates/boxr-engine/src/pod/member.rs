@@ -1,5 +1,6 @@
 //! A box that is a member of a pod: what it takes from it, and how it enters.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -198,6 +199,11 @@ impl Joined {
     pub fn servers(&self) -> Option<Vec<String>> {
         let around = self.around.as_ref()?;
         Some(around.servers.clone()).filter(|servers| !servers.is_empty())
+    }
+
+    /// Whom those ask in place of the host's servers.
+    pub fn asked(&self) -> Vec<IpAddr> {
+        self.around.as_ref().map(|around| around.asked.clone()).unwrap_or_default()
     }
 
     /// Whether the member shares a network of the pod's that is set up.

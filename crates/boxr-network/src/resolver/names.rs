@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::wire::{self, Data, Kind, Question, Refusal, Transport};
+use crate::address::Subnet;
 use crate::attachment::{Attachment, Endpoint, short};
 use crate::definition::Definition;
 use crate::error::Error;
@@ -46,6 +47,8 @@ struct Client {
     networks: Vec<Rc<str>>,
     /// Whether it has a network that something leaves.
     goes_out: bool,
+    /// The servers that are asked for it, in place of the host's: those that it reaches.
+    servers: Option<Vec<IpAddr>>,
 }
 
 /// Who asks: one of the containers, or somebody else on the network, who knows of nothing but that.
@@ -64,8 +67,11 @@ impl Asker<'_> {
         }
     }
 
+    /// Whether anybody is asked for names of others.
     fn goes_out(&self) -> bool {
-        self.client.map_or(!self.network.internal, |client| client.goes_out)
+        let asks =
+            |client: &Client| client.goes_out || client.servers.as_ref().is_some_and(|all| !all.is_empty());
+        self.client.map_or(!self.network.internal, asks)
     }
 }
 
@@ -157,6 +163,11 @@ impl Names {
         }
     }
 
+    /// The servers that are asked for whoever is at this address; `None`: the host's.
+    pub(super) fn servers_of(&self, client: IpAddr) -> Option<&[IpAddr]> {
+        self.clients.get(&client)?.value.servers.as_deref()
+    }
+
     /// Answers a query, as far as it is about networks of the asker's: `answer` gets it appended.
     pub(super) fn ask(
         &self,
@@ -225,7 +236,14 @@ impl Client {
     fn of(attachment: &Attachment) -> Self {
         let networks = with_names(attachment).map(|endpoint| endpoint.network.as_str().into());
         let goes_out = attachment.endpoints.iter().any(|endpoint| !endpoint.internal);
-        Self { networks: networks.collect(), goes_out }
+        let subnets = attachment.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        let subnets: Vec<Subnet> =
+            subnets.filter_map(|(address, prefix)| Subnet::of(*address, *prefix)).collect();
+        // The resolver stands outside: what the container would not reach is not asked for it.
+        let reaches = |server: &&IpAddr| goes_out || subnets.iter().any(|subnet| subnet.contains(**server));
+        let said = Some(&attachment.servers).filter(|servers| !servers.is_empty());
+        let servers = said.map(|servers| servers.iter().filter(reaches).copied().collect());
+        Self { networks: networks.collect(), goes_out, servers }
     }
 }
 

@@ -35,9 +35,10 @@ struct Pending {
     /// The client's number.
     original: [u8; 2],
     client: SocketAddr,
-    /// Which of our sockets it came to, and which server was asked.
+    /// Which of our sockets it came to, which server was asked, and how many before.
     socket: usize,
     server: usize,
+    tries: usize,
     since: Instant,
 }
 
@@ -50,7 +51,10 @@ pub(super) struct Server {
     streams: Vec<TcpListener>,
     watch: OwnedFd,
     names: Names,
-    servers: Vec<UdpSocket>,
+    /// Those that have been asked, each with a socket that hears it only.
+    servers: Vec<(IpAddr, UdpSocket)>,
+    /// The host's.
+    hosts: Vec<IpAddr>,
     pending: Vec<Pending>,
     connections: Vec<OwnedFd>,
     /// Whether it is in the realm of an ordinary user.
@@ -99,6 +103,7 @@ impl Server {
             watch,
             names,
             servers: Vec::new(),
+            hosts: Vec::new(),
             pending: Vec::new(),
             connections: Vec::new(),
             in_realm: networks.is_in_realm(),
@@ -182,7 +187,7 @@ impl Server {
         let mut fds = vec![PollFd::new(&self.watch, PollFlags::IN)];
         fds.extend(self.datagrams.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         fds.extend(self.streams.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
-        fds.extend(self.servers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        fds.extend(self.servers.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)));
         let sockets = fds.len();
         fds.extend(self.connections.iter().map(|process| PollFd::new(process, PollFlags::IN)));
         fds.extend(self.standby.iter().map(|process| PollFd::new(process, PollFlags::IN)));
@@ -257,14 +262,17 @@ impl Server {
     fn forward(&mut self, query: &[u8], client: SocketAddr, socket: usize) {
         if self.pending.is_empty() {
             // Nobody waits for the old ones.
-            self.servers = servers(self.in_realm).into_iter().filter_map(open).collect();
+            self.servers.clear();
+            self.hosts = servers(self.in_realm);
         }
         let [a, b, ..] = *query else { return };
         // Who asks again was not answered by the first one.
         let again = self.pending.iter().rposition(|old| old.client == client && old.original == [a, b]);
-        let before = again.map(|at| self.pending.remove(at).server + 1).unwrap_or(0);
-        let server = before.checked_rem(self.servers.len()).unwrap_or(0);
-        let Some(target) = self.servers.get(server).filter(|_| self.pending.len() < MOST_QUERIES) else {
+        let tries = again.map(|at| self.pending.remove(at).tries + 1).unwrap_or(0);
+        let all = self.names.servers_of(client.ip()).unwrap_or(&self.hosts).to_vec();
+        let (first, second) = all.split_at(tries.checked_rem(all.len()).unwrap_or(0));
+        let server = second.iter().chain(first).find_map(|address| self.socket_to(*address));
+        let Some(server) = server.filter(|_| self.pending.len() < MOST_QUERIES) else {
             return self.tell(socket, &failure(query), client);
         };
         let mut id = [0u8; 2];
@@ -273,15 +281,25 @@ impl Server {
         if let Some(place) = passed.get_mut(..2) {
             place.copy_from_slice(&id);
         }
-        if target.send(&passed).is_err() {
+        if self.servers.get(server).is_none_or(|(_, target)| target.send(&passed).is_err()) {
             return self.tell(socket, &failure(query), client);
         }
-        self.pending.push(Pending { id, original: [a, b], client, socket, server, since: Instant::now() });
+        let since = Instant::now();
+        self.pending.push(Pending { id, original: [a, b], client, socket, server, tries, since });
+    }
+
+    /// Where the socket to this server is among all.
+    fn socket_to(&mut self, server: IpAddr) -> Option<usize> {
+        let known = self.servers.iter().position(|(address, _)| *address == server);
+        known.or_else(|| {
+            self.servers.push((server, open(server)?));
+            Some(self.servers.len() - 1)
+        })
     }
 
     fn take_answers(&mut self, server: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        while let Some(Ok(length)) = self.servers.get(server).map(|socket| socket.recv(&mut buffer)) {
+        while let Some(Ok(length)) = self.servers.get(server).map(|(_, socket)| socket.recv(&mut buffer)) {
             let Some([a, b, ..]) = buffer.get(..length) else { continue };
             let asked = |pending: &Pending| pending.id == [*a, *b] && pending.server == server;
             let Some(at) = self.pending.iter().position(asked) else { continue };
@@ -321,7 +339,9 @@ impl Server {
             match self.names.ask(&self.network, (who, &query), Transport::Stream, &mut answer) {
                 Outcome::Answered => {}
                 Outcome::Forward => {
-                    answer = ask_by_stream(&query, self.in_realm).unwrap_or_else(|| failure(&query));
+                    let hosts = || servers(self.in_realm);
+                    let all = self.names.servers_of(who).map_or_else(hosts, <[IpAddr]>::to_vec);
+                    answer = ask_by_stream(&query, all).unwrap_or_else(|| failure(&query));
                 }
                 Outcome::Drop => return Ok(()),
             }
@@ -350,8 +370,8 @@ fn write_message(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> 
     stream.write_all(&[&length, message].concat())
 }
 
-fn ask_by_stream(query: &[u8], in_realm: bool) -> Option<Vec<u8>> {
-    servers(in_realm).into_iter().find_map(|server| {
+fn ask_by_stream(query: &[u8], servers: Vec<IpAddr>) -> Option<Vec<u8>> {
+    servers.into_iter().find_map(|server| {
         let mut stream = TcpStream::connect_timeout(&SocketAddr::new(server, PORT), PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write_message(&mut stream, query).ok()?;

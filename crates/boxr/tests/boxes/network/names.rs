@@ -1,6 +1,6 @@
 //! Names of neighbours on networks of one's own.
 
-use boxr_testing::lab::Lab;
+use boxr_testing::lab::{FAR_AWAY, Lab};
 use boxr_testing::processes::descendants;
 use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::getppid;
@@ -22,6 +22,16 @@ pub const TESTS: &[Test] = &[
     ),
     test!(
         who_is_on_several_networks_knows_the_names_of_all,
+        ROOT,
+        NET,
+        BUSYBOX,
+        PASTA,
+        SETPRIV,
+        Need::Tool(Tool::Ip),
+        Need::Tool(Tool::Python)
+    ),
+    test!(
+        servers_that_a_box_is_told_are_asked_for_other_names_only,
         ROOT,
         NET,
         BUSYBOX,
@@ -215,6 +225,75 @@ fn who_is_on_several_networks_knows_the_names_of_all(t: &Sandbox) {
     }
     server.signal(rustix::process::Signal::TERM);
     server.finish();
+    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    assert_nothing_left(&home);
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn servers_that_a_box_is_told_are_asked_for_other_names_only(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let home = lab.home(t);
+    let conf = t.file("resolv.conf", "nameserver 192.0.2.1\n");
+    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    // It knows another address.
+    let other = SERVER.replace("192.0.2.1", FAR_AWAY).replace(r"\xc6\x33\x64\x07", r"\xcb\x00\x71\x09");
+    let servers = [SERVER, &other].map(|script| {
+        let mut server = lab.on_internet("python3").args(["-c", script]).spawn();
+        server.expect("up");
+        server
+    });
+    for root in [true, false] {
+        let boxr = |args: &[&str]| match root {
+            true => lab.boxr(t, args).run(),
+            false => lab.boxr_as_user(t, &home, args).run(),
+        };
+        boxr(&["network", "create", "--subnet", "10.5.0.0/24", "near"]).ok();
+        boxr(&["network", "create", "--subnet", "10.7.0.0/24", "--internal", "inner"]).ok();
+        boxr(&["pod", "create", "--name", "shop", "--network", "near", "--dns", FAR_AWAY]).ok();
+        let keep = |name: &str, flags: &[&str]| {
+            boxr(&[&["run", "-d", "--name", name], flags, &["--", "sleep", "1000"]].concat()).ok();
+        };
+        keep("plain", &["--network", "near"]);
+        keep("told", &["--network", "near", "--dns", FAR_AWAY]);
+        keep("member", &["--pod", "shop"]);
+        keep("hidden", &["--network", "inner", "--dns", FAR_AWAY]);
+        keep("own", &["--network", "near", "--dns", "127.0.0.1"]);
+        let ask = |who: &str, name: &str| {
+            let out = boxr(&["exec", who, "busybox", "nslookup", "-type=a", name]);
+            out.text() + &out.errors()
+        };
+        for (who, name, told) in [
+            ("plain", "far.example", "198.51.100.7"),
+            ("told", "far.example", "203.0.113.9"),
+            ("member", "far.example", "203.0.113.9"),
+            ("told", "plain", "10.5.0."),
+            ("member", "plain", "10.5.0."),
+            ("plain", "told", "10.5.0."),
+            // It does not come out by its resolver either.
+            ("hidden", "far.example", "NXDOMAIN"),
+            ("hidden", "hidden", "10.7.0."),
+        ] {
+            let seen = ask(who, name);
+            assert!(seen.contains(told), "root {root}: {who} asks for {name}: {seen}");
+        }
+        let shown = |who: &str| boxr(&["exec", who, "grep", "nameserver", "/etc/resolv.conf"]).ok().text();
+        assert_eq!(shown("told"), "nameserver 10.5.0.1\n");
+        // Whoever asks himself asks nobody else.
+        assert_eq!(shown("own"), "nameserver 127.0.0.1\n");
+        boxr(&["network", "disconnect", "near", "told"]).ok();
+        assert_eq!(shown("told"), format!("nameserver {FAR_AWAY}\n"));
+        boxr(&["network", "connect", "near", "told"]).ok();
+        assert!(shown("told").starts_with("nameserver 10.5.0.1\n"));
+        assert!(ask("told", "plain").contains("10.5.0."), "root {root}");
+        boxr(&["pod", "rm", "-f", "shop"]).ok();
+        boxr(&["rm", "-f", "--all"]).ok();
+        boxr(&["network", "rm", "near", "inner"]).ok();
+    }
+    for server in servers {
+        server.signal(rustix::process::Signal::TERM);
+        server.finish();
+    }
     lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
     assert_nothing_left(&home);
     assert_no_network_left(t, &lab);
