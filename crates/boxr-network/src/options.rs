@@ -11,7 +11,7 @@ use crate::error::Error;
 /// What there is, for who asked for something else.
 const ALL: &str = "no such option; there are mtu, isolate, metric and no_default_route, com.docker.network.bridge.name, \
                    .host_binding_ipv4, .enable_icc and .enable_ip_masquerade, com.docker.network.container_iface_prefix, \
-                   parent and mode of macvlan and ipvlan, and ipvlan_flag";
+                   parent and mode of macvlan and ipvlan, bclim of macvlan, and ipvlan_flag";
 /// The metric of a default route for which none is said, when the lowest is looked for: podman's own.
 const METRIC: u32 = 100;
 
@@ -36,6 +36,10 @@ pub struct NetworkOptions {
     /// How macvlan devices treat each other: `bridge`, `private`, `vepa`, `passthru`; which addresses lead to an
     /// ipvlan device: `l2`, `l3`, `l3s`.
     pub mode: Option<String>,
+    /// From how many macvlan devices on one that listen to a group its packets are queued; -1: never. The kernel's
+    /// choice when `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broadcast_limit: Option<i32>,
     /// How ipvlan devices treat each other: `bridge`, `private`, `vepa`.
     pub flag: Option<String>,
     /// The address on which ports are published that name none.
@@ -141,6 +145,10 @@ impl NetworkOptions {
             "mode" | "macvlan_mode" => {
                 self.mode = Some(one_of(value, &["bridge", "private", "vepa", "passthru"])?);
             }
+            "bclim" => {
+                let limit = value.parse().ok().filter(|limit| *limit >= -1);
+                self.broadcast_limit = Some(limit.ok_or("not a number from -1 to 2147483647")?);
+            }
             "ipvlan_flag" => self.flag = Some(one_of(value, &["bridge", "private", "vepa"])?),
             "com.docker.network.bridge.host_binding_ipv4" => {
                 self.host_ip = Some(value.parse().map_err(|_| "not an IP address")?);
@@ -159,7 +167,7 @@ impl NetworkOptions {
 fn drivers_of(key: &str) -> &'static [Driver] {
     match key {
         "parent" | "mode" => &[Driver::Macvlan, Driver::Ipvlan],
-        "macvlan_mode" => &[Driver::Macvlan],
+        "macvlan_mode" | "bclim" => &[Driver::Macvlan],
         "ipvlan_mode" | "ipvlan_flag" => &[Driver::Ipvlan],
         "isolate" => &[Driver::Bridge],
         _ if key.starts_with("com.docker.network.bridge.") => &[Driver::Bridge],
@@ -236,6 +244,9 @@ mod tests {
             (Driver::Ipvlan, "ipvlan_flag", "passthru", false),
             (Driver::Macvlan, "macvlan_mode", "passthru", true),
             (Driver::Macvlan, "ipvlan_flag", "private", false),
+            (Driver::Macvlan, "bclim", "-1", true),
+            (Driver::Macvlan, "bclim", "-2", false),
+            (Driver::Ipvlan, "bclim", "1", false),
             (Driver::Bridge, "mode", "l2", false),
         ] {
             assert_eq!(read_for(driver, &[(key, value)]).is_ok(), is_one, "{driver:?} {key}={value}");

@@ -9,15 +9,16 @@ use crate::definition::Driver;
 use crate::error::Error;
 use crate::options::NetworkOptions;
 
-/// `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_MODE`, `IFLA_IPVLAN_FLAGS` (`<linux/if_link.h>`).
+/// `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_MODE`, `IFLA_IPVLAN_FLAGS`, `IFLA_MACVLAN_BC_CUTOFF` (`<linux/if_link.h>`).
 const MODE: u16 = 1;
 const FLAGS: u16 = 2;
+const BROADCAST_LIMIT: u16 = 9;
 
 /// What kind of device, and how it treats others of the same parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     /// With a hardware address of its own (`MACVLAN_MODE_...`).
-    Macvlan { mode: u32 },
+    Macvlan { mode: u32, broadcast_limit: Option<i32> },
     /// With that of the parent (`IPVLAN_MODE_...`, `IPVLAN_F_...`).
     Ipvlan { mode: u16, flags: u16 },
 }
@@ -34,6 +35,7 @@ impl Wire {
                     // bridge
                     _ => 4,
                 },
+                broadcast_limit: options.broadcast_limit,
             }),
             Driver::Ipvlan => Some(Self::Ipvlan {
                 mode: match options.mode.as_deref() {
@@ -77,7 +79,12 @@ impl Wire {
 
     fn data(self, data: Body) -> Body {
         match self {
-            Self::Macvlan { mode } => data.with(MODE, &mode.to_ne_bytes()),
+            Self::Macvlan { mode, broadcast_limit } => {
+                let data = data.with(MODE, &mode.to_ne_bytes());
+                // Ignored before Linux 6.4.
+                let limit = broadcast_limit.iter();
+                limit.fold(data, |data, limit| data.with(BROADCAST_LIMIT, &limit.to_ne_bytes()))
+            }
             Self::Ipvlan { mode, flags } => {
                 data.with(MODE, &mode.to_ne_bytes()).with(FLAGS, &flags.to_ne_bytes())
             }

@@ -23,7 +23,7 @@ static CREATE: Command = Command {
             .doc(
                 "isolate=false lets other networks reach its boxes without a published port. A box leaves by the network with the \
                 lowest metric (100 where none is said), of equal ones by the first, and by none with no_default_route=1. parent and mode (bridge, \
-                private, vepa, passthru) are of macvlan; of ipvlan the modes are l2, l3 and l3s, and ipvlan_flag is bridge, private or \
+                private, vepa, passthru) are of macvlan, which has bclim=N (broadcast queueing) too; of ipvlan the modes are l2, l3 and l3s, and ipvlan_flag is bridge, private or \
                 vepa. docker's words are understood: with com.docker.network.bridge.* before \
                 them, enable_icc=false (boxes reach each other by published ports only), enable_ip_masquerade=false (what \
                 leaves keeps the box's address; needs root), host_binding_ipv4=ADDRESS, name=BRIDGE; com.docker.network.container_iface_prefix=NAME (NAME0 instead of eth0).",

@@ -1,7 +1,7 @@
 //! Boxes on the host's wire: networks of the driver ipvlan. That of macvlan is beside the other networks of one's own.
 
 use boxr_testing::lab::{FAR_AWAY, HOST, Lab};
-use boxr_testing::{Need, Sandbox, Test, test, wait_until};
+use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::Signal;
 
 use super::own::create;
@@ -13,9 +13,17 @@ pub const TESTS: &[Test] = &[
     test!(an_ipvlan_box_of_layer_three_has_a_subnet_of_its_own, ROOT, BUSYBOX, IPVLAN),
     test!(where_the_kernel_has_no_ipvlan_that_is_said, ROOT, NET, Need::NoDevice("ipvlan")),
     test!(senseless_networks_on_the_wire_are_named, ROOT, NET),
+    test!(
+        macvlan_devices_queue_broadcasts_as_the_network_says,
+        ROOT,
+        PYTHON,
+        Need::Device("macvlan"),
+        Need::Kernel(6, 4)
+    ),
 ];
 
 const IPVLAN: Need = Need::Device("ipvlan");
+const PYTHON: Need = Need::Tool(Tool::Python);
 const LAN: [&str; 8] =
     ["-d", "ipvlan", "-o", "parent=up0", "--subnet", "192.0.2.0/24", "--gateway", "192.0.2.1"];
 
@@ -120,6 +128,43 @@ fn senseless_networks_on_the_wire_are_named(t: &Sandbox) {
         run.exits(125).blames(word);
     }
     lab.boxr(t, ["network", "rm", "lan"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+/// Prints `IFLA_MACVLAN_BC_CUTOFF` of eth0, which ip(8) of Debian 12 does not know.
+const CUTOFF: &str = r"
+import socket, struct
+kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+body = bytes(16) + struct.pack('HH8s', 9, 3, b'eth0')
+kernel.send(struct.pack('IHHII', 16 + len(body), 18, 1, 1, 0) + body)
+def attributes(text):
+    found = {}
+    while len(text) >= 4:
+        length, kind = struct.unpack('HH', text[:4])
+        found[kind & 0x3fff] = text[4:length]
+        text = text[(length + 3) & ~3:]
+    return found
+link = attributes(kernel.recv(65536)[32:])
+data = attributes(attributes(link[18])[2])
+print(struct.unpack('i', data[9])[0])
+";
+
+fn macvlan_devices_queue_broadcasts_as_the_network_says(t: &Sandbox) {
+    let lab = Lab::new();
+    for limit in ["-1", "7"] {
+        let option = format!("bclim={limit}");
+        create(
+            t,
+            &lab,
+            &["-d", "macvlan", "-o", "parent=up0", "-o", &option, "--subnet", "192.0.2.0/24", "lan"],
+        );
+        lab.boxr(t, ["run", "--network", "lan", "--", "python3", "-c", CUTOFF])
+            .run()
+            .ok()
+            .prints(&format!("{limit}\n"));
+        lab.boxr(t, ["network", "rm", "lan"]).run().ok();
+    }
     assert_no_network_left(t, &lab);
     lab.end(t);
 }
