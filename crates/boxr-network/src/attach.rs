@@ -234,7 +234,10 @@ impl Networks {
     /// Its record cannot be read.
     pub fn hold_again(&self, id: &str) -> Result<Holds, Error> {
         let attachment = self.attachment(id)?.filter(|attachment| !attachment.helped && !attachment.realm);
-        Ok(attachment.map(|attachment| publish::take_again(&attachment.published)).unwrap_or_default())
+        let Some(attachment) = attachment else { return Ok(Holds::new()) };
+        // A forwarder has its own.
+        let ports = attachment.published.iter().filter(|port| !attachment.is_forwarded(port));
+        Ok(publish::take_again(ports))
     }
 
     /// Takes everything of networks from a container: ports, devices, addresses, the record. What it does not
@@ -262,6 +265,7 @@ impl Networks {
         if attachment.helped || attachment.realm {
             collected.take(helper::end(&self.pid_file(id)));
         }
+        collected.take(self.end_forwarder(&attachment));
         // In a realm the kernel takes devices down with their container.
         let how = if attachment.realm { |_: &mut Links, _: &str| Ok(()) } else { how };
         let forwards = attachment.forwards();
@@ -279,6 +283,8 @@ impl Networks {
         }
         collected.finish()?;
         self.forget(id)?;
+        // Whoever looks after networks may have started one again meanwhile; from now on none comes.
+        self.end_forwarder(&attachment)?;
         if attachment.realm { self.end_deserted_realm() } else { Ok(()) }
     }
 
@@ -348,7 +354,8 @@ impl Networks {
                 inside.lead_out(&endpoint.inside, &after.ways_out_at(place))?;
             }
         }
-        self.note(&after)
+        self.note(&after)?;
+        self.follow_with_forwarder(&attachment, &after)
     }
 }
 
@@ -476,7 +483,7 @@ impl Reservation<'_> {
                     .to_owned(),
             });
         };
-        let ipv6 = self.attachment.has_ipv6_ports(endpoint);
+        let ipv6 = self.attachment.ipv6_of_ports(endpoint);
         if !self.attachment.realm {
             publish::check_forwarded(ports, network.options.host_ip)?;
         }
@@ -504,6 +511,10 @@ impl Reservation<'_> {
             self.make_in_realm(realm, pid, namespace)?;
         } else {
             self.make(namespace)?;
+            match &self.before {
+                None => self.networks.start_forwarder(&self.attachment, &mut self.holds)?,
+                Some(before) => self.networks.follow_with_forwarder(before, &self.attachment)?,
+            }
         }
         self.connected = true;
         Ok(Connected { attachment: self.attachment.clone(), holds: std::mem::take(&mut self.holds) })

@@ -15,6 +15,7 @@ use crate::link::WayOut;
 use crate::networks::Networks;
 use crate::options::DefaultRoute;
 use crate::port::Published;
+use crate::publish::Ipv6;
 
 /// `boxes/ID.json`: what a container has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,11 +88,13 @@ impl Attachment {
         !self.published.is_empty() || self.host_loopback.is_some()
     }
 
-    /// Whether ports of IPv6 lead to it: in a realm by its helper.
-    pub(crate) fn has_ipv6_ports(&self, endpoint: &Endpoint) -> bool {
+    /// Which ports of IPv6 lead to it: in a realm by its helper.
+    pub(crate) fn ipv6_of_ports(&self, endpoint: &Endpoint) -> Ipv6 {
         match self.realm {
-            true => host_side::device_with_ipv6().is_some(),
-            false => endpoint.address(true).is_some(),
+            true if host_side::device_with_ipv6().is_some() => Ipv6::All,
+            true => Ipv6::None,
+            false if endpoint.address(true).is_some() => Ipv6::All,
+            false => Ipv6::Loopback,
         }
     }
 
@@ -186,8 +189,8 @@ impl Attachment {
     }
 
     fn forwards_of(&self, port: &Published) -> Vec<(Published, Forward)> {
-        // A helper does it there.
-        if self.realm {
+        // A helper does it there, or a forwarder.
+        if self.realm || self.is_forwarded(port) {
             return Vec::new();
         }
         let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.takes_ports()) else {

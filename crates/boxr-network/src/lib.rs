@@ -11,6 +11,7 @@
 mod address;
 mod attach;
 mod attachment;
+mod beside;
 mod bridge;
 mod claims;
 mod definition;
@@ -19,6 +20,7 @@ mod error;
 mod explain;
 mod files;
 mod firewall;
+mod forwarder;
 mod helper;
 mod host_side;
 mod lease;

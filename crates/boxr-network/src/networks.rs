@@ -7,6 +7,7 @@
 //!         leases/ADDRESS -> ID       whoever makes this symlink has the address
 //!         last4, last6 -> ADDRESS    the address that was given last: a hint
 //!     boxes/ID.json                  what a container has of all this
+//!     boxes/ID.forwarder             locked by the process that serves its ports at ::1 ([`crate::forwarder`])
 //!     ports/8080.tcp/ADDRESS -> ID   whose a published port is ([`crate::claims`])
 //! ```
 //!
@@ -288,6 +289,7 @@ impl Networks {
     pub fn sweep(&self) -> Result<(), Error> {
         files::sweep(&self.data)?;
         self.sweep_ports()?;
+        self.sweep_forwarders()?;
         files::sweep(&self.boxes())
     }
 
@@ -310,7 +312,7 @@ impl Networks {
     }
 
     /// Makes again what others have removed of the rules: of every network that a living container is on, and of
-    /// every published port. What was killed of resolvers and of the user's realm is there again.
+    /// every published port. What was killed of resolvers, forwarders and the user's realm is there again.
     ///
     /// # Errors
     /// The kernel's refusal; a record that cannot be read.
@@ -350,7 +352,8 @@ impl Networks {
         firewall.withdraw(&forwards)?;
         firewall
             .publish(&forwards)?
-            .map_err(|_| Error::Firewall { what: "published ports".to_owned(), errno: Errno::EXIST })
+            .map_err(|_| Error::Firewall { what: "published ports".to_owned(), errno: Errno::EXIST })?;
+        self.look_after_forwarders(living.iter().copied())
     }
 
     /// A network that a container was on a moment ago.
@@ -361,7 +364,7 @@ impl Networks {
         }
     }
 
-    /// What was killed of resolvers and of the user's realm is there again. A look at one directory, where nothing is
+    /// What was killed of resolvers, forwarders and the user's realm is there again. A look at one directory, where nothing is
     /// attached; every command about networks does it.
     ///
     /// # Errors
@@ -375,7 +378,8 @@ impl Networks {
                 self.restore_resolver(&network)?;
             }
         }
-        Ok(())
+        let needs_forwarder = |other: &&Attachment| other.forwarding().is_some() && on_host(other);
+        self.look_after_forwarders(self.attachments()?.iter().filter(needs_forwarder))
     }
 
     /// Starts a network's resolver again. Where there is no bridge a connection was cut short, and there was none.

@@ -19,17 +19,33 @@ use crate::port::{HostPort, PortSpec, Protocol, Published};
 /// Sockets that hold ports while a container runs.
 pub type Holds = Vec<OwnedFd>;
 
-/// Finds a port on the host for each of `specs` and binds it, on IPv6 too where `ipv6`.
+/// On which addresses of IPv6 a container's ports can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ipv6 {
+    /// On none.
+    None,
+    /// On `::1`, from which a forwarder leads to the container's address of IPv4.
+    Loopback,
+    /// On each.
+    All,
+}
+
+/// Finds a port on the host for each of `specs` and binds it, on IPv6 too where there is `ipv6`.
 pub(crate) fn take(
     specs: &[PortSpec],
     default_ip: Option<IpAddr>,
-    ipv6: bool,
+    ipv6: Ipv6,
     asker: &Asker<'_>,
 ) -> Result<(Vec<Published>, Holds), Error> {
     let (mut published, mut holds) = (Vec::<Published>::new(), Holds::new());
     for spec in specs {
         let ip = spec.ip.or(default_ip);
-        if let Some(ip) = ip.filter(|ip| ip.is_ipv6() && !ipv6) {
+        let can_be = |ip: &IpAddr| match ipv6 {
+            Ipv6::All => true,
+            Ipv6::Loopback => ip.is_ipv4() || ip.is_loopback(),
+            Ipv6::None => ip.is_ipv4(),
+        };
+        if let Some(ip) = ip.filter(|ip| !can_be(ip)) {
             return Err(Error::invalid(
                 "port",
                 &spec.to_string(),
@@ -55,31 +71,29 @@ pub(crate) fn take(
     Ok((published, holds))
 }
 
-/// Checks ports to which the kernel itself leads packets.
+/// Checks ports at `::1`, where the kernel leads nothing from: a forwarder does ([`crate::forwarder`]).
 ///
 /// # Errors
-/// One at `::1`: what comes from there the kernel routes to no other device.
+/// One of SCTP, which it does not know.
 pub(crate) fn check_forwarded(specs: &[PortSpec], default_ip: Option<IpAddr>) -> Result<(), Error> {
-    let is_lost =
-        |spec: &&PortSpec| matches!(spec.ip.or(default_ip), Some(IpAddr::V6(ip)) if ip.is_loopback());
+    let is_lost = |spec: &&PortSpec| {
+        matches!(spec.ip.or(default_ip), Some(IpAddr::V6(ip)) if ip.is_loopback())
+            && spec.protocol == Protocol::Sctp
+    };
     match specs.iter().find(is_lost) {
         Some(port) => Err(Error::invalid(
             "port",
             &port.to_string(),
-            "the kernel leads nothing from ::1 to a container: publish it on 127.0.0.1, or on an address of the host's",
+            "at ::1 there are tcp and udp: publish it on 127.0.0.1, or on an address of the host's",
         )),
         None => Ok(()),
     }
 }
 
 /// Binds again what a container has published, as far as it can be had.
-pub(crate) fn take_again(published: &[Published]) -> Holds {
+pub(crate) fn take_again<'a>(published: impl Iterator<Item = &'a Published>) -> Holds {
     let all = |port: &Published| (port.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port.host, port.protocol);
-    published
-        .iter()
-        .map(all)
-        .filter_map(|(ip, port, protocol)| Some(hold(ip, port, protocol).ok()?.1))
-        .collect()
+    published.map(all).filter_map(|(ip, port, protocol)| Some(hold(ip, port, protocol).ok()?.1)).collect()
 }
 
 /// Whether somebody has a socket on a published port.
@@ -91,7 +105,7 @@ pub(crate) fn is_held(port: &Published) -> bool {
 
 struct Taker<'a> {
     ip: Option<IpAddr>,
-    ipv6: bool,
+    ipv6: Ipv6,
     protocol: Protocol,
     asker: &'a Asker<'a>,
 }
@@ -128,7 +142,9 @@ impl Taker<'_> {
     fn addresses(&self) -> Vec<IpAddr> {
         match self.ip {
             Some(ip) => vec![ip],
-            None if self.ipv6 => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            None if self.ipv6 == Ipv6::All => {
+                vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+            }
             None => vec![Ipv4Addr::UNSPECIFIED.into()],
         }
     }
@@ -195,7 +211,7 @@ pub(crate) fn words(ip: Option<IpAddr>, port: &str, protocol: Protocol) -> Strin
 }
 
 /// Binds a port, or any free one for 0, and says which.
-fn hold(ip: IpAddr, port: u16, protocol: Protocol) -> Result<(u16, OwnedFd), Errno> {
+pub(crate) fn hold(ip: IpAddr, port: u16, protocol: Protocol) -> Result<(u16, OwnedFd), Errno> {
     let family = if ip.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
@@ -249,7 +265,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let networks = crate::networks::Networks::new(dir.path(), dir.path());
         let asker = Asker { networks: &networks, id: "new", is_alive: &|_| true };
-        take(&[spec.parse().unwrap()], None, false, &asker)
+        take(&[spec.parse().unwrap()], None, Ipv6::None, &asker)
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::attachment::{Attachment, short};
 use crate::claims::Asker;
 use crate::error::{Collected, Error};
 use crate::firewall::Firewall;
+use crate::forwarder::Sockets;
 use crate::helper;
 use crate::networks::{IsAlive, Networks};
 use crate::port::{HostPort, PortSpec, Published};
@@ -88,7 +89,7 @@ impl Networks {
         if !before.realm {
             publish::check_forwarded(specs, host_ip)?;
         }
-        let ipv6 = before.has_ipv6_ports(endpoint);
+        let ipv6 = before.ipv6_of_ports(endpoint);
         let asker = Asker { networks: self, id: container.id, is_alive };
         let (more, holds) = publish::take(specs, host_ip, ipv6, &asker)?;
         drop(holds);
@@ -98,14 +99,12 @@ impl Networks {
         if before.realm {
             helper::vacate(&self.pid_file(container.id))?;
         }
-        self.note(&after)?;
         let only = Attachment { published: more.clone(), ..before.clone() };
+        self.retire_forwarder_of(&only)?;
+        self.note(&after)?;
         let done = self.claim_ports(&asker, &more).and_then(|()| match before.realm {
             true => self.lead_ports_again(&after, container),
-            false => Firewall::open().and_then(|mut firewall| {
-                let taken = firewall.publish(&only.forwards())?;
-                taken.map_err(|_| Error::PortTaken { port: specs_text(specs), owner: None })
-            }),
+            false => self.lead_ports(&after, &only),
         });
         match done {
             Ok(()) => Ok(more),
@@ -115,6 +114,7 @@ impl Networks {
                 if before.realm {
                     self.lead_ports_again(&before, container)?;
                 }
+                self.follow_with_forwarder(&after, &before)?;
                 Err(error)
             }
         }
@@ -145,7 +145,9 @@ impl Networks {
             // Started again below; or, with the ports that are noted then, by whoever looks at networks.
             collected.take(helper::vacate(&self.pid_file(container.id)));
         } else {
-            let only = Attachment { published: gone.clone(), ..before };
+            let only = Attachment { published: gone.clone(), ..before.clone() };
+            // Started again below, or by whoever looks at networks.
+            collected.take(self.retire_forwarder_of(&only));
             collected.take(Firewall::open().and_then(|mut firewall| firewall.withdraw(&only.forwards())));
         }
         collected.finish()?;
@@ -154,7 +156,24 @@ impl Networks {
         if after.realm {
             self.lead_ports_again(&after, container)?;
         }
+        self.follow_with_forwarder(&before, &after)?;
         Ok(gone)
+    }
+
+    /// Has what is published anew, `only`, lead to the container.
+    fn lead_ports(&self, after: &Attachment, only: &Attachment) -> Result<(), Error> {
+        if only.forwarding().is_some() {
+            self.restart_forwarder(after, || Ok(Sockets::All))?;
+        }
+        let forwards = only.forwards_with_ports();
+        if forwards.is_empty() {
+            return Ok(());
+        }
+        let (ports, forwards): (Vec<Published>, Vec<_>) = forwards.into_iter().unzip();
+        Firewall::open()?.publish(&forwards)?.map_err(|index| {
+            let port = ports.get(index).map(ToString::to_string).unwrap_or_default();
+            Error::PortTaken { port, owner: None }
+        })
     }
 
     /// What a container has, if its ports can be changed while it runs.
@@ -184,10 +203,6 @@ impl Networks {
         let realm = self.realm()?.ok_or_else(missing)?;
         self.lead_ports_in(attachment, &realm, container.pid, container.namespace)
     }
-}
-
-fn specs_text(specs: &[PortSpec]) -> String {
-    specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

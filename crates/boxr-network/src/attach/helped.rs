@@ -10,7 +10,7 @@ use crate::helper::{self, Helper, Task, Wanted};
 use crate::host_side::{self, HostLoopback, HostSide};
 use crate::networks::{DEFAULT, IsAlive, Networks};
 use crate::port::{PortSpec, Protocol};
-use crate::publish::{self, Holds};
+use crate::publish::{self, Holds, Ipv6};
 use crate::realm::Realm;
 use crate::slirp4netns;
 
@@ -45,7 +45,8 @@ impl Networks {
         let asker = Asker { networks: self, id: request.id, is_alive };
         // Found free and let go again: the helper binds them itself, while the first process, a copy of this
         // one, would still hold them.
-        let (published, _) = publish::take(request.ports, None, has_ipv6, &asker)?;
+        let ipv6 = if has_ipv6 { Ipv6::All } else { Ipv6::None };
+        let (published, _) = publish::take(request.ports, None, ipv6, &asker)?;
         reservation.attachment.published = published;
         self.note_with_ports(&reservation.attachment, is_alive)?;
         Ok(reservation)

@@ -135,6 +135,12 @@ impl Networks {
             way.stops("network", "the container is on none that has ports", "boxr network connect");
             return Ok(Path { title, steps: way.steps });
         };
+        if attachment.is_forwarded(port) {
+            way.forwarder(&self.forwarder(&attachment.id), attachment, port);
+            self.way_to_device(&mut way, attachment, endpoint, pid)?;
+            way.listener(pid, port);
+            return Ok(Path { title, steps: way.steps });
+        }
         let mut firewall = Firewall::open()?;
         way.forwarding(endpoint.address(false).is_none());
         way.table(&mut firewall, &["arrive", "local", "forward", "leave"])?;

@@ -5,8 +5,11 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::{Listening, Step, Verdict, listening};
+use crate::attachment::Attachment;
+use crate::beside::Post;
 use crate::error::Error;
 use crate::firewall::{Firewall, Foreign, Forward};
+use crate::forwarder::Lead;
 use crate::helper;
 use crate::link::Links;
 use crate::port::Published;
@@ -65,6 +68,24 @@ impl Way {
                 &format!("its {name} does not run"),
                 "boxr network reload, or boxr restart CONTAINER",
             ),
+        }
+    }
+
+    /// The process that serves a port at `::1`.
+    pub(super) fn forwarder(&mut self, post: &Post, attachment: &Attachment, port: &Published) {
+        let is_it = |lead: &&Lead| lead.port == port.host && lead.protocol == port.protocol;
+        let forwarding = attachment.forwarding();
+        let lead = forwarding.as_ref().and_then(|forwarding| forwarding.leads.iter().find(is_it));
+        match (post.pids().first(), lead) {
+            (Some(pid), Some(lead)) => self.rule(
+                "forwarder",
+                &format!(
+                    "boxr-forwarder (process {pid}) passes it on to {}, as the kernel leads nothing from ::1; the \
+                     container sees the bridge's address as the client",
+                    lead.to
+                ),
+            ),
+            _ => self.stops("forwarder", "its boxr-forwarder does not run", "boxr network reload"),
         }
     }
 

@@ -79,6 +79,7 @@ fn main() -> std::process::ExitCode {
         network::BARE,
         network::IPV6,
         network::PORTS,
+        network::FORWARDER,
         pods::TESTS,
         pods::BAD,
         pods::OF_IMAGES,

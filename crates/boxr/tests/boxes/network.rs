@@ -3,6 +3,7 @@
 mod bare;
 mod beside;
 mod docker;
+mod forwarder;
 mod host_side;
 mod images;
 mod ipv6;
@@ -42,6 +43,7 @@ pub const TESTS: &[Test] = &[
 pub use bare::TESTS as BARE;
 pub use beside::TESTS as BESIDE;
 pub use docker::TESTS as DOCKER;
+pub use forwarder::TESTS as FORWARDER;
 pub use host_side::TESTS as HOST_SIDE;
 pub use images::TESTS as OF_IMAGES;
 pub use ipv6::TESTS as IPV6;

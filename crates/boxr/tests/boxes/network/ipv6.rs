@@ -12,7 +12,7 @@ pub const TESTS: &[Test] = &[
     test!(a_users_port_can_be_on_one_address_of_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(without_ipv6_there_are_no_ports_of_it, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
     test!(a_network_without_ipv6_is_told_nothing_of_it, ROOT, NET),
-    test!(roots_port_is_reached_by_ipv6_and_refused_at_the_loopback_address, ROOT, NET, BUSYBOX),
+    test!(roots_port_on_all_addresses_is_refused_at_the_loopback_address_of_ipv6, ROOT, NET, BUSYBOX),
     test!(a_users_network_has_a_way_out_by_ipv6, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
 ];
 
@@ -109,7 +109,7 @@ fn without_ipv6_there_are_no_ports_of_it(t: &Sandbox) {
     lab.end(t);
 }
 
-fn roots_port_is_reached_by_ipv6_and_refused_at_the_loopback_address(t: &Sandbox) {
+fn roots_port_on_all_addresses_is_refused_at_the_loopback_address_of_ipv6(t: &Sandbox) {
     let lab = Lab::new();
     lab.boxr(t, ["network", "create", "--subnet", "fd00:6::/64", "--subnet", "10.6.0.0/24", "six"])
         .run()
@@ -127,10 +127,7 @@ fn roots_port_is_reached_by_ipv6_and_refused_at_the_loopback_address(t: &Sandbox
     // The kernel does not lead it in: a client that tries this address first goes on to the next, and does not wait.
     fetch(&url("[::1]")).exits(1).blames("refused");
     fetch(&url("127.0.0.1")).ok().prints("inside");
-    lab.boxr(t, ["port", "add", "web", "[::1]:8081:80"]).run().exits(1).blames("leads nothing from ::1");
     lab.boxr(t, ["rm", "-f", "web"]).run().ok();
-    let run = ["run", "--network", "six", "-p", "[::1]:8080:80", "--", "true"];
-    lab.boxr(t, run).run().exits(125).blames("leads nothing from ::1");
     lab.boxr(t, ["network", "rm", "six"]).run().ok();
     assert_no_network_left(t, &lab);
     lab.end(t);

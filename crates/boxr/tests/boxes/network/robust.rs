@@ -174,7 +174,7 @@ fn a_full_or_senseless_network_starts_nothing(t: &Sandbox) {
 
 /// Kills a box's first process, its monitor and that one's standby, so that none of them sees another end.
 #[track_caller]
-fn kill_all_of(t: &Sandbox, lab: &Lab, name: &str) {
+pub(super) fn kill_all_of(t: &Sandbox, lab: &Lab, name: &str) {
     let first = lab.boxr(t, ["inspect", "-f", "{{.State.Pid}}", name]).run().ok().word();
     kill_monitors(&first, |_| true);
 }
