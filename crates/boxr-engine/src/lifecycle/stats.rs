@@ -6,6 +6,7 @@ use boxr_cgroup::{Cgroup, Pressure};
 
 use super::{members, top};
 use crate::record::State;
+use crate::store::Store;
 
 /// One look at a box; `None` is what nobody counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +17,7 @@ pub struct Sample {
     pub cpu_ns: Option<u64>,
     /// Memory in use, bytes.
     pub memory: Option<u64>,
-    /// Its limit, bytes: the box's, or all there is.
+    /// Its limit, bytes: the box's, its pod's, or all there is.
     pub memory_limit: Option<u64>,
     /// Bytes received and sent, where the box has a network namespace of its own.
     pub network: Option<(u64, u64)>,
@@ -28,8 +29,15 @@ pub struct Sample {
     pub pressure: Pressure,
 }
 
+/// The bytes of memory that the members of a box's pod have together, where they are limited.
+fn memory_of_pod(store: &Store, state: &State) -> Option<u64> {
+    let pod = store.resolve_pod(state.pod.as_ref()?).ok()?;
+    let bytes = pod.read_record().ok()?.options.limits.memory?;
+    u64::try_from(bytes).ok()
+}
+
 /// Looks at a running box. What cannot be read is unknown.
-pub fn sample(state: &State) -> Sample {
+pub fn sample(store: &Store, state: &State) -> Sample {
     let stats = state
         .cgroup
         .as_ref()
@@ -48,11 +56,8 @@ pub fn sample(state: &State) -> Sample {
     if sample.cpu_ns.is_none() || sample.memory.is_none() || sample.tasks.is_none() {
         add_from_processes(&mut sample, state);
     }
-    let total = total_memory();
-    sample.memory_limit = match (sample.memory_limit, total) {
-        (Some(limit), Some(total)) => Some(limit.min(total)),
-        (limit, total) => limit.or(total),
-    };
+    let limits = [sample.memory_limit, memory_of_pod(store, state), total_memory()];
+    sample.memory_limit = limits.into_iter().flatten().min();
     sample
 }
 

@@ -81,8 +81,11 @@ pub(super) fn watch(
     let mut first = true;
     loop {
         let states = look(store, invocation, named.as_deref())?;
-        let samples: BTreeMap<String, Sample> =
-            states.iter().filter(|(_, up)| *up).map(|(state, _)| (state.id.clone(), sample(state))).collect();
+        let samples: BTreeMap<String, Sample> = states
+            .iter()
+            .filter(|(_, up)| *up)
+            .map(|(state, _)| (state.id.clone(), sample(store, state)))
+            .collect();
         if !first || samples.is_empty() {
             let rows: Vec<Row<'_>> = states
                 .iter()

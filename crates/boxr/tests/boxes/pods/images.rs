@@ -194,6 +194,9 @@ fn limits_are_of_all_members_together(t: &Sandbox) {
         let tasks = setting(t, name, "pids", ["pids.max", "pids.max"]);
         assert_eq!((memory.as_str(), tasks.as_str()), ("67108864", "40"), "{name}");
     }
+    let stats = ["stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", "one", "two"];
+    let shown = t.boxr(stats).run().ok().text();
+    assert!(shown.contains("/ 64MiB\n") && shown.contains("/ 32MiB\n"), "{shown}");
     // They stay with the pod when members come and go.
     t.boxr(["kill", "one"]).run().ok();
     t.boxr(["start", "one"]).run().ok();
