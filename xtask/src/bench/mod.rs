@@ -14,7 +14,7 @@ mod start;
 mod thousand;
 mod tries;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -121,9 +121,13 @@ impl Bench {
 
     /// `boxr ARGS…` with a state of its own.
     fn boxr(&self, args: &[&str]) -> Command {
+        self.boxr_in(self.state.path(), &self.dir.path().join("root"), args)
+    }
+
+    /// The same with another store.
+    fn boxr_in(&self, state: &Path, root: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(&self.boxr);
-        command.arg("--state").arg(self.state.path());
-        command.arg("--root").arg(self.dir.path().join("root")).args(args);
+        command.arg("--state").arg(state).arg("--root").arg(root).args(args);
         command
     }
 
