@@ -17,6 +17,7 @@ pub fn of(attempt: &Attempt, change: &Change) -> Result<Vec<u8>, AttemptError> {
     let (Some(old), Some(new)) = (old, new) else {
         return Ok(format!("Binary files {from} and {to} differ\n").into_bytes());
     };
+    let (old, new) = (lines(&old), lines(&new));
     let diff = compared(&old, &new);
     let mut text = Vec::new();
     // Memory does not fail to be written to.
@@ -30,6 +31,7 @@ pub fn of(attempt: &Attempt, change: &Change) -> Result<Vec<u8>, AttemptError> {
 /// A file cannot be read.
 pub fn counted(attempt: &Attempt, change: &Change) -> Result<Option<(usize, usize)>, AttemptError> {
     let Some((Some(old), Some(new))) = sides(attempt, change)? else { return Ok(None) };
+    let (old, new) = (lines(&old), lines(&new));
     let diff = compared(&old, &new);
     let count = |tag| diff.iter_all_changes().filter(|line| line.tag() == tag).count();
     Ok(Some((count(ChangeTag::Insert), count(ChangeTag::Delete))))
@@ -58,7 +60,28 @@ fn named(side: &str, path: &str, exists: bool) -> String {
     if exists { format!("{side}{path}") } else { "/dev/null".to_owned() }
 }
 
-fn compared<'a>(old: &'a [u8], new: &'a [u8]) -> TextDiff<'a, 'a, 'a, [u8]> {
+/// Lines as diff(1) and patch(1) know them: a carriage return alone ends none.
+fn lines(text: &[u8]) -> Vec<&[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+fn compared<'a>(old: &'a [&'a [u8]], new: &'a [&'a [u8]]) -> TextDiff<'a, 'a, 'a, [u8]> {
     let patience = std::time::Duration::from_secs(2);
-    TextDiff::configure().algorithm(Algorithm::Myers).timeout(patience).diff_lines(old, new)
+    let mut how = TextDiff::configure();
+    how.algorithm(Algorithm::Myers).timeout(patience).newline_terminated(true).diff_slices(old, new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_carriage_return_is_part_of_its_line() {
+        let (old, new) = (lines(b"a\rb\nc\r\nd"), lines(b"a\rB\nc\r\nd"));
+        let diff = compared(&old, &new);
+        let mut text = Vec::new();
+        diff.unified_diff().to_writer(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text, "@@ -1,3 +1,3 @@\n-a\rb\n+a\rB\n c\r\n d\n\\ No newline at end of file\n");
+    }
 }
