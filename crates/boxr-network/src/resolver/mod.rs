@@ -33,9 +33,10 @@ use serve::{Event, Server};
 const COMM: &CStr = c"boxr-resolver";
 
 impl Definition {
-    /// Whether containers on it find each other by name.
+    /// Whether somebody answers names on it: on every network of one's own; on the default one only where the host's name
+    /// servers are on the host's loopback interface, which is out of reach of a container.
     pub(crate) fn has_resolver(&self) -> bool {
-        self.driver == Driver::Bridge && self.name != DEFAULT
+        self.driver == Driver::Bridge && (self.name != DEFAULT || serve::host_servers_are_near())
     }
 }
 

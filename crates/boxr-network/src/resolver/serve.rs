@@ -389,13 +389,26 @@ fn open(server: IpAddr) -> Option<UdpSocket> {
     Some(socket)
 }
 
+fn servers_in(file: &str) -> Vec<IpAddr> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    lines.filter_map(|rest| rest.trim().split('%').next()?.parse().ok()).collect()
+}
+
+/// Whether the host asks name servers on its loopback interface only, and nobody tells which are behind them, as
+/// systemd-resolved(8) does.
+pub(super) fn host_servers_are_near() -> bool {
+    let servers = servers_in("/etc/resolv.conf");
+    let is_near = |server: &IpAddr| server.is_loopback();
+    !servers.is_empty()
+        && servers.iter().all(is_near)
+        && servers_in("/run/systemd/resolve/resolv.conf").iter().all(is_near)
+}
+
 /// The host's name servers, a stub on its loopback interface too (resolv.conf(5)). From a user's realm the helper
 /// leads to the first of them, where there is one.
 fn servers(in_realm: bool) -> Vec<IpAddr> {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    let mut servers: Vec<IpAddr> =
-        lines.filter_map(|rest| rest.trim().split('%').next()?.parse().ok()).collect();
+    let mut servers = servers_in("/etc/resolv.conf");
     if in_realm && !servers.is_empty() {
         servers = crate::helper::NAME_SERVER.parse().into_iter().collect();
     }

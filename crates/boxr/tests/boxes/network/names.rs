@@ -48,6 +48,14 @@ pub const TESTS: &[Test] = &[
         PASTA,
         SETPRIV
     ),
+    test!(
+        servers_on_the_hosts_loopback_answer_the_default_network,
+        ROOT,
+        NET,
+        BUSYBOX,
+        Need::Tool(Tool::Ip),
+        Need::Tool(Tool::Python)
+    ),
     test!(an_empty_resolver_file_starts_nothing_that_would_ask_it, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
 ];
 
@@ -160,6 +168,22 @@ fn other_names_are_asked_for_at_the_hosts_servers(t: &Sandbox) {
     server.signal(rustix::process::Signal::TERM);
     server.finish();
     lab.boxr(t, ["rm", "-f", "one"]).run().ok();
+    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    assert_no_network_left(t, &lab);
+    lab.end(t);
+}
+
+fn servers_on_the_hosts_loopback_answer_the_default_network(t: &Sandbox) {
+    let lab = Lab::for_users();
+    let conf = t.file("resolv.conf", "nameserver 127.0.0.1\n");
+    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    let mut server = lab.on_host("python3").args(["-c", &SERVER.replace("192.0.2.1", "127.0.0.1")]).spawn();
+    server.expect("up");
+    let ask = "cat /etc/resolv.conf; busybox nslookup -type=a far.example";
+    let seen = lab.boxr(t, ["run", "--network", "bridge", "--", "sh", "-c", ask]).run().ok().text();
+    assert!(seen.starts_with("nameserver 10.") && seen.contains("198.51.100.7"), "{seen}");
+    server.signal(rustix::process::Signal::TERM);
+    server.finish();
     lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
     assert_no_network_left(t, &lab);
     lab.end(t);
