@@ -8,15 +8,17 @@ use boxr_sys::pidfd::{self, Ended};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::attach::Attachment;
 use super::clients::Clients;
 use super::serve::{self, Terms, Watch};
 use super::streams::Burst;
 use super::{standby, streams};
+use crate::deadline::Deadline;
 use crate::foreground::now;
 use crate::logs::{Log, WhoLogs};
 use crate::outcome::EngineError;
 use crate::record::{Exit, ProcessRef, State, Status};
-use crate::store::{BoxDir, Wait};
+use crate::store::{BoxDir, Lock, Wait};
 
 /// Makes sure that a detached box has a monitor, or that its end is written down.
 ///
@@ -47,32 +49,50 @@ fn ensure_waiting(dir: &BoxDir, state: State, wait: Wait) -> Result<State, Engin
         return Ok(state);
     }
     let own = dir.reopen()?;
-    let Some(lock) = own.lock(wait)? else { return Ok(state) };
-    // Its standby, or another command, may have been faster.
-    let state = lock.read_state()?;
-    if state.status == Status::Exited || state.supervisor.is_some_and(|supervisor| supervisor.is_alive()) {
-        return Ok(state);
-    }
-    match state.process.map(|process| (process, process.open())) {
-        Some((process, Ok(pidfd))) => {
+    let patience = Deadline::after_seconds(STANDBY_PATIENCE);
+    loop {
+        let Some(lock) = own.lock(wait)? else { return Ok(state) };
+        // Its standby, or another command, may have been faster.
+        let state = lock.read_state()?;
+        if state.status == Status::Exited || state.supervisor.is_some_and(|supervisor| supervisor.is_alive())
+        {
+            return Ok(state);
+        }
+        if let Some((process, pidfd)) =
+            state.process.and_then(|process| Some((process, process.open().ok()?)))
+        {
             drop(lock);
             let streams = streams::reopen(dir.dir_fd())
                 .map_err(|errno| EngineError::system("open the box's standard descriptors", errno))?;
             adopt(dir, process, pidfd, streams)?;
-            Ok(dir.read_state()?)
+            return Ok(dir.read_state()?);
         }
-        _ => {
-            serve::note_end(&lock, &state, Exit::Unknown, None);
-            Ok(lock.update_state(|state| {
-                state.networked = state.networked && lock.release_network().is_err();
-                state.status = Status::Exited;
-                state.exit = Some(Exit::Unknown);
-                state.finished = Some(now());
-                state.process = None;
-                state.supervisor = None;
-            })?)
+        let standby = Attachment::of_standby(dir).filter(|_| !patience.has_passed());
+        match (standby, wait) {
+            (None, _) => return end_unseen(&lock, &state),
+            (Some(_), Wait::No) => return Ok(state),
+            (Some(standby), Wait::Yes) => {
+                drop(lock);
+                standby.await_change(dir, &patience)?;
+            }
         }
     }
+}
+
+/// How long a standby may take to write down an end that it has seen, seconds.
+const STANDBY_PATIENCE: u64 = 10;
+
+/// Nobody knows how it ended.
+fn end_unseen(lock: &Lock<'_>, state: &State) -> Result<State, EngineError> {
+    serve::note_end(lock, state, Exit::Unknown, None);
+    Ok(lock.update_state(|state| {
+        state.networked = state.networked && lock.release_network().is_err();
+        state.status = Status::Exited;
+        state.exit = Some(Exit::Unknown);
+        state.finished = Some(now());
+        state.process = None;
+        state.supervisor = None;
+    })?)
 }
 
 /// The person has left a foreground box with a terminal: it gets a monitor.
@@ -181,10 +201,13 @@ fn state_is_callers(other: &ProcessRef) -> bool {
 /// How a process ended that is not a child. Whoever is its parent has to reap it first, which
 /// takes a moment; where nobody ever does, its status stays in proc_pid_stat(5).
 pub(super) fn await_exit_status(held: &OwnedFd, pid: i32) -> Option<Ended> {
+    let mut is_being_reaped = false;
     for _ in 0..50 {
         match pidfd::exit_status(held.as_fd()) {
             Ok(Some(ended)) => return Some(ended),
             Ok(None) => {}
+            // It has lost its number, and its status is not there yet.
+            Err(Errno::SRCH) if !is_being_reaped => is_being_reaped = true,
             Err(_) => break,
         }
         // POLLHUP comes when it is reaped (Linux 6.9).

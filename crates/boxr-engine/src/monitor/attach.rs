@@ -13,7 +13,9 @@ use rustix::net::{
 use rustix::process::Signal;
 
 use super::clients::{ERROR_OUTPUT, EXIT, INPUT, INPUT_END, OUTPUT, PACKET, PORTS, WINDOW};
+use crate::deadline::Deadline;
 use crate::deliver::deliver;
+use crate::lifecycle::waiting::Changes;
 use crate::outcome::EngineError;
 use crate::proxy::write_all;
 use crate::record::{ProcessRef, State, Status};
@@ -96,6 +98,31 @@ impl Attachment {
         connect(&socket, &address).map_err(failed)?;
         let process = state.process.and_then(|process| Some((process, process.open().ok()?)));
         Ok(Self { socket, process, has_terminal: state.tty })
+    }
+
+    /// A connection to a standby whose monitor was killed: it has the same door. `None` where it was killed as well.
+    pub(super) fn of_standby(dir: &BoxDir) -> Option<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).ok()?;
+        let path = format!("/proc/self/fd/{}/{SOCKET}", dir.dir_fd().as_raw_fd());
+        connect(&socket, &SocketAddrUnix::new(path).ok()?).ok()?;
+        Some(Self { socket, process: None, has_terminal: false })
+    }
+
+    /// Waits until the state may be another, or the other side has ended.
+    pub(super) fn await_change(&self, dir: &BoxDir, patience: &Deadline) -> Result<(), EngineError> {
+        let failed = |errno| EngineError::system("wait for the box's monitor", errno);
+        let changes = Changes::watch(&dir.path()).map_err(failed)?;
+        let state = dir.read_state()?;
+        if !super::has_lost_its_monitor(&state) {
+            return Ok(());
+        }
+        let mut fds =
+            [PollFd::from_borrowed_fd(changes.fd(), PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+        match poll(&mut fds, Some(&patience.remaining())) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
     }
 
     /// A connection to a monitor that is yet to be started, and the monitor's end of it.

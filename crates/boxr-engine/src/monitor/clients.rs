@@ -62,6 +62,17 @@ impl Clients {
         Ok(Self { listener, connected })
     }
 
+    /// In a standby: those who are connected are the monitor's, and see its end by theirs. The door stays.
+    pub fn forget_connected(&mut self) {
+        self.connected.clear();
+    }
+
+    /// The same door for who becomes the monitor: whoever has knocked meanwhile is let in.
+    pub fn take_over(&self) -> Result<Self, Errno> {
+        let listener = rustix::io::fcntl_dupfd_cloexec(&self.listener, 3)?;
+        Ok(Self { listener, connected: Vec::new() })
+    }
+
     /// Whether some client still has to take what it was sent.
     pub fn are_behind(&self) -> bool {
         self.connected.iter().any(|client| client.pending.is_some())

@@ -105,7 +105,7 @@ pub(super) fn open_to_clients(dir: &BoxDir, first: Option<OwnedFd>) -> Result<Cl
 /// What cannot be gone on with; the standby then takes over.
 pub(super) fn serve(mut watch: Watch, mut clients: Clients) -> Result<(), EngineError> {
     let failed = |errno| EngineError::system("look after the box", errno);
-    let mut standby = Standby::start(&mut watch)?;
+    let mut standby = Standby::start(&mut watch, &mut clients)?;
     // The box runs: now there is time to make its record survive a loss of power. A disk that
     // refuses takes nothing from a box that runs.
     watch.dir.persist().unwrap_or_default();
@@ -198,7 +198,7 @@ fn turn(
         watch.log.rest();
     }
     if ready.get(1) == Some(&true) {
-        standby.restart(watch)?;
+        standby.restart(watch, clients)?;
     }
     watch.streams.flush_input();
     let was_open = watch.streams.input.is_some();
@@ -362,8 +362,6 @@ fn write_end(watch: &Watch, exit: Exit, oom_killed: bool) -> Result<(), EngineEr
         // Written by another, or started again since: neither end nor FIFOs are this monitor's any more.
         return Ok(());
     }
-    super::streams::remove_all(watch.dir.dir_fd())
-        .map_err(|errno| EngineError::system("remove the box's FIFOs", errno))?;
     // What cannot be given back now goes with the box: its end is written down all the same.
     let released = !state.networked || lock.release_network().is_ok();
     let state = lock.update_state(|state| {
@@ -376,6 +374,9 @@ fn write_end(watch: &Watch, exit: Exit, oom_killed: bool) -> Result<(), EngineEr
         state.cgroup = None;
         state.networked &= !released;
     })?;
+    // Until here whoever looks finds by them that there is a standby, which knows the end too.
+    super::streams::remove_all(watch.dir.dir_fd())
+        .map_err(|errno| EngineError::system("remove the box's FIFOs", errno))?;
     if watch.terms.retention == Retention::Ephemeral && !state.again.is_being_restarted() {
         lock.remove_known(&state)?;
     }

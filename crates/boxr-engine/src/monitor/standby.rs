@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
+use super::clients::Clients;
 use super::serve::{self, Watch};
 use super::streams::Burst;
 use crate::logs::{Log, WhoLogs};
@@ -24,14 +25,14 @@ pub(super) struct Standby {
 
 impl Standby {
     /// Starts one for `watch`. Returns in the monitor only.
-    pub fn start(watch: &mut Watch) -> Result<Self, EngineError> {
-        Self::fork(watch).map_err(|errno| EngineError::system("start a standby monitor", errno))
+    pub fn start(watch: &mut Watch, clients: &mut Clients) -> Result<Self, EngineError> {
+        Self::fork(watch, clients).map_err(|errno| EngineError::system("start a standby monitor", errno))
     }
 
     /// Replaces one that has ended.
-    pub fn restart(&mut self, watch: &mut Watch) -> Result<(), Errno> {
+    pub fn restart(&mut self, watch: &mut Watch, clients: &mut Clients) -> Result<(), Errno> {
         boxr_sys::pidfd::reap(self.pidfd.as_fd(), true)?;
-        *self = Self::fork(watch)?;
+        *self = Self::fork(watch, clients)?;
         Ok(())
     }
 
@@ -46,14 +47,14 @@ impl Standby {
         rustix::io::write(&self.words, b"Z").unwrap_or_default();
     }
 
-    fn fork(watch: &mut Watch) -> Result<Self, Errno> {
+    fn fork(watch: &mut Watch, clients: &mut Clients) -> Result<Self, Errno> {
         let monitor = pidfd_open(getpid(), PidfdFlags::empty())?;
         let (hear, words) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         match clone3(0, None, Parent::Caller)? {
             Cloned::Parent { pidfd, .. } => Ok(Self { pidfd, words }),
             Cloned::Child => {
                 drop(words);
-                let status = match stand_by(watch, &monitor, &hear) {
+                let status = match stand_by(watch, clients, &monitor, &hear) {
                     Ok(()) => 0,
                     Err(_) => 1,
                 };
@@ -63,12 +64,18 @@ impl Standby {
     }
 }
 
-fn stand_by(watch: &mut Watch, monitor: &OwnedFd, hear: &OwnedFd) -> Result<(), EngineError> {
+fn stand_by(
+    watch: &mut Watch,
+    clients: &mut Clients,
+    monitor: &OwnedFd,
+    hear: &OwnedFd,
+) -> Result<(), EngineError> {
     let failed = |errno| EngineError::system("stand by", errno);
     title(c"boxr-standby", &watch.terms.name).map_err(failed)?;
     watch.dir = watch.dir.reopen()?;
     // The monitor's alone: they are to be free when it says so.
     drop(std::mem::take(&mut watch.held));
+    clients.forget_connected();
     serve::slim_down();
     wait_for_monitor(watch, monitor, hear).map_err(failed)?;
     let Ok(state) = watch.dir.read_state() else {
@@ -82,7 +89,7 @@ fn stand_by(watch: &mut Watch, monitor: &OwnedFd, hear: &OwnedFd) -> Result<(), 
     if state.process != Some(watch.process) {
         return Ok(());
     }
-    become_monitor(watch)
+    become_monitor(watch, clients)
 }
 
 fn wait_for_monitor(watch: &mut Watch, monitor: &OwnedFd, hear: &OwnedFd) -> Result<(), Errno> {
@@ -110,11 +117,10 @@ fn wait_for_monitor(watch: &mut Watch, monitor: &OwnedFd, hear: &OwnedFd) -> Res
     }
 }
 
-fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
+fn become_monitor(watch: &mut Watch, clients: &Clients) -> Result<(), EngineError> {
     title(c"boxr-monitor", &watch.terms.name)
         .map_err(|errno| EngineError::system("name the monitor", errno))?;
     let me = ProcessRef::current()?;
-    let clients;
     if let Some(lock) = watch.dir.lock(Wait::Yes)? {
         let state = lock.read_state()?;
         let other = state.supervisor.filter(|other| *other != me && other.is_alive());
@@ -122,12 +128,10 @@ fn become_monitor(watch: &mut Watch) -> Result<(), EngineError> {
             // A boxr command was faster.
             return Ok(());
         }
-        // Before it is known as the monitor: who reads that finds the door.
-        clients = serve::open_to_clients(&watch.dir, None)?;
         lock.update_state(|state| state.supervisor = Some(me))?;
-    } else {
-        clients = serve::open_to_clients(&watch.dir, None)?;
     }
+    let clients =
+        clients.take_over().map_err(|errno| EngineError::system("listen for clients of the box", errno))?;
     let data = watch.dir.make_data()?;
     let who = WhoLogs { id: watch.dir.id().as_str(), name: &watch.terms.name, data: &data };
     let log = Log::open(who, &watch.terms.log_to, watch.terms.log)?;

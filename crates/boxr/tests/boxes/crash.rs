@@ -4,7 +4,7 @@ pub mod containers;
 
 use std::collections::{BTreeSet, HashMap};
 
-use boxr_testing::processes::{Process, descendants};
+use boxr_testing::processes::{Process, descendants, process, status_field};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::{Signal, getppid, kill_process};
 
@@ -17,7 +17,10 @@ pub const TESTS: &[Test] = &[
     test!(a_killed_monitor_loses_nothing, Need::Kernel(6, 15)),
     test!(all_monitors_killed_lose_nothing, Need::Kernel(6, 15)),
     test!(an_end_that_nobody_saw_is_not_invented),
+    // Nobody else may follow a process that is no child of strace's (Yama).
+    test!(an_end_that_the_standby_knows_is_waited_for, Need::Root, STRACE, Need::Kernel(6, 15)),
     test!(output_after_the_monitors_death_is_kept),
+    test!(who_is_attached_from_the_start_stays_so, Need::Kernel(6, 15)),
     test!(a_killed_monitor_does_not_block_the_name),
     test!(a_full_disk_is_named, Need::UserNamespaces),
     test!(a_full_disk_keeps_nothing_running_and_no_status, Need::UserNamespaces),
@@ -176,7 +179,9 @@ fn kill_the(comm: &str) {
     wait_until("there is one", || named(comm).len() == 1);
     let process = named(comm).remove(0);
     kill_process(process.pid, Signal::KILL).unwrap();
-    wait_until("it is gone", || boxr_testing::processes::process(process.pid).is_none());
+    // One that boxr itself has started waits for it to ask.
+    let found = || boxr_testing::processes::process(process.pid);
+    wait_until("it is gone", || found().is_none_or(|found| found.state == 'Z'));
 }
 
 /// Kills the monitor, whose place its standby takes.
@@ -244,6 +249,46 @@ fn an_end_that_nobody_saw_is_not_invented(t: &Sandbox) {
     t.boxr(["wait", "box"]).run().exits(1).prints("unknown\n").blames("box");
     // What was in a pipe when its last holder ended is gone; what a monitor had written is not.
     t.boxr(["logs", "box"]).run().ok().shows("before\n");
+    t.remove(["box"]);
+    t.assert_nothing_left();
+}
+
+/// strace kills the monitor when it asks how the box has ended.
+fn an_end_that_the_standby_knows_is_waited_for(t: &Sandbox) {
+    start(t);
+    wait_until("the standby is there", || named("boxr-standby").len() == 1);
+    let (monitor, standby) = (named("boxr-monitor").remove(0).pid, named("boxr-standby").remove(0).pid);
+    let flags = ["-qq", "-o", "trace", "-e", "trace=waitid", "-e", "inject=waitid:signal=KILL", "-p"];
+    let pid = monitor.as_raw_nonzero().to_string();
+    let traced = Cmd::new("strace").args(flags).arg(&pid).cwd(t.path("")).spawn();
+    wait_until("it is traced", || status_field(monitor, "TracerPid").is_none_or(|tracer| tracer != "0"));
+    let state = |pid| process(pid).map_or('Z', |found| found.state);
+    kill_process(standby, Signal::STOP).unwrap();
+    wait_until("it stands still", || state(standby) == 'T');
+    std::fs::write(t.path("go"), "after\n").unwrap();
+    wait_until("the monitor is gone", || state(monitor) == 'Z');
+    let waiting = t.boxr(["wait", "box"]).spawn();
+    wait_until("somebody has looked", || matches!(state(waiting.pid()), 'S' | 'Z'));
+    kill_process(standby, Signal::CONT).unwrap();
+    waiting.finish().ok().prints("6\n");
+    t.boxr(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box"]).run().ok().prints("exited 6\n");
+    t.remove(["box"]);
+    t.assert_nothing_left();
+    traced.finish();
+}
+
+/// The standby has no hold of what its monitor and a client have between them.
+fn who_is_attached_from_the_start_stays_so(t: &Sandbox) {
+    let script = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
+    let mut running = t.run(["--keep", "--name", "box", "--", "sh", "-c", script]).spawn();
+    running.expect("1\n");
+    kill_monitor();
+    // What came before it was attached anew is in the log alone.
+    let before: u32 = t.boxr(["logs", "-n", "1", "box"]).run().ok().word().parse().unwrap();
+    let last = |text: &[u8]| String::from_utf8_lossy(text).lines().filter_map(|line| line.parse().ok()).max();
+    wait_until("it sees what comes", || last(&running.stdout.bytes()) > Some(before));
+    t.boxr(["kill", "box"]).run().ok();
+    running.finish().exits(137);
     t.remove(["box"]);
     t.assert_nothing_left();
 }
