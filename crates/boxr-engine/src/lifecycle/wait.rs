@@ -84,6 +84,8 @@ impl Waiter {
             };
             match self.store.observe(&state) {
                 Observed::Created => return Ok(Exit::Code(0)),
+                // Its monitor was killed since it was looked after: another comes to know the end.
+                Observed::Exited(Exit::Unknown) if crate::monitor::has_lost_its_monitor(&state) => continue,
                 // The monitor may have written the end, and ended, since this state was read.
                 Observed::Exited(Exit::Unknown) if self.has_changed_since(&state) => continue,
                 Observed::Exited(Exit::Unknown) => return Ok(self.seen_by_kernel()),
@@ -115,6 +117,9 @@ impl Waiter {
                 Err(error) => return Err(error.into()),
             };
             let observed = self.store.observe(&state);
+            if observed == Observed::Exited(Exit::Unknown) && crate::monitor::has_lost_its_monitor(&state) {
+                continue;
+            }
             if accept(Some((&state, observed))) {
                 return Ok(match observed {
                     Observed::Exited(exit) | Observed::Restarting(exit) => Some(exit),

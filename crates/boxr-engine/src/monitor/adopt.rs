@@ -201,13 +201,10 @@ fn state_is_callers(other: &ProcessRef) -> bool {
 /// How a process ended that is not a child. Whoever is its parent has to reap it first, which
 /// takes a moment; where nobody ever does, its status stays in proc_pid_stat(5).
 pub(super) fn await_exit_status(held: &OwnedFd, pid: i32) -> Option<Ended> {
-    let mut is_being_reaped = false;
     for _ in 0..50 {
         match pidfd::exit_status(held.as_fd()) {
             Ok(Some(ended)) => return Some(ended),
             Ok(None) => {}
-            // It has lost its number, and its status is not there yet.
-            Err(Errno::SRCH) if !is_being_reaped => is_being_reaped = true,
             Err(_) => break,
         }
         // POLLHUP comes when it is reaped (Linux 6.9).
@@ -217,7 +214,8 @@ pub(super) fn await_exit_status(held: &OwnedFd, pid: i32) -> Option<Ended> {
             break;
         }
     }
-    zombie_status(pid)
+    // Reaped at last, it may be, between both looks.
+    zombie_status(pid).or_else(|| pidfd::exit_status(held.as_fd()).ok().flatten())
 }
 
 /// Field 52 of proc_pid_stat(5), as wait(2) encodes it.

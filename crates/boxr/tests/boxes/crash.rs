@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use boxr_testing::processes::{Process, descendants, process, status_field};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
-use rustix::process::{Signal, getppid, kill_process};
+use rustix::process::{Pid, Signal, getppid, kill_process};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     test!(an_end_that_nobody_saw_is_not_invented),
     // Nobody else may follow a process that is no child of strace's (Yama).
     test!(an_end_that_the_standby_knows_is_waited_for, Need::Root, STRACE, Need::Kernel(6, 15)),
+    test!(a_wait_that_looks_when_both_have_just_ended_hears_the_status, Need::Root, STRACE, PYTHON),
     test!(output_after_the_monitors_death_is_kept),
     test!(who_is_attached_from_the_start_stays_so, Need::Kernel(6, 15)),
     test!(a_killed_monitor_does_not_block_the_name),
@@ -30,6 +31,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 const STRACE: Need = Need::Tool(Tool::Strace);
+const PYTHON: Need = Need::Tool(Tool::Python);
 
 /// One system call of a process: its name, and the how manieth of that name it is in that process.
 type Step = (String, usize);
@@ -275,6 +277,42 @@ fn an_end_that_the_standby_knows_is_waited_for(t: &Sandbox) {
     t.remove(["box"]);
     t.assert_nothing_left();
     traced.finish();
+}
+
+/// Runs a command, and is the parent of all that it leaves; it asks none of them how it has ended.
+const CARELESS: &str = "import ctypes, subprocess, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); \
+                        subprocess.run(sys.argv[1:], check=True); print('up', flush=True); sys.stdin.read()";
+
+/// strace stops the wait between its look for a monitor and the one at the box.
+fn a_wait_that_looks_when_both_have_just_ended_hears_the_status(t: &Sandbox) {
+    let fifo = t.path("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    let run = ["run", "-d", "--name", "box", "--", "sh", "-c", "cat go; exit 6"];
+    let careless = t.surrounded(Cmd::new("python3")).args(["-c", CARELESS]).arg(t.program());
+    let mut parent = careless.args(t.globals()).args(run).cwd(t.path("")).spawn();
+    parent.expect("up");
+    wait_until("the standby is there", || named("boxr-standby").len() == 1);
+    let (monitor, standby) = (named("boxr-monitor").remove(0).pid, named("boxr-standby").remove(0).pid);
+    let first = t.boxr(["inspect", "-f", "{{.State.Pid}}", "box"]).run().ok().word();
+    let stat = format!("/proc/{first}/stat");
+    // Once it is held, and once it is looked at.
+    let flags = ["-f", "-P", &stat, "-e", "trace=openat", "-e", "inject=openat:signal=STOP:when=2"];
+    let waiting = strace(t, &flags, &["wait", "box"]).cwd(t.path("")).spawn();
+    wait_until("it is about to look", || stopped(t).is_some());
+    let state = |pid| process(pid).map_or('X', |found| found.state);
+    kill_process(standby, Signal::STOP).unwrap();
+    wait_until("it stands still", || state(standby) == 'T');
+    kill_process(monitor, Signal::KILL).unwrap();
+    std::fs::write(&fifo, "go\n").unwrap();
+    let first = Pid::from_raw(first.parse().unwrap()).unwrap();
+    wait_until("both have ended", || [monitor, first].into_iter().all(|pid| state(pid) == 'Z'));
+    Cmd::new("kill").args(["-CONT", &stopped(t).unwrap()]).run().ok();
+    waiting.finish().ok().prints("6\n");
+    kill_process(standby, Signal::CONT).unwrap();
+    t.remove(["box"]);
+    parent.close_stdin();
+    parent.finish().ok();
+    t.assert_nothing_left();
 }
 
 /// The standby has no hold of what its monitor and a client have between them.
