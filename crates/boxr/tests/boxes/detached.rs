@@ -22,7 +22,8 @@ pub const TESTS: &[Test] = &[
     test!(create_and_start),
     test!(restart_runs_it_again),
     test!(a_box_that_is_removed_at_its_end_can_be_restarted),
-    test!(a_stop_waits_until_all_of_it_is_gone, Need::Tool(Tool::Strace)),
+    // Followed by strace, nobody else has newuidmap's help.
+    test!(a_stop_waits_until_all_of_it_is_gone, Need::Root, Need::Tool(Tool::Strace)),
     test!(wait_waits),
     test!(running_boxes_are_not_removed_without_force),
     test!(ps_shows_states_and_formats),
