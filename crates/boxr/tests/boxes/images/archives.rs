@@ -298,14 +298,27 @@ pub fn peak(t: &Sandbox, args: &[&str], stdin: Vec<u8>) -> u64 {
     line.parse().unwrap()
 }
 
+/// Whether more than 4 MiB depend on the image. What the program itself takes, unoptimised as it is here, does not.
+pub fn grows(small: u64, large: u64) -> bool {
+    large > small + (4 << 10)
+}
+
 fn memory_stays_small(t: &Sandbox) {
     let server = Server::start();
-    let name = pulled(t, &server, &noisy(24), &["1"]);
     for format in ["docker-archive", "oci-archive"] {
-        let save = peak(t, &["save", "--format", format, "-o", "saved", &name], Vec::new());
-        clear(t);
-        let load = peak(t, &["load", "-i", "saved"], Vec::new());
-        assert!(save < 20 << 10 && load < 20 << 10, "{format}: save {save} KiB, load {load} KiB");
+        let of = |megabytes: usize| {
+            let name = pulled(t, &server, &noisy(megabytes), &["1"]);
+            let name = format!("{name}:1");
+            let save = peak(t, &["save", "--format", format, "-o", "saved", &name], Vec::new());
+            clear(t);
+            let load = peak(t, &["load", "-i", "saved"], Vec::new());
+            clear(t);
+            (save, load)
+        };
+        let (small, large) = (of(1), of(24));
+        assert!(
+            !grows(small.0, large.0) && !grows(small.1, large.1),
+            "{format}: {small:?} KiB, {large:?} KiB"
+        );
     }
-    clear(t);
 }
