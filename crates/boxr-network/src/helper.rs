@@ -349,6 +349,8 @@ fn end_process(pid: Pid, pid_file: &Path) -> Result<(), Errno> {
             // Its ports are free when it has ended.
             done => done.and_then(|()| pidfd::wait_for_end(held.as_fd())).and_then(|()| reap(pid)),
         },
+        // One that was killed just before, by whom nobody is left of, has no command line already, and its ports still.
+        Ok(held) if words(pid).is_empty() => pidfd::wait_for_end(held.as_fd()),
         Ok(_) => Ok(()),
         Err(errno) => Err(errno),
     }
@@ -400,9 +402,14 @@ fn noted_pid(text: &str) -> Option<Pid> {
     Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
 }
 
+/// The command line of a process.
+fn words(pid: Pid) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
 fn is_ours(pid: Pid, pid_file: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = words(pid);
     // A name with the container's id in it is as good as a path: the kernel takes only short ones for a socket.
     let socket = slirp4netns::socket(pid_file);
     let marks = [Some(pid_file.as_os_str()), socket.file_name()];
@@ -412,6 +419,28 @@ fn is_ours(pid: Pid, pid_file: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Its first thread has ended and another has not: as one that was killed, it has no command line and has not ended.
+    const ENDING: &str = "import ctypes, sys, threading; threading.Thread(target=sys.stdin.read).start(); \
+                          ctypes.CDLL(None).pthread_exit(None)";
+
+    #[test]
+    fn who_is_ending_is_waited_for() {
+        let mut python = Command::new("python3");
+        let Ok(mut ending) = python.args(["-c", ENDING]).stdin(Stdio::piped()).spawn() else {
+            return eprintln!("skipped: python3 is not installed");
+        };
+        let pid = Pid::from_child(&ending);
+        while !words(pid).is_empty() {
+            std::thread::yield_now();
+        }
+        let began = std::time::Instant::now();
+        end_process(pid, Path::new("pid")).unwrap();
+        // As long as is waited for anybody.
+        assert!(began.elapsed() >= std::time::Duration::from_secs(1));
+        drop(ending.stdin.take());
+        ending.wait().unwrap();
+    }
 
     #[test]
     fn ports_in_pastas_words() {
