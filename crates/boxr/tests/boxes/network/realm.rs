@@ -206,14 +206,14 @@ fn a_helper_of_ports_that_was_killed_is_there_again(t: &Sandbox) {
     }
     // One whose starter was killed: before it has told its pid, and before the box answers through its device.
     let on_disk = user.home.join("state/network").join(&file);
-    for noted in [String::new(), format!("{}\n", user.process(&file))] {
+    for has_pid in [false, true] {
         let before = user.process(&file);
-        user.boxr(&["exec", "web", "ip", "link", "set", "port0", "down"]).run().ok();
-        assert!(!user.lab.fetch(&url).run().status.success());
-        std::fs::write(&on_disk, &noted).unwrap();
+        user.boxr(&["exec", "web", "ip", "rule", "del", "from", "169.254.77.2"]).run().ok();
+        std::fs::write(&on_disk, if has_pid { format!("{before}\n") } else { String::new() }).unwrap();
         user.boxr(&["network", "ls"]).run().ok();
+        assert_ne!(user.process(&file), before, "{has_pid}");
+        user.boxr(&["exec", "web", "ip", "rule"]).run().ok().shows("from 169.254.77.2");
         user.lab.fetch(&url).run().ok().prints("inside");
-        assert_ne!(user.process(&file), before, "{noted:?}");
     }
     let helper = user.process(&file);
     // One that runs stays, and ports come and go as before.
