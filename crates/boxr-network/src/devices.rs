@@ -35,7 +35,7 @@ impl Networks {
         }
         for (place, endpoint) in attachment.endpoints.iter().enumerate().skip(first) {
             let network = self.find(&endpoint.network)?;
-            let device = Device {
+            let mut device = Device {
                 name: endpoint.inside.clone(),
                 mac: endpoint.mac,
                 mtu: network.options.mtu.or(attachment.realm.then_some(REALM_MTU)),
@@ -58,7 +58,12 @@ impl Networks {
             )?;
             let index = inside.index(&device.name)?;
             let missing = || Error::system("find the device", &device.name, Errno::NODEV);
-            inside.configure(index.ok_or_else(missing)?, &device)?;
+            let index = index.ok_or_else(missing)?;
+            if network.driver.is_on_wire() {
+                inside.enter_wire(index, &device)?;
+                device.addresses.clear();
+            }
+            inside.configure(index, &device)?;
             self.ensure_resolver(&network)?;
         }
         lead_out_otherwise(attachment, first, &mut inside)

@@ -1,10 +1,12 @@
 //! Devices that are made of one of the host's, its parent, and are on its wire: macvlan and ipvlan.
 
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
-use boxr_sys::netlink::{Body, CREATE_NEW, message};
+use boxr_sys::netlink::{Body, CREATE_NEW, Request, message};
+use rustix::io::Errno;
 
-use super::{Device, Links, attribute, inside, link};
+use super::{Device, Links, UP, add_address, attribute, inside, link};
 use crate::definition::Driver;
 use crate::error::Error;
 use crate::options::NetworkOptions;
@@ -13,6 +15,11 @@ use crate::options::NetworkOptions;
 const MODE: u16 = 1;
 const FLAGS: u16 = 2;
 const BROADCAST_LIMIT: u16 = 9;
+
+/// A container that has just ended is on the wire until the kernel takes its namespace apart, which it does in its own
+/// time, and tells nobody: whoever has its addresses next waits for so long, in such steps.
+const PATIENCE: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_millis(2);
 
 /// What kind of device, and how it treats others of the same parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,5 +118,27 @@ impl Links {
             .ask(message::NEW_LINK, CREATE_NEW, &body)
             .map(|_| ())
             .map_err(|errno| Error::system(wire.making(), &device.name, errno))
+    }
+
+    /// Sets a device up and gives it its addresses, the hardware's too, when those are free on its parent.
+    pub(crate) fn enter_wire(&mut self, index: u32, device: &Device) -> Result<(), Error> {
+        let since = Instant::now();
+        let set_up = Request { kind: message::NEW_LINK, flags: 0, body: Body::new(&link(index, UP, UP)) };
+        self.ask_until_free(&set_up, since)
+            .map_err(|errno| Error::system("set up the device", &device.name, errno))?;
+        for (address, prefix) in &device.addresses {
+            self.ask_until_free(&add_address(index, *address, *prefix), since)
+                .map_err(|errno| Error::system("give an address to", &device.name, errno))?;
+        }
+        Ok(())
+    }
+
+    fn ask_until_free(&mut self, request: &Request, since: Instant) -> Result<(), Errno> {
+        loop {
+            match self.0.ask(request.kind, request.flags, &request.body) {
+                Err(Errno::ADDRINUSE) if since.elapsed() < PATIENCE => std::thread::sleep(STEP),
+                done => return done.map(drop),
+            }
+        }
     }
 }
