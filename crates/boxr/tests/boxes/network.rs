@@ -98,6 +98,19 @@ fn address(t: &Sandbox, lab: &Lab, name: &str) -> String {
         .to_owned()
 }
 
+/// Lays a file of the test's over the host's /etc/resolv.conf, until [`take_resolver_file`]; its path.
+#[track_caller]
+pub fn lay_resolver_file(t: &Sandbox, lab: &Lab, text: &str) -> String {
+    let file = t.file("resolv.conf", text);
+    lab.on_host("mount").args(["--bind", &file, "/etc/resolv.conf"]).run().ok();
+    file
+}
+
+#[track_caller]
+pub fn take_resolver_file(lab: &Lab) {
+    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+}
+
 /// No pair, no published port and no address of a box is left.
 #[track_caller]
 pub fn assert_no_network_left(t: &Sandbox, lab: &Lab) {

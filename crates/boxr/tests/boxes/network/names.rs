@@ -6,30 +6,16 @@ use boxr_testing::{Need, Sandbox, Test, Tool, test, wait_until};
 use rustix::process::getppid;
 
 use super::rootless::{PASTA, SETPRIV, assert_nothing_left};
-use super::{BUSYBOX, NET, ROOT, address, assert_no_network_left, serve, site};
+use super::{
+    BUSYBOX, NET, ROOT, address, assert_no_network_left, lay_resolver_file, serve, site, take_resolver_file,
+};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
     test!(boxes_find_each_other_by_name, ROOT, NET, BUSYBOX),
     test!(a_resolver_that_was_killed_is_started_again, ROOT, NET, BUSYBOX),
-    test!(
-        other_names_are_asked_for_at_the_hosts_servers,
-        ROOT,
-        NET,
-        BUSYBOX,
-        Need::Tool(Tool::Ip),
-        Need::Tool(Tool::Python)
-    ),
-    test!(
-        who_is_on_several_networks_knows_the_names_of_all,
-        ROOT,
-        NET,
-        BUSYBOX,
-        PASTA,
-        SETPRIV,
-        Need::Tool(Tool::Ip),
-        Need::Tool(Tool::Python)
-    ),
+    test!(other_names_are_asked_for_at_the_hosts_servers, ROOT, NET, BUSYBOX, IP, PYTHON),
+    test!(who_is_on_several_networks_knows_the_names_of_all, ROOT, NET, BUSYBOX, PASTA, SETPRIV, IP, PYTHON),
     test!(
         servers_that_a_box_is_told_are_asked_for_other_names_only,
         ROOT,
@@ -37,8 +23,8 @@ pub const TESTS: &[Test] = &[
         BUSYBOX,
         PASTA,
         SETPRIV,
-        Need::Tool(Tool::Ip),
-        Need::Tool(Tool::Python)
+        IP,
+        PYTHON
     ),
     test!(
         a_host_without_name_servers_has_boxes_that_know_their_neighbours,
@@ -48,16 +34,12 @@ pub const TESTS: &[Test] = &[
         PASTA,
         SETPRIV
     ),
-    test!(
-        servers_on_the_hosts_loopback_answer_the_default_network,
-        ROOT,
-        NET,
-        BUSYBOX,
-        Need::Tool(Tool::Ip),
-        Need::Tool(Tool::Python)
-    ),
+    test!(servers_on_the_hosts_loopback_answer_the_default_network, ROOT, NET, BUSYBOX, IP, PYTHON),
     test!(an_empty_resolver_file_starts_nothing_that_would_ask_it, ROOT, NET, BUSYBOX, PASTA, SETPRIV),
 ];
+
+const IP: Need = Need::Tool(Tool::Ip);
+const PYTHON: Need = Need::Tool(Tool::Python);
 
 /// The resolvers that this test has started for a network.
 fn resolvers(network: &str) -> Vec<String> {
@@ -155,8 +137,7 @@ print(socket.inet_ntoa(s.recv(4096)[-4:]))
 
 fn other_names_are_asked_for_at_the_hosts_servers(t: &Sandbox) {
     let lab = Lab::for_users();
-    let conf = t.file("resolv.conf", "nameserver 192.0.2.1\n");
-    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    lay_resolver_file(t, &lab, "nameserver 192.0.2.1\n");
     let mut server = lab.on_internet("python3").args(["-c", SERVER]).spawn();
     server.expect("up");
     lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/24", "asking"]).run().ok();
@@ -168,15 +149,14 @@ fn other_names_are_asked_for_at_the_hosts_servers(t: &Sandbox) {
     server.signal(rustix::process::Signal::TERM);
     server.finish();
     lab.boxr(t, ["rm", "-f", "one"]).run().ok();
-    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    take_resolver_file(&lab);
     assert_no_network_left(t, &lab);
     lab.end(t);
 }
 
 fn servers_on_the_hosts_loopback_answer_the_default_network(t: &Sandbox) {
     let lab = Lab::for_users();
-    let conf = t.file("resolv.conf", "nameserver 127.0.0.1\n");
-    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    lay_resolver_file(t, &lab, "nameserver 127.0.0.1\n");
     let mut server = lab.on_host("python3").args(["-c", &SERVER.replace("192.0.2.1", "127.0.0.1")]).spawn();
     server.expect("up");
     let ask = "cat /etc/resolv.conf; busybox nslookup -type=a far.example";
@@ -184,7 +164,7 @@ fn servers_on_the_hosts_loopback_answer_the_default_network(t: &Sandbox) {
     assert!(seen.starts_with("nameserver 10.") && seen.contains("198.51.100.7"), "{seen}");
     server.signal(rustix::process::Signal::TERM);
     server.finish();
-    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    take_resolver_file(&lab);
     assert_no_network_left(t, &lab);
     lab.end(t);
 }
@@ -192,8 +172,7 @@ fn servers_on_the_hosts_loopback_answer_the_default_network(t: &Sandbox) {
 fn who_is_on_several_networks_knows_the_names_of_all(t: &Sandbox) {
     let lab = Lab::for_users();
     let home = lab.home(t);
-    let conf = t.file("resolv.conf", "nameserver 192.0.2.1\n");
-    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    lay_resolver_file(t, &lab, "nameserver 192.0.2.1\n");
     let mut server = lab.on_internet("python3").args(["-c", SERVER]).spawn();
     server.expect("up");
     for root in [true, false] {
@@ -249,7 +228,7 @@ fn who_is_on_several_networks_knows_the_names_of_all(t: &Sandbox) {
     }
     server.signal(rustix::process::Signal::TERM);
     server.finish();
-    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    take_resolver_file(&lab);
     assert_nothing_left(&home);
     assert_no_network_left(t, &lab);
     lab.end(t);
@@ -258,8 +237,7 @@ fn who_is_on_several_networks_knows_the_names_of_all(t: &Sandbox) {
 fn servers_that_a_box_is_told_are_asked_for_other_names_only(t: &Sandbox) {
     let lab = Lab::for_users();
     let home = lab.home(t);
-    let conf = t.file("resolv.conf", "nameserver 192.0.2.1\n");
-    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    lay_resolver_file(t, &lab, "nameserver 192.0.2.1\n");
     // It knows another address.
     let other = SERVER.replace("192.0.2.1", FAR_AWAY).replace(r"\xc6\x33\x64\x07", r"\xcb\x00\x71\x09");
     let servers = [SERVER, &other].map(|script| {
@@ -318,7 +296,7 @@ fn servers_that_a_box_is_told_are_asked_for_other_names_only(t: &Sandbox) {
         server.signal(rustix::process::Signal::TERM);
         server.finish();
     }
-    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    take_resolver_file(&lab);
     assert_nothing_left(&home);
     assert_no_network_left(t, &lab);
     lab.end(t);
@@ -371,8 +349,7 @@ fn a_host_without_name_servers_has_boxes_that_know_their_neighbours(t: &Sandbox)
 fn an_empty_resolver_file_starts_nothing_that_would_ask_it(t: &Sandbox) {
     let lab = Lab::for_users();
     let home = lab.home(t);
-    let conf = t.file("resolv.conf", "");
-    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    let conf = lay_resolver_file(t, &lab, "");
     for root in [true, false] {
         let boxr = |args: &[&str]| match root {
             true => lab.boxr(t, args),
@@ -407,7 +384,7 @@ fn an_empty_resolver_file_starts_nothing_that_would_ask_it(t: &Sandbox) {
         }
         boxr(&["network", "rm", "asking", "inside"]).run().ok();
     }
-    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    take_resolver_file(&lab);
     assert_nothing_left(&home);
     assert_no_network_left(t, &lab);
     lab.end(t);

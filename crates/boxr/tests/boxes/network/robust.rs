@@ -3,7 +3,9 @@
 use boxr_testing::lab::{HOST, Lab};
 use boxr_testing::{Cmd, Need, Sandbox, Test, Tool, test, wait_until};
 
-use super::{BUSYBOX, NET, ROOT, address, assert_no_network_left, serve, site};
+use super::{
+    BUSYBOX, NET, ROOT, address, assert_no_network_left, lay_resolver_file, serve, site, take_resolver_file,
+};
 use crate::containers::{OVERLAY, offered};
 
 /// The tests of this file.
@@ -30,8 +32,7 @@ const DIG: Need = Need::Tool(Tool::Dig);
 fn a_client_of_the_resolver_sees_what_the_rules_of_names_ask_for(t: &Sandbox) {
     let lab = Lab::for_users();
     // A file without servers: only names of neighbours are known.
-    let conf = t.file("resolv.conf", "# none\n");
-    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    lay_resolver_file(t, &lab, "# none\n");
     lab.boxr(t, ["network", "create", "--subnet", "10.5.0.0/24", "digging"]).run().ok();
     for number in 0..35 {
         let name = format!("n{number}");
@@ -66,7 +67,7 @@ fn a_client_of_the_resolver_sees_what_the_rules_of_names_ask_for(t: &Sandbox) {
     assert_eq!(dig("+bufsize=1232 +ignore +short many").ok().lines().len(), 35);
     lab.boxr(t, ["rm", "-f", "--all"]).run().ok();
     lab.boxr(t, ["network", "rm", "digging"]).run().ok();
-    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    take_resolver_file(&lab);
     assert_no_network_left(t, &lab);
     lab.end(t);
 }

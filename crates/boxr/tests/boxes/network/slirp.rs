@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::names::SERVER;
 use super::rootless::{SETPRIV, assert_nothing_left};
-use super::{BUSYBOX, NET, ROOT, site};
+use super::{BUSYBOX, NET, ROOT, lay_resolver_file, site, take_resolver_file};
 
 /// The tests of this file.
 pub const TESTS: &[Test] = &[
@@ -49,8 +49,7 @@ fn a_box_behind_slirp4netns_reaches_the_internet(t: &Sandbox) {
     let lab = Lab::for_users();
     let home = lab.home(t);
     let server = lab.serve(80, &site(t, "far"));
-    let conf = t.file("resolv.conf", "nameserver 192.0.2.1\n");
-    lab.on_host("mount").args(["--bind", &conf, "/etc/resolv.conf"]).run().ok();
+    lay_resolver_file(t, &lab, "nameserver 192.0.2.1\n");
     let mut resolver = lab.on_internet("python3").args(["-c", SERVER]).spawn();
     resolver.expect("up");
     let script = "busybox wget -q -O - http://far.example/who && cat /etc/resolv.conf && cat /sys/class/net/lo/flags \
@@ -66,7 +65,7 @@ fn a_box_behind_slirp4netns_reaches_the_internet(t: &Sandbox) {
     }
     resolver.signal(Signal::TERM);
     resolver.finish();
-    lab.on_host("umount").args(["/etc/resolv.conf"]).run().ok();
+    take_resolver_file(&lab);
     assert_nothing_left(&home);
     lab.end(t);
 }
